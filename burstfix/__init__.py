@@ -1,0 +1,54 @@
+"""burstfix turns a burst of raw photographs into one clean picture.
+
+The public API; everything here is documented at its definition. Names are imported when first used, so
+that `import burstfix` is fast and needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burstfix.checkpoints import load_model
+    from burstfix.color import render
+    from burstfix.errors import BurstfixError
+    from burstfix.io import write_image
+    from burstfix.pipeline import merge_burst, read_burst
+    from burstfix.types import Burst, Frame, LinearImage, NoiseProfile, RenderedImage
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "read_burst": "pipeline",
+    "merge_burst": "pipeline",
+    "render": "color",
+    "write_image": "io",
+    "load_model": "checkpoints",
+    "BurstfixError": "errors",
+    "Burst": "types",
+    "Frame": "types",
+    "LinearImage": "types",
+    "NoiseProfile": "types",
+    "RenderedImage": "types",
+}
+
+__all__ = [
+    "Burst",
+    "BurstfixError",
+    "Frame",
+    "LinearImage",
+    "NoiseProfile",
+    "RenderedImage",
+    "load_model",
+    "merge_burst",
+    "read_burst",
+    "render",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'burstfix' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"burstfix.{_WHERE[name]}"), name)

@@ -1,0 +1,1 @@
+"""Pure tensor functions that find how frames moved and gather aligned blocks."""

@@ -1,0 +1,1 @@
+"""Pure functions from camera RGB to display RGB."""

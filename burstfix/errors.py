@@ -1,0 +1,57 @@
+"""Every error burstfix raises on purpose, as one tree under `BurstfixError`.
+
+The library raises these; only `burstfix.cli` turns them into exit codes. A message names the file,
+what was found, what was expected and what to do next.
+"""
+
+
+class BurstfixError(Exception):
+    """Base of all deliberate errors."""
+
+    exit_code = 1
+
+
+class UsageError(BurstfixError):
+    """A setting or a combination of settings that makes no sense."""
+
+    exit_code = 2
+
+
+class InputError(BurstfixError):
+    """A file cannot be read, or is of a kind that is not supported."""
+
+    exit_code = 3
+
+
+class UnsupportedSensorError(InputError):
+    """A readable raw whose sensor is not a 2x2 Bayer pattern."""
+
+
+class BurstError(BurstfixError):
+    """Readable frames that do not form one burst."""
+
+    exit_code = 4
+
+
+class OutputError(BurstfixError):
+    """The output exists already or cannot be written."""
+
+    exit_code = 5
+
+
+class OutOfMemoryError(BurstfixError):
+    """Memory ran out after every fallback."""
+
+    exit_code = 6
+
+
+class WeightsError(BurstfixError):
+    """Weights are missing, damaged, or not for this model."""
+
+    exit_code = 7
+
+
+class BatchError(BurstfixError):
+    """Some bursts of a batch failed."""
+
+    exit_code = 8

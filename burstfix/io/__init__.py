@@ -1,0 +1,1 @@
+"""Picture files in and out: the only room that opens them."""

@@ -1,0 +1,92 @@
+"""What the engine may ask of a model, and what it hands over: the seam between networks and tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from burstfix.align.blocks import BlockField, gray_features, match_blocks
+from burstfix.align.gather import BurstTile
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Facts that travel with a model.
+
+    Attributes:
+        name: Catalogue name.
+        lattice: Tile origins and sizes are multiples of this many packed pixels.
+        halo: Packed pixels beyond a tile that its result depends on; a multiple of `lattice`.
+        bytes_per_pixel: Peak working memory per packed pixel of a tile for one frame, float32 (a measured
+            estimate, for the automatic tile size).
+        bytes_per_pixel_fixed: The same for what does not grow with the number of frames.
+    """
+
+    name: str
+    lattice: int
+    halo: int
+    bytes_per_pixel: float
+    bytes_per_pixel_fixed: float = 0.0
+
+
+@dataclass(slots=True)
+class Merged:
+    """What a network returns.
+
+    Attributes:
+        rgb: (B, 3, 2h, 2w) linear camera RGB.
+        mosaic: (B, 4, h, w) the denoised packed mosaic, where the model has one.
+        extra: Tensors that only training looks at, by name.
+    """
+
+    rgb: Tensor
+    mosaic: Tensor | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+
+class BurstModel(nn.Module):
+    """A network (or a plain algorithm) that merges aligned packed frames into linear RGB."""
+
+    info: ModelInfo
+
+    def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
+        """Merges frames that are aligned to the nearest packed pixel or better.
+
+        Args:
+            frames: (B, N, 4, h, w) normalised packed mosaics in RGGB order, N >= 1.
+            shot_gain: Broadcastable to `frames` (usually (B, 1, 4, 1, 1)), normalised units.
+            read_variance: Likewise.
+            reference: Index of the reference in N.
+        """
+        raise NotImplementedError
+
+    def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+        """(B, 4, h, w) packed -> what `match` compares; by default the grey picture (B, 1, h, w)."""
+        return gray_features(planes, shot_gain, read_variance)
+
+    def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
+        """Finds where each cell of the reference lies in the frame.
+
+        Args:
+            reference: Output of `features` for the whole reference.
+            frame: The same for the frame.
+            initial: (B, 2, gy, gx) first guess of the offsets in packed pixels.
+        """
+        return match_blocks(reference, frame, initial)
+
+    def merge_tile(self, tile: BurstTile) -> Tensor:
+        """Merges one tile; returns (3, 2h, 2w) for the whole tile, halo included."""
+        merged = self(
+            tile.aligned()[None],
+            tile.shot_gain,
+            tile.read_variance,
+            tile.reference,
+        )
+        return merged.rgb[0]
+
+
+def noise_variance(frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+    """Variance of each pixel by the noise model, from the noisy signal itself (negative signal counts as 0)."""
+    return torch.clamp(frames, min=0) * shot_gain + read_variance

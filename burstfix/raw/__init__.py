@@ -1,0 +1,1 @@
+"""Pure tensor functions on mosaics: packing, levels, noise, hot pixels, sharpness, demosaicking."""

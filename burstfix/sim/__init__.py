@@ -1,0 +1,1 @@
+"""Raw bursts with known ground truth, from photographs and clips."""

@@ -1,0 +1,224 @@
+"""The frozen records that travel between the rooms of burstfix.
+
+Units: mosaics hold the sensor's numbers (DN); noise profiles and linear images are in normalised
+units (0 = black level, 1 = white level). Sizes are height, width. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CFA_PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
+
+NoiseSource = Literal["given", "file", "burst", "frame"]
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseProfile:
+    """Signal-dependent Gaussian noise: variance = shot_gain * x + read_variance.
+
+    One value for each packed plane (R, G on the red row, G on the blue row, B), for x in normalised
+    units. This is the form of the DNG tag NoiseProfile (DNG specification 1.7, tag 51041), S and O.
+    """
+
+    shot_gain: tuple[float, float, float, float]
+    read_variance: tuple[float, float, float, float]
+    source: NoiseSource = "given"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Black and white levels in DN (DNG specification 1.7, chapter "Mapping raw values to linear").
+
+    Attributes:
+        black: float32 (rows, cols), repeated over the visible area from its top left corner.
+        white: DN that stands for full scale.
+        black_rows: float32 (H,) added for each row, or None.
+        black_cols: float32 (W,) added for each column, or None.
+    """
+
+    black: NDArray[np.float32]
+    white: float
+    black_rows: NDArray[np.float32] | None = None
+    black_cols: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColorProfile:
+    """What turns camera RGB into device-independent colour (DNG specification 1.7, chapter 6).
+
+    Attributes:
+        color_matrix_1: float64 (3, 3), XYZ to camera RGB under illuminant_1.
+        as_shot_neutral: float64 (3,), camera RGB of a neutral object, largest component 1; None if
+            the file does not say.
+        illuminant_1: EXIF LightSource code of calibration 1 (21 = D65, 17 = standard light A).
+        color_matrix_2, illuminant_2: the second calibration, or None.
+        forward_matrix_1, forward_matrix_2: float64 (3, 3), white-balanced camera RGB to XYZ D50.
+        camera_calibration_1, camera_calibration_2: float64 (3, 3).
+        analog_balance: float64 (3,).
+        as_shot_white_xy: float64 (2,) chromaticity, used by files without as_shot_neutral.
+        baseline_exposure: EV to add when rendering.
+    """
+
+    color_matrix_1: NDArray[np.float64]
+    as_shot_neutral: NDArray[np.float64] | None
+    illuminant_1: int = 21
+    color_matrix_2: NDArray[np.float64] | None = None
+    illuminant_2: int | None = None
+    forward_matrix_1: NDArray[np.float64] | None = None
+    forward_matrix_2: NDArray[np.float64] | None = None
+    camera_calibration_1: NDArray[np.float64] | None = None
+    camera_calibration_2: NDArray[np.float64] | None = None
+    analog_balance: NDArray[np.float64] | None = None
+    as_shot_white_xy: NDArray[np.float64] | None = None
+    baseline_exposure: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExifTags:
+    """EXIF to carry into the output: tag number to value, one mapping for each directory.
+
+    Values are str, int, bytes, `fractions.Fraction`, or a tuple of ints or Fractions.
+    """
+
+    image: Mapping[int, Any] = field(default_factory=dict)
+    exif: Mapping[int, Any] = field(default_factory=dict)
+    gps: Mapping[int, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMetadata:
+    """Everything known about a raw except its pixels.
+
+    Attributes:
+        path: The file.
+        height, width: Size of the visible area in sensor pixels.
+        cfa: Colours of the 2x2 pattern, row by row from the top left of the visible area.
+        levels: Black and white levels in DN.
+        color: Colour calibration.
+        orientation: EXIF orientation, 1 to 8.
+        noise: The file's own noise profile, or None.
+        make, model, lens: Names from EXIF, "" where absent.
+        iso: ISO speed; exposure_time in seconds; aperture as f-number; focal_length in mm; None
+            where absent.
+        time: Capture time with sub-seconds where the file has them, naive or aware; None if absent.
+        exif: Tags to carry into the output.
+    """
+
+    path: Path
+    height: int
+    width: int
+    cfa: str
+    levels: Levels
+    color: ColorProfile
+    orientation: int = 1
+    noise: NoiseProfile | None = None
+    make: str = ""
+    model: str = ""
+    lens: str = ""
+    iso: float | None = None
+    exposure_time: float | None = None
+    aperture: float | None = None
+    focal_length: float | None = None
+    time: datetime | None = None
+    exif: ExifTags = field(default_factory=ExifTags)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One raw: its mosaic, uint16 (height, width) in DN after any linearisation table, and metadata."""
+
+    mosaic: NDArray[np.uint16]
+    metadata: FrameMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalMotion:
+    """How a whole frame moved against the reference.
+
+    A point at (y, x) sensor pixels from the centre of the reference is found in the frame at
+    rotate(angle) @ (y, x) + (dy, dx) from the frame's centre, with
+    rotate(a) = [[cos a, sin a], [-sin a, cos a]] acting on (y, x).
+
+    Attributes:
+        dy, dx: Shift in sensor pixels.
+        angle: Rotation in radians.
+        confidence: 0 (the frames do not overlap or match) to 1.
+    """
+
+    dy: float = 0.0
+    dx: float = 0.0
+    angle: float = 0.0
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedFrame:
+    """A frame that was left out, and why (a sentence for people)."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Burst:
+    """Frames of one scene, in time order, analysed and ready to merge.
+
+    Attributes:
+        frames: The frames kept.
+        reference: Index into `frames` of the frame that the result looks like.
+        noise: Noise profile of every frame (one exposure, one camera).
+        motions: Motion of each frame against the reference.
+        sharpness: Of each frame, relative to the sharpest (0 to 1).
+        hot_pixels: int32 (count, 2), rows and columns of pixels to repair.
+        dropped: Frames left out.
+        warnings: Sentences for people.
+    """
+
+    frames: tuple[Frame, ...]
+    reference: int
+    noise: NoiseProfile
+    motions: tuple[GlobalMotion, ...]
+    sharpness: tuple[float, ...]
+    hot_pixels: NDArray[np.int32]
+    dropped: tuple[DroppedFrame, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearImage:
+    """Scene-linear camera RGB: unclipped, not white-balanced, not yet oriented.
+
+    Attributes:
+        data: float32 (3, H, W); 0 = black, 1 = the sensor's white level.
+        metadata: Of the reference frame.
+        settings: What made it (model, frames, noise source, version ...), for the output's tags.
+    """
+
+    data: NDArray[np.float32]
+    metadata: FrameMetadata
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RenderedImage:
+    """Display RGB, oriented upright.
+
+    Attributes:
+        data: uint16 (H, W, 3), encoded with the colour space's transfer curve, full range.
+        icc_profile: The profile that describes `data`.
+        exif: Tags to write.
+        settings: As in LinearImage, with the rendering settings added.
+    """
+
+    data: NDArray[np.uint16]
+    icc_profile: bytes
+    exif: ExifTags = field(default_factory=ExifTags)
+    settings: Mapping[str, Any] = field(default_factory=dict)
