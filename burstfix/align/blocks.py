@@ -1,0 +1,238 @@
+"""Block matching: one integer offset for every cell of the picture, coarse to fine, steady in flat noise.
+
+The search follows HDR+ (Hasinoff et al. 2016, section 4): a pyramid, at each level a few candidates handed
+down from the coarser one, then a small search around the best of them. Where HDR+ accepts the plain minimum,
+here neighbouring cells also vote, because in flat noisy areas the minimum is an accident of the noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CELL = 8
+"""Packed pixels on a side of a matched cell; the window compared is twice as wide."""
+
+_HUBER_DELTA = 3.0  # in units of the noise: beyond it differences count linearly: no single edge rules
+_SMOOTHNESS = 4.0  # cost of one pixel of disagreement with one neighbour, for a window of 256 pixels
+_SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement beyond which it costs no more: things may move on their own
+_ROUNDS = 3  # rounds of voting among neighbours
+_CHUNK = 4096  # windows compared at once: their pixels stay in the processor's cache
+_COARSE_RADIUS = 4
+_FINE_RADIUS = 1
+_LEVELS = 4
+_MIN_SIDE = 16  # no pyramid level smaller than this: one window
+
+
+@dataclass(frozen=True, slots=True)
+class BlockField:
+    """Where each cell of the reference lies in a frame.
+
+    Attributes:
+        offsets: int64 (B, 2, gy, gx), (dy, dx) in packed pixels: the content of the reference at (y, x) is
+            found in the frame at (y + dy, x + dx). gy = ceil(h / cell), gx = ceil(w / cell).
+        cell: Packed pixels on a side of a cell.
+    """
+
+    offsets: Tensor
+    cell: int
+
+
+def gray_features(planes: Tensor, shot_gain: Tensor | float, read_variance: Tensor | float) -> Tensor:
+    """Mean of the four planes, scaled so that its noise has standard deviation 1 at every brightness.
+
+    The scaling is the generalised Anscombe transform (Starck, Murtagh, Bijaoui 1998), written so that it
+    holds for shot_gain = 0, and going through 0.
+
+    Args:
+        planes: (B, 4, h, w) normalised packed mosaic.
+        shot_gain: A number, (4,), or broadcastable to `planes` with or without a frame dimension of 1.
+        read_variance: Likewise.
+
+    Returns:
+        (B, 1, h, w) float32.
+    """
+    gray = planes.float().mean(1, keepdim=True)
+    # The mean of four independent samples has a quarter of their mean variance.
+    gain = _mean_over_planes(shot_gain, planes) / 4
+    offset = _mean_over_planes(read_variance, planes) / 4 + 0.375 * gain**2
+    offset = offset.clamp(min=1e-10)
+    return 2 * gray / ((gain * gray + offset).clamp(min=0).sqrt() + offset.sqrt())
+
+
+def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = CELL) -> BlockField:
+    """Finds where each cell of the reference lies in the frame.
+
+    Args:
+        reference: (B, 1, h, w) with noise of standard deviation about 1 (see `gray_features`).
+        frame: The same for the frame, of the same size.
+        initial: (B, 2, gy, gx) first guess of the offsets in packed pixels, integer or not. Offsets up to
+            32 pixels away from it are found in large pictures (8 in the smallest).
+        cell: Packed pixels on a side of a cell; windows twice as wide, centred on the cell, are compared.
+
+    Returns:
+        The field; reads beyond the picture see its edge pixels repeated.
+    """
+    references, frames = [reference.float()[:, 0]], [frame.float()[:, 0]]
+    while len(references) < _LEVELS and min(references[-1].shape[-2:]) >= 2 * _MIN_SIDE:
+        references.append(_reduce(references[-1]))
+        frames.append(_reduce(frames[-1]))
+    guesses = [initial.float()]
+    for coarse in references[1:]:
+        guesses.append(_reduce_field(guesses[-1], _grid(coarse, cell)))
+
+    offsets: Tensor | None = None
+    for level in range(len(references) - 1, -1, -1):
+        guess = guesses[level].round().long()
+        if offsets is None:
+            candidates = guess[:, None]
+            radius = _COARSE_RADIUS
+        else:
+            candidates = torch.cat([_hand_down(offsets, _grid(references[level], cell)), guess[:, None]], 1)
+            radius = _FINE_RADIUS
+        offsets = _match_level(references[level], frames[level], candidates, radius, cell)
+    assert offsets is not None
+    return BlockField(offsets, cell)
+
+
+def _mean_over_planes(value: Tensor | float, planes: Tensor) -> Tensor:
+    """One value for all planes: a number, (4,), (..., 4, 1, 1) or maps (..., 4, h, w), averaged."""
+    value = torch.as_tensor(value, dtype=torch.float32, device=planes.device)
+    if value.dim() == 0:
+        return value
+    if value.dim() == 1:
+        value = value[:, None, None]
+    if value.dim() == 5:  # (B, 1, 4, ., .): one profile for all frames of a burst
+        value = value.squeeze(1)
+    return value.mean(-3, keepdim=True)
+
+
+def _grid(plane: Tensor, cell: int) -> tuple[int, int]:
+    height, width = plane.shape[-2:]
+    return -(-height // cell), -(-width // cell)
+
+
+def _reduce(plane: Tensor) -> Tensor:
+    """(B, h, w) to half the size; doubled, so that white noise keeps its standard deviation."""
+    height, width = plane.shape[-2:]
+    plane = F.pad(plane[:, None], (0, width % 2, 0, height % 2), mode="replicate")
+    return 2 * F.avg_pool2d(plane, 2)[:, 0]
+
+
+def _reduce_field(field: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, 2, gy, gx) offsets to a level of half the size, whose cells are twice as large."""
+    gy, gx = grid
+    field = F.pad(field, (0, 2 * gx - field.shape[-1], 0, 2 * gy - field.shape[-2]), mode="replicate")
+    return F.avg_pool2d(field, 2) / 2
+
+
+def _hand_down(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Offsets of a coarse level to candidates (B, 3, 2, gy, gx) at the next: parent, near row, near column.
+
+    A cell in the upper half of its parent is nearer to the parent above, and so on (HDR+, section 4).
+    """
+    padded = F.pad(offsets.float(), (1, 1, 1, 1), mode="replicate").long() * 2
+    rows, cols = torch.arange(grid[0], device=offsets.device), torch.arange(grid[1], device=offsets.device)
+    parent_y, parent_x = rows // 2 + 1, cols // 2 + 1
+    near_y, near_x = parent_y + rows % 2 * 2 - 1, parent_x + cols % 2 * 2 - 1
+    return torch.stack(
+        [
+            padded[:, :, parent_y[:, None], parent_x],
+            padded[:, :, near_y[:, None], parent_x],
+            padded[:, :, parent_y[:, None], near_x],
+        ],
+        1,
+    )
+
+
+def _match_level(reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int) -> Tensor:
+    """Best offsets (B, 2, gy, gx) on one level: the best candidate, searched around, settled by votes."""
+    if candidates.shape[1] > 1:
+        costs = _window_costs(reference, frame, candidates, 0, cell)
+        best = _settle(candidates, costs, candidates[:, 0], cell)
+    else:
+        best = candidates[:, 0]
+    costs = _window_costs(reference, frame, best[:, None], radius, cell)
+    steps = torch.arange(-radius, radius + 1, device=best.device)
+    shifts = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+    around = best[:, None] + shifts[None, :, :, None, None]
+    return _settle(around, costs, best, cell)
+
+
+def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int) -> Tensor:
+    """Huber cost of each candidate and of all offsets within `radius` of it.
+
+    Args:
+        reference: (B, h, w).
+        frame: (B, h, w).
+        candidates: int64 (B, K, 2, gy, gx).
+        radius: How far to look around every candidate.
+        cell: Packed pixels on a side of a cell.
+
+    Returns:
+        (B, K * (2 * radius + 1)^2, gy, gx), summed over the window.
+    """
+    batch, count, _, gy, gx = candidates.shape
+    height, width = frame.shape[-2:]
+    window, margin = 2 * cell, cell // 2
+    reach = window + 2 * radius
+    side = 2 * radius + 1
+    ref_windows = _all_windows(reference, window)
+    frame_windows = _all_windows(frame, reach)
+
+    device = frame.device
+    b = torch.arange(batch, device=device)[:, None, None].expand(batch, gy, gx).reshape(-1)
+    y = (torch.arange(gy, device=device) * cell - margin)[None, :, None].expand(batch, gy, gx).reshape(-1)
+    x = (torch.arange(gx, device=device) * cell - margin)[None, None, :].expand(batch, gy, gx).reshape(-1)
+    flat = candidates.permute(1, 2, 0, 3, 4).reshape(count, 2, -1)  # K, 2, cells of the batch
+    costs = torch.empty(count, side * side, b.numel(), device=device)
+    for start in range(0, b.numel(), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        here = ref_windows[b[part], y[part] + window, x[part] + window]
+        for k in range(count):
+            top = (y[part] + flat[k, 0, part] - radius).clamp(-reach, height) + reach
+            left = (x[part] + flat[k, 1, part] - radius).clamp(-reach, width) + reach
+            there = frame_windows[b[part], top, left]
+            for i in range(side * side):
+                dy, dx = divmod(i, side)
+                shifted = there[:, dy : dy + window, dx : dx + window]
+                difference = F.huber_loss(shifted, here, reduction="none", delta=_HUBER_DELTA)
+                costs[k, i, part] = difference.flatten(1).sum(1)
+    return costs.reshape(count * side * side, batch, gy, gx).transpose(0, 1)
+
+
+def _all_windows(plane: Tensor, size: int) -> Tensor:
+    """View (B, h + size + 1, w + size + 1, size, size): the window that begins at (y - size, x - size)."""
+    padded = F.pad(plane[:, None], (size, size, size, size), mode="replicate")[:, 0]
+    return padded.unfold(1, size, 1).unfold(2, size, 1)
+
+
+def _settle(candidates: Tensor, costs: Tensor, start: Tensor, cell: int) -> Tensor:
+    """Picks one candidate a cell: cheapest once disagreement with the eight neighbours is paid for.
+
+    Args:
+        candidates: int64 (B, K, 2, gy, gx).
+        costs: (B, K, gy, gx).
+        start: (B, 2, gy, gx) offsets that the first round of votes comes from.
+        cell: Packed pixels on a side of a cell.
+    """
+    weight = _SMOOTHNESS * (2 * cell / 16)  # noise in the sum grows with the side of the window
+    offsets = candidates.float()
+    chosen = start.float()
+    gy, gx = chosen.shape[-2:]
+    for _ in range(_ROUNDS):
+        padded = F.pad(chosen, (1, 1, 1, 1), mode="replicate")
+        total = costs.clone()
+        for dy in range(3):
+            for dx in range(3):
+                if dy == 1 and dx == 1:
+                    continue
+                neighbour = padded[:, None, :, dy : dy + gy, dx : dx + gx]
+                distance = (offsets - neighbour).abs().sum(2)
+                total += weight * distance.clamp(max=_SMOOTHNESS_LIMIT)
+        best = total.argmin(1)[:, None, None].expand(-1, 1, 2, -1, -1)
+        chosen = offsets.gather(1, best)[:, 0]
+    return chosen.long()

@@ -1,0 +1,140 @@
+"""Moves cells of a frame to where the reference has them, and hands models the aligned frames of a tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the packed picture: rows top to bottom (exclusive), columns left to right."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def gather_cells(
+    source: Tensor,
+    offsets: Tensor,
+    cell: int,
+    margin: int = 0,
+    *,
+    origin: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """Reads every cell of a block field from a frame.
+
+    Args:
+        source: (..., C, hs, ws) pixels of the frame. Reads outside take the nearest edge pixel.
+        offsets: Integer (..., 2, gy, gx) in packed pixels, leading dimensions as in `source`.
+        cell: Packed pixels on a side of a cell.
+        margin: Pixels by which each cell is grown on every side before it is read.
+        origin: Row and column of the field's first cell within `source`.
+
+    Returns:
+        (..., C, gy * (cell + 2 * margin), gx * (cell + 2 * margin)): the windows edge to edge. With
+        margin 0 this is the aligned picture, to be cropped where the size is no multiple of the cell.
+    """
+    lead = source.shape[:-3]
+    channels, height, width = source.shape[-3:]
+    gy, gx = offsets.shape[-2:]
+    side = cell + 2 * margin
+    flat_offsets = offsets.reshape(-1, 2, gy, gx).long()
+    batch = flat_offsets.shape[0]
+    inside = torch.arange(-margin, cell + margin, device=source.device)
+    start_y = flat_offsets[:, 0] + (torch.arange(gy, device=source.device) * cell + origin[0])[:, None]
+    start_x = flat_offsets[:, 1] + torch.arange(gx, device=source.device) * cell + origin[1]
+    rows = (start_y[..., None] + inside).clamp(0, height - 1)  # B, gy, gx, side
+    cols = (start_x[..., None] + inside).clamp(0, width - 1)
+    index = rows.permute(0, 1, 3, 2)[..., None] * width + cols[:, :, None]  # B, gy, side, gx, side
+    index = index.reshape(batch, 1, -1).expand(batch, channels, -1)
+    out = source.reshape(batch, channels, height * width).gather(2, index)
+    return out.reshape(*lead, channels, gy * side, gx * side)
+
+
+def source_region(
+    offsets: Tensor, cell: int, margin: int, top: int, left: int, picture: tuple[int, int]
+) -> Region:
+    """The part of a frame that a tile reads, never empty, clipped to the picture.
+
+    Args:
+        offsets: (2, gy, gx) of the cells that cover the tile, in packed pixels.
+        cell: Packed pixels on a side of a cell.
+        margin: Pixels read around each cell (half a cell for `BurstTile.windows`).
+        top: Row of the picture where the first cell lies.
+        left: Column likewise.
+        picture: Height and width of the packed picture.
+    """
+    gy, gx = offsets.shape[-2:]
+    height, width = picture
+    start_y = offsets[0].cpu() + (top + torch.arange(gy) * cell)[:, None]
+    start_x = offsets[1].cpu() + left + torch.arange(gx) * cell
+    first_row = min(max(int(start_y.min()) - margin, 0), height - 1)
+    first_col = min(max(int(start_x.min()) - margin, 0), width - 1)
+    last_row = min(max(int(start_y.max()) + cell + margin, first_row + 1), height)
+    last_col = min(max(int(start_x.max()) + cell + margin, first_col + 1), width)
+    return Region(first_row, first_col, last_row, last_col)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BurstTile:
+    """All frames' pixels for one tile, not yet aligned.
+
+    The tile (halo included) is made of whole cells: its size is (gy * cell, gx * cell) packed pixels.
+
+    Attributes:
+        sources: For each frame (4, hs, ws), normalised: the part of the picture that the tile reads
+            (`source_region`), the whole of it or more.
+        origins: Row and column of each source in the packed picture.
+        offsets: For each frame integer (2, gy, gx), the block field of the tile's cells.
+        cell: Packed pixels on a side of a cell.
+        top: Row of the packed picture where the tile (halo included) begins; may lie outside.
+        left: Column likewise.
+        reference: Index of the reference among the frames.
+        shot_gain: (1, 1, 4, 1, 1), normalised units.
+        read_variance: Likewise.
+    """
+
+    sources: tuple[Tensor, ...]
+    origins: tuple[tuple[int, int], ...]
+    offsets: tuple[Tensor, ...]
+    cell: int
+    top: int
+    left: int
+    reference: int
+    shot_gain: Tensor
+    read_variance: Tensor
+
+    def aligned(self) -> Tensor:
+        """(N, 4, h, w): every frame's cells where the reference has them."""
+        return self._gather(self.offsets, self.cell, 0, 0)
+
+    def windows(self, phase_y: int, phase_x: int) -> Tensor:
+        """Every second cell in both directions, grown to twice its side, edge to edge.
+
+        The four phases together cover every pixel of the tile four times (less within half a cell of its
+        border).
+
+        Args:
+            phase_y: 0 or 1: the first row of cells taken. Windows begin at row phase_y * cell - cell / 2.
+            phase_x: The same for columns.
+
+        Returns:
+            (N, 4, ny * 2 * cell, nx * 2 * cell) with ny = ceil((gy - phase_y) / 2), nx likewise.
+        """
+        half = self.cell // 2
+        fields = tuple(field[:, phase_y::2, phase_x::2] for field in self.offsets)
+        return self._gather(fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half)
+
+    def _gather(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Tensor:
+        """Squares of `side` pixels, edge to edge from (row, col) of the tile, from every frame."""
+        return torch.stack(
+            [
+                gather_cells(source, field, side, origin=(self.top + row - y, self.left + col - x))
+                for source, field, (y, x) in zip(self.sources, fields, self.origins, strict=True)
+            ]
+        )
