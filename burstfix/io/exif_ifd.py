@@ -1,0 +1,181 @@
+"""EXIF directories as bytes: tags in, TIFF image file directories out.
+
+tifffile writes a TIFF's own directory but none below it, so the EXIF and GPS directories are appended
+to the finished file here. Formats: TIFF 6.0 section 2; CIPA DC-008 (EXIF 2.32) chapter 4.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from burstfix.types import ExifTags
+
+EXIF_POINTER = 34665
+GPS_POINTER = 34853
+
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL = 1, 2, 3, 4, 5, 7, 10
+
+# Tags whose type does not follow from the value (EXIF 2.32, tables 4 to 15).
+_LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
+_BYTE_TAGS_GPS = frozenset({0, 5})
+_SRATIONAL_TAGS = frozenset({37377, 37379, 37380, 37888, 37890, 37892})
+_RATIONAL_TAGS = frozenset(
+    {282, 283, 33434, 33437, 37122, 37378, 37381, 37382, 37386, 37387, 37389, 37391, 37889, 37891}
+    | {41483, 41486, 41487, 41493, 41988, 42034, 42240}
+)
+_UNDEFINED_TAGS = frozenset({36864, 37121, 37510, 40960, 41728, 41729})
+_RATIONAL_TAGS_GPS = frozenset({2, 4, 6, 7, 11, 13, 15, 17, 20, 22, 24, 26, 31})
+
+# What lays out the picture in the file belongs to whoever wrote the file.
+_STRUCTURE = frozenset(
+    {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 330, 338, 339}
+    | {34675, EXIF_POINTER, GPS_POINTER}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One directory entry, its value as bytes in the file's byte order."""
+
+    tag: int
+    kind: int
+    count: int
+    data: bytes
+
+
+def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
+    """Puts EXIF into a classic TIFF or DNG on disk, by a new first directory at its end.
+
+    Tags of `exif.image` join the first directory, replacing those of the same number, except the
+    tags that lay out the picture, which stay as they are. The file grows in place: call it on a
+    file that nobody reads yet (see `io.atomic`).
+
+    Args:
+        path: A classic TIFF (not BigTIFF).
+        exif: What to write.
+
+    Raises:
+        ValueError: The file is no classic TIFF, or a value is of a type EXIF cannot hold.
+    """
+    with open(path, "rb+") as file:
+        header = file.read(8)
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(header[:4])
+        if order is None:
+            raise ValueError(f"{path}: not a classic TIFF file")
+        (first,) = struct.unpack(order + "L", header[4:])
+        file.seek(first)
+        (count,) = struct.unpack(order + "H", file.read(2))
+        table = file.read(12 * count)
+        (following,) = struct.unpack(order + "L", file.read(4))
+
+        entries: dict[int, _Entry | bytes] = {}
+        for k in range(count):
+            raw = table[12 * k : 12 * k + 12]
+            entries[struct.unpack(order + "H", raw[:2])[0]] = raw  # values elsewhere in the file stay there
+        for tag, value in exif.image.items():
+            if tag not in _STRUCTURE:
+                entries[tag] = _encode(tag, value, order, gps=False)
+
+        end = file.seek(0, 2)
+        padding = b"\0" * (end % 2)
+        below = _lower_directories(exif, end + len(padding), order, entries)
+        offset = end + len(padding) + len(below)
+        file.write(padding + below + _directory(entries, offset, order, following))
+        file.seek(4)
+        file.write(struct.pack(order + "L", offset))
+
+
+def exif_block(exif: ExifTags) -> bytes:
+    """The tags as a TIFF file without a picture, little endian: what JPEG's APP1 and PNG's eXIf hold.
+
+    Raises:
+        ValueError: A value is of a type EXIF cannot hold.
+    """
+    order = "<"
+    image = {t: _encode(t, v, order, gps=False) for t, v in exif.image.items() if t not in _STRUCTURE}
+    entries: dict[int, _Entry | bytes] = {**image}
+    below = _lower_directories(exif, 8, order, entries)
+    offset = 8 + len(below)
+    return b"II*\0" + struct.pack(order + "L", offset) + below + _directory(entries, offset, order)
+
+
+def _lower_directories(exif: ExifTags, offset: int, order: str, entries: dict[int, _Entry | bytes]) -> bytes:
+    """The EXIF and GPS directories, to stand at `offset`; their pointers are put into `entries`."""
+    block = b""
+    for pointer, tags in ((EXIF_POINTER, exif.exif), (GPS_POINTER, exif.gps)):
+        if tags:
+            at = offset + len(block)
+            entries[pointer] = _Entry(pointer, _LONG, 1, struct.pack(order + "L", at))
+            gps = pointer == GPS_POINTER
+            block += _directory({t: _encode(t, v, order, gps) for t, v in tags.items()}, at, order)
+    return block
+
+
+def _directory(entries: Mapping[int, _Entry | bytes], offset: int, order: str, following: int = 0) -> bytes:
+    """A directory that stands at `offset`: its table in tag order, then the values that do not fit into it.
+
+    Entries given as 12 bytes are kept as they are. The length is even, as TIFF wants offsets to be.
+    """
+    values_at = offset + 2 + 12 * len(entries) + 4
+    table = struct.pack(order + "H", len(entries))
+    values = b""
+    for tag in sorted(entries):
+        entry = entries[tag]
+        if isinstance(entry, bytes):
+            table += entry
+            continue
+        if len(entry.data) <= 4:
+            field = entry.data.ljust(4, b"\0")
+        else:
+            field = struct.pack(order + "L", values_at + len(values))
+            values += entry.data + b"\0" * (len(entry.data) % 2)
+        table += struct.pack(order + "HHL", entry.tag, entry.kind, entry.count) + field
+    return table + struct.pack(order + "L", following) + values
+
+
+def _encode(tag: int, value: Any, order: str, gps: bool) -> _Entry:
+    if isinstance(value, str):
+        if tag in _UNDEFINED_TAGS and not gps:
+            value = value.encode("utf-8")
+        else:
+            data = value.rstrip("\0").encode("utf-8") + b"\0"
+            return _Entry(tag, _ASCII, len(data), data)
+    if gps and tag in _BYTE_TAGS_GPS:
+        data = bytes([value]) if isinstance(value, int) else bytes(value)
+        return _Entry(tag, _BYTE, len(data), data)
+    if isinstance(value, (bytes, bytearray)):
+        return _Entry(tag, _UNDEFINED, len(value), bytes(value))
+    items = value if isinstance(value, tuple) else (value,)
+    if not items or not all(isinstance(x, (int, Fraction)) for x in items):
+        raise ValueError(f"tag {tag}: {value!r} is nothing that EXIF can hold")
+    rational = tag in (_RATIONAL_TAGS_GPS if gps else _RATIONAL_TAGS | _SRATIONAL_TAGS)
+    if rational or any(isinstance(x, Fraction) for x in items):
+        return _rationals(tag, items, order, signed=tag in _SRATIONAL_TAGS and not gps)
+    if min(items) < 0:
+        raise ValueError(f"tag {tag}: {value!r} is negative")
+    kind = _LONG if max(items) > 0xFFFF or (tag in _LONG_TAGS and not gps) else _SHORT
+    data = struct.pack(f"{order}{len(items)}{'L' if kind == _LONG else 'H'}", *items)
+    return _Entry(tag, kind, len(items), data)
+
+
+def _rationals(tag: int, items: tuple[int | Fraction, ...], order: str, signed: bool) -> _Entry:
+    signed = signed or any(x < 0 for x in items)
+    limit = 0x7FFFFFFF if signed else 0xFFFFFFFF
+    data = b""
+    for x in items:
+        fraction = _fit(Fraction(x), limit)
+        data += struct.pack(order + ("ll" if signed else "LL"), fraction.numerator, fraction.denominator)
+    return _Entry(tag, _SRATIONAL if signed else _RATIONAL, len(items), data)
+
+
+def _fit(x: Fraction, limit: int) -> Fraction:
+    """The nearest fraction whose numerator and denominator are at most `limit`."""
+    if abs(x) > limit:
+        return Fraction(limit if x > 0 else -limit)
+    bound = limit if abs(x) <= 1 else max(1, int(limit / abs(x)))
+    return x.limit_denominator(min(limit, bound))
