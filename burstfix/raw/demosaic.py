@@ -1,0 +1,220 @@
+"""Demosaicking of packed RGGB mosaics: Menon 2007 (the good one) and bilinear (the plain one).
+
+The library colour-demosaicing has Menon too and is the tests' yardstick, but not what we ship: it works on
+whole pictures in float64 with numpy, 1.1 GB and several times slower for twelve megapixels, where the form
+below takes 0.3 s on two cores, runs on any device and can be differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Place = tuple[int, int]
+"""Row and column in the 2x2 pattern."""
+Planes = dict[Place, Tensor]
+"""A (B, h, w) tensor for each place of the pattern, or for some of them."""
+Step = tuple[int, int]
+"""A move in sensor pixels."""
+
+_RED, _BLUE = (0, 0), (1, 1)
+_COLOURS = (_RED, _BLUE)
+_GREENS = ((0, 1), (1, 0))  # on the red row, on the blue row
+_ROW, _COLUMN = (0, 1), (1, 0)
+
+MENON_HALO = 8
+"""Packed pixels around a tile that `menon` looks at: one for each of its eight steps."""
+
+_STRIP = 64  # packed rows worked on at once, so that they stay in the processor's cache
+
+
+def menon(packed: Tensor) -> Tensor:
+    """Directional demosaicking with a posteriori decision and refining.
+
+    Menon, Andriani, Calvagno, "Demosaicing with directional filtering and a posteriori decision", IEEE
+    Transactions on Image Processing 16(1), 2007. The picture continues as its mirror image beyond its border
+    (the border pixel not repeated, which keeps the colour pattern). The library colour-demosaicing mirrors
+    each intermediate result instead, and counts changes beyond the border as zero, so the two differ near
+    the border and agree further inside than `MENON_HALO`.
+
+    Args:
+        packed: (B, 4, h, w) planes R, G, G, B; worked on in float32; h, w > `MENON_HALO`.
+
+    Returns:
+        (B, 3, 2h, 2w) float32 linear RGB, unclipped. Samples that the mosaic has at red and blue pixels and
+        at green pixels are kept as they are.
+    """
+    height = packed.shape[-2]
+    padded = _mirror(packed.float(), MENON_HALO)
+    strips = [
+        _menon_inside(padded[..., top : min(top + _STRIP, height) + 2 * MENON_HALO, :])
+        for top in range(0, height, _STRIP)
+    ]
+    return strips[0] if len(strips) == 1 else torch.cat(strips, -2)
+
+
+def bilinear(packed: Tensor) -> Tensor:
+    """Each missing sample as the mean of its two or four nearest of the same colour, mirrored at the border.
+
+    Args:
+        packed: (B, 4, h, w) planes R, G, G, B; h, w >= 2.
+
+    Returns:
+        (B, 3, 2h, 2w) in the dtype of `packed`. Looks one packed pixel far.
+    """
+    m = _planes(_mirror(packed, 1))
+    here = _inside(m)
+    green = here | {p: (_pair(m, p, _ROW) + _pair(m, p, _COLUMN)) / 2 for p in _COLOURS}
+    red, blue = {_RED: here[_RED]}, {_BLUE: here[_BLUE]}
+    for p, to_red, to_blue in (((0, 1), _ROW, _COLUMN), ((1, 0), _COLUMN, _ROW)):
+        red[p], blue[p] = _pair(m, p, to_red), _pair(m, p, to_blue)
+    red[_BLUE] = (_pair(m, _BLUE, (1, 1)) + _pair(m, _BLUE, (1, -1))) / 2
+    blue[_RED] = (_pair(m, _RED, (1, 1)) + _pair(m, _RED, (1, -1))) / 2
+    return torch.stack([_interleave(red), _interleave(green), _interleave(blue)], 1)
+
+
+@dataclass(slots=True)
+class _Picture:
+    """What is known so far at each place of the pattern; all planes have one size."""
+
+    red: Planes
+    green: Planes
+    blue: Planes
+    along_rows: Planes  # bool, at red and blue: interpolate along rows there, else along columns
+
+    def inside(self) -> _Picture:
+        """Everything without its outermost packed pixels."""
+        return _Picture(*(_inside(planes) for planes in (self.red, self.green, self.blue, self.along_rows)))
+
+
+def _menon_inside(packed: Tensor) -> Tensor:
+    """(B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps makes the planes one smaller around."""
+    # Steps 1 to 3 decide on the green.
+    picture = _directional_green(_planes(packed))
+    # 4. Red and blue at the green pixels: green plus the mean of the two neighbours' differences to it.
+    picture = _colours_at_green(picture)
+    # 5. Red at blue and blue at red, from the difference of the two along the chosen direction.
+    picture = _colours_at_each_other(picture, _pair, _GREENS)
+    # 6. Refining: green at red and blue from the smoothed difference along the direction.
+    refined = {}
+    for p, colour in ((_RED, picture.red), (_BLUE, picture.blue)):
+        difference = {q: colour[q] - picture.green[q] for q in colour}
+        refined[p] = _near(colour[p]) - _directional(picture.along_rows, difference, p, _triple)
+    picture = picture.inside()
+    picture.green |= refined
+    # 7. Red and blue at the green pixels again, with the refined green.
+    picture = _colours_at_green(picture)
+    # 8. Red at blue and blue at red again, now smoothed.
+    picture = _colours_at_each_other(picture, _triple, tuple(picture.red))
+    return torch.stack([_interleave(picture.red), _interleave(picture.green), _interleave(picture.blue)], 1)
+
+
+def _directional_green(m: Planes) -> _Picture:
+    """Steps 1 to 3: green everywhere, along the direction in which colour minus green changes less."""
+    green: dict[Step, Planes] = {}
+    change: dict[Step, Planes] = {}
+    for step in (_ROW, _COLUMN):
+        # 1. Green along this direction: mean of the neighbours and the curvature of the colour (paper, eq. 1).
+        far = {p: _pair(m, p, (2 * step[0], 2 * step[1])) for p in _COLOURS}
+        green[step] = {p: _pair(m, p, step) + (_near(m[p]) - far[p]) / 2 for p in _COLOURS}
+        chroma = {p: _near(m[p]) - green[step][p] for p in _COLOURS}
+        # 2. How much colour minus green changes over the next two sensor pixels.
+        change[step] = {p: (_near(chroma[p]) - _near(chroma[p], *step)).abs() for p in _COLOURS}
+    # 3. The direction of less change in the neighbourhood wins.
+    along_rows = {
+        p: _total_change(change[_COLUMN], p, _COLUMN) >= _total_change(change[_ROW], p, _ROW)
+        for p in _COLOURS
+    }
+    m = _inside(_inside(_inside(m)))
+    rows, columns = (_inside(_inside(green[step])) for step in (_ROW, _COLUMN))
+    decided = {p: torch.where(along_rows[p], rows[p], columns[p]) for p in _COLOURS}
+    return _Picture({_RED: m[_RED]}, decided | {p: m[p] for p in _GREENS}, {_BLUE: m[_BLUE]}, along_rows)
+
+
+def _total_change(change: Planes, place: Place, step: Step) -> Tensor:
+    """Changes around a pixel, the paper's 5x5 classifier: those at the pixel and just before it count thrice."""
+    sy, sx = step
+    total = 3 * (_at(change, place, (0, 0)) + _at(change, place, (-2 * sy, -2 * sx)))
+    for side in (-1, 1):
+        total += _at(change, place, (2 * side * sx, 2 * side * sy))
+        total += _at(change, place, (2 * side * sx - 2 * sy, 2 * side * sy - 2 * sx))
+        total += _at(change, place, (side * sx - sy, side * sy - sx))
+    return total
+
+
+def _colours_at_green(picture: _Picture) -> _Picture:
+    """Red and blue at the green pixels, from the two neighbours of that colour (steps 4 and 7)."""
+    red = {_RED: picture.red[_RED] - picture.green[_RED]}
+    blue = {_BLUE: picture.blue[_BLUE] - picture.green[_BLUE]}
+    inside = picture.inside()
+    for p, to_red, to_blue in (((0, 1), _ROW, _COLUMN), ((1, 0), _COLUMN, _ROW)):
+        inside.red[p] = inside.green[p] + _pair(red, p, to_red)
+        inside.blue[p] = inside.green[p] + _pair(blue, p, to_blue)
+    return inside
+
+
+def _colours_at_each_other(
+    picture: _Picture, mean: Callable[[Planes, Place, Step], Tensor], places: tuple[Place, ...]
+) -> _Picture:
+    """Red at blue and blue at red, from the mean of red minus blue at `places` (steps 5 and 8)."""
+    difference = {p: picture.red[p] - picture.blue[p] for p in places}
+    at_red, at_blue = (_directional(picture.along_rows, difference, p, mean) for p in _COLOURS)
+    inside = picture.inside()
+    inside.red[_BLUE] = inside.blue[_BLUE] + at_blue
+    inside.blue[_RED] = inside.red[_RED] - at_red
+    return inside
+
+
+def _directional(
+    along_rows: Planes, planes: Planes, place: Place, mean: Callable[[Planes, Place, Step], Tensor]
+) -> Tensor:
+    """`mean` along rows or along columns, as decided for each pixel at `place`."""
+    return torch.where(_near(along_rows[place]), mean(planes, place, _ROW), mean(planes, place, _COLUMN))
+
+
+def _pair(planes: Planes, place: Place, step: Step) -> Tensor:
+    """Mean of the two pixels a step away from those at `place`."""
+    return (_at(planes, place, step) + _at(planes, place, (-step[0], -step[1]))) / 2
+
+
+def _triple(planes: Planes, place: Place, step: Step) -> Tensor:
+    """Mean of the pixels at `place` and their two neighbours."""
+    return (
+        _at(planes, place, (0, 0)) + _at(planes, place, step) + _at(planes, place, (-step[0], -step[1]))
+    ) / 3
+
+
+def _at(planes: Planes, place: Place, step: Step) -> Tensor:
+    """The pixels a step (at most 2) away from those at `place`, one packed pixel less around."""
+    row, col = place[0] + step[0], place[1] + step[1]
+    return _near(planes[row % 2, col % 2], row // 2, col // 2)
+
+
+def _near(plane: Tensor, dy: int = 0, dx: int = 0) -> Tensor:
+    """The plane without its outermost pixels, moved by at most one."""
+    height, width = plane.shape[-2:]
+    return plane[..., 1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
+
+
+def _inside(planes: Planes) -> Planes:
+    return {place: _near(plane) for place, plane in planes.items()}
+
+
+def _planes(packed: Tensor) -> Planes:
+    return {(k // 2, k % 2): packed[:, k] for k in range(4)}
+
+
+def _interleave(planes: Planes) -> Tensor:
+    """Four (B, h, w) to one (B, 2h, 2w)."""
+    stacked = torch.stack([planes[k // 2, k % 2] for k in range(4)], 1)
+    return F.pixel_shuffle(stacked, 2)[:, 0]
+
+
+def _mirror(packed: Tensor, margin: int) -> Tensor:
+    """Packed planes grown as if the mosaic were mirrored about its border pixels."""
+    mosaic = F.pixel_shuffle(packed, 2)
+    return F.pixel_unshuffle(F.pad(mosaic, (2 * margin,) * 4, mode="reflect"), 2)
