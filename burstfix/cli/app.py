@@ -1,0 +1,144 @@
+"""The command group, and the one place where an error becomes a line on stderr and an exit code.
+
+A command lives in `burstfix/cli/<name>.py` as a click command called `command`, and has its line in
+`COMMANDS`. Its file is imported only when it runs, and heavy imports (torch, rich) belong inside its
+function: `burstfix --help` answers in under half a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+
+import click
+
+from burstfix import __version__
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+from burstfix.errors import BurstfixError
+
+COMMANDS = {
+    "merge": "Merge a burst of raws into one clean picture.",
+    "inspect": "Show what burstfix sees in a burst, frame by frame.",
+}
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+TERMINATED = 143  # 128 + SIGTERM
+BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's file only when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the help text."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports `burstfix.cli.<name>`; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"burstfix.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=epilog("burstfix merge shots/*.dng -o night.tif", "burstfix inspect shots/*.dng"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", prog_name="burstfix")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Turn a burst of raw photographs into one clean picture.
+
+    `burstfix COMMAND --help` explains a command.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: Arguments without the program's name; `sys.argv[1:]` by default.
+
+    Returns:
+        The exit code. No exception leaves this function.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Known before parsing, so that a mistake in the arguments is reported as JSON as well.
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    terminal = Terminal(json="--json" in options)
+    with terminal.logging(), _terminate_as_exit():
+        try:
+            with group.make_context("burstfix", arguments, obj=terminal) as ctx:
+                code = group.invoke(ctx)
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except click.exceptions.Exit as stop:
+            return stop.exit_code
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else 1
+        except (KeyboardInterrupt, click.Abort):
+            return _fail(terminal, "interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            # The interpreter flushes stdout once more on its way out, which must not complain either.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        except Exception as error:  # anything else is reported as well, never as a bare traceback
+            if terminal.verbosity >= 2:
+                traceback.print_exc()
+            return _report(terminal, error)
+
+
+def _report(terminal: Terminal, error: Exception) -> int:
+    """Says what went wrong and returns the exit code that stands for it."""
+    if isinstance(error, click.UsageError):
+        where = error.ctx.command_path if error.ctx else "burstfix"
+        return _fail(terminal, f"{error.format_message()} (see {where} --help)", error.exit_code)
+    if isinstance(error, click.ClickException):
+        return _fail(terminal, error.format_message(), error.exit_code)
+    if isinstance(error, BurstfixError):
+        return _fail(terminal, str(error), error.exit_code)
+    if isinstance(error, MemoryError):
+        return _fail(terminal, "out of memory; try a smaller --tile or fewer frames", 6)
+    hint = "" if terminal.verbosity >= 2 else " (run again with -vv for details)"
+    return _fail(terminal, f"unexpected error: {type(error).__name__}: {error}{hint}", 1)
+
+
+def _fail(terminal: Terminal, message: str, code: int) -> int:
+    line = " ".join(message.split())  # one line, whatever a library put into its message
+    with contextlib.suppress(BrokenPipeError):
+        terminal.error(line, code)
+    return code
+
+
+@contextlib.contextmanager
+def _terminate_as_exit() -> Iterator[None]:
+    """Lets SIGTERM (a timeout, a shutdown) unwind like an exception, so that temporary files go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

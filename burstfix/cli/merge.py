@@ -1,0 +1,131 @@
+"""`burstfix merge`: a burst of raws into one picture."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from burstfix import __version__
+from burstfix.cli import options, target
+from burstfix.cli.epilog import epilog
+from burstfix.cli.paths import expand
+from burstfix.cli.terminal import Terminal
+from burstfix.types import NoiseProfile
+
+EXAMPLES = (
+    "burstfix merge shots/*.dng",
+    "burstfix merge shots/*.dng -o night.jpg --quality 90",
+    "burstfix merge shots/ -o pictures/ --reference shots/IMG_0004.dng",
+    "burstfix merge shots/*.dng --exposure auto --tone filmic --wb auto -o night.png",
+    "burstfix merge shots/*.dng --noise 1e-3,2e-5 --json",
+)
+
+
+@click.command("merge", epilog=epilog(*EXAMPLES))
+@options.burst
+@click.option("-o", "--output", metavar="FILE|FOLDER", help="Where it goes.  [default: REFERENCE_merged.tif]")
+@options.picture
+@options.rendering
+@options.compute
+@options.speech
+@options.pass_terminal
+def command(
+    terminal: Terminal,
+    paths: tuple[str, ...],
+    reference: int | Path | None,
+    noise: NoiseProfile | None,
+    skip_bad: bool,
+    keep_all: bool,
+    output: str | None,
+    format: str | None,
+    bit_depth: str | None,
+    quality: int | None,
+    overwrite: bool,
+    white_balance: Any,
+    exposure: Any,
+    tone: Any,
+    color_space: str,
+    model: str,
+    device: str,
+    tile: int,
+    precision: str,
+) -> None:
+    """Merge a burst of raws into one clean picture.
+
+    PATHS are the raws of one burst: files, patterns, or one folder. The result looks like one of them, the
+    reference; the others take the noise out of it. A single raw is denoised alone.
+    """
+    started = time.perf_counter()
+    destination = target.plan(
+        output,
+        format=format,
+        bit_depth=int(bit_depth) if bit_depth else None,
+        quality=quality,
+        overwrite=overwrite,
+    )
+    files = expand(paths)
+    destination.refuse_inputs(files)
+
+    # Here and not above: torch takes seconds to import, and everything so far needed none of it.
+    from burstfix.color import render
+    from burstfix.io import write_image
+    from burstfix.pipeline import merge_burst, read_burst
+    from burstfix.report.frames import burst_document
+    from burstfix.report.summary import closing_line
+
+    with terminal.progress() as progress:
+        burst = read_burst(
+            files,
+            reference=options.reference_index(reference),
+            noise=noise,
+            skip_bad=skip_bad,
+            keep_all=keep_all,
+            progress=progress,
+        )
+        path = destination.path(burst.frames[burst.reference].metadata.path)
+        was_read = time.perf_counter()
+        linear = merge_burst(
+            burst, model=model, device=device, tile=tile, precision=precision, progress=progress
+        )
+        was_merged = time.perf_counter()
+        progress("write", 0, 1)
+        image = render(
+            linear, white_balance=white_balance, exposure=exposure, tone=tone, color_space=color_space
+        )
+        written = write_image(
+            image, path, bit_depth=destination.bit_depth, quality=quality or 95, overwrite=overwrite
+        )
+        progress("write", 1, 1)
+    height, width = image.data.shape[:2]
+    ended = time.perf_counter()
+    document = {
+        "output": str(written),
+        "format": destination.format,
+        "bit_depth": destination.bit_depth,
+        "height": height,
+        "width": width,
+        "megapixels": round(height * width / 1e6, 3),
+        "model": linear.settings.get("model", model),
+        **burst_document(burst),
+        "settings": {key: _plain(value) for key, value in image.settings.items()},
+        "seconds": {
+            "read": round(was_read - started, 3),
+            "merge": round(was_merged - was_read, 3),
+            "write": round(ended - was_merged, 3),
+            "total": round(ended - started, 3),
+        },
+        "version": __version__,
+    }
+    terminal.result(document, closing_line(document), closing=True)
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON holds it."""
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,98 @@
+"""Options that several commands share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from burstfix.cli import values
+from burstfix.cli.terminal import Terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
+
+
+def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Applies decorators so that --help lists them in the order given."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def store(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+        setattr(ctx.ensure_object(Terminal), name, value)
+
+    return store
+
+
+# What the terminal shows. The values go to the Terminal, not to the command's function.
+speech = _stack(
+    click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
+                 help="Print one JSON document on stdout."),
+    click.option("-v", "--verbose", count=True, expose_value=False, is_eager=True,
+                 callback=_set("verbosity"), help="Say more; -vv everything, with tracebacks."),
+    click.option("-q", "--quiet", is_flag=True, expose_value=False, is_eager=True, callback=_set("quiet"),
+                 help="Say nothing but errors."),
+)  # fmt: skip
+
+# Which files make up the burst, and how they are read.
+burst = _stack(
+    click.argument("paths", nargs=-1, required=True, metavar="PATHS..."),
+    click.option("--reference", type=values.Reference(), default=None,
+                 help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
+                      "[default: the sharpest near the middle]"),
+    click.option("--noise", type=values.Noise(), default=None,
+                 help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).  "
+                      "[default: the file's, else estimated]"),
+    click.option("--skip-bad", is_flag=True, help="Leave out unreadable and odd frames instead of stopping."),
+    click.option("--keep-all", is_flag=True, help="Keep frames that are blurred or do not overlap."),
+)  # fmt: skip
+
+# What merges them.
+compute = _stack(
+    click.option("-m", "--model", default="auto", show_default=True, metavar="NAME|FILE",
+                 help="What merges: auto, a model's name, or a .safetensors file."),
+    click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",
+                 show_default=True, help="Where it runs."),
+    click.option("-t", "--tile", type=click.IntRange(min=0), default=0, show_default=True, metavar="PIXELS",
+                 help="Size of a tile in sensor pixels; 0 = automatic, from the free memory."),
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
+                 show_default=True, help="Arithmetic; auto = bfloat16 on CUDA, float32 on CPU."),
+)  # fmt: skip
+
+# What is made of the merged burst.
+rendering = _stack(
+    click.option("--wb", "white_balance", type=values.WhiteBalance(), metavar="camera|auto|R,G,B",
+                 default="camera", show_default=True, help="White balance."),
+    click.option("--exposure", type=values.Exposure(), default=0.0, metavar="EV|auto", show_default=True,
+                 help="Brighter (+) or darker (-) by so many stops."),
+    click.option("--tone", type=click.Choice(["none", "filmic"]), default="none", show_default=True,
+                 help="Tone curve; none = plain."),
+    click.option("--color-space", type=click.Choice(["srgb"]), default="srgb", show_default=True,
+                 help="Colour space of the picture."),
+)  # fmt: skip
+
+# The file that holds it.
+picture = _stack(
+    click.option("--format", type=click.Choice(["tiff", "png", "jpeg"]), default=None,
+                 help="Format of the picture.  [default: by the name, else tiff]"),
+    click.option("--bit-depth", type=click.Choice(["8", "16"]), default=None,
+                 help="Bits a channel.  [default: 16, JPEG 8]"),
+    click.option("--quality", type=click.IntRange(1, 100), default=None, metavar="1..100",
+                 help="Of a JPEG.  [default: 95]"),
+    click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
+)  # fmt: skip
+
+
+def reference_index(reference: int | Path | None) -> int | Path | None:
+    """People count frames from 1, the library from 0."""
+    return reference - 1 if isinstance(reference, int) else reference

@@ -1,0 +1,115 @@
+"""Where the result goes: everything that can be wrong with it is said before any work is done."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from burstfix.errors import OutputError, UsageError
+
+# File suffix to format, and the suffix that a format gets by default.
+FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+SUFFIXES = {"tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A checked destination.
+
+    Attributes:
+        folder: Exists and can be written to.
+        name: File name, or None for `<reference>_merged` with the format's suffix.
+        format: "tiff", "png" or "jpeg".
+        bit_depth: 8 or 16.
+        overwrite: Replace an existing file.
+    """
+
+    folder: Path
+    name: str | None
+    format: str
+    bit_depth: int
+    overwrite: bool
+
+    def path(self, reference: Path) -> Path:
+        """The file to write, for a result that looks like `reference`.
+
+        Raises:
+            OutputError: The file exists.
+        """
+        name = self.name or f"{reference.stem}_merged{SUFFIXES[self.format]}"
+        path = self.folder / name
+        _refuse_existing(path, self.overwrite)
+        return path
+
+    def refuse_inputs(self, inputs: Iterable[Path]) -> None:
+        """Refuses to replace a frame of the burst, even with --overwrite.
+
+        Raises:
+            OutputError: The output is one of the inputs.
+        """
+        if self.name is None or not (self.folder / self.name).exists():
+            return
+        for path in inputs:
+            if path.samefile(self.folder / self.name):
+                raise OutputError(f"{path}: is a frame of the burst; choose another name for the output")
+
+
+def plan(
+    output: str | None, *, format: str | None, bit_depth: int | None, quality: int | None, overwrite: bool
+) -> Target:
+    """Checks -o and the options that belong to it.
+
+    Args:
+        output: A file, an existing folder, or None for the working folder.
+        format: "tiff", "png", "jpeg", or None: by the file's suffix, else TIFF.
+        bit_depth: 8, 16, or None: 8 for JPEG, else 16.
+        quality: Of a JPEG; None if not given.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        UsageError: Unknown suffix, or settings that contradict each other.
+        OutputError: The file exists, or its folder is missing or cannot be written to.
+    """
+    given = Path(output) if output is not None else Path(".")
+    is_folder = output is None or given.is_dir() or output.endswith(("/", os.sep))
+    folder = given if is_folder else given.parent
+    if not is_folder:
+        by_suffix = FORMATS.get(given.suffix.lower())
+        if by_suffix is None:
+            raise UsageError(
+                f"{output}: cannot write {given.suffix or 'a file without a suffix'}; "
+                "use .tif, .png or .jpg, or name an existing folder"
+            )
+        if format is not None and format != by_suffix:
+            raise UsageError(f"{output}: the name says {by_suffix}, --format says {format}")
+        format = by_suffix
+    format = format or "tiff"
+    if format == "jpeg" and bit_depth == 16:
+        raise UsageError("a JPEG holds 8 bits; use TIFF or PNG for --bit-depth 16")
+    if format != "jpeg" and quality is not None:
+        raise UsageError(f"--quality is for JPEG; the output is {format}")
+    _check_folder(folder)
+    if not is_folder:
+        _refuse_existing(given, overwrite)
+    depth = bit_depth or (8 if format == "jpeg" else 16)
+    return Target(folder, None if is_folder else given.name, format, depth, overwrite)
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        kind = "is not a folder" if folder.exists() else "this folder does not exist; create it first"
+        raise OutputError(f"{folder}: {kind}")
+    try:
+        # Permission bits do not tell about read-only disks or about root: try it.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write here ({error.strerror})") from error
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another name or add --overwrite")

@@ -1,0 +1,23 @@
+"""What `merge` says at the end: a JSON document, and the closing line made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from burstfix.report.frames import NOISE_SOURCES
+
+
+def closing_line(document: Mapping[str, Any]) -> str:
+    """One line: frames used, reference, noise source, model, megapixels, seconds, output.
+
+    Args:
+        document: The document of `merge --json`.
+    """
+    kept = sum(frame["kept"] for frame in document["frames"])
+    reference = document["reference"]["path"].replace("\\", "/").rsplit("/", 1)[-1]
+    return (
+        f"{document['output']}: {kept} of {len(document['frames'])} frames, reference {reference}, "
+        f"noise {NOISE_SOURCES[document['noise']['source']]}, model {document['model']}, "
+        f"{document['megapixels']:.1f} MP in {document['seconds']['total']:.1f} s"
+    )
