@@ -1,0 +1,142 @@
+"""From pictures to noisy packed bursts with their ground truth, batched, on the device of the generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from burstfix.raw.cfa import pack
+from burstfix.sim.camera import Camera, random_camera, unprocess
+from burstfix.sim.motion import MotionSettings, blob_masks, camera_path, warp
+
+
+@dataclass(frozen=True, slots=True)
+class SimSettings:
+    """What is drawn at random for each burst; pairs are ranges.
+
+    Attributes:
+        motion: Of the camera.
+        object_probability: How often an object moves on its own.
+        object_speed: Largest motion of the object between frames, in sensor pixels.
+        magnify: Source pixels for each sensor pixel.
+        darkening: Exposure factor, log-uniform, applied to half of the bursts.
+        shot_gain: Log-uniform range (normalised units).
+        read_std: Log-uniform range of the read noise's standard deviation (normalised units).
+        clip_black_probability: How often values below black are lost, as in files that store no offset.
+    """
+
+    motion: MotionSettings = field(default_factory=MotionSettings)
+    object_probability: float = 0.5
+    object_speed: float = 5.0
+    magnify: tuple[float, float] = (0.9, 1.6)
+    darkening: tuple[float, float] = (0.08, 1.0)
+    shot_gain: tuple[float, float] = (1e-4, 1e-2)
+    read_std: tuple[float, float] = (1e-3, 10**-1.5)
+    clip_black_probability: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedBurst:
+    """A batch of bursts.
+
+    Attributes:
+        clean: (B, N, 3, H, W) linear camera RGB in [0, 1], RGGB phase.
+        noisy: (B, N, 4, H/2, W/2) packed, in [0, 1] or with negative values where black is not clipped.
+        shot_gain, read_variance: (B, 1, 4, 1, 1).
+        camera: Colour of each burst.
+        reference: Index of the reference.
+    """
+
+    clean: Tensor
+    noisy: Tensor
+    shot_gain: Tensor
+    read_variance: Tensor
+    camera: Camera
+    reference: int
+
+
+def simulate_burst(
+    pictures: Tensor,
+    objects: Tensor,
+    *,
+    frames: int,
+    reference: int,
+    height: int,
+    width: int,
+    settings: SimSettings,
+    generator: torch.Generator,
+) -> SimulatedBurst:
+    """Draws cameras, motion, exposure and noise, and renders bursts.
+
+    Args:
+        pictures: (B, 3, Hs, Ws) display RGB in [0, 1], larger than the frames times `settings.magnify`.
+        objects: The same shape, pictures that fill the moving objects.
+        frames: Frames in each burst.
+        reference: Index of the reference.
+        height, width: Sensor pixels of a frame, even.
+        settings: Ranges.
+        generator: Source of all randomness; its device is where everything happens.
+    """
+    batch = pictures.shape[0]
+    device = generator.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    camera = random_camera(batch, generator)
+    tone = uniform(batch) < 0.7
+    source = unprocess(pictures, camera, tone)
+    exposure = log_uniform(settings.darkening, uniform(batch))
+    exposure = torch.where(uniform(batch) < 0.5, exposure, torch.ones_like(exposure))
+    magnify = settings.magnify[0] + (settings.magnify[1] - settings.magnify[0]) * uniform(batch)
+
+    path = camera_path(batch, frames, reference, settings.motion, generator)
+    clean = warp(source, path, height, width, magnify)
+
+    mask = blob_masks(batch, pictures.shape[-1], generator)
+    mask = mask * (uniform(batch) < settings.object_probability).float()[:, None, None, None]
+    layer = torch.cat([unprocess(objects, camera, tone) * mask, mask], 1)
+    time = torch.arange(frames, device=device).float() - reference
+    own = settings.object_speed * uniform(batch, 1, 1) * _directions(uniform(batch))[:, None]
+    object_path = path.clone()
+    object_path[..., :2, 2] += own * time[None, :, None]
+    moved = warp(layer, object_path, height, width, magnify)
+    clean = clean * (1 - moved[:, :, 3:]) + moved[:, :, :3]
+    clean = (clean * exposure[:, None, None, None, None]).clamp(0, 1)
+
+    shot = log_uniform(settings.shot_gain, uniform(batch))
+    read = log_uniform(settings.read_std, uniform(batch)) ** 2
+    shot_gain = shot.reshape(batch, 1, 1, 1, 1).expand(batch, 1, 4, 1, 1)
+    read_variance = read.reshape(batch, 1, 1, 1, 1).expand(batch, 1, 4, 1, 1)
+    noisy = add_noise(mosaic_packed(clean), shot_gain, read_variance, generator)
+    clipped = (uniform(batch) < settings.clip_black_probability)[:, None, None, None, None]
+    noisy = torch.where(clipped, noisy.clamp(min=0), noisy)
+    return SimulatedBurst(clean, noisy, shot_gain, read_variance, camera, reference)
+
+
+def mosaic_packed(rgb: Tensor) -> Tensor:
+    """(..., 3, H, W) -> (..., 4, H/2, W/2): the RGGB samples of each pixel, packed."""
+    mosaic = rgb[..., 1, :, :].clone()
+    mosaic[..., 0::2, 0::2] = rgb[..., 0, 0::2, 0::2]
+    mosaic[..., 1::2, 1::2] = rgb[..., 2, 1::2, 1::2]
+    return pack(mosaic)
+
+
+def add_noise(packed: Tensor, shot_gain: Tensor, read_variance: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal noise of variance shot_gain * x + read_variance; clipped at white, not at black."""
+    std = torch.sqrt(packed.clamp(min=0) * shot_gain + read_variance)
+    noise = torch.randn(packed.shape, generator=generator, device=packed.device)
+    return (packed + std * noise).clamp(max=1)
+
+
+def log_uniform(bounds: tuple[float, float], uniform: Tensor) -> Tensor:
+    """Maps uniform numbers in 0..1 to log-uniform ones between the bounds."""
+    low, high = bounds
+    return low * (high / low) ** uniform
+
+
+def _directions(uniform: Tensor) -> Tensor:
+    angle = 2 * torch.pi * uniform
+    return torch.stack([torch.cos(angle), torch.sin(angle)], -1)

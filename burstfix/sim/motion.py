@@ -1,0 +1,110 @@
+"""How camera and objects move through a burst, and pictures resampled accordingly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MotionSettings:
+    """Ranges of the camera's motion.
+
+    Attributes:
+        shift: Largest translation of a frame against the reference, in sensor pixels.
+        jitter: Standard deviation of the shake added to the smooth path, in sensor pixels.
+        rotation: Standard deviation of a frame's rotation in degrees.
+        zoom: Standard deviation of a frame's relative change of scale.
+        perspective: Standard deviation of the perspective terms, relative change of scale over the picture.
+    """
+
+    shift: float = 12.0
+    jitter: float = 1.0
+    rotation: float = 0.3
+    zoom: float = 0.002
+    perspective: float = 0.001
+
+
+def camera_path(
+    batch: int, frames: int, reference: int, settings: MotionSettings, generator: torch.Generator
+) -> Tensor:
+    """(B, N, 3, 3) homographies from the reference's pixels to each frame's: (x, y, 1) from the centre.
+
+    The translation follows a smooth path (random velocity and acceleration) with jitter on top, scaled so
+    that no frame lies further than `settings.shift` from the reference, whose matrix is the identity.
+    """
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device=generator.device)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=generator.device)
+
+    time = torch.arange(frames, device=generator.device).float() - reference
+    span = max(abs(float(time[0])), abs(float(time[-1])), 1.0)
+    velocity = normal(batch, 1, 2)
+    bend = 0.3 * normal(batch, 1, 2)
+    path = velocity * (time / span)[None, :, None] + bend * ((time / span) ** 2)[None, :, None]
+    length = path.norm(dim=-1).amax(1, keepdim=True)[..., None].clamp(min=1e-6)
+    # The square of a uniform number: small motion is common, large motion still seen.
+    path = path / length * (uniform(batch, 1, 1) ** 2) * settings.shift
+    moving = (time != 0).float()[None, :, None]
+    path = path + settings.jitter * normal(batch, frames, 2) * moving
+
+    angle = math.radians(settings.rotation) * normal(batch, frames) * moving[..., 0]
+    scale = 1 + settings.zoom * normal(batch, frames) * moving[..., 0]
+    matrix = torch.zeros(batch, frames, 3, 3, device=generator.device)
+    matrix[..., 0, 0] = matrix[..., 1, 1] = scale * torch.cos(angle)
+    matrix[..., 0, 1] = -scale * torch.sin(angle)
+    matrix[..., 1, 0] = scale * torch.sin(angle)
+    matrix[..., :2, 2] = path
+    # Perspective is given over 1000 pixels so that it means the same on patches and whole pictures.
+    matrix[..., 2, :2] = settings.perspective / 1000 * normal(batch, frames, 2) * moving
+    matrix[..., 2, 2] = 1
+    return matrix
+
+
+def warp(
+    source: Tensor, homographies: Tensor, height: int, width: int, magnify: Tensor | float = 1.0
+) -> Tensor:
+    """Renders frames of a moving camera from a larger picture.
+
+    Args:
+        source: (B, C, Hs, Ws).
+        homographies: (B, N, 3, 3) as from `camera_path`; content at p in the reference appears at H p.
+        height, width: Size of the frames.
+        magnify: Source pixels for each frame pixel, a number or (B,); 1.5 shrinks the picture.
+
+    Returns:
+        (B, N, C, height, width); beyond the source its edge is mirrored.
+    """
+    batch, frames = homographies.shape[:2]
+    device = source.device
+    ys = torch.arange(height, device=device) - (height - 1) / 2
+    xs = torch.arange(width, device=device) - (width - 1) / 2
+    grid = torch.stack([xs[None, :].expand(height, width), ys[:, None].expand(height, width)], -1)
+    points = torch.cat([grid, torch.ones_like(grid[..., :1])], -1)  # (height, width, 3)
+    inverse = torch.linalg.inv(homographies.float())
+    mapped = torch.einsum("bnij,hwj->bnhwi", inverse, points)
+    mapped = mapped[..., :2] / mapped[..., 2:]
+    scale = torch.as_tensor(magnify, device=device, dtype=torch.float32).reshape(-1, 1, 1, 1, 1)
+    half = torch.tensor([source.shape[-1] / 2, source.shape[-2] / 2], device=device)
+    normalised = (mapped * scale / half).reshape(batch, frames * height, width, 2)
+    out = F.grid_sample(source, normalised, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return out.reshape(batch, -1, frames, height, width).transpose(1, 2)  # (B, N, C, height, width)
+
+
+def blob_masks(batch: int, size: int, generator: torch.Generator) -> Tensor:
+    """(B, 1, size, size) soft masks of objects: smooth random shapes that cover a tenth to a half."""
+    device = generator.device
+    coarse = torch.randn((batch, 1, 5, 5), generator=generator, device=device)
+    field = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+    cover = 0.1 + 0.4 * torch.rand((batch, 1), generator=generator, device=device)
+    sorted_values = field[:, 0, ::4, ::4].reshape(batch, -1).sort(1).values
+    index = ((1 - cover) * (sorted_values.shape[1] - 1)).long()
+    threshold = sorted_values.gather(1, index)[:, 0]
+    return torch.sigmoid((field - threshold[:, None, None, None]) * size / 4)

@@ -1,0 +1,83 @@
+"""The loss of each network: what a step of training asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from burstfix.align.gather import gather_cells
+from burstfix.models.base import BurstModel
+from burstfix.sim import SimulatedBurst, mosaic_packed, to_display
+from burstfix.training.recipe import LossSettings
+
+CHARBONNIER = 1e-6  # under the root, as in the two-stage paper's published settings
+DISPLAY_FLOOR = 1e-3  # bounds the slope of x^(1/2.2) at black to about 20
+
+Losses = dict[str, Tensor]
+Objective = Callable[[BurstModel, SimulatedBurst, int, LossSettings, int], Losses]
+
+
+def charbonnier(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of sqrt((a - b)^2 + 1e-6)."""
+    return torch.sqrt((a - b) ** 2 + CHARBONNIER).mean()
+
+
+def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: LossSettings) -> Losses:
+    """Charbonnier on linear and on display RGB; `rgb` (B, 3, 2p, 2p) is the patch without margin."""
+    truth = _inner(burst.clean[:, burst.reference], 2 * margin)
+    display = to_display(rgb, burst.camera, DISPLAY_FLOOR)
+    display_truth = to_display(truth, burst.camera, DISPLAY_FLOOR)
+    return {
+        "linear": settings.linear * charbonnier(rgb, truth),
+        "display": settings.display * charbonnier(display, display_truth),
+    }
+
+
+def kpn_losses(
+    model: BurstModel, burst: SimulatedBurst, margin: int, settings: LossSettings, step: int
+) -> Losses:
+    """Picture loss, the same on the denoised mosaic, and the annealed loss of each frame alone."""
+    frames = align_frames(model, burst, margin)
+    merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
+    losses = picture_loss(merged.rgb.float(), burst, margin, settings)
+    truth = _gamma(_inner(mosaic_packed(burst.clean[:, burst.reference]), margin))
+    assert merged.mosaic is not None
+    losses["mosaic"] = settings.mosaic * charbonnier(_gamma(merged.mosaic.float()), truth)
+    annealing = settings.annealing * 0.01 ** (step / max(settings.annealing_steps, 1))
+    if "frames" in merged.extra and annealing > 1e-4:
+        losses["alone"] = annealing * charbonnier(_gamma(merged.extra["frames"].float()), truth[:, None])
+    return losses
+
+
+def align_frames(model: BurstModel, burst: SimulatedBurst, margin: int) -> Tensor:
+    """(B, N, 4, p, p): the frames block-matched to the reference, margin cut off."""
+    noisy, reference = burst.noisy, burst.reference
+    with torch.no_grad():
+        noise = burst.shot_gain[:, 0], burst.read_variance[:, 0]
+        anchor = model.features(noisy[:, reference], *noise)
+        aligned = []
+        for i in range(noisy.shape[1]):
+            frame = noisy[:, i]
+            if i != reference:
+                initial = torch.zeros((noisy.shape[0], 2, *_grid(noisy)), device=noisy.device)
+                field = model.match(anchor, model.features(frame, *noise), initial)
+                frame = gather_cells(frame, field.offsets, field.cell)
+            aligned.append(_inner(frame, margin))
+        return torch.stack(aligned, 1)
+
+
+def _grid(noisy: Tensor, cell: int = 8) -> tuple[int, int]:
+    return -(-noisy.shape[-2] // cell), -(-noisy.shape[-1] // cell)
+
+
+def _inner(x: Tensor, margin: int) -> Tensor:
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
+
+
+def _gamma(x: Tensor) -> Tensor:
+    return x.clamp(min=DISPLAY_FLOOR) ** (1 / 2.2)
+
+
+OBJECTIVES: dict[str, Objective] = {"kpn": kpn_losses}

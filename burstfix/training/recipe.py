@@ -1,0 +1,155 @@
+"""Training settings: TOML in, frozen dataclasses out; unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burstfix.errors import UsageError
+from burstfix.sim import SimSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which network: a catalogue name and its config (keys of the network's config class)."""
+
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """Weights of the loss terms.
+
+    Attributes:
+        linear, display: Charbonnier on linear camera RGB and on display RGB.
+        mosaic: The same on the denoised mosaic, where the model has one.
+        annealing: Weight of the loss of each frame alone at the first step (kernel prediction).
+        annealing_steps: Steps in which that weight falls to a hundredth.
+        interpolation: Weight of the interpolation loss (two-stage).
+        matching: Weight of the block matching losses (two-stage).
+    """
+
+    linear: float = 1.0
+    display: float = 1.0
+    mosaic: float = 0.5
+    annealing: float = 2.0
+    annealing_steps: int = 500
+    interpolation: float = 0.1
+    matching: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The loop.
+
+    Attributes:
+        steps: Optimiser steps of the whole schedule.
+        batch: Bursts a step, on each device.
+        patch: Side of a patch in packed pixels.
+        margin: Packed pixels simulated around a patch so that alignment can reach.
+        frames: Smallest and largest number of frames; the reference is drawn too.
+        learning_rate, warmup, final_rate: AdamW's peak rate, steps to reach it, and the last rate
+            relative to the peak (cosine between).
+        weight_decay, clip: AdamW's, and the largest norm of the gradient.
+        ema: Decay of the averaged weights, which are what is validated and shipped.
+        precision: "bfloat16" or "float32".
+        seed: Of weights and data.
+        log_every, validate_every, save_every: In steps.
+    """
+
+    steps: int = 1000
+    batch: int = 8
+    patch: int = 48
+    margin: int = 8
+    frames: tuple[int, int] = (2, 8)
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    final_rate: float = 0.01
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    precision: str = "bfloat16"
+    seed: int = 0
+    log_every: int = 20
+    validate_every: int = 500
+    save_every: int = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything a training run is told, except where data and output are."""
+
+    model: ModelSettings
+    train: TrainSettings = field(default_factory=TrainSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    simulate: SimSettings = field(default_factory=SimSettings)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        UsageError: The file cannot be read, or holds unknown keys or values of the wrong kind.
+    """
+    try:
+        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not a readable recipe ({error})") from error
+    try:
+        return recipe_from_dict(tree)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
+    """The recipe that `dataclasses.asdict` turned into `tree`, or that a TOML file spells out."""
+    recipe = _build(Recipe, tree, "recipe")
+    low, high = recipe.train.frames
+    if not 1 <= low <= high:
+        raise UsageError(f"recipe.train.frames: found {low} to {high}, expected 1 <= smallest <= largest")
+    if recipe.train.precision not in ("bfloat16", "float32"):
+        raise UsageError(
+            f"recipe.train.precision: found {recipe.train.precision!r}, expected bfloat16 or float32"
+        )
+    return recipe
+
+
+def _build(kind: type, tree: Any, where: str) -> Any:
+    if not isinstance(tree, dict):
+        raise UsageError(f"{where}: expected a table, found {tree!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(tree) - set(hints))
+    if unknown:
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(hints))}")
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+        and f.name not in tree
+    ]
+    if missing:
+        raise UsageError(f"{where}: key {missing[0]!r} is missing")
+    return kind(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in tree.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _build(typing.cast(type, kind), value, where)
+    if typing.get_origin(kind) is tuple:
+        kinds = typing.get_args(kind)
+        if not isinstance(value, list | tuple) or len(value) != len(kinds):
+            raise UsageError(f"{where}: expected {len(kinds)} values, found {value!r}")
+        return tuple(_value(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if typing.get_origin(kind) is dict:
+        kind = dict
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UsageError(f"{where}: expected {kind.__name__}, found {value!r}")
+    return value

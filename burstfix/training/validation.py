@@ -1,0 +1,93 @@
+"""Validation inside a training run: the same simulated bursts every time, PSNR and samples to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burstfix.models.base import BurstModel
+from burstfix.raw.demosaic import bilinear
+from burstfix.sim import SimSettings, SimulatedBurst, simulate_burst, to_display
+from burstfix.training.losses import align_frames
+from burstfix.training.photos import PhotoStore
+
+SEED = 20_000_001
+MARGIN = 16
+# The protocol's noise levels: shot gain and the standard deviation of the read noise.
+NOISE_LEVELS = {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one validation found.
+
+    Attributes:
+        psnr: Mean over the bursts in dB, by noise level.
+        samples: uint8 (H, W, 3) picture: one frame, result, truth side by side, a burst a row.
+    """
+
+    psnr: dict[str, float]
+    samples: np.ndarray
+
+
+class Validator:
+    """Holds the fixed bursts and runs a model on them."""
+
+    def __init__(self, photos: PhotoStore, settings: SimSettings, bursts: int = 12, patch: int = 64) -> None:
+        device = photos.pictures[0].device
+        self.bursts: dict[str, list[SimulatedBurst]] = {}
+        size = 2 * (patch + 2 * MARGIN)
+        crop = crop_size(size, settings)
+        for level, (shot_gain, read_std) in NOISE_LEVELS.items():
+            generator = torch.Generator(device=device).manual_seed(SEED)
+            fixed = replace(
+                settings,
+                shot_gain=(shot_gain, shot_gain),
+                read_std=(read_std, read_std),
+                darkening=(1.0, 1.0),
+                clip_black_probability=1.0,
+            )
+            self.bursts[level] = [
+                simulate_burst(
+                    photos.crops(4, crop, generator),
+                    photos.crops(4, crop, generator),
+                    frames=5,
+                    reference=2,
+                    height=size,
+                    width=size,
+                    settings=fixed,
+                    generator=generator,
+                )
+                for _ in range(bursts // 4)
+            ]
+
+    @torch.no_grad()
+    def run(self, model: BurstModel) -> Validation:
+        """Validates a model (in evaluation mode, in its own precision)."""
+        model.eval()
+        psnr: dict[str, float] = {}
+        rows: list[Tensor] = []
+        for level, bursts in self.bursts.items():
+            values: list[Tensor] = []
+            for burst in bursts:
+                frames = align_frames(model, burst, MARGIN)
+                rgb = model(frames, burst.shot_gain, burst.read_variance, burst.reference).rgb.float()
+                inner = slice(2 * MARGIN, -2 * MARGIN)
+                truth = to_display(burst.clean[:, burst.reference, :, inner, inner], burst.camera)
+                result = to_display(rgb, burst.camera)
+                values.append(-10 * torch.log10(((result - truth) ** 2).mean((1, 2, 3)).clamp(min=1e-10)))
+                if level == "high" and len(rows) < 4:
+                    single = to_display(bilinear(frames[:, burst.reference]), burst.camera)
+                    rows.append(torch.cat([single[0], result[0], truth[0]], 2))
+            psnr[level] = float(torch.cat(values).mean())
+        picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0)
+        return Validation(psnr, (picture * 255).round().byte().cpu().numpy())
+
+
+def crop_size(size: int, settings: SimSettings) -> int:
+    """Source pixels for frames of `size` sensor pixels, so that motion mostly stays inside the crop."""
+    reach = size + settings.motion.shift + 2 * settings.motion.jitter
+    return int(reach * settings.magnify[1]) // 2 * 2 + 2
