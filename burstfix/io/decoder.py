@@ -1,0 +1,210 @@
+"""The child process that opens raw files, so that a crash of LibRaw is an answer and not the end.
+
+Run as `python -m burstfix.io.decoder` by `io.decoder_client`. Requests are JSON lines on standard input;
+the answers on standard output are described in `io.decoder_protocol`.
+Everything that parses a file runs here. The child ends when its input does.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import pickle
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io.decoder_protocol import HEADER, READY, Reply
+from burstfix.types import FrameMetadata
+
+# What a decode may take beyond the gigapixel limit of 2 GB for the mosaic itself: as much again.
+_MEMORY_LIMIT = 4 << 30
+# LibRaw can repeat a complaint for every pixel.
+_LOG_LIMIT = 1 << 20
+# A little more than the parent waits, for when the parent is gone.
+_SELF_DESTRUCT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decoded:
+    metadata: FrameMetadata
+    mosaic: NDArray[np.uint16] | None
+    notes: tuple[str, ...]
+
+
+def decode(path: Path, pixels: bool) -> _Decoded:
+    """Reads one raw in this process.
+
+    Args:
+        path: The file.
+        pixels: Whether the mosaic is wanted as well.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    import rawpy
+
+    from burstfix.io import dng
+    from burstfix.io.metadata import build_metadata, visible_area
+    from burstfix.io.tags import MAX_PIXELS, read_tags
+
+    tags = read_tags(path)
+    if tags.is_dng:
+        dng.check_sensor(tags)
+        dng.cfa(tags)
+    notes: list[str] = []
+    try:
+        with rawpy.RawPy() as raw:
+            raw.open_file(os.fspath(path))
+            sizes = raw.sizes
+            claimed = sizes.raw_height * sizes.raw_width
+            if claimed > MAX_PIXELS:
+                raise InputError(
+                    f"{path}: claims {claimed / 1e6:.0f} megapixels; more than 1000 are not read"
+                )
+            raw.unpack()
+            facts = _facts(raw, rawpy)
+            metadata = build_metadata(tags, facts, notes)
+            area = visible_area(tags, facts)
+            mosaic = None
+            if pixels:
+                rows = slice(area.top, area.top + area.height)
+                mosaic = raw.raw_image[rows, area.left : area.left + area.width].copy()
+    except rawpy.LibRawError as error:
+        raise InputError(f"{path}: {_libraw_message(error, path)}") from error
+    return _Decoded(metadata, mosaic, tuple(notes))
+
+
+def _facts(raw: Any, rawpy: Any) -> Any:
+    """What `metadata` needs to know of an opened file."""
+    from burstfix.io.dng import Area
+    from burstfix.io.metadata import LibRawFacts
+
+    sizes, other = raw.sizes, raw.other
+    flat = raw.raw_type == rawpy.RawType.Flat
+    lens = getattr(raw, "lens", None)  # rawpy 0.25 and later
+    # LibRaw gives the start of 1970 for "unknown", in local time.
+    time = other.timestamp if other.timestamp and other.timestamp.year > 1971 else None
+    return LibRawFacts(
+        visible=Area(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width),
+        raw_height=sizes.raw_height,
+        raw_width=sizes.raw_width,
+        pattern=raw.raw_pattern if flat else None,
+        colors=raw.color_desc.decode("ascii", "replace"),
+        black=tuple(float(x) for x in raw.black_level_per_channel),
+        white=float(raw.white_level),
+        xyz_to_camera=np.asarray(raw.rgb_xyz_matrix, dtype=np.float64)[:3, :3],
+        white_balance=np.array(raw.camera_whitebalance[:3], dtype=np.float64),
+        flip=int(sizes.flip),
+        iso=float(other.iso_speed),
+        exposure_time=float(other.shutter_speed),
+        aperture=float(other.aperture),
+        focal_length=float(other.focal_length),
+        time=time,
+        lens=lens.model.strip() if lens is not None else "",
+    )
+
+
+def _libraw_message(error: Exception, path: Path) -> str:
+    """LibRaw's complaint in words for people."""
+    text = error.args[0] if error.args else ""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    if "nsupported file format" in text:
+        return "is no raw file that LibRaw can read (unknown format, camera or compression, or cut off)"
+    if "Input/output error" in text:
+        return "the file is cut off or damaged (LibRaw ran out of data)"
+    return f"cannot be decoded (LibRaw: {text})"
+
+
+def _answer(path: Path, pixels: bool, log_fd: int) -> tuple[Reply, NDArray[np.uint16] | None]:
+    """Decodes, turning every failure into a reply."""
+    os.lseek(log_fd, 0, os.SEEK_SET)
+    os.ftruncate(log_fd, 0)
+    try:
+        decoded = decode(path, pixels)
+    except UnsupportedSensorError as error:
+        return Reply(str(error), unsupported=True), None
+    except InputError as error:
+        return Reply(str(error)), None
+    except MemoryError:
+        return Reply(f"{path}: needs more memory than decoding may take ({_MEMORY_LIMIT >> 30} GB)"), None
+    except OSError as error:
+        return Reply(f"{path}: cannot be read ({error.strerror or error})"), None
+    except Exception as error:  # damaged tags break parsers in more ways than can be listed
+        return Reply(f"{path}: the file is damaged ({type(error).__name__}: {error})"), None
+    os.lseek(log_fd, 0, os.SEEK_SET)
+    log = os.read(log_fd, _LOG_LIMIT).decode("utf-8", "replace")
+    # LibRaw goes on after these with what it has, and tells nobody but standard error.
+    for sign, meaning in (
+        ("Unexpected end of file", "the file is cut off: its picture data end early"),
+        ("data corrupted", "the picture data are damaged"),
+    ):
+        if sign in log:
+            return Reply(f"{path}: {meaning}"), None
+    return Reply(metadata=decoded.metadata, notes=decoded.notes), decoded.mosaic
+
+
+def _limit_resources() -> None:
+    """Caps memory and log size where the system can (Windows cannot)."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind, limit in ((resource.RLIMIT_AS, _MEMORY_LIMIT), (resource.RLIMIT_FSIZE, _LOG_LIMIT)):
+        try:
+            hard = resource.getrlimit(kind)[1]
+            resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
+        except (OSError, ValueError):
+            continue  # macOS refuses some limits
+
+
+def main() -> None:
+    """Answers requests until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it closes our input
+    # LibRaw and C libraries print where they like: keep the real output to ourselves.
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    log_fd = 2
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(out.fileno(), os.O_BINARY)
+    import rawpy  # noqa: F401  loaded once, before the limits, so that a missing library shows at the start
+
+    import burstfix.io.metadata  # noqa: F401
+
+    logging.disable(logging.CRITICAL)
+    _limit_resources()
+    _write(out, READY)
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        # Ends the process from a C thread even where LibRaw hangs and the parent is gone.
+        faulthandler.dump_traceback_later(_SELF_DESTRUCT_SECONDS, exit=True)
+        if request["folder"]:
+            os.chdir(request["folder"])
+        reply, mosaic = _answer(Path(request["path"]), request["pixels"], log_fd)
+        faulthandler.cancel_dump_traceback_later()
+        body = pickle.dumps(reply)
+        pixels = mosaic.data.cast("B") if mosaic is not None else memoryview(b"")
+        _write(out, HEADER.pack(len(body), len(pixels)))
+        _write(out, body)
+        _write(out, pixels)
+
+
+def _write(out: Any, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[out.write(view) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""What a DNG's tags say about its pixels: CFA, levels, colour, noise (DNG specification 1.7.1, chapter 4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io import tags as t
+from burstfix.io.tags import FileTags
+from burstfix.types import CFA_PATTERNS, ColorProfile, Levels, NoiseProfile
+
+CFA_REPEAT, CFA_PATTERN, CFA_PLANE_COLOR, CFA_LAYOUT = 33421, 33422, 50710, 50711
+LINEARIZATION_TABLE, BLACK_REPEAT, BLACK, BLACK_DELTA_H, BLACK_DELTA_V, WHITE = range(50712, 50718)
+COLOR_MATRIX_1, COLOR_MATRIX_2, CALIBRATION_1, CALIBRATION_2 = range(50721, 50725)
+ANALOG_BALANCE, AS_SHOT_NEUTRAL, AS_SHOT_WHITE_XY, BASELINE_EXPOSURE = range(50727, 50731)
+ILLUMINANT_1, ILLUMINANT_2, ACTIVE_AREA = 50778, 50779, 50829
+FORWARD_MATRIX_1, FORWARD_MATRIX_2, NOISE_PROFILE = 50964, 50965, 51041
+
+# XYZ to linear sRGB (IEC 61966-2-1): stands in where a file names no colour matrix.
+XYZ_TO_SRGB = np.array(
+    [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]], dtype=np.float64
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle of the sensor in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def check_sensor(tags: FileTags) -> None:
+    """Refuses DNGs without a raw picture that burstfix can merge.
+
+    Raises:
+        UnsupportedSensorError: It is demosaiced already, or its pixels are floating point.
+        InputError: There is no raw picture in it.
+    """
+    raw = tags.raw
+    if raw is None:
+        raise InputError(f"{tags.path}: a DNG without a raw picture in it")
+    samples = raw.number(t.SAMPLES_PER_PIXEL, 1)
+    if raw.number(t.PHOTOMETRIC, 0) == t.PHOTOMETRIC_LINEAR_RAW:
+        kind = "monochrome" if samples == 1 else "demosaiced already (a linear DNG)"
+        raise UnsupportedSensorError(f"{tags.path}: is {kind}; a Bayer mosaic is needed")
+    if samples != 1:
+        raise UnsupportedSensorError(
+            f"{tags.path}: has {samples} values at each pixel; a Bayer mosaic has one"
+        )
+    if raw.number(t.SAMPLE_FORMAT, 1) == 3:
+        raise UnsupportedSensorError(f"{tags.path}: holds floating-point pixels; integers are needed")
+
+
+def active_area(tags: FileTags) -> Area:
+    """The visible part of the sensor.
+
+    Raises:
+        InputError: ActiveArea does not lie within the picture.
+    """
+    assert tags.raw is not None
+    height, width = tags.raw.number(t.IMAGE_LENGTH, 0), tags.raw.number(t.IMAGE_WIDTH, 0)
+    values = tags.numbers(ACTIVE_AREA)
+    if len(values) != 4:
+        return Area(0, 0, height, width)
+    top, left, bottom, right = (int(x) for x in values)
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise InputError(
+            f"{tags.path}: the active area (rows {top} to {bottom}, columns {left} to {right}) does not lie "
+            f"within the {width}x{height} picture"
+        )
+    return Area(top, left, bottom - top, right - left)
+
+
+def cfa(tags: FileTags) -> str:
+    """Colours of the 2x2 pattern from the top left of the active area, which is where CFAPattern starts.
+
+    Raises:
+        UnsupportedSensorError: The sensor is not a 2x2 Bayer pattern.
+    """
+    repeat = tuple(int(x) for x in tags.numbers(CFA_REPEAT))
+    pattern = tags.numbers(CFA_PATTERN)
+    layout = tags.find(CFA_LAYOUT).number(CFA_LAYOUT, 1)
+    letters = "RGBCMYW"
+    names = "".join(letters[int(x)] if 0 <= x < 7 else "?" for x in pattern)
+    if layout != 1:
+        raise UnsupportedSensorError(
+            f"{tags.path}: its pixels lie on a staggered grid, not on a 2x2 Bayer one"
+        )
+    if repeat and repeat != (2, 2):
+        size = "x".join(map(str, repeat))
+        kind = " (X-Trans)" if repeat == (6, 6) else ""
+        raise UnsupportedSensorError(
+            f"{tags.path}: a {size} colour pattern{kind}; only 2x2 Bayer is supported"
+        )
+    if names not in CFA_PATTERNS:
+        raise UnsupportedSensorError(
+            f"{tags.path}: the colour pattern {names or 'is missing'}; "
+            f"only {', '.join(CFA_PATTERNS)} are supported"
+        )
+    return names
+
+
+def levels(tags: FileTags, area: Area, notes: list[str]) -> Levels:
+    """Black and white levels, in the numbers that come out of the linearisation table.
+
+    Raises:
+        InputError: They are not usable.
+    """
+    repeat = tags.numbers(BLACK_REPEAT) or (1, 1)
+    values = tags.numbers(BLACK) or (0,)
+    rows, cols = (int(repeat[0]), int(repeat[1])) if len(repeat) == 2 else (1, 1)
+    if rows < 1 or cols < 1 or rows * cols != len(values):
+        raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{cols}")
+    black = np.array([float(x) for x in values], dtype=np.float32).reshape(rows, cols)
+
+    assert tags.raw is not None
+    table = tags.numbers(LINEARIZATION_TABLE)
+    bits = min(max(tags.raw.number(t.BITS_PER_SAMPLE, 16), 1), 16)
+    default_white = float(max(table)) if table else float(2**bits - 1)
+    white_values = tags.numbers(WHITE)
+    white = float(white_values[0]) if white_values else default_white
+    return checked_levels(
+        tags,
+        Levels(
+            black,
+            white,
+            _deltas(tags, BLACK_DELTA_V, area.height, "BlackLevelDeltaV", notes),
+            _deltas(tags, BLACK_DELTA_H, area.width, "BlackLevelDeltaH", notes),
+        ),
+    )
+
+
+def checked_levels(tags: FileTags, levels: Levels) -> Levels:
+    """The levels again, if they leave room for a picture.
+
+    Raises:
+        InputError: They do not.
+    """
+    top = float(levels.black.max())
+    for extra in (levels.black_rows, levels.black_cols):
+        top += float(extra.max()) if extra is not None else 0.0
+    if not (math.isfinite(top) and math.isfinite(levels.white) and top < levels.white):
+        raise InputError(
+            f"{tags.path}: the white level {levels.white:g} is not above the black level {top:g}"
+        )
+    return levels
+
+
+def _deltas(tags: FileTags, tag: int, length: int, name: str, notes: list[str]) -> NDArray[np.float32] | None:
+    values = tags.numbers(tag)
+    if not values:
+        return None
+    deltas = np.array([float(x) for x in values], dtype=np.float32)
+    if len(deltas) != length or not np.isfinite(deltas).all():
+        notes.append(f"{tags.path}: {name} has {len(deltas)} values where {length} belong; it is ignored")
+        return None
+    return deltas
+
+
+def color(tags: FileTags, notes: list[str]) -> ColorProfile:
+    """Colour calibration.
+
+    Raises:
+        UnsupportedSensorError: The sensor has other than three colours.
+    """
+    first = _matrix(tags, COLOR_MATRIX_1)
+    if first is None:
+        count = len(tags.numbers(COLOR_MATRIX_1))
+        if count in (3, 12):
+            raise UnsupportedSensorError(
+                f"{tags.path}: a sensor of {count // 3} colours; three are supported"
+            )
+        notes.append(f"{tags.path}: no usable colour matrix; its colours are taken for sRGB")
+        first = XYZ_TO_SRGB.copy()
+    second = _matrix(tags, COLOR_MATRIX_2)
+    illuminant_2 = tags.find(ILLUMINANT_2).number(ILLUMINANT_2, 0)
+    paired = second is not None and illuminant_2 != 0
+    neutral = _vector(tags, AS_SHOT_NEUTRAL, 3)
+    white_xy = _vector(tags, AS_SHOT_WHITE_XY, 2)
+    exposure = tags.numbers(BASELINE_EXPOSURE)
+    return ColorProfile(
+        color_matrix_1=first,
+        as_shot_neutral=None if neutral is None else neutral / neutral.max(),
+        illuminant_1=tags.find(ILLUMINANT_1).number(ILLUMINANT_1, 0) or 21,
+        color_matrix_2=second if paired else None,
+        illuminant_2=illuminant_2 if paired else None,
+        forward_matrix_1=_matrix(tags, FORWARD_MATRIX_1),
+        forward_matrix_2=_matrix(tags, FORWARD_MATRIX_2) if paired else None,
+        camera_calibration_1=_matrix(tags, CALIBRATION_1),
+        camera_calibration_2=_matrix(tags, CALIBRATION_2) if paired else None,
+        analog_balance=_vector(tags, ANALOG_BALANCE, 3),
+        as_shot_white_xy=white_xy if white_xy is not None and white_xy.sum() < 1 else None,
+        # Beyond +-10 EV it is damage, not photography.
+        baseline_exposure=float(exposure[0]) if exposure and abs(exposure[0]) <= 10 else 0.0,
+    )
+
+
+def _matrix(tags: FileTags, tag: int) -> NDArray[np.float64] | None:
+    """A 3x3 matrix, None when it is absent or cannot be inverted."""
+    values = tags.numbers(tag)
+    if len(values) != 9:
+        return None
+    matrix = np.array([float(x) for x in values], dtype=np.float64).reshape(3, 3)
+    # Real camera matrices have a condition number below 20.
+    return matrix if np.isfinite(matrix).all() and np.linalg.cond(matrix) < 1e4 else None
+
+
+def _vector(tags: FileTags, tag: int, length: int) -> NDArray[np.float64] | None:
+    """Positive numbers, None when absent or damaged."""
+    values = tags.numbers(tag)
+    if len(values) != length:
+        return None
+    vector = np.array([float(x) for x in values], dtype=np.float64)
+    return vector if np.isfinite(vector).all() and (vector > 0).all() else None
+
+
+def noise(tags: FileTags, notes: list[str]) -> NoiseProfile | None:
+    """The NoiseProfile: one pair (S, O) for all colours, or one for each of R, G, B."""
+    values = [float(x) for x in tags.numbers(NOISE_PROFILE)]
+    if not values:
+        return None
+    usable = len(values) in (2, 6) and all(math.isfinite(x) and 0 <= x < 1 for x in values)
+    if not usable or not all(s > 0 or o > 0 for s, o in zip(values[::2], values[1::2], strict=True)):
+        notes.append(f"{tags.path}: its noise profile is not usable; it is ignored")
+        return None
+    gains, offsets = values[::2], values[1::2]
+    if len(gains) == 1:
+        gains, offsets = gains * 3, offsets * 3
+    return NoiseProfile(
+        shot_gain=(gains[0], gains[1], gains[1], gains[2]),
+        read_variance=(offsets[0], offsets[1], offsets[1], offsets[2]),
+        source="file",
+    )

@@ -1,0 +1,222 @@
+"""From tags to `FrameMetadata`; DNGs by their tags, other raws by what LibRaw knows of the camera."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io import dng
+from burstfix.io.dng import Area
+from burstfix.io.tags import FileTags
+from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, FrameMetadata, Levels
+
+_MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 271, 272, 274, 306
+_EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_TIME_ORIGINAL, _FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
+_OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _SUBSEC, _SUBSEC_ORIGINAL = 36880, 36881, 37520, 37521
+_RECOMMENDED_EXPOSURE_INDEX, _LENS_MODEL = 34866, 42036
+_UNIQUE_CAMERA_MODEL = 50708
+
+# dcraw's flip bits (1 = mirror columns, 2 = mirror rows, 4 = transpose first) as EXIF orientations.
+_FLIP_TO_ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class LibRawFacts:
+    """What LibRaw says about a file (names as in rawpy).
+
+    Attributes:
+        visible: Visible area by LibRaw.
+        raw_height, raw_width: Size of the whole mosaic.
+        pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None
+            when there is no mosaic.
+        colors: Letters of the colour indices, such as "RGBG".
+        black: Black level for each colour index.
+        white: White level.
+        xyz_to_camera: float64 (3, 3), zeros where unknown.
+        white_balance: float64 (3,), camera multipliers R, G, B.
+        flip: dcraw's orientation bits.
+        iso, exposure_time, aperture, focal_length: 0 where unknown.
+        time: None where unknown.
+        lens: "" where unknown.
+    """
+
+    visible: Area
+    raw_height: int
+    raw_width: int
+    pattern: NDArray[np.uint8] | None
+    colors: str
+    black: tuple[float, ...]
+    white: float
+    xyz_to_camera: NDArray[np.float64]
+    white_balance: NDArray[np.float64]
+    flip: int
+    iso: float
+    exposure_time: float
+    aperture: float
+    focal_length: float
+    time: datetime | None
+    lens: str
+
+
+def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> FrameMetadata:
+    """Joins what the tags and LibRaw know.
+
+    Args:
+        tags: The file's own tags.
+        facts: LibRaw's view.
+        notes: Warnings for people are added here.
+
+    Raises:
+        InputError: No camera can be told, or the file contradicts itself.
+        UnsupportedSensorError: The sensor is not a 2x2 Bayer pattern.
+    """
+    image, exif = tags.exif.image, tags.exif.exif
+    make, model = _text(image.get(_MAKE)), _text(image.get(_MODEL))
+    if tags.is_dng:
+        model = model or tags.directories[0].text(_UNIQUE_CAMERA_MODEL)
+    if not (tags.is_dng or make or model or facts.time or facts.iso > 0):
+        # LibRaw guesses the format of bare dumps by their length.
+        raise InputError(f"{tags.path}: has no header that names a camera; how to read its pixels is unknown")
+    area = visible_area(tags, facts)
+    if tags.is_dng:
+        cfa, levels = dng.cfa(tags), dng.levels(tags, area, notes)
+        color, noise = dng.color(tags, notes), dng.noise(tags, notes)
+    else:
+        cfa, levels, color, noise = _libraw_cfa(tags, facts), _libraw_levels(tags, facts), None, None
+        color = _libraw_color(tags, facts, notes)
+    orientation = image.get(_ORIENTATION)
+    if not (isinstance(orientation, int) and 1 <= orientation <= 8):
+        orientation = _FLIP_TO_ORIENTATION[facts.flip & 7] if not tags.is_dng else 1
+    return FrameMetadata(
+        path=tags.path,
+        height=area.height,
+        width=area.width,
+        cfa=cfa,
+        levels=levels,
+        color=color,
+        orientation=orientation,
+        noise=noise,
+        make=make,
+        model=model,
+        lens=_text(exif.get(_LENS_MODEL)) or facts.lens,
+        iso=_positive(exif.get(_ISO))
+        or _positive(exif.get(_RECOMMENDED_EXPOSURE_INDEX))
+        or _positive(facts.iso),
+        exposure_time=_positive(exif.get(_EXPOSURE_TIME)) or _positive(facts.exposure_time),
+        aperture=_positive(exif.get(_F_NUMBER)) or _positive(facts.aperture),
+        focal_length=_positive(exif.get(_FOCAL_LENGTH)) or _positive(facts.focal_length),
+        time=capture_time(tags.exif) or facts.time,
+        exif=tags.exif,
+    )
+
+
+def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
+    """The visible part of LibRaw's mosaic: ActiveArea for a DNG, else LibRaw's own choice.
+
+    Raises:
+        InputError: LibRaw decoded a picture of another size than the tags describe.
+    """
+    if not tags.is_dng:
+        return facts.visible
+    dng.check_sensor(tags)
+    area = dng.active_area(tags)
+    assert tags.raw is not None
+    size = (tags.raw.number(257, 0), tags.raw.number(256, 0))
+    if size == (facts.raw_height, facts.raw_width):
+        return area
+    raise InputError(
+        f"{tags.path}: its tags describe {size[1]}x{size[0]} pixels, "
+        f"the decoder found {facts.raw_width}x{facts.raw_height}"
+    )
+
+
+def capture_time(exif: ExifTags) -> datetime | None:
+    """The moment of capture, with sub-seconds and UTC offset where the tags have them."""
+    for text, subsec, offset in (
+        (
+            exif.exif.get(_DATE_TIME_ORIGINAL),
+            exif.exif.get(_SUBSEC_ORIGINAL),
+            exif.exif.get(_OFFSET_TIME_ORIGINAL),
+        ),
+        (exif.image.get(_DATE_TIME), exif.exif.get(_SUBSEC), exif.exif.get(_OFFSET_TIME)),
+    ):
+        try:
+            time = datetime.strptime(_text(text)[:19], "%Y:%m:%d %H:%M:%S")
+        except ValueError:
+            continue
+        digits = _text(subsec)
+        if digits.isascii() and digits.isdigit():
+            time += timedelta(microseconds=int(digits[:6].ljust(6, "0")))
+        zone = _utc_offset(_text(offset))
+        return time if zone is None else time.replace(tzinfo=zone)
+    return None
+
+
+def _utc_offset(text: str) -> timezone | None:
+    """EXIF's "+hh:mm" as a time zone."""
+    try:
+        return timezone(timedelta(seconds=datetime.strptime(text, "%z").utcoffset().total_seconds()))  # type: ignore[union-attr]
+    except ValueError:
+        return None
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _positive(value: Any) -> float | None:
+    """A tag's (first) number as a float, None when it is absent or not positive."""
+    if isinstance(value, tuple) and value:
+        value = value[0]
+    if isinstance(value, (int, float, Fraction)) and math.isfinite(value) and value > 0:
+        return float(value)
+    return None
+
+
+def _libraw_cfa(tags: FileTags, facts: LibRawFacts) -> str:
+    if facts.pattern is None:
+        raise UnsupportedSensorError(
+            f"{tags.path}: has no colour mosaic (Foveon, linear or monochrome); Bayer is needed"
+        )
+    height, width = facts.pattern.shape
+    letters = [
+        "".join(facts.colors[c] if c < len(facts.colors) else "?" for c in row) for row in facts.pattern
+    ]
+    names = "".join(letters)
+    if (height, width) != (2, 2):
+        kind = " (X-Trans)" if (height, width) == (6, 6) else ""
+        raise UnsupportedSensorError(
+            f"{tags.path}: a {height}x{width} colour pattern{kind}; only 2x2 Bayer is supported"
+        )
+    if names not in CFA_PATTERNS:
+        raise UnsupportedSensorError(
+            f"{tags.path}: the colour pattern {names}; only {', '.join(CFA_PATTERNS)} are supported"
+        )
+    return names
+
+
+def _libraw_levels(tags: FileTags, facts: LibRawFacts) -> Levels:
+    assert facts.pattern is not None
+    black = np.array([facts.black[c] for c in facts.pattern.ravel()], dtype=np.float32).reshape(2, 2)
+    return dng.checked_levels(tags, Levels(black, facts.white))
+
+
+def _libraw_color(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> ColorProfile:
+    matrix = facts.xyz_to_camera
+    if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
+        notes.append(
+            f"{tags.path}: LibRaw knows no colour matrix for this camera; its colours are taken for sRGB"
+        )
+        matrix = dng.XYZ_TO_SRGB.copy()
+    gains = facts.white_balance
+    neutral = None
+    if np.isfinite(gains).all() and (gains > 0).all():
+        neutral = (1 / gains) / (1 / gains).max()
+    return ColorProfile(color_matrix_1=matrix, as_shot_neutral=neutral)

@@ -1,0 +1,46 @@
+"""One raw file in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from burstfix.errors import InputError
+from burstfix.io.decoder_client import shared_client
+from burstfix.types import Frame, FrameMetadata
+
+
+def read_frame(path: Path | str) -> Frame:
+    """Reads a raw: its visible mosaic and all that is known about it.
+
+    Decoding happens in a child process, so a file that crashes or hangs LibRaw is an error like any other.
+
+    Args:
+        path: A raw of any make that LibRaw reads, with a 2x2 Bayer pattern.
+
+    Raises:
+        InputError: It cannot be read; the message names the file and says why.
+        UnsupportedSensorError: It is readable but not a Bayer mosaic.
+    """
+    return shared_client().read_frame(_checked(path))
+
+
+def read_metadata(path: Path | str) -> FrameMetadata:
+    """Reads all but the pixels of a raw; raises as `read_frame` does."""
+    return shared_client().read_metadata(_checked(path))
+
+
+def _checked(path: Path | str) -> Path:
+    """The path, if a regular file with something in it stands there (a named pipe would block for ever)."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give raw files")
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: may not be read (permissions)")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty")
+    return path

@@ -1,0 +1,266 @@
+"""The tags of a raw file: EXIF through exifread, the TIFF directories of DNG and its kin through tifffile.
+
+exifread skips long values and doubles and does not know which directory holds the raw picture, so all
+that describes pixels (levels, colour, strips) comes through tifffile.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import exifread
+import tifffile
+
+from burstfix.errors import InputError
+from burstfix.types import ExifTags
+
+MAX_PIXELS = 1_000_000_000
+
+IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
+NEW_SUBFILE_TYPE, SAMPLES_PER_PIXEL, SAMPLE_FORMAT = 254, 277, 339
+STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
+DNG_VERSION = 50706
+PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR_RAW = 32803, 34892
+
+# More directories than any camera writes; a hostile file may chain millions.
+_MAX_DIRECTORIES = 64
+
+# Descriptive tags of a TIFF's first directory worth carrying (TIFF 6.0, EXIF 2.32 table 4).
+_IMAGE_TAGS = frozenset({270, 271, 272, 274, 305, 306, 315, 33432})
+# EXIF 2.32 tables 7 and 8, without what describes the raw file rather than the photograph: MakerNote
+# (its offsets break when moved), pixel sizes, component layout, colour space, the interoperability link.
+_EXIF_TAGS = frozenset(
+    {33434, 33437, 34850, 34852, 34855, 36864, 36867, 36868, 36880, 36881, 36882, 37510, 37520, 37521, 37522}
+    | set(range(34864, 34870))
+    | set(range(37377, 37387))
+    | set(range(37888, 37894))
+    | {41483, 41486, 41487, 41488, 41492, 41493, 41495, 41728, 41729, 42016, 42240}
+    | set(range(41985, 41997))
+    | set(range(42032, 42038))
+)
+_GPS_TAGS = frozenset(range(32))
+
+
+class Directory:
+    """One TIFF directory: tag numbers to values, always tuples of numbers, or str, or bytes."""
+
+    def __init__(self, values: Mapping[int, Any]) -> None:
+        self._values = values
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._values
+
+    def numbers(self, tag: int) -> tuple[int | float | Fraction, ...]:
+        """The tag's numbers; empty when it is absent or is no number. Undefined fractions are NaN."""
+        value = self._values.get(tag, ())
+        if isinstance(value, bytes):
+            return tuple(value)
+        return value if isinstance(value, tuple) else ()
+
+    def number(self, tag: int, default: int) -> int:
+        """The tag's first number as an int."""
+        values = self.numbers(tag)
+        return int(values[0]) if values and math.isfinite(values[0]) else default
+
+    def text(self, tag: int) -> str:
+        """The tag's text, "" when absent."""
+        value = self._values.get(tag, "")
+        return value if isinstance(value, str) else ""
+
+    @property
+    def pixels(self) -> int:
+        """Width times height, 0 where not given."""
+        return self.number(IMAGE_WIDTH, 0) * self.number(IMAGE_LENGTH, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FileTags:
+    """What a file says about itself.
+
+    Attributes:
+        path: The file.
+        size: Its length in bytes.
+        exif: Tags worth carrying to the output.
+        directories: TIFF directories, the first one first; empty for other containers.
+        raw: The directory of the raw picture, if one can be told.
+    """
+
+    path: Path
+    size: int
+    exif: ExifTags = field(default_factory=ExifTags)
+    directories: tuple[Directory, ...] = ()
+    raw: Directory | None = None
+
+    @property
+    def is_dng(self) -> bool:
+        """Whether the file is a DNG."""
+        return bool(self.directories) and DNG_VERSION in self.directories[0]
+
+    def find(self, tag: int) -> Directory:
+        """The directory that holds a DNG tag: the raw picture's own, else the first."""
+        if self.raw is not None and tag in self.raw:
+            return self.raw
+        return self.directories[0] if self.directories else Directory({})
+
+    def numbers(self, tag: int) -> tuple[int | float | Fraction, ...]:
+        """Numbers of a DNG tag, from wherever it stands."""
+        return self.find(tag).numbers(tag)
+
+
+def read_tags(path: Path) -> FileTags:
+    """Reads a file's tags, whatever the container; unknown containers give empty tags.
+
+    Raises:
+        InputError: The file claims more than a gigapixel, lacks picture data that its directories
+            point to, or is a DNG whose directories are damaged.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        exif = _read_exif(file)
+        file.seek(0)
+        directories = _read_directories(path, file)
+    raw = _raw_directory(directories)
+    tags = FileTags(path, size, exif, directories, raw)
+    for directory in directories:
+        if directory.pixels > MAX_PIXELS:
+            raise InputError(
+                f"{path}: claims {directory.pixels / 1e6:.0f} megapixels; more than {MAX_PIXELS // 10**6} "
+                "are not read"
+            )
+    _check_data_is_there(tags)
+    return tags
+
+
+def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
+    if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return ()
+    file.seek(0)
+    try:
+        with tifffile.TiffFile(file) as tif:
+            pages: list[Any] = []
+            for page in tif.pages:
+                pages.append(page)
+                pages.extend((getattr(page, "pages", None) or ())[:_MAX_DIRECTORIES])
+                if len(pages) > _MAX_DIRECTORIES:
+                    break
+            return tuple(Directory(_page_values(page)) for page in pages)
+    except Exception as error:  # tifffile meets damage with whatever its code stumbles over
+        if isinstance(error, MemoryError):
+            raise
+        raise InputError(f"{path}: the TIFF directories are damaged ({error})") from error
+
+
+def _page_values(page: Any) -> dict[int, Any]:
+    """Values of a tifffile page's tags, rationals as fractions; tags that cannot be read are left out."""
+    values: dict[int, Any] = {}
+    for tag in page.tags:
+        if tag.code in (34665, 34853):
+            continue  # exifread reads these
+        value = tag.value
+        if isinstance(value, (str, bytes)):
+            values[tag.code] = value
+            continue
+        items = value if isinstance(value, tuple) else (value,)
+        if int(tag.dtype) in (5, 10) and len(items) % 2 == 0:
+            items = tuple(
+                Fraction(n, d) if d else math.nan for n, d in zip(items[::2], items[1::2], strict=True)
+            )
+        if all(isinstance(x, (int, float, Fraction)) for x in items):
+            values[tag.code] = tuple(int(x) if isinstance(x, int) else x for x in items)
+    return values
+
+
+def _raw_directory(directories: tuple[Directory, ...]) -> Directory | None:
+    """The full-size raw picture (DNG specification 1.7, "NewSubFileType": 0 marks it)."""
+    raws = [d for d in directories if d.number(PHOTOMETRIC, -1) in (PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR_RAW)]
+    main = [d for d in raws if d.number(NEW_SUBFILE_TYPE, 0) == 0] or raws
+    return max(main, key=lambda d: d.pixels, default=None)
+
+
+def _check_data_is_there(tags: FileTags) -> None:
+    """Refuses files that end before the raw data does (LibRaw may fill the rest with zeros in silence)."""
+    raw = tags.raw
+    if raw is None:
+        return
+    offsets = raw.numbers(STRIP_OFFSETS) or raw.numbers(TILE_OFFSETS)
+    lengths = raw.numbers(STRIP_BYTES) or raw.numbers(TILE_BYTES)
+    end = max((int(o) + int(n) for o, n in zip(offsets, lengths, strict=False)), default=0)
+    # Some cameras write wrong lengths, so for files other than DNG only the starts are held against them.
+    start = max((int(o) for o in offsets), default=0)
+    if (tags.is_dng and end > tags.size) or start >= tags.size > 0:
+        raise InputError(
+            f"{tags.path}: the file is cut off: its picture data reach to byte {max(end, start)}, "
+            f"the file has {tags.size} bytes"
+        )
+
+
+def _read_exif(file: BinaryIO) -> ExifTags:
+    try:
+        found = exifread.process_file(_exif_source(file), details=False, extract_thumbnail=False)
+    except MemoryError:
+        raise
+    except Exception:  # exifread meets damage with whatever its code stumbles over; such a file has no EXIF
+        return ExifTags()
+    image: dict[int, Any] = {}
+    exif: dict[int, Any] = {}
+    gps: dict[int, Any] = {}
+    for name, tag in found.items():
+        group = name.split(" ", 1)[0]
+        number = getattr(tag, "tag", None)
+        value = _exif_value(tag) if number is not None else None
+        if value is None:
+            continue
+        if group == "Image" and number in _IMAGE_TAGS:
+            image[number] = value
+        elif group == "GPS" and number in _GPS_TAGS:
+            gps[number] = value
+        elif group == "EXIF" and number in _EXIF_TAGS:
+            exif[number] = value
+        elif group == "Image" and number in _EXIF_TAGS:
+            exif.setdefault(number, value)  # TIFF/EP keeps EXIF tags in the first directory
+    return ExifTags(image, exif, gps)
+
+
+def _exif_source(file: BinaryIO) -> BinaryIO:
+    """The part of the file that exifread understands; for a RAF that is the JPEG inside."""
+    head = file.read(92)
+    file.seek(0)
+    if head.startswith(b"FUJIFILMCCD-RAW"):
+        start, length = (int.from_bytes(head[k : k + 4], "big") for k in (84, 88))
+        file.seek(start)
+        return io.BytesIO(file.read(min(length, 1 << 20)))
+    return file
+
+
+def _exif_value(tag: Any) -> Any:
+    """An exifread tag's value as ExifTags wants it; None when it is empty, undefined or of a float type."""
+    kind, values = tag.field_type, tag.values
+    if kind == 2:
+        text = values if isinstance(values, str) else ""
+        return text.split("\0", 1)[0].strip() or None
+    if not isinstance(values, (list, tuple)) or not values:
+        return None
+    if kind in (1, 7):
+        return _to_bytes(values)
+    if kind in (3, 4, 8, 9):
+        numbers = tuple(int(x) for x in values)
+        return numbers[0] if len(numbers) == 1 else numbers
+    if kind in (5, 10):
+        pairs = [(x.num, x.den) if hasattr(x, "num") else (x.numerator, x.denominator) for x in values]
+        if any(d == 0 for _, d in pairs):
+            return None
+        fractions = tuple(Fraction(n, d) for n, d in pairs)
+        return fractions[0] if len(fractions) == 1 else fractions
+    return None
+
+
+def _to_bytes(values: Iterable[Any]) -> bytes | None:
+    items = list(values)
+    return bytes(items) if all(isinstance(x, int) and 0 <= x < 256 for x in items) else None
