@@ -1,0 +1,61 @@
+# make demo      merge the example burst; from a fresh checkout it installs everything into .venv first
+# make test      the whole test suite
+# make check     style, types, and which room may import which
+# make install   the command and what developers need, into .venv
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+# Two test workers, each with one thread: the suite is meant for two cores.
+export OMP_NUM_THREADS ?= 1
+WORKERS ?= 2
+
+.PHONY: help install demo example picture test check format clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+install: .venv/.dev
+
+demo: .venv/.user
+	@mkdir -p out
+	$(BIN)/burstfix merge examples/burst/*.dng -o out/example.tif --overwrite
+	@echo "The picture: $(CURDIR)/out/example.tif"
+
+# The example burst and the picture in README.md, drawn anew.
+example: .venv/.user
+	$(BIN)/python examples/make_example.py examples/burst
+
+picture: .venv/.user
+	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# Stamps: nothing is installed again until what is to be installed has changed.
+.venv/.created:
+	@test -n "$(PYTHON)" || { echo "burstfix needs Python 3.11 or newer; none found on this machine" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.user: .venv/.created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+.venv/.dev: .venv/.created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@ .venv/.user

@@ -1,0 +1,212 @@
+"""The command as a whole: help, speed, errors as exit codes, what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from burstfix import errors
+from burstfix.cli import app, main
+from burstfix.cli import merge as merge_file
+from burstfix.cli.app import COMMANDS
+
+SLOW_IMPORTS = ("torch", "numpy", "rich", "rawpy", "PIL", "tifffile")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "burstfix", *arguments], capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+def test_group_when_asked_for_help_then_imports_nothing_slow(arguments: list[str]) -> None:
+    script = (
+        "import sys; from burstfix.cli import main; code = main(sys.argv[1:]); "
+        f"print([m for m in {SLOW_IMPORTS!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.strip() == "[]"
+    assert "burstfix" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_when_asked_for_help_then_shows_examples_and_exit_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert f"burstfix {name} " in out.split("Examples:")[1]
+    assert "Exit codes:" in out and "130" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_when_loaded_then_help_line_is_the_one_listed(name: str) -> None:
+    ctx = app.group.make_context("burstfix", [], resilient_parsing=True)
+    command = app.group.get_command(ctx, name)
+    assert command is not None
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["merg"],
+        ["merge"],
+        ["merge", "--no-such-option", "a.dng"],
+        ["merge", "a.dng", "--device", "gpu"],
+        ["merge", "a.dng", "--noise", "1e-3"],
+        ["merge", "a.dng", "--noise", "-1,0"],
+        ["merge", "a.dng", "--noise", "nan,1"],
+        ["merge", "a.dng", "--wb", "1,1"],
+        ["merge", "a.dng", "--wb", "daylight"],
+        ["merge", "a.dng", "--exposure", "bright"],
+        ["merge", "a.dng", "--reference", "0"],
+        ["merge", "a.dng", "--tile", "-1"],
+        ["merge", "a.dng", "--bit-depth", "12"],
+        ["merge", "a.dng", "--precision", "int8"],
+        ["merge", "a.dng", "-o", "out.webp"],
+        ["merge", "a.dng", "-o", "out"],
+        ["merge", "a.dng", "-o", "out.tif", "--format", "png"],
+        ["merge", "a.dng", "-o", "out.jpg", "--bit-depth", "16"],
+        ["merge", "a.dng", "-o", "out.tif", "--quality", "90"],
+    ],
+)
+def test_main_when_usage_is_wrong_then_exits_2_with_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("burstfix: ") and err.count("\n") == 1
+
+
+ERRORS = [
+    errors.UsageError,
+    errors.InputError,
+    errors.UnsupportedSensorError,
+    errors.BurstError,
+    errors.OutputError,
+    errors.OutOfMemoryError,
+    errors.WeightsError,
+    errors.BatchError,
+]
+
+
+def raise_from_merge(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(merge_file, "expand", fail)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_main_when_the_library_refuses_then_exits_with_the_code_of_the_error(
+    kind: type[errors.BurstfixError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_from_merge(monkeypatch, kind("a.dng: is odd\nin two lines"))
+    assert main(["merge", "a.dng"]) == kind.exit_code
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "burstfix: a.dng: is odd in two lines\n")
+
+
+def test_main_when_json_is_asked_for_then_an_error_is_one_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_from_merge(monkeypatch, errors.BurstError("frames differ"))
+    assert main(["merge", "a.dng", "--json"]) == 4
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": "frames differ", "exit_code": 4}
+    assert err == "burstfix: frames differ\n"
+
+
+def test_main_when_usage_is_wrong_and_json_is_asked_for_then_prints_one_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["inspect", "--json", "--nonsense"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+def test_main_when_something_unexpected_happens_then_exits_1_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_from_merge(monkeypatch, RuntimeError("the sky fell"))
+    assert main(["merge", "a.dng"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "the sky fell" in err and "-vv" in err
+
+
+def test_main_when_very_verbose_then_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_from_merge(monkeypatch, RuntimeError("the sky fell"))
+    assert main(["merge", "a.dng", "-vv"]) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (MemoryError(), 6), (BrokenPipeError(), 141)]
+)
+def test_main_when_stopped_from_outside_then_exits_with_its_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_from_merge(monkeypatch, error)
+    # A broken pipe points the real stdout at nothing: keep that from the test runner's.
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    assert main(["merge", "a.dng"]) == code
+
+
+def test_main_when_the_reader_of_stdout_has_gone_then_is_quiet() -> None:
+    script = f'"{sys.executable}" -m burstfix --help'
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; (sleep 1; {script}; echo code $? >&2) | true"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == "code 141\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], ["warning: odd"]),
+        (["-v"], ["warning: odd", "noise from the file"]),
+        (["-q"], []),
+        (["-vv"], ["odd", "noise from the file", "details", "strange tag"]),
+    ],
+)
+def test_log_when_verbosity_changes_then_shows_what_belongs_to_it(
+    flags: list[str],
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def speak(_arguments: object) -> None:
+        log = logging.getLogger("burstfix.somewhere")
+        log.warning("odd")
+        log.info("noise from the file")
+        log.debug("details")
+        logging.getLogger("tifffile").warning("strange tag")
+        raise errors.InputError("enough")
+
+    monkeypatch.setattr(merge_file, "expand", speak)
+    assert main(["merge", "a.dng", *flags]) == 3
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if line.startswith("burstfix: ")]
+    assert out == ""
+    assert len(lines) == len(expected) + 1
+    assert all(text in line for text, line in zip(expected, lines, strict=False))
+
+
+def test_module_when_run_then_is_the_command() -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("burstfix, version ")

@@ -1,0 +1,49 @@
+"""Arguments into files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from burstfix.cli.paths import expand
+from burstfix.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.dng", "a.DNG", "c.nef", "a.jpg", "._a.dng", "notes.txt", "shot[1].dng"):
+        (tmp_path / name).touch()
+    (tmp_path / "inner.dng").mkdir()
+    return tmp_path
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def test_expand_when_given_a_folder_then_takes_the_raws_directly_in_it(folder: Path) -> None:
+    assert names(expand([str(folder)])) == ["a.DNG", "b.dng", "c.nef", "shot[1].dng"]
+
+
+def test_expand_when_the_shell_left_a_pattern_then_expands_it(folder: Path) -> None:
+    assert names(expand([f"{folder}/*.nef", f"{folder}/?.dng"])) == ["c.nef", "b.dng"]
+
+
+def test_expand_when_a_name_looks_like_a_pattern_then_the_file_of_that_name_wins(folder: Path) -> None:
+    assert names(expand([f"{folder}/shot[1].dng"])) == ["shot[1].dng"]
+
+
+def test_expand_when_files_are_named_then_keeps_their_order_and_any_suffix(folder: Path) -> None:
+    assert names(expand([f"{folder}/notes.txt", f"{folder}/a.DNG"])) == ["notes.txt", "a.DNG"]
+
+
+@pytest.mark.parametrize("argument", ["missing.dng", "*.orf", "missing/*.dng"])
+def test_expand_when_nothing_is_there_then_says_what_was_asked_for(argument: str, folder: Path) -> None:
+    with pytest.raises(InputError, match="no (such )?file"):
+        expand([str(folder / argument)])
+
+
+def test_expand_when_a_folder_has_no_raws_then_refuses(folder: Path) -> None:
+    with pytest.raises(InputError, match="no camera raws"):
+        expand([str(folder / "inner.dng")])

@@ -1,0 +1,98 @@
+"""Where the result may go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from burstfix.cli.target import Target, plan
+from burstfix.errors import OutputError, UsageError
+
+
+def planned(output: str | Path | None, **changes: object) -> Target:
+    settings: dict = {"format": None, "bit_depth": None, "quality": None, "overwrite": False, **changes}
+    return plan(None if output is None else str(output), **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "depth"),
+    [("a.tif", "tiff", 16), ("a.TIFF", "tiff", 16), ("a.png", "png", 16), ("a.jpg", "jpeg", 8)],
+)
+def test_plan_when_given_a_file_then_its_suffix_decides(
+    name: str, format: str, depth: int, tmp_path: Path
+) -> None:
+    target = planned(tmp_path / name)
+    assert (target.format, target.bit_depth) == (format, depth)
+    assert target.path(Path("x/ref.dng")) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("format", "name"), [(None, "ref_merged.tif"), ("png", "ref_merged.png"), ("jpeg", "ref_merged.jpg")]
+)
+def test_plan_when_given_a_folder_then_names_the_file_after_the_reference(
+    format: str | None, name: str, tmp_path: Path
+) -> None:
+    assert planned(tmp_path, format=format).path(Path("x/ref.dng")) == tmp_path / name
+
+
+def test_plan_when_given_nothing_then_writes_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = planned(None).path(Path("x/ref.dng"))
+    assert path.resolve() == tmp_path / "ref_merged.tif"
+
+
+def test_plan_when_the_file_exists_then_refuses_unless_told_to_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(OutputError, match="--overwrite"):
+        planned(tmp_path / "a.tif")
+    assert planned(tmp_path / "a.tif", overwrite=True).path(Path("r.dng")) == tmp_path / "a.tif"
+
+
+def test_path_when_the_default_name_exists_then_refuses(tmp_path: Path) -> None:
+    (tmp_path / "ref_merged.tif").touch()
+    target = planned(tmp_path)
+    with pytest.raises(OutputError, match="exists already"):
+        target.path(Path("ref.dng"))
+
+
+def test_plan_when_the_folder_is_missing_then_refuses(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="does not exist"):
+        planned(tmp_path / "missing" / "a.tif")
+    with pytest.raises(OutputError, match="does not exist"):
+        planned(f"{tmp_path}/missing/")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is not a folder"):
+        planned(tmp_path / "file" / "a.tif")
+
+
+def test_plan_when_the_folder_cannot_be_written_then_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        planned(tmp_path / "a.tif")
+
+
+def test_plan_when_done_then_leaves_nothing_behind(tmp_path: Path) -> None:
+    planned(tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a", "a.webp", "a.dng"])
+def test_plan_when_the_suffix_is_unknown_then_is_wrong_usage(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"use \.tif, \.png or \.jpg"):
+        planned(tmp_path / name)
+
+
+def test_refuse_inputs_when_the_output_is_a_frame_then_refuses_even_to_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").touch()
+    target = planned(tmp_path / "a.tif", overwrite=True)
+    with pytest.raises(OutputError, match="frame of the burst"):
+        target.refuse_inputs([tmp_path / "a.tif"])
+    target.refuse_inputs([])
