@@ -1,0 +1,192 @@
+"""CFA DNGs out: one mosaic with its levels, colour, noise and EXIF (DNG specification 1.7.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import ArrayLike, NDArray
+
+from burstfix.io import dng
+from burstfix.io.atomic import atomic_path
+from burstfix.io.exif_ifd import append_exif_ifds
+from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
+
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
+_PHOTOMETRIC_CFA = 32803
+_DNG_VERSION, _DNG_BACKWARD_VERSION, _UNIQUE_CAMERA_MODEL = 50706, 50707, 50708
+_DEFAULT_CROP_ORIGIN, _DEFAULT_CROP_SIZE = 50719, 50720
+
+# tifffile's form of a tag: number, type, count, value, whether for the first picture only.
+_Tag = tuple[int, int, int, Any, bool]
+
+
+def write_cfa_dng(
+    path: Path | str,
+    mosaic: NDArray[np.uint16],
+    metadata: FrameMetadata,
+    *,
+    active_area: tuple[int, int, int, int] | None = None,
+    linearization_table: NDArray[np.uint16] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a mosaic as an uncompressed 16-bit CFA DNG; the same input gives the same bytes.
+
+    Args:
+        path: Where to; ".dng" by custom.
+        mosaic: uint16 (rows, cols), the whole sensor: as large as `metadata` says, or larger around
+            `active_area`.
+        metadata: What the tags shall say. `metadata.cfa` and the levels start at the visible area's
+            top left, as in the DNG format.
+        active_area: Top, left, bottom, right of the visible area in `mosaic`; all of it by default.
+        linearization_table: DN for each number in `mosaic`; levels count in its output.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: The sizes or the pattern do not fit together.
+        OutputError: The file exists or cannot be written.
+    """
+    area = active_area or (0, 0, *mosaic.shape)
+    visible = (area[2] - area[0], area[3] - area[1])
+    if mosaic.ndim != 2 or mosaic.dtype != np.uint16:
+        raise ValueError(f"a mosaic is uint16 (rows, cols), not {mosaic.dtype} {mosaic.shape}")
+    if visible != (metadata.height, metadata.width):
+        raise ValueError(f"the visible area is {visible}, the metadata say {metadata.height, metadata.width}")
+    if metadata.cfa not in CFA_PATTERNS:
+        raise ValueError(f"no Bayer pattern: {metadata.cfa}")
+    tags = [*_structure_tags(metadata, area), *_level_tags(metadata), *_color_tags(metadata)]
+    if linearization_table is not None:
+        tags.append(_tag(dng.LINEARIZATION_TABLE, _SHORT, linearization_table.tolist()))
+    if metadata.noise is not None:
+        tags.append(_tag(dng.NOISE_PROFILE, _DOUBLE, _noise_values(metadata.noise)))
+    with atomic_path(path, overwrite) as temporary:
+        tifffile.imwrite(
+            temporary,
+            mosaic,
+            photometric=_PHOTOMETRIC_CFA,
+            byteorder="<",
+            subfiletype=0,
+            metadata=None,
+            software=str(metadata.exif.image.get(305, "burstfix")),
+            extratags=tags,
+        )
+        append_exif_ifds(temporary, _exif(metadata))
+    return Path(path)
+
+
+def _structure_tags(metadata: FrameMetadata, area: tuple[int, int, int, int]) -> list[_Tag]:
+    model = f"{metadata.make} {metadata.model}".strip() or "unknown camera"
+    return [
+        _tag(dng.CFA_REPEAT, _SHORT, (2, 2)),
+        _tag(dng.CFA_PATTERN, _BYTE, ["RGB".index(c) for c in metadata.cfa]),
+        _tag(dng.CFA_PLANE_COLOR, _BYTE, (0, 1, 2)),
+        _tag(dng.CFA_LAYOUT, _SHORT, (1,)),
+        _tag(_DNG_VERSION, _BYTE, (1, 4, 0, 0)),
+        _tag(_DNG_BACKWARD_VERSION, _BYTE, (1, 1, 0, 0)),
+        (_UNIQUE_CAMERA_MODEL, _ASCII, 0, model, True),
+        _tag(dng.ACTIVE_AREA, _LONG, area),
+        _tag(_DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
+        _tag(_DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
+    ]
+
+
+def _level_tags(metadata: FrameMetadata) -> list[_Tag]:
+    levels = metadata.levels
+    tags = [
+        _tag(dng.BLACK_REPEAT, _SHORT, levels.black.shape),
+        _rationals(dng.BLACK, levels.black, signed=False),
+        _tag(dng.WHITE, _LONG, (round(levels.white),)),
+    ]
+    if levels.black_cols is not None:
+        tags.append(_rationals(dng.BLACK_DELTA_H, levels.black_cols))
+    if levels.black_rows is not None:
+        tags.append(_rationals(dng.BLACK_DELTA_V, levels.black_rows))
+    return tags
+
+
+def _color_tags(metadata: FrameMetadata) -> list[_Tag]:
+    color = metadata.color
+    tags = [_tag(dng.ILLUMINANT_1, _SHORT, (color.illuminant_1,))]
+    if color.illuminant_2 is not None:
+        tags.append(_tag(dng.ILLUMINANT_2, _SHORT, (color.illuminant_2,)))
+    for number, matrix in (
+        (dng.COLOR_MATRIX_1, color.color_matrix_1),
+        (dng.COLOR_MATRIX_2, color.color_matrix_2),
+        (dng.CALIBRATION_1, color.camera_calibration_1),
+        (dng.CALIBRATION_2, color.camera_calibration_2),
+        (dng.FORWARD_MATRIX_1, color.forward_matrix_1),
+        (dng.FORWARD_MATRIX_2, color.forward_matrix_2),
+    ):
+        if matrix is not None:
+            tags.append(_rationals(number, matrix))
+    if color.analog_balance is not None:
+        tags.append(_rationals(dng.ANALOG_BALANCE, color.analog_balance, signed=False))
+    if color.as_shot_neutral is not None:
+        tags.append(_rationals(dng.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
+    elif color.as_shot_white_xy is not None:  # the format allows one of the two
+        tags.append(_rationals(dng.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
+    if color.baseline_exposure:
+        tags.append(_rationals(dng.BASELINE_EXPOSURE, [color.baseline_exposure]))
+    return tags
+
+
+def _noise_values(noise: NoiseProfile) -> list[float]:
+    """Pairs (S, O) for R, G, B (the format has one green), or a single pair where all are the same."""
+    pairs = [
+        ((noise.shot_gain[k] + noise.shot_gain[j]) / 2, (noise.read_variance[k] + noise.read_variance[j]) / 2)
+        for k, j in ((0, 0), (1, 2), (3, 3))
+    ]
+    if pairs[0] == pairs[1] == pairs[2]:
+        pairs = pairs[:1]
+    return [x for pair in pairs for x in pair]
+
+
+def _exif(metadata: FrameMetadata) -> ExifTags:
+    """The carried tags, with what the metadata know put over them."""
+    image: dict[int, Any] = dict(metadata.exif.image)
+    exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
+    image.update({271: metadata.make, 272: metadata.model} if metadata.make or metadata.model else {})
+    image[274] = metadata.orientation
+    numbers = {33434: metadata.exposure_time, 33437: metadata.aperture, 37386: metadata.focal_length}
+    for number, value in numbers.items():
+        if value is not None:
+            exif[number] = Fraction(value).limit_denominator(1_000_000)
+    if metadata.iso is not None:
+        exif[34855] = min(round(metadata.iso), 0xFFFF)
+    if metadata.lens:
+        exif[42036] = metadata.lens
+    if metadata.time is not None:
+        image[306], exif[36867] = (metadata.time.strftime("%Y:%m:%d %H:%M:%S"),) * 2
+        exif.update(_time_details(metadata.time))
+    return ExifTags(image, exif, metadata.exif.gps)
+
+
+def _time_details(time: datetime) -> dict[int, str]:
+    """SubSecTimeOriginal and OffsetTimeOriginal."""
+    details = {}
+    if time.microsecond:
+        details[37521] = f"{time.microsecond:06d}".rstrip("0")
+    if time.tzinfo is not None:
+        zone = time.strftime("%z")
+        details[36881] = f"{zone[:3]}:{zone[3:5]}"
+    return details
+
+
+def _tag(number: int, kind: int, values: Iterable[Any]) -> _Tag:
+    items = tuple(values)
+    return (number, kind, len(items), items, True)
+
+
+def _rationals(number: int, values: ArrayLike, signed: bool = True) -> _Tag:
+    """Numbers as fractions with up to 6 decimals."""
+    items = [Fraction(round(float(x) * 1_000_000), 1_000_000) for x in np.asarray(values).ravel()]
+    flat = tuple(n for x in items for n in (x.numerator, x.denominator))
+    return (number, _SRATIONAL if signed else _RATIONAL, len(items), flat, True)
