@@ -25,6 +25,8 @@ from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io.decoder_protocol import HEADER, READY, Reply
 from burstfix.types import FrameMetadata
 
+# TIFF compression codes of raws that LibRaw is usually built without.
+_UNREADABLE = {9: "VC-5 (GoPro's GPR)", 34892: "lossy JPEG", 52546: "JPEG XL"}
 # What a decode may take beyond the gigapixel limit of 2 GB for the mosaic itself: as much again.
 _MEMORY_LIMIT = 4 << 30
 # LibRaw can repeat a complaint for every pixel.
@@ -54,7 +56,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
 
     from burstfix.io import dng
     from burstfix.io.metadata import build_metadata, visible_area
-    from burstfix.io.tags import MAX_PIXELS, read_tags
+    from burstfix.io.tags import COMPRESSION, MAX_PIXELS, read_tags
 
     tags = read_tags(path)
     if tags.is_dng:
@@ -79,7 +81,8 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 rows = slice(area.top, area.top + area.height)
                 mosaic = raw.raw_image[rows, area.left : area.left + area.width].copy()
     except rawpy.LibRawError as error:
-        raise InputError(f"{path}: {_libraw_message(error, path)}") from error
+        compression = tags.raw.number(COMPRESSION, 0) if tags.raw is not None else 0
+        raise InputError(f"{path}: {_libraw_message(error, compression)}") from error
     return _Decoded(metadata, mosaic, tuple(notes))
 
 
@@ -113,12 +116,14 @@ def _facts(raw: Any, rawpy: Any) -> Any:
     )
 
 
-def _libraw_message(error: Exception, path: Path) -> str:
-    """LibRaw's complaint in words for people."""
+def _libraw_message(error: Exception, compression: int) -> str:
+    """LibRaw's complaint in words for people; `compression` is the TIFF code of the raw picture, 0 if unknown."""
     text = error.args[0] if error.args else ""
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     if "nsupported file format" in text:
-        return "is no raw file that LibRaw can read (unknown format, camera or compression, or cut off)"
+        if compression in _UNREADABLE:
+            return f"its pixels are compressed with {_UNREADABLE[compression]}, which LibRaw cannot decode"
+        return "is no raw file that LibRaw can read (unknown format or camera, or damaged)"
     if "Input/output error" in text:
         return "the file is cut off or damaged (LibRaw ran out of data)"
     return f"cannot be decoded (LibRaw: {text})"

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -185,18 +186,18 @@ def _raw_directory(directories: tuple[Directory, ...]) -> Directory | None:
 
 
 def _check_data_is_there(tags: FileTags) -> None:
-    """Refuses files that end before the raw data does (LibRaw may fill the rest with zeros in silence)."""
-    raw = tags.raw
-    if raw is None:
-        return
-    offsets = raw.numbers(STRIP_OFFSETS) or raw.numbers(TILE_OFFSETS)
-    lengths = raw.numbers(STRIP_BYTES) or raw.numbers(TILE_BYTES)
-    end = max((int(o) + int(n) for o, n in zip(offsets, lengths, strict=False)), default=0)
-    # Some cameras write wrong lengths, so for files other than DNG only the starts are held against them.
-    start = max((int(o) for o in offsets), default=0)
-    if (tags.is_dng and end > tags.size) or start >= tags.size > 0:
+    """Refuses files that end before their pictures do (LibRaw may fill the rest with zeros in silence)."""
+    reach = 0
+    for directory in tags.directories:
+        offsets = directory.numbers(STRIP_OFFSETS) or directory.numbers(TILE_OFFSETS)
+        lengths = directory.numbers(STRIP_BYTES) or directory.numbers(TILE_BYTES)
+        # Some cameras write wrong lengths, so outside DNG a strip need only start within the file.
+        strict = tags.is_dng and directory is tags.raw
+        for offset, length in zip_longest(offsets, lengths, fillvalue=0):
+            reach = max(reach, int(offset) + (int(length) if strict else 1))
+    if reach > tags.size:
         raise InputError(
-            f"{tags.path}: the file is cut off: its picture data reach to byte {max(end, start)}, "
+            f"{tags.path}: the file is cut off: its picture data reach to byte {reach} or beyond, "
             f"the file has {tags.size} bytes"
         )
 

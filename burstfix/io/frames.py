@@ -1,0 +1,249 @@
+"""Many raws in, checked to be one burst."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from burstfix.errors import BurstError, InputError
+from burstfix.io.reader import read_frame
+from burstfix.types import DroppedFrame, Frame, FrameMetadata
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+
+# A tenth of a stop is far below what one sees, and above what cameras round their tags to.
+_EXPOSURE_TOLERANCE_EV = 0.1
+
+# What lies beside raws in a folder and is none: pictures, sidecars, films, lists.
+_NOT_RAW = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jxl",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".webp",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".tif",
+        ".tiff",
+    }
+    | {
+        ".xmp",
+        ".pp3",
+        ".dop",
+        ".cos",
+        ".on1",
+        ".json",
+        ".txt",
+        ".md",
+        ".csv",
+        ".tsv",
+        ".toml",
+        ".xml",
+        ".html",
+    }
+    | {".pdf", ".log", ".ini", ".db", ".thm", ".lrv", ".mp4", ".mov", ".avi", ".mkv", ".wav", ".mp3", ".zip"}
+    | {".tar", ".gz"}
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadFrames:
+    """What `read_frames` returns.
+
+    Attributes:
+        frames: Of one burst, in time order (or name order, where a frame has no time).
+        dropped: Frames left out, with the reason.
+        warnings: Sentences for people, such as which paths were skipped.
+    """
+
+    frames: tuple[Frame, ...]
+    dropped: tuple[DroppedFrame, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_frames(
+    paths: Iterable[Path | str], *, skip_bad: bool = False, progress: Progress | None = None
+) -> ReadFrames:
+    """Reads raws and checks that they are one burst: same size, pattern, camera and exposure.
+
+    Duplicate paths, `._*` files, folders and files that are no raws by their name are skipped with a warning.
+
+    Args:
+        paths: Raw files, in any order.
+        skip_bad: Leave out frames that cannot be read or that differ from the most, instead of raising.
+        progress: Called with ("decode", frames done, frames in all).
+
+    Raises:
+        InputError: A file cannot be read, or no frame is left.
+        BurstError: A frame differs from the others; the message names it and the property.
+    """
+    warnings: list[str] = []
+    wanted = select_raws(paths, warnings)
+    frames: list[Frame] = []
+    dropped: list[DroppedFrame] = []
+    for done, path in enumerate(wanted):
+        if progress is not None:
+            progress("decode", done, len(wanted))
+        try:
+            frames.append(read_frame(path))
+        except InputError as error:
+            if not skip_bad:
+                raise
+            dropped.append(DroppedFrame(path, str(error).removeprefix(f"{path}: ")))
+    if progress is not None:
+        progress("decode", len(wanted), len(wanted))
+    kept, odd = check_burst(frames, skip_bad=skip_bad)
+    dropped += odd
+    for frame in dropped:
+        warnings.append(f"{frame.path}: left out, {frame.reason}")
+    for warning in warnings:
+        _log.warning("%s", warning)
+    if not kept:
+        raise InputError("no frame could be read; " + (warnings[0] if warnings else "give raw files"))
+    return ReadFrames(tuple(sort_frames(kept)), tuple(dropped), tuple(warnings))
+
+
+def select_raws(paths: Iterable[Path | str], warnings: list[str]) -> list[Path]:
+    """The paths worth opening, each once, in natural order of their names.
+
+    Args:
+        paths: As given on the command line.
+        warnings: A sentence for each path skipped is added here.
+
+    Raises:
+        InputError: A path does not exist, or none is left.
+    """
+    selected: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if not os.path.lexists(path):
+            raise InputError(f"{path}: there is no such file")
+        if path.name.startswith("._"):
+            warnings.append(f"{path}: skipped, it holds a Mac's notes on another file")
+        elif path.is_dir():
+            warnings.append(f"{path}: skipped, it is a folder")
+        elif path.suffix.lower() in _NOT_RAW:
+            warnings.append(f"{path}: skipped, it is no raw file")
+        elif path.resolve() in selected:
+            warnings.append(f"{path}: skipped, it was given twice")
+        else:
+            selected[path.resolve()] = path
+    if not selected:
+        raise InputError("no raw files given" + (f" ({'; '.join(warnings)})" if warnings else ""))
+    return sorted(selected.values(), key=natural_key)
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts names as people do: IMG_2 before IMG_10."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [(0, int(p), p) if p.isascii() and p.isdigit() else (1, 0, p) for p in parts] + [(2, 0, str(path))]
+
+
+def sort_frames(frames: Sequence[Frame]) -> list[Frame]:
+    """By capture time where every frame has one, else (and among equals) by natural order of names."""
+    named = sorted(frames, key=lambda f: natural_key(f.metadata.path))
+    times = [f.metadata.time for f in named]
+    if any(time is None for time in times):
+        return named
+    if any(time.tzinfo is None for time in times if time):
+        # A naive and an aware time cannot be compared; the clock's reading can.
+        times = [time.replace(tzinfo=None) for time in times if time]
+    order = sorted(range(len(named)), key=lambda k: times[k])  # type: ignore[arg-type,return-value]
+    return [named[k] for k in order]
+
+
+def check_burst(frames: Sequence[Frame], *, skip_bad: bool) -> tuple[list[Frame], list[DroppedFrame]]:
+    """Checks that frames belong together, each against what most of them have.
+
+    Args:
+        frames: Any number.
+        skip_bad: Drop the odd ones instead of raising.
+
+    Returns:
+        The frames kept, and those dropped.
+
+    Raises:
+        BurstError: A frame differs, and `skip_bad` is False.
+    """
+    kept = list(frames)
+    dropped: list[DroppedFrame] = []
+    for name, value, show in _PROPERTIES:
+        if not kept:
+            break
+        values = [value(frame.metadata) for frame in kept]
+        usual = Counter(values).most_common(1)[0][0]
+        shown = next(show(f.metadata) for f, v in zip(kept, values, strict=True) if v == usual)
+        kept, odd = _split(kept, [v == usual for v in values])
+        dropped += _reject(odd, name, show, shown, skip_bad)
+    exposures = [(k, e) for k, f in enumerate(kept) if (e := exposure(f.metadata)) is not None]
+    if exposures:
+        usual_exposure = _most_supported([e for _, e in exposures])
+        fits = [True] * len(kept)
+        for k, e in exposures:
+            fits[k] = abs(e - usual_exposure) <= _EXPOSURE_TOLERANCE_EV
+        shown = next(_show_exposure(kept[k].metadata) for k, e in exposures if e == usual_exposure)
+        kept, odd = _split(kept, fits)
+        dropped += _reject(odd, "exposure", _show_exposure, shown, skip_bad)
+    return kept, dropped
+
+
+def _split(frames: Sequence[Frame], fits: Sequence[bool]) -> tuple[list[Frame], list[Frame]]:
+    kept = [f for f, fit in zip(frames, fits, strict=True) if fit]
+    return kept, [f for f, fit in zip(frames, fits, strict=True) if not fit]
+
+
+def _reject(
+    odd: Sequence[Frame], name: str, show: Callable[[FrameMetadata], str], others: str, skip_bad: bool
+) -> list[DroppedFrame]:
+    reasons = [
+        DroppedFrame(f.metadata.path, f"its {name} is {show(f.metadata)}, the others have {others}")
+        for f in odd
+    ]
+    if reasons and not skip_bad:
+        raise BurstError(
+            f"{reasons[0].path}: does not belong to this burst: {reasons[0].reason}; "
+            "leave it out, or let odd frames be skipped"
+        )
+    return reasons
+
+
+def exposure(metadata: FrameMetadata) -> float | None:
+    """Brightness of the recording in EV: log2 of time * ISO / f-number squared; None without a time.
+
+    ISO and aperture count only where known: frames of one camera either all say them or none does.
+    """
+    if metadata.exposure_time is None:
+        return None
+    return math.log2(metadata.exposure_time * (metadata.iso or 1.0) / (metadata.aperture or 1.0) ** 2)
+
+
+def _most_supported(values: Sequence[float]) -> float:
+    """The value that most others lie close to; the earliest of equals."""
+    return max(values, key=lambda v: sum(abs(v - w) <= _EXPOSURE_TOLERANCE_EV for w in values))
+
+
+def _show_exposure(metadata: FrameMetadata) -> str:
+    time = metadata.exposure_time
+    parts = [] if time is None else [f"1/{1 / time:.0f} s" if time < 0.5 else f"{time:g} s"]
+    parts += [] if metadata.iso is None else [f"ISO {metadata.iso:g}"]
+    parts += [] if metadata.aperture is None else [f"f/{metadata.aperture:g}"]
+    return ", ".join(parts)
+
+
+_PROPERTIES: tuple[tuple[str, Callable[[FrameMetadata], Hashable], Callable[[FrameMetadata], str]], ...] = (
+    ("camera", lambda m: (m.make, m.model), lambda m: f"{m.make} {m.model}".strip() or "unknown"),
+    ("size", lambda m: (m.height, m.width), lambda m: f"{m.width}x{m.height}"),
+    ("CFA pattern", lambda m: m.cfa, lambda m: m.cfa),
+)
