@@ -1,1 +1,5 @@
-"""Weights in and out: safetensors, strict and hashed."""
+"""Weights in and out: safetensors only, strict, and checked against the hash on their card."""
+
+from burstfix.checkpoints.files import load_model, save_weights, weights_folder
+
+__all__ = ["load_model", "save_weights", "weights_folder"]

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from burstfix.checkpoints import files, load_model, save_weights, weights_folder
+from burstfix.errors import OutputError, UsageError, WeightsError
+from burstfix.models import catalog
+from burstfix.models.catalog import CATALOG, build
+
+CONFIG = {"channels": 4, "head_channels": 4, "head_blocks": 1}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(5)
+    path = tmp_path / "small.safetensors"
+    save_weights(path, build("kpn", CONFIG), {"data": ["one", "two"], "steps": 7}, dtype=torch.float32)
+    return path
+
+
+def resave(path: Path, change) -> None:
+    """Rewrites a weight file with other tensors, keeping its metadata and without its card."""
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = safetensors.torch.load_file(path)
+    change(tensors, metadata)
+    path.with_suffix(".toml").unlink()
+    safetensors.torch.save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 0.0), (torch.float16, 1e-3)])
+def test_load_model_when_a_path_is_given_then_the_same_weights_come_back(tmp_path, dtype, tolerance):
+    model = build("kpn", CONFIG).to(memory_format=torch.channels_last)
+    save_weights(tmp_path / "w.safetensors", model, {}, dtype=dtype)
+    loaded = load_model(tmp_path / "w.safetensors")
+    assert loaded.config == model.config and not loaded.training
+    for key, value in model.state_dict().items():
+        assert loaded.state_dict()[key].dtype == value.dtype
+        torch.testing.assert_close(loaded.state_dict()[key], value, atol=tolerance, rtol=tolerance)
+
+
+def test_save_weights_when_done_then_the_card_tells_where_they_come_from(saved):
+    card = tomllib.loads(saved.with_suffix(".toml").read_text())
+    assert card["model"] == "kpn" and card["steps"] == 7 and card["data"] == ["one", "two"]
+    assert card["config"]["channels"] == 4 and card["dtype"] == "float32"
+    assert len(card["sha256"]) == 64 and card["file"] == saved.name
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["small.safetensors", "small.toml"]
+
+
+def test_save_weights_when_a_weight_is_not_finite_then_nothing_is_written(tmp_path):
+    model = build("kpn", CONFIG)
+    next(model.parameters()).data.view(-1)[0] = 1e6  # beyond float16
+    with pytest.raises(WeightsError, match="not finite as torch.float16"):
+        save_weights(tmp_path / "w.safetensors", model, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_save_weights_when_the_disk_fails_then_the_old_weights_stay(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        save_weights(saved, build("kpn", CONFIG), {})
+    assert saved.read_bytes() == before
+    load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w"])
+def test_save_weights_when_the_name_is_not_safetensors_then_refuses(tmp_path, name):
+    with pytest.raises(UsageError, match="safetensors"):
+        save_weights(tmp_path / name, build("average"), {})
+
+
+def test_save_weights_when_the_card_overrides_the_hash_then_refuses(tmp_path):
+    with pytest.raises(UsageError, match="sha256"):
+        save_weights(tmp_path / "w.safetensors", build("average"), {"sha256": "0"})
+
+
+def test_load_model_when_one_byte_changed_then_says_damaged(saved):
+    content = bytearray(saved.read_bytes())
+    content[-3] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(WeightsError, match="damaged: sha256") as caught:
+        load_model(saved)
+    assert caught.value.exit_code == 7
+
+
+@pytest.mark.parametrize("length", [0, 5, 200, -1])
+def test_load_model_when_the_file_is_cut_then_says_unreadable(saved, length):
+    saved.with_suffix(".toml").unlink()
+    saved.write_bytes(saved.read_bytes()[:length])
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        load_model(saved)
+
+
+def test_load_model_when_the_card_is_no_toml_then_says_so(saved):
+    saved.with_suffix(".toml").write_text("sha256 = ")
+    with pytest.raises(WeightsError, match="not a readable card"):
+        load_model(saved)
+
+
+def test_load_model_when_there_is_no_card_then_a_file_of_ones_own_loads(saved):
+    saved.with_suffix(".toml").unlink()
+    assert load_model(saved).info.name == "kpn"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t, m: t.pop("head_in.weight"), r"1 tensors are missing \(head_in.weight\)"),
+        (lambda t, m: t.update(extra=torch.zeros(1)), r"1 tensors are unknown \(extra\)"),
+        (lambda t, m: t.update({"head_out.bias": torch.zeros(1)}), r"another shape \(head_out.bias\)"),
+        (lambda t, m: m.update(noise_convention="sigma"), "noise_convention is 'sigma'"),
+        (lambda t, m: m.update(format_version="99"), "format_version is '99'"),
+        (lambda t, m: m.update(model="other"), "names no model .*other"),
+        (lambda t, m: m.update(config='{"depth": 3}'), "no setting 'depth'"),
+        (lambda t, m: m.update(config="{"), "names no model"),
+    ],
+)
+def test_load_model_when_the_content_is_not_for_the_model_then_says_what(saved, change, words):
+    resave(saved, change)
+    with pytest.raises(WeightsError, match=words):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["absent.safetensors", "G.pth"])
+def test_load_model_when_the_path_cannot_be_loaded_then_says_what_to_do(tmp_path, name):
+    with pytest.raises(WeightsError, match=r"copy or make|weights import"):
+        load_model(tmp_path / name)
+
+
+def test_load_model_when_the_name_is_unknown_then_lists_the_names():
+    with pytest.raises(UsageError, match="choose one of: auto, .*average"):
+        load_model("avrage")
+
+
+def test_load_model_when_average_is_asked_for_then_no_weights_are_needed():
+    assert load_model("average").info.name == "average"
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_load_model_when_auto_then_it_is_the_best_that_ships(device):
+    assert load_model("auto", device).info.name == catalog.find(catalog.best_for(device)).name
+
+
+def ship(monkeypatch: pytest.MonkeyPatch, folder: Path, weights: str | None) -> None:
+    """Makes a catalogue in which kpn has these weights in that folder."""
+    row = catalog.Entry("kpn", "kpn", "Kpn", "KpnConfig", "for the test", weights=weights)
+    average = catalog.find("average")
+    monkeypatch.setattr(catalog, "CATALOG", (row, average))
+    monkeypatch.setattr(files, "weights_folder", lambda: folder)
+
+
+def test_load_model_when_weights_ship_then_auto_takes_them(saved, monkeypatch):
+    ship(monkeypatch, saved.parent, saved.name)
+    assert catalog.best_for("cpu") == "kpn"
+    assert load_model("auto").config.channels == 4
+
+
+def test_load_model_when_shipped_weights_lack_their_card_then_refuses(saved, monkeypatch):
+    ship(monkeypatch, saved.parent, saved.name)
+    saved.with_suffix(".toml").unlink()
+    with pytest.raises(WeightsError, match="install burstfix anew"):
+        load_model("kpn")
+
+
+def test_load_model_when_a_trained_model_ships_without_weights_then_says_so(tmp_path, monkeypatch):
+    ship(monkeypatch, tmp_path, None)
+    assert catalog.best_for("cpu") == "average"
+    with pytest.raises(WeightsError, match="no weights for 'kpn' ship"):
+        load_model("kpn")
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_catalog_when_a_row_names_weights_then_they_and_their_card_load(entry):
+    if entry.weights is None:
+        model = build(entry.name)
+    else:
+        assert (weights_folder() / entry.weights).stat().st_size <= 30e6
+        model = load_model(entry.name)
+    assert model.info.halo % model.info.lattice == 0
+    assert model.config is not None
+
+
+def test_build_when_values_come_from_json_then_they_take_the_config_s_types():
+    assert build("average", {"strength": 3}).config.strength == 3.0
+    with pytest.raises(UsageError, match="'strength'.*expected something like"):
+        build("average", {"strength": "much"})
+    with pytest.raises(UsageError, match="no setting 'nope'"):
+        build("average", {"nope": 1})
