@@ -77,8 +77,8 @@ rendering = _stack(
                  help="Brighter (+) or darker (-) by so many stops."),
     click.option("--tone", type=click.Choice(["none", "filmic"]), default="none", show_default=True,
                  help="Tone curve; none = plain."),
-    click.option("--color-space", type=click.Choice(["srgb"]), default="srgb", show_default=True,
-                 help="Colour space of the picture."),
+    click.option("--color-space", type=click.Choice(["srgb", "display-p3", "rec2020", "prophoto"]),
+                 default="srgb", show_default=True, help="Colour space of the picture."),
 )  # fmt: skip
 
 # The file that holds it.
