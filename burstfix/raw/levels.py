@@ -1,0 +1,32 @@
+"""Sensor numbers to normalised values: 0 = black level, 1 = white level, unclipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burstfix.types import Levels
+
+
+def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) -> Tensor:
+    """Maps a mosaic or a part of one to normalised values (DNG specification 1.7, chapter 5).
+
+    Args:
+        mosaic: (H, W) in DN, any dtype.
+        levels: Of the whole frame.
+        origin: Row and column of the mosaic's first pixel in the visible area.
+
+    Returns:
+        float32 (H, W); values under black are negative, values over white above 1.
+    """
+    height, width = mosaic.shape
+    rows = np.arange(origin[0], origin[0] + height)
+    cols = np.arange(origin[1], origin[1] + width)
+    black = levels.black[np.ix_(rows % levels.black.shape[0], cols % levels.black.shape[1])]
+    if levels.black_rows is not None:
+        black = black + levels.black_rows[rows][:, None]
+    if levels.black_cols is not None:
+        black = black + levels.black_cols[cols]
+    dark = torch.from_numpy(np.ascontiguousarray(black, np.float32)).to(mosaic.device)
+    return (mosaic.to(torch.float32) - dark) / (levels.white - dark)
