@@ -1,0 +1,94 @@
+"""What the documents show works: their commands run on the example burst, their tables match the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+
+from burstfix import errors
+from burstfix.cli import app, main
+from burstfix.cli.epilog import EXIT_CODES
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def shown_commands() -> list[str]:
+    """Every line of a block marked `sh` that begins with burstfix."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("burstfix ")]
+    return list(dict.fromkeys(lines))
+
+
+def command(name: str) -> click.Command:
+    ctx = app.group.make_context("burstfix", [], resilient_parsing=True)
+    found = app.group.get_command(ctx, name)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, example_burst: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the documents suppose it: raws in shots/, and a folder for pictures."""
+    for folder in ("shots", "pictures"):
+        (tmp_path / folder).mkdir()
+    for path in example_burst[:4]:
+        shutil.copy(path, tmp_path / "shots")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_documents_when_searched_then_show_commands() -> None:
+    assert sum(line.startswith("burstfix merge ") for line in shown_commands()) >= 4
+    assert any(line.startswith("burstfix inspect ") for line in shown_commands())
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_shown_command_when_run_on_the_example_then_does_what_it_says(
+    line: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = shlex.split(line)[1:]
+    before = set(workplace.rglob("*"))
+    assert main(arguments) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    written = sorted(path.name for path in set(workplace.rglob("*")) - before)
+    if "--json" in arguments:
+        assert len(json.loads(out)["frames"]) == 4
+    if arguments[0] == "inspect":
+        assert written == []
+    elif "-o" in arguments and not arguments[arguments.index("-o") + 1].endswith("/"):
+        assert written == [arguments[arguments.index("-o") + 1]]
+    else:
+        assert len(written) == 1 and re.fullmatch(r"example_00\d_merged\.tif", written[0])
+
+
+def test_cli_document_when_compared_with_merge_then_lists_every_option() -> None:
+    document = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for parameter in command("merge").params:
+        for name in parameter.opts:
+            if name.startswith("--") and name not in ("--verbose", "--quiet"):
+                assert f"`{name}" in document, f"{name} is missing in docs/cli.md"
+
+
+def test_exit_codes_when_compared_then_are_the_same_in_errors_help_and_document() -> None:
+    classes = [error for error in vars(errors).values() if isinstance(error, type)]
+    used = {error.exit_code for error in classes if issubclass(error, errors.BurstfixError)}
+    document = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", document, flags=re.MULTILINE)}
+    helped = {int(code) for code in re.findall(r"^  (\d+) ", EXIT_CODES, flags=re.MULTILINE)}
+    assert used | {0, 130} == listed == helped
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_links_when_followed_then_lead_to_files(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not link.startswith(("http:", "https:")):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
