@@ -176,14 +176,9 @@ def _from_reference_camera(profile: ColorProfile, share: float) -> Matrix:
 def _forward_matrix(profile: ColorProfile, share: float) -> Matrix | None:
     """The forward matrix for this light, scaled so that (1, 1, 1) gives D50 white exactly."""
     first, second = profile.forward_matrix_1, profile.forward_matrix_2
-    if first is None and second is None:
-        return None
-    if first is None or second is None:
-        matrix = first if second is None else second
-        assert matrix is not None
-    else:
-        matrix = _mix(_white_to_d50(first), _white_to_d50(second), share)
-    return _white_to_d50(matrix)
+    if first is None:
+        return None if second is None else _white_to_d50(second)
+    return _mix(_white_to_d50(first), None if second is None else _white_to_d50(second), share)
 
 
 def _white_to_d50(matrix: Matrix) -> Matrix:

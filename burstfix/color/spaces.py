@@ -36,7 +36,8 @@ class TransferCurve:
     def decode(self, encoded: ArrayLike) -> NDArray[np.float64]:
         """Encoded values, 0 to 1, to linear light."""
         e = np.asarray(encoded, np.float64)
-        return np.where(e < self.start, self.slope * e, (self.a * np.maximum(e, 0.0) + self.b) ** self.gamma)
+        curved = (self.a * np.maximum(e, 0.0) + self.b) ** self.gamma
+        return np.asarray(np.where(e < self.start, self.slope * e, curved), np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,7 @@ class ColorSpace:
     def to_xyz(self) -> Matrix:
         """(3, 3) linear RGB to XYZ relative to the space's own white."""
         columns = np.stack([xy_to_xyz(xy) for xy in self.primaries], axis=1)
-        return columns * (np.linalg.inv(columns) @ self.white_xyz)
+        return columns @ np.diag(np.linalg.solve(columns, self.white_xyz))
 
     def to_xyz_d50(self) -> Matrix:
         """(3, 3) linear RGB to XYZ adapted to D50 (Bradford): white gives exactly D50."""

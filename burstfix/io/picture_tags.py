@@ -1,0 +1,155 @@
+"""What is written with a picture besides its pixels: EXIF, and the settings used, as JSON and as XMP."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from xml.sax.saxutils import escape
+
+from burstfix import __version__
+from burstfix.io.exif_ifd import exif_block
+from burstfix.types import ExifTags, RenderedImage
+
+logger = logging.getLogger(__name__)
+
+SOFTWARE = f"burstfix {__version__}"
+
+# EXIF 2.32, tables 4 and 7.
+_IMAGE_DESCRIPTION, _ORIENTATION, _SOFTWARE_TAG = 270, 274, 305
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_EXIF_VERSION, _FLASHPIX_VERSION, _COLOR_SPACE = 36864, 40960, 40961
+_COLOR_SPACE_SRGB, _COLOR_SPACE_OTHER = 1, 0xFFFF
+_INCH = 2
+
+_NAMESPACE = "urn:burstfix:settings:1.0/"
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
+
+_DIRECTORIES = ("image", "exif", "gps")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTags:
+    """What a writer puts beside the pixels.
+
+    Attributes:
+        exif: Tags, all of a kind that EXIF can hold; Orientation is 1.
+        xmp: An XMP packet in UTF-8.
+    """
+
+    exif: ExifTags
+    xmp: bytes
+
+
+def picture_tags(image: RenderedImage) -> PictureTags:
+    """The reference frame's EXIF with Software, ImageDescription (settings as JSON) and Orientation set.
+
+    What the frame itself had as ImageDescription moves to dc:description of the XMP packet. Values that EXIF
+    cannot hold are left out with a warning: a finished picture is not lost over a tag.
+    """
+    space = (image.settings.get("render") or {}).get("color_space")
+    caption = image.exif.image.get(_IMAGE_DESCRIPTION, "")
+    exif = replace(
+        image.exif,
+        image={
+            **image.exif.image,
+            _X_RESOLUTION: 72,
+            _Y_RESOLUTION: 72,
+            _RESOLUTION_UNIT: _INCH,
+            _IMAGE_DESCRIPTION: settings_json(image.settings),
+            _ORIENTATION: 1,
+            _SOFTWARE_TAG: SOFTWARE,
+        },
+        exif={
+            _EXIF_VERSION: b"0232",
+            **image.exif.exif,
+            _FLASHPIX_VERSION: b"0100",
+            _COLOR_SPACE: _COLOR_SPACE_SRGB if space == "srgb" else _COLOR_SPACE_OTHER,
+        },
+    )
+    return PictureTags(_writable(exif), _xmp(image.settings, caption if isinstance(caption, str) else ""))
+
+
+def settings_json(settings: Mapping[str, Any]) -> str:
+    """The settings as one line of ASCII JSON, the program's name and version first."""
+    return json.dumps({"software": SOFTWARE, **settings}, default=str)
+
+
+def exif_block_within(exif: ExifTags, limit: int) -> bytes:
+    """`exif_ifd.exif_block` of at most `limit` bytes; where that is too little, the longest values go."""
+    block = exif_block(exif)
+    while len(block) > limit:
+        _, directory, tag = max(
+            (len(_as_bytes(value)), directory, tag)
+            for directory in _DIRECTORIES
+            for tag, value in getattr(exif, directory).items()
+        )
+        logger.warning("EXIF is too long for this format: tag %d is left out", tag)
+        exif = _without(exif, directory, tag)
+        block = exif_block(exif)
+    return block
+
+
+def _writable(exif: ExifTags) -> ExifTags:
+    for directory in _DIRECTORIES:
+        for tag, value in getattr(exif, directory).items():
+            try:
+                exif_block(ExifTags(**{directory: {tag: value}}))
+            except (ValueError, TypeError, OverflowError) as error:
+                logger.warning("EXIF tag %d is left out: %s", tag, error)
+                exif = _without(exif, directory, tag)
+    return exif
+
+
+def _without(exif: ExifTags, directory: str, tag: int) -> ExifTags:
+    kept = {t: v for t, v in getattr(exif, directory).items() if t != tag}
+    return replace(exif, **{directory: kept})
+
+
+def _as_bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _xmp(settings: Mapping[str, Any], caption: str) -> bytes:
+    """An XMP packet (ISO 16684-1) with a property for each setting, and the caption."""
+    properties = {"Version": __version__, **_flat(settings)}
+    lines = [f"   <burstfix:{name}>{_xml(text)}</burstfix:{name}>" for name, text in properties.items()]
+    lines.append(f"   <xmp:CreatorTool>{_xml(SOFTWARE)}</xmp:CreatorTool>")
+    if caption.strip():
+        alternative = f'<rdf:Alt><rdf:li xml:lang="x-default">{_xml(caption)}</rdf:li></rdf:Alt>'
+        lines.append(f"   <dc:description>{alternative}</dc:description>")
+    body = "\n".join(lines)
+    packet = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+    xmlns:dc="http://purl.org/dc/elements/1.1/"
+    xmlns:burstfix="{_NAMESPACE}">
+{body}
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
+    return packet.encode("utf-8")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings as XMP property names and texts: {"render": {"tone": "none"}} gives RenderTone."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        words = re.findall("[A-Za-z0-9]+", str(key)) or ["Unnamed"]
+        name = prefix + "".join(word[0].upper() + word[1:] for word in words)
+        name = name if name[0].isalpha() else f"N{name}"
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, name))
+        else:
+            flat[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def _xml(text: str) -> str:
+    return escape(_NO_XML.sub("\ufffd", text))
