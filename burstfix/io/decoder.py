@@ -19,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rawpy
 from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io import dng
 from burstfix.io.decoder_protocol import HEADER, READY, Reply
+from burstfix.io.dng import Area
+from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
+from burstfix.io.tags import COMPRESSION, MAX_PIXELS, read_tags
 from burstfix.types import FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.
@@ -52,12 +57,6 @@ def decode(path: Path, pixels: bool) -> _Decoded:
     Raises:
         InputError: It cannot be read.
     """
-    import rawpy
-
-    from burstfix.io import dng
-    from burstfix.io.metadata import build_metadata, visible_area
-    from burstfix.io.tags import COMPRESSION, MAX_PIXELS, read_tags
-
     tags = read_tags(path)
     if tags.is_dng:
         dng.check_sensor(tags)
@@ -72,8 +71,16 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 raise InputError(
                     f"{path}: claims {claimed / 1e6:.0f} megapixels; more than 1000 are not read"
                 )
-            raw.unpack()
-            facts = _facts(raw, rawpy)
+            # A DNG says all about itself in its tags; other raws are known to LibRaw once unpacked.
+            if pixels or not tags.is_dng:
+                raw.unpack()
+            facts = LibRawFacts(
+                visible=Area(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width),
+                raw_height=sizes.raw_height,
+                raw_width=sizes.raw_width,
+                flip=int(sizes.flip),
+                camera=None if tags.is_dng else _camera_facts(raw),
+            )
             metadata = build_metadata(tags, facts, notes)
             area = visible_area(tags, facts)
             mosaic = None
@@ -86,27 +93,19 @@ def decode(path: Path, pixels: bool) -> _Decoded:
     return _Decoded(metadata, mosaic, tuple(notes))
 
 
-def _facts(raw: Any, rawpy: Any) -> Any:
-    """What `metadata` needs to know of an opened file."""
-    from burstfix.io.dng import Area
-    from burstfix.io.metadata import LibRawFacts
-
-    sizes, other = raw.sizes, raw.other
-    flat = raw.raw_type == rawpy.RawType.Flat
+def _camera_facts(raw: rawpy.RawPy) -> CameraFacts:
+    """What LibRaw knows of an unpacked file."""
+    other = raw.other
     lens = getattr(raw, "lens", None)  # rawpy 0.25 and later
     # LibRaw gives the start of 1970 for "unknown", in local time.
     time = other.timestamp if other.timestamp and other.timestamp.year > 1971 else None
-    return LibRawFacts(
-        visible=Area(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width),
-        raw_height=sizes.raw_height,
-        raw_width=sizes.raw_width,
-        pattern=raw.raw_pattern if flat else None,
+    return CameraFacts(
+        pattern=raw.raw_pattern if raw.raw_type == rawpy.RawType.Flat else None,
         colors=raw.color_desc.decode("ascii", "replace"),
         black=tuple(float(x) for x in raw.black_level_per_channel),
         white=float(raw.white_level),
         xyz_to_camera=np.asarray(raw.rgb_xyz_matrix, dtype=np.float64)[:3, :3],
         white_balance=np.array(raw.camera_whitebalance[:3], dtype=np.float64),
-        flip=int(sizes.flip),
         iso=float(other.iso_speed),
         exposure_time=float(other.shutter_speed),
         aperture=float(other.aperture),
@@ -117,7 +116,7 @@ def _facts(raw: Any, rawpy: Any) -> Any:
 
 
 def _libraw_message(error: Exception, compression: int) -> str:
-    """LibRaw's complaint in words for people; `compression` is the TIFF code of the raw picture, 0 if unknown."""
+    """LibRaw's complaint in words for people; `compression` is the raw picture's TIFF code, 0 if unknown."""
     text = error.args[0] if error.args else ""
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     if "nsupported file format" in text:
@@ -183,10 +182,6 @@ def main() -> None:
         import msvcrt
 
         msvcrt.setmode(out.fileno(), os.O_BINARY)
-    import rawpy  # noqa: F401  loaded once, before the limits, so that a missing library shows at the start
-
-    import burstfix.io.metadata  # noqa: F401
-
     logging.disable(logging.CRITICAL)
     _limit_resources()
     _write(out, READY)

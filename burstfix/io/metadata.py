@@ -28,12 +28,10 @@ _FLIP_TO_ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
 
 
 @dataclass(frozen=True, slots=True)
-class LibRawFacts:
-    """What LibRaw says about a file (names as in rawpy).
+class CameraFacts:
+    """What LibRaw knows of an unpacked raw and its camera (names as in rawpy).
 
     Attributes:
-        visible: Visible area by LibRaw.
-        raw_height, raw_width: Size of the whole mosaic.
         pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None
             when there is no mosaic.
         colors: Letters of the colour indices, such as "RGBG".
@@ -41,28 +39,41 @@ class LibRawFacts:
         white: White level.
         xyz_to_camera: float64 (3, 3), zeros where unknown.
         white_balance: float64 (3,), camera multipliers R, G, B.
-        flip: dcraw's orientation bits.
         iso, exposure_time, aperture, focal_length: 0 where unknown.
         time: None where unknown.
         lens: "" where unknown.
     """
 
-    visible: Area
-    raw_height: int
-    raw_width: int
     pattern: NDArray[np.uint8] | None
     colors: str
     black: tuple[float, ...]
     white: float
     xyz_to_camera: NDArray[np.float64]
     white_balance: NDArray[np.float64]
-    flip: int
     iso: float
     exposure_time: float
     aperture: float
     focal_length: float
     time: datetime | None
     lens: str
+
+
+@dataclass(frozen=True, slots=True)
+class LibRawFacts:
+    """What LibRaw says about a file.
+
+    Attributes:
+        visible: Visible area by LibRaw.
+        raw_height, raw_width: Size of the whole mosaic.
+        flip: dcraw's orientation bits.
+        camera: None for a DNG, which says all of that in its tags.
+    """
+
+    visible: Area
+    raw_height: int
+    raw_width: int
+    flip: int
+    camera: CameraFacts | None
 
 
 def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> FrameMetadata:
@@ -79,21 +90,29 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
     """
     image, exif = tags.exif.image, tags.exif.exif
     make, model = _text(image.get(_MAKE)), _text(image.get(_MODEL))
-    if tags.is_dng:
-        model = model or tags.directories[0].text(_UNIQUE_CAMERA_MODEL)
-    if not (tags.is_dng or make or model or facts.time or facts.iso > 0):
-        # LibRaw guesses the format of bare dumps by their length.
-        raise InputError(f"{tags.path}: has no header that names a camera; how to read its pixels is unknown")
     area = visible_area(tags, facts)
-    if tags.is_dng:
+    camera = facts.camera
+    if camera is None:
         cfa, levels = dng.cfa(tags), dng.levels(tags, area, notes)
         color, noise = dng.color(tags, notes), dng.noise(tags, notes)
+        model = model or tags.directories[0].text(_UNIQUE_CAMERA_MODEL)
+        orientation = 1
     else:
-        cfa, levels, color, noise = _libraw_cfa(tags, facts), _libraw_levels(tags, facts), None, None
-        color = _libraw_color(tags, facts, notes)
-    orientation = image.get(_ORIENTATION)
-    if not (isinstance(orientation, int) and 1 <= orientation <= 8):
-        orientation = _FLIP_TO_ORIENTATION[facts.flip & 7] if not tags.is_dng else 1
+        if not (make or model or camera.time or camera.iso > 0):
+            # LibRaw guesses the format of bare dumps by their length.
+            raise InputError(
+                f"{tags.path}: has no header that names a camera; its pixels cannot be understood"
+            )
+        cfa, levels, color = (
+            _camera_cfa(tags, camera),
+            _camera_levels(tags, camera),
+            _camera_color(tags, camera, notes),
+        )
+        noise = None
+        orientation = _FLIP_TO_ORIENTATION[facts.flip & 7]
+    tagged = image.get(_ORIENTATION)
+    if isinstance(tagged, int) and 1 <= tagged <= 8:
+        orientation = tagged
     return FrameMetadata(
         path=tags.path,
         height=area.height,
@@ -105,14 +124,12 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
         noise=noise,
         make=make,
         model=model,
-        lens=_text(exif.get(_LENS_MODEL)) or facts.lens,
-        iso=_positive(exif.get(_ISO))
-        or _positive(exif.get(_RECOMMENDED_EXPOSURE_INDEX))
-        or _positive(facts.iso),
-        exposure_time=_positive(exif.get(_EXPOSURE_TIME)) or _positive(facts.exposure_time),
-        aperture=_positive(exif.get(_F_NUMBER)) or _positive(facts.aperture),
-        focal_length=_positive(exif.get(_FOCAL_LENGTH)) or _positive(facts.focal_length),
-        time=capture_time(tags.exif) or facts.time,
+        lens=_text(exif.get(_LENS_MODEL)) or (camera.lens if camera else ""),
+        iso=_positive(exif.get(_ISO), exif.get(_RECOMMENDED_EXPOSURE_INDEX), camera.iso if camera else None),
+        exposure_time=_positive(exif.get(_EXPOSURE_TIME), camera.exposure_time if camera else None),
+        aperture=_positive(exif.get(_F_NUMBER), camera.aperture if camera else None),
+        focal_length=_positive(exif.get(_FOCAL_LENGTH), camera.focal_length if camera else None),
+        time=capture_time(tags.exif) or (camera.time if camera else None),
         exif=tags.exif,
     )
 
@@ -171,23 +188,23 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _positive(value: Any) -> float | None:
-    """A tag's (first) number as a float, None when it is absent or not positive."""
-    if isinstance(value, tuple) and value:
-        value = value[0]
-    if isinstance(value, (int, float, Fraction)) and math.isfinite(value) and value > 0:
-        return float(value)
+def _positive(*values: Any) -> float | None:
+    """The first of several tags that holds a positive number, as a float (of a list, its first)."""
+    for value in values:
+        number = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(number, (int, float, Fraction)) and math.isfinite(number) and number > 0:
+            return float(number)
     return None
 
 
-def _libraw_cfa(tags: FileTags, facts: LibRawFacts) -> str:
-    if facts.pattern is None:
+def _camera_cfa(tags: FileTags, camera: CameraFacts) -> str:
+    if camera.pattern is None:
         raise UnsupportedSensorError(
             f"{tags.path}: has no colour mosaic (Foveon, linear or monochrome); Bayer is needed"
         )
-    height, width = facts.pattern.shape
+    height, width = camera.pattern.shape
     letters = [
-        "".join(facts.colors[c] if c < len(facts.colors) else "?" for c in row) for row in facts.pattern
+        "".join(camera.colors[c] if c < len(camera.colors) else "?" for c in row) for row in camera.pattern
     ]
     names = "".join(letters)
     if (height, width) != (2, 2):
@@ -202,20 +219,20 @@ def _libraw_cfa(tags: FileTags, facts: LibRawFacts) -> str:
     return names
 
 
-def _libraw_levels(tags: FileTags, facts: LibRawFacts) -> Levels:
-    assert facts.pattern is not None
-    black = np.array([facts.black[c] for c in facts.pattern.ravel()], dtype=np.float32).reshape(2, 2)
-    return dng.checked_levels(tags, Levels(black, facts.white))
+def _camera_levels(tags: FileTags, camera: CameraFacts) -> Levels:
+    assert camera.pattern is not None
+    black = np.array([camera.black[c] for c in camera.pattern.ravel()], dtype=np.float32).reshape(2, 2)
+    return dng.checked_levels(tags, Levels(black, camera.white))
 
 
-def _libraw_color(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> ColorProfile:
-    matrix = facts.xyz_to_camera
+def _camera_color(tags: FileTags, camera: CameraFacts, notes: list[str]) -> ColorProfile:
+    matrix = camera.xyz_to_camera
     if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
         notes.append(
             f"{tags.path}: LibRaw knows no colour matrix for this camera; its colours are taken for sRGB"
         )
         matrix = dng.XYZ_TO_SRGB.copy()
-    gains = facts.white_balance
+    gains = camera.white_balance
     neutral = None
     if np.isfinite(gains).all() and (gains > 0).all():
         neutral = (1 / gains) / (1 / gains).max()
