@@ -26,6 +26,7 @@ from burstfix.errors import BurstfixError
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
+    "train": "Train a network on simulated bursts of photographs.",
 }
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

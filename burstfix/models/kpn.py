@@ -109,9 +109,11 @@ class Kpn(BurstModel):
         soft = -0.5 * (ys**2 + xs**2).float().flatten()
         with torch.no_grad():
             self.kernel_out.weight.mul_(0.1)
+            assert self.kernel_out.bias is not None
+            assert self.head_out.bias is not None
             self.kernel_out.bias.copy_(soft.repeat_interleave(4))  # channel = tap * 4 + subpixel
             self.head_out.weight.mul_(0.1)
-            nn.init.zeros_(self.head_out.bias)  # type: ignore[arg-type]
+            self.head_out.bias.zero_()
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merges aligned frames; see `BurstModel.forward`. In training mode `extra` holds "frames".

@@ -1,1 +1,1 @@
-"""Training of the networks: data, losses, one loop."""
+"""Training of the networks: recipe, photographs, losses, one loop. Needs neither rawpy nor exifread."""

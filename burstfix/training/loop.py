@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,28 @@ from burstfix.training.validation import Validator, crop_size
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished (or stopped) run.
+
+    Attributes:
+        model: With the averaged (EMA) weights, in evaluation mode, on the CPU.
+        step: Optimiser steps done in all.
+        seconds: Training time in all.
+        psnr: The last validation, in dB by noise level; empty without validation pictures.
+        pictures: Names of the training pictures.
+        machine: What it ran on last.
+    """
+
+    model: BurstModel
+    step: int
+    seconds: float
+    psnr: dict[str, float]
+    pictures: list[str]
+    machine: str
 
 
 def train(
@@ -46,7 +68,7 @@ def train(
     init_from: BurstModel | None = None,
     max_minutes: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> BurstModel:
+) -> Trained:
     """Trains a network and leaves checkpoint.pt, log.jsonl and samples in `out`.
 
     Args:
@@ -59,9 +81,6 @@ def train(
         init_from: A model whose weights to start from.
         max_minutes: Stop after this time with a complete checkpoint.
         progress: Called with ("train", step, steps).
-
-    Returns:
-        The model with the averaged (EMA) weights, in evaluation mode on the CPU.
 
     Raises:
         UsageError: The recipe names no trainable network, or does not match what is resumed.
@@ -118,13 +137,16 @@ def train(
 
     def log(record: dict[str, Any]) -> None:
         if rank == 0:
-            with open(out / "log.jsonl", "a", encoding="utf-8") as handle:
+            with open(out / LOG, "a", encoding="utf-8") as handle:
                 handle.write(json.dumps({"step": step, "seconds": round(spent(), 1), **record}) + "\n")
+
+    psnr: dict[str, float] = {}
 
     def validate() -> None:
         if validator is None or rank != 0:
             return
         found = validator.run(ema)
+        psnr.update(found.psnr)
         log({"psnr": {level: round(value, 3) for level, value in found.psnr.items()}})
         logger.info("step %d: validation %s dB", step, found.psnr)
         (out / "samples").mkdir(exist_ok=True)
@@ -178,11 +200,12 @@ def train(
             model.train()
         if step % settings.save_every == 0:
             save()
-    validate()
+    if step % settings.validate_every or not psnr:
+        validate()
     save()
     if world > 1:
         dist.destroy_process_group()
-    return ema.cpu()
+    return Trained(ema.cpu(), step, spent(), psnr, store.names, _machine(place, world))
 
 
 def draw_burst(store: PhotoStore, recipe: Recipe, index: int, crop: int, patch: int) -> SimulatedBurst:
@@ -224,6 +247,11 @@ def _update_ema(ema: BurstModel, model: BurstModel, decay: float) -> None:
             slow.copy_(fast)
 
 
+def is_main_process() -> bool:
+    """Whether this process writes files: the only one, or rank 0 under torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _join_processes() -> tuple[int, int]:
     """Rank and number of processes; more than one only under torchrun."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -256,3 +284,9 @@ def _average_gradients(model: BurstModel, world: int) -> None:
         if parameter.grad is not None:
             dist.all_reduce(parameter.grad)
             parameter.grad /= world
+
+
+def _machine(device: torch.device, world: int) -> str:
+    if device.type == "cuda":
+        return f"{world} x {torch.cuda.get_device_name(device)}"
+    return f"{world * torch.get_num_threads()} CPU threads"

@@ -1,0 +1,110 @@
+"""`burstfix train`: trains a network from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from burstfix.cli import options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+
+EXAMPLES = (
+    "burstfix train recipes/kpn.toml --photos photos/ --validation val/ -o runs/kpn",
+    "burstfix train recipes/kpn.toml --photos photos.tar -o runs/kpn --max-minutes 60",
+    "burstfix train recipes/kpn.toml --photos photos.tar -o runs/kpn --resume",
+)
+
+
+@click.command("train", epilog=epilog(*EXAMPLES))
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Photographs to train on: a picture, a folder or a .tar; may be given several times.",
+)
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Photographs to validate on, none of them trained on.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the run: checkpoint, log, samples, weights.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in the folder of the run.")
+@click.option(
+    "--init-from",
+    metavar="WEIGHTS",
+    default=None,
+    help="Start from these weights: a shipped model's name or a .safetensors file.",
+)
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Stop after this time with a complete checkpoint.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
+@options.device
+@options.speech
+@options.pass_terminal
+def command(
+    terminal: Terminal,
+    recipe: Path,
+    photos: tuple[Path, ...],
+    validation: tuple[Path, ...],
+    output: Path,
+    resume: bool,
+    init_from: str | None,
+    max_minutes: float | None,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Train a network from a RECIPE (a TOML file) on simulated bursts of photographs.
+
+    The folder of the run then holds checkpoint.pt, log.jsonl, plot.png, samples/ and the weights with
+    their card. Under torchrun every device draws its own bursts.
+    """  # fmt: skip
+    import torch
+
+    from burstfix.checkpoints import load_model
+    from burstfix.training.recipe import load_recipe
+    from burstfix.training.run import run_training
+
+    settings = load_recipe(recipe)
+    if threads:
+        torch.set_num_threads(threads)
+    with terminal.progress() as progress:
+        finished = run_training(
+            settings,
+            list(photos),
+            output,
+            recipe_name=recipe.stem,
+            validation=list(validation),
+            device=device,
+            resume=resume,
+            init_from=load_model(init_from) if init_from else None,
+            max_minutes=max_minutes,
+            progress=progress,
+        )
+    trained = finished.trained
+    document = {
+        "output": str(output),
+        "weights": str(finished.weights),
+        "step": trained.step,
+        "steps": settings.train.steps,
+        "psnr": trained.psnr,
+    }
+    quality = ", ".join(f"{value:.2f} dB at {level} noise" for level, value in trained.psnr.items())
+    text = f"{finished.weights}: step {trained.step} of {settings.train.steps}" + (
+        f", {quality}" if quality else ""
+    )
+    terminal.result(document, text, closing=True)

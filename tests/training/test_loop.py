@@ -1,0 +1,195 @@
+"""The training loop: it learns, stops, resumes exactly, and never loses its last complete checkpoint."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from burstfix.errors import OutputError, UsageError
+from burstfix.training import checkpoint
+from burstfix.training.loop import CHECKPOINT, LOG, learning_rate, train
+from burstfix.training.recipe import TrainSettings, recipe_from_dict
+from tests.scenes import draw_scene
+
+RECIPE = recipe_from_dict(
+    {
+        "model": {"name": "kpn", "config": {"channels": 8, "head_channels": 8, "head_blocks": 1}},
+        "train": {
+            "steps": 6,
+            "batch": 2,
+            "patch": 16,
+            "margin": 8,
+            "frames": [2, 3],
+            "warmup": 2,
+            "precision": "float32",
+            "log_every": 1,
+            "save_every": 2,
+            "validate_every": 100,
+        },
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(3):
+        scene = draw_scene(200, 260, seed) ** (1 / 2.2)
+        Image.fromarray((scene.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(folder / f"{seed}.png")
+    return folder
+
+
+def with_train(**changes):
+    return replace(RECIPE, train=replace(RECIPE.train, **changes))
+
+
+def test_train_when_split_in_two_then_equals_the_whole_run(photos, tmp_path, monkeypatch):
+    whole = train(RECIPE, [photos], tmp_path / "whole", device="cpu").model
+
+    calls = iter([False, False, False, True])
+    monkeypatch.setattr("burstfix.training.loop._agree", lambda stop, device, world: next(calls))
+    first = train(RECIPE, [photos], tmp_path / "split", device="cpu", max_minutes=1)
+    assert first.step == 3
+    monkeypatch.undo()
+    second = train(RECIPE, [photos], tmp_path / "split", device="cpu", resume=True)
+
+    assert second.step == 6
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+def test_train_when_time_is_up_then_ends_with_a_complete_checkpoint(photos, tmp_path):
+    done = train(with_train(steps=100_000), [photos], tmp_path, device="cpu", max_minutes=0.02)
+    content = checkpoint.load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))
+    assert 0 < done.step < 100_000
+    assert content["step"] == done.step
+    assert content["noise_convention"].startswith("variance")
+    assert content["data"] == ["0.png", "1.png", "2.png"]
+    assert content["seed"] == 0
+    assert content["recipe"]["model"]["name"] == "kpn"
+
+
+@pytest.mark.slow
+def test_train_when_run_for_a_while_then_the_loss_falls(photos, tmp_path):
+    train(with_train(steps=120, batch=4, learning_rate=2e-3, warmup=10), [photos], tmp_path, device="cpu")
+    records = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    losses = [record["parts"]["display"] for record in records if "loss" in record]
+    assert np.mean(losses[-30:]) < 0.85 * np.mean(losses[:10])
+
+
+def test_train_when_validating_then_psnr_is_logged_and_samples_are_drawn(photos, tmp_path):
+    big = tmp_path / "val"
+    big.mkdir()
+    scene = draw_scene(420, 420, 9) ** (1 / 2.2)
+    Image.fromarray((scene.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(big / "v.png")
+    done = train(with_train(steps=1), [photos], tmp_path / "run", validation=[big], device="cpu")
+    assert set(done.psnr) == {"high", "low"}
+    assert done.psnr["low"] > done.psnr["high"] > 5
+    assert [p.suffix for p in (tmp_path / "run" / "samples").iterdir()] == [".png"]
+
+
+def test_train_when_started_from_weights_then_begins_with_them(photos, tmp_path):
+    first = train(with_train(steps=2), [photos], tmp_path / "a", device="cpu").model
+    warm = train(
+        with_train(steps=1, learning_rate=1e-12, ema=0.0, weight_decay=0.0),
+        [photos],
+        tmp_path / "b",
+        device="cpu",
+        init_from=first,
+    ).model
+    for name, value in first.state_dict().items():
+        assert torch.allclose(value, warm.state_dict()[name], atol=1e-6), name
+
+
+def test_train_when_folder_holds_a_run_then_refuses_to_start_over(photos, tmp_path):
+    train(with_train(steps=1), [photos], tmp_path, device="cpu")
+    with pytest.raises(UsageError, match="holds a checkpoint already"):
+        train(with_train(steps=1), [photos], tmp_path, device="cpu")
+
+
+def test_train_when_resumed_with_another_recipe_then_refuses(photos, tmp_path):
+    train(with_train(steps=1), [photos], tmp_path, device="cpu")
+    with pytest.raises(UsageError, match="another recipe"):
+        train(with_train(steps=2), [photos], tmp_path, device="cpu", resume=True)
+
+
+def test_train_when_model_has_no_training_then_says_which_have(photos, tmp_path):
+    recipe = recipe_from_dict({"model": {"name": "average"}})
+    with pytest.raises(UsageError, match="kpn"):
+        train(recipe, [photos], tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK nonsense" * 50])
+def test_resume_when_checkpoint_is_damaged_then_usage_error(photos, tmp_path, content):
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    with pytest.raises(UsageError, match=CHECKPOINT):
+        train(RECIPE, [photos], tmp_path, device="cpu", resume=True)
+
+
+def test_resume_when_there_is_no_checkpoint_then_usage_error(photos, tmp_path):
+    with pytest.raises(UsageError, match="no checkpoint"):
+        train(RECIPE, [photos], tmp_path, device="cpu", resume=True)
+
+
+SAVE_FOREVER = """
+import sys, torch
+from pathlib import Path
+from burstfix.training.checkpoint import save_checkpoint
+from burstfix.training.recipe import recipe_from_dict
+recipe = recipe_from_dict({"model": {"name": "kpn"}})
+step = 0
+while True:
+    step += 1
+    state = {"model": {"x": torch.full((4_000_000,), step)}}
+    save_checkpoint(Path(sys.argv[1]), recipe, step, 0.0, [], state)
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by POSIX signals")
+@pytest.mark.slow
+def test_checkpoint_when_process_is_killed_while_saving_then_the_last_complete_one_is_intact(tmp_path):
+    path = tmp_path / CHECKPOINT
+    for wait in (0.0, 0.02):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVE_FOREVER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        content = checkpoint.load_checkpoint(path, torch.device("cpu"))
+        assert bool((content["model"]["x"] == content["step"]).all())
+
+
+def test_checkpoint_when_disk_is_full_then_output_error_and_the_old_one_stays(tmp_path, monkeypatch):
+    path = tmp_path / CHECKPOINT
+    checkpoint.save_checkpoint(path, RECIPE, 1, 0.0, [], {})
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="No space left"):
+        checkpoint.save_checkpoint(path, RECIPE, 2, 0.0, [], {})
+    monkeypatch.undo()
+    assert checkpoint.load_checkpoint(path, torch.device("cpu"))["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
+
+
+def test_learning_rate_when_followed_then_warms_up_and_falls_to_the_end():
+    settings = TrainSettings(steps=100, warmup=10, learning_rate=1.0, final_rate=0.1)
+    rates = [learning_rate(settings, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0) == rates[10]
+    assert rates[100] == pytest.approx(0.1)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))

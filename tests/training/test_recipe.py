@@ -1,0 +1,52 @@
+"""Recipes: strict, and the shipped ones all load."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from burstfix.errors import UsageError
+from burstfix.models.catalog import build
+from burstfix.training.losses import OBJECTIVES
+from burstfix.training.recipe import load_recipe, recipe_from_dict
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_recipe_when_shipped_then_it_loads_and_names_a_trainable_model(path):
+    recipe = load_recipe(path)
+    assert recipe.model.name in OBJECTIVES
+    build(recipe.model.name, recipe.model.config)
+
+
+def test_recipe_when_turned_into_a_dict_and_back_then_is_equal():
+    recipe = recipe_from_dict({"model": {"name": "kpn"}, "train": {"frames": [1, 3]}})
+    assert recipe_from_dict(asdict(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({}, "'model' is missing"),
+        ({"model": {"name": "kpn"}, "trian": {}}, "unknown key 'trian'"),
+        ({"model": {"name": "kpn"}, "train": {"step": 3}}, "unknown key 'step'"),
+        ({"model": {"name": "kpn"}, "train": {"steps": "3"}}, "recipe.train.steps: expected int"),
+        ({"model": {"name": "kpn"}, "train": {"steps": True}}, "recipe.train.steps: expected int"),
+        ({"model": {"name": "kpn"}, "train": {"frames": [0, 3]}}, "expected 1 <= smallest"),
+        ({"model": {"name": "kpn"}, "train": {"frames": 3}}, "expected 2 values"),
+        ({"model": {"name": "kpn"}, "train": {"precision": "half"}}, "expected bfloat16 or float32"),
+        ({"model": "kpn"}, "recipe.model: expected a table"),
+        ({"model": {"name": "kpn"}, "simulate": {"motion": {"shfit": 1}}}, "unknown key 'shfit'"),
+    ],
+)
+def test_recipe_when_wrong_then_the_error_names_the_key(tree, words):
+    with pytest.raises(UsageError, match=words.replace("(", r"\(")):
+        recipe_from_dict(tree)
+
+
+def test_recipe_when_not_toml_then_usage_error_names_the_file(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text("[model\n")
+    with pytest.raises(UsageError, match="broken.toml"):
+        load_recipe(path)
