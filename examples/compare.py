@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from burstfix.raw.cfa import pack, pad_to_rggb
-from burstfix.raw.levels import normalise
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import burstfix
+from burstfix.raw.cfa import pack, pad_to_rggb
 from burstfix.raw.demosaic import menon
+from burstfix.raw.levels import normalise
 from burstfix.types import Burst, LinearImage
 
 LABEL_HEIGHT, GAP = 26, 6
