@@ -1,1 +1,1 @@
-"""Metrics, protocols and tables."""
+"""How good the models are, in numbers that anyone can recompute: metrics, protocols, tables."""
