@@ -57,12 +57,14 @@ burst = _stack(
     click.option("--keep-all", is_flag=True, help="Keep frames that are blurred or do not overlap."),
 )  # fmt: skip
 
+device = click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",
+                      show_default=True, help="Where it runs.")  # fmt: skip
+
 # What merges them.
 compute = _stack(
     click.option("-m", "--model", default="auto", show_default=True, metavar="NAME|FILE",
                  help="What merges: auto, a model's name, or a .safetensors file."),
-    click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",
-                 show_default=True, help="Where it runs."),
+    device,
     click.option("-t", "--tile", type=click.IntRange(min=0), default=0, show_default=True, metavar="PIXELS",
                  help="Size of a tile in sensor pixels; 0 = automatic, from the free memory."),
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",

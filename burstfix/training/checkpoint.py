@@ -10,11 +10,11 @@ import torch
 
 import burstfix
 from burstfix.atomic import atomic_path
+from burstfix.checkpoints.files import NOISE_CONVENTION
 from burstfix.errors import OutputError, UsageError
 from burstfix.training.recipe import Recipe
 
 FORMAT = 1
-NOISE_CONVENTION = "variance = shot_gain * x + read_variance, x normalised to 0 = black, 1 = white"
 
 
 def save_checkpoint(

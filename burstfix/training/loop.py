@@ -106,7 +106,8 @@ def train(
     validator = Validator(load_photos(validation, 400, place), recipe.simulate) if validation else None
 
     torch.manual_seed(settings.seed)
-    model = build(recipe.model.name, recipe.model.config).to(place, memory_format=torch.channels_last)
+    model = build(recipe.model.name, recipe.model.config).to(place)
+    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if init_from is not None:
         model.load_state_dict(init_from.state_dict())
     ema = copy.deepcopy(model).eval().requires_grad_(False)

@@ -9,7 +9,6 @@ from typing import Any
 
 from burstfix.checkpoints import save_weights
 from burstfix.models.base import BurstModel
-from burstfix.training.checkpoint import NOISE_CONVENTION
 from burstfix.training.loop import LOG, Trained, is_main_process, train
 from burstfix.training.plot import plot_log
 from burstfix.training.recipe import Recipe
@@ -65,7 +64,6 @@ def make_card(recipe: Recipe, recipe_name: str, trained: Trained) -> dict[str, A
         "bursts": trained.step * recipe.train.batch,
         "hours": round(trained.seconds / 3600, 3),
         "machine": trained.machine,
-        "noise_convention": NOISE_CONVENTION,
         "pictures": len(trained.pictures),
         "data": archives if len(archives) <= 20 else [f"{len(archives)} picture files"],
         "validation_psnr_db": {level: round(value, 3) for level, value in trained.psnr.items()},
