@@ -1,0 +1,283 @@
+"""Coarse alignment of the two-stage network: differentiable progressive block matching on learned features.
+
+A small network reduces every frame to 16 feature planes at a quarter of the packed size. A patch of the
+reference is compared with candidates in the frame: every second position of a window, then every position
+within 2 of the best. When merging, the best candidate wins; while training, candidates are weighted by a
+softmax of their scores, so that gradients reach the features (Guo et al., CVPR 2022, section 3.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from burstfix.align.gather import gather_cells
+from burstfix.models.layers import act, channels_last, init_conv
+
+SCALE = 4
+"""Packed pixels in each direction for one feature pixel."""
+_CHANNELS = 16
+_COARSE_STRIDE = 2
+_FINE_RADIUS = 2
+
+
+class CoarseFeatures(nn.Module):
+    """4 packed planes to 16 features at a quarter of the size, each plane of zero mean and unit variance.
+
+    The mean and variance are the whole input's: give it whole pictures, never tiles. The last convolution has
+    no bias, because the normalisation would take it away again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        c = _CHANNELS
+        self.down1 = nn.Conv2d(4, c, 3, 2, 1, bias=False)
+        self.conv1 = nn.Conv2d(c, c, 3, 1, 1)
+        self.down2 = nn.Conv2d(c, c, 3, 2, 1, bias=False)
+        self.conv2 = nn.Conv2d(c, c, 3, 1, 1)
+        self.conv3 = nn.Conv2d(c, c, 3, 1, 1, bias=False)
+        for conv in (self.down1, self.conv1, self.down2, self.conv2, self.conv3):
+            init_conv(conv)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(B, 4, h, w) normalised packed mosaic -> float32 (B, 16, ceil(h / 4), ceil(w / 4))."""
+        # Offsets are decided here: in float32, also under autocast.
+        with torch.autocast(planes.device.type, enabled=False):
+            x = channels_last(planes.float())
+            x = act(self.conv1(self.down1(x)))
+            x = act(self.conv2(self.down2(x)))
+            return F.instance_norm(self.conv3(x))
+
+
+@dataclass(frozen=True, slots=True)
+class SoftAlignment:
+    """What block matching returns while training.
+
+    Attributes:
+        frames: (B, N, 4, p, p) aligned frames; the reference is untouched.
+        offsets: int64 (B, N, 2) position of the heaviest candidate, packed pixels.
+        one_hot: Scalar, 0 where a single candidate has all the weight: 1 - mean sum of squared weights. The
+            paper's other regulariser, weights that sum to one, is met by the softmax as it stands.
+        supervision: Scalar, distance of the scores from those of the clean frames; 0 without these.
+    """
+
+    frames: Tensor
+    offsets: Tensor
+    one_hot: Tensor
+    supervision: Tensor
+
+
+def match_patches(
+    reference: Tensor, frame: Tensor, initial: Tensor, *, patch: int, search: int, initial_cell: int
+) -> Tensor:
+    """Finds where each patch of the reference lies in the frame; not differentiable.
+
+    Args:
+        reference: (B, C, h / 4, w / 4) from `CoarseFeatures` of the whole picture.
+        frame: The same for the frame.
+        initial: (B, 2, gy, gx) first guess in packed pixels, on cells of `initial_cell`.
+        patch: Packed pixels on a side of a patch, a multiple of 4.
+        search: Packed pixels in each direction that are searched around the guess.
+        initial_cell: Packed pixels on a side of a cell of `initial`.
+
+    Returns:
+        int64 (B, 2, ny, nx) in packed pixels, one offset for each patch. The best position is refined
+        between feature pixels from the scores beside it.
+    """
+    side = patch // SCALE
+    height, width = reference.shape[-2:]
+    ny, nx = -(-height // side), -(-width // side)
+    middle_y = _middle_cells(ny, patch, initial_cell, initial.shape[-2])
+    middle_x = _middle_cells(nx, patch, initial_cell, initial.shape[-1])
+    start = initial.float()[:, :, middle_y[:, None], middle_x]
+    start = torch.round(start / SCALE).long().to(reference.device)
+    start = _clamped(start, side, height, width)
+
+    here = gather_cells(reference, torch.zeros_like(start), side)
+    inside = F.pad(
+        torch.ones_like(reference[:1, :1]), (0, nx * side - width, 0, ny * side - height)
+    )  # patches at the border are compared by what lies in the picture
+
+    matcher = _Matcher(here, inside, frame, side)
+    best = start + matcher.best(start, search // SCALE, _COARSE_STRIDE).steps
+    fine = matcher.best(best, _FINE_RADIUS, 1)
+    between = _between_pixels(fine.scores, _FINE_RADIUS)
+    return SCALE * (best + fine.steps) + torch.round(SCALE * between).long()
+
+
+def align_soft(
+    features: CoarseFeatures,
+    frames: Tensor,
+    reference: int,
+    *,
+    margin: int,
+    search: int,
+    temperature: float,
+    clean: Tensor | None = None,
+) -> SoftAlignment:
+    """Aligns one patch of each burst, differentiably.
+
+    Frames are searched outward from the reference, each starting where its neighbour ended.
+
+    Args:
+        features: The network that makes the features.
+        frames: (B, N, 4, p + 2 * margin, p + 2 * margin) normalised packed mosaics, not aligned.
+        reference: Index of the reference, whose inner p x p pixels are the patch.
+        margin: Packed pixels around the patch, a multiple of 4: no content farther away is found.
+        search: Packed pixels in each direction that are searched at each frame.
+        temperature: Of the softmax over scores divided by their mean; the paper goes from 1e-2 to 1e-3.
+        clean: The same frames without noise, for the supervision of the scores.
+    """
+    batch, count, planes, outer, _ = frames.shape
+    side, border = (outer - 2 * margin) // SCALE, margin // SCALE
+    deep = features(frames.flatten(0, 1)).unflatten(0, (batch, count))
+    truth = None
+    if clean is not None:
+        pooled = F.avg_pool2d(clean.flatten(0, 1).float(), SCALE)
+        truth = pooled.unflatten(0, (batch, count))
+
+    def matcher(maps: Tensor, i: int) -> _Matcher:
+        patch = maps[:, reference, :, border : border + side, border : border + side]
+        return _Matcher(patch, torch.ones_like(patch[:1, :1]), maps[:, i], side, origin=(border, border))
+
+    aligned = [frames[:, reference]] * count
+    offsets = [torch.zeros(batch, 2, dtype=torch.int64, device=frames.device)] * count
+    aligned[reference] = _inner(frames[:, reference], margin)
+    zero = frames.new_zeros((), dtype=torch.float32)
+    one_hot, supervision = [zero], [zero]
+    for step in (1, -1):
+        start = torch.zeros(batch, 2, 1, 1, dtype=torch.int64, device=frames.device)
+        for i in range(reference + step, count if step > 0 else -1, step):
+            noisy = matcher(deep, i)
+            coarse = noisy.best(start, search // SCALE, _COARSE_STRIDE)
+            centre = (start + coarse.steps).clamp(-border, border)
+            fine = noisy.best(centre, _FINE_RADIUS, 1)
+            weights = torch.softmax(-_relative(fine.scores) / temperature, 1)  # B, K, 1, 1
+            aligned[i] = _weighted_patches(frames[:, i], weights[:, :, 0, 0], SCALE * centre, margin)
+            one_hot.append(1 - (weights**2).sum(1).mean())
+            if truth is not None:
+                clean_matcher = matcher(truth, i)
+                for found, around, radius, stride in (
+                    (coarse, start, search // SCALE, _COARSE_STRIDE),
+                    (fine, centre, _FINE_RADIUS, 1),
+                ):
+                    target = clean_matcher.best(around, radius, stride).scores
+                    supervision.append((_relative(found.scores) - _relative(target)).abs().mean())
+            start = (centre + fine.steps).clamp(-border, border)
+            offsets[i] = SCALE * start[:, :, 0, 0]
+    return SoftAlignment(
+        frames=torch.stack(aligned, 1),
+        offsets=torch.stack(offsets, 1),
+        one_hot=torch.stack(one_hot).sum() / max(len(one_hot) - 1, 1),
+        supervision=torch.stack(supervision).sum() / max(len(supervision) - 1, 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Scores (B, K, gy, gx) of all candidates, and the steps int64 (B, 2, gy, gx) to the best one."""
+
+    scores: Tensor
+    steps: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Matcher:
+    """Cells of a reference, and the frame in which they are looked for; lengths are feature pixels.
+
+    Attributes:
+        here: (B, C, gy * side, gx * side) the cells edge to edge.
+        inside: (1, 1, gy * side, gx * side) 1 where the reference lies in the picture, else 0.
+        frame: (B, C, h, w). Reads outside take the nearest pixel.
+        side: Of a cell.
+        origin: Where the first cell lies in the reference's picture.
+    """
+
+    here: Tensor
+    inside: Tensor
+    frame: Tensor
+    side: int
+    origin: tuple[int, int] = (0, 0)
+
+    def best(self, centre: Tensor, radius: int, stride: int) -> _Found:
+        """Mean absolute difference at every `stride`-th position within `radius` of `centre` (B, 2, gy, gx).
+
+        Candidates are numbered row by row; there is one at the centre.
+        """
+        side = self.side
+        radius -= radius % stride
+        gy, gx = centre.shape[-2:]
+        wide = gather_cells(self.frame, centre, side, radius, origin=self.origin)
+        wide = wide.unflatten(-2, (gy, -1)).unflatten(-1, (gx, -1))  # B, C, gy, side + 2r, gx, side + 2r
+        here = self.here.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
+        inside = self.inside.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
+        weight = inside / (inside.sum((3, 5), keepdim=True) * self.here.shape[1])
+        rows = []
+        for dy in range(0, 2 * radius + 1, stride):
+            # B, C, gy, side, gx, side, candidates of this row
+            row = wide[:, :, :, dy : dy + side].unfold(5, side, stride).transpose(5, 6)
+            rows.append(((row - here).abs() * weight).sum((1, 3, 5)))
+        scores = torch.cat(rows, -1).permute(0, 3, 1, 2)  # B, K, gy, gx
+        count = 2 * radius // stride + 1
+        index = scores.detach().argmin(1)
+        step_y = torch.div(index, count, rounding_mode="floor") * stride - radius
+        step_x = index % count * stride - radius
+        return _Found(scores, torch.stack([step_y, step_x], 1))
+
+
+def _middle_cells(count: int, patch: int, cell: int, available: int) -> Tensor:
+    """For each patch the index of the cell of the first guess that holds its middle."""
+    return ((torch.arange(count) * patch + patch // 2) // cell).clamp(max=available - 1)
+
+
+def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
+    """Offsets changed so that each cell lies within its own side of the picture."""
+    gy, gx = start.shape[-2:]
+    top = torch.arange(gy, device=start.device)[:, None] * side
+    left = torch.arange(gx, device=start.device) * side
+    y = torch.minimum(torch.maximum(start[:, 0], -top - side), height - top)
+    x = torch.minimum(torch.maximum(start[:, 1], -left - side), width - left)
+    return torch.stack([y, x], 1)
+
+
+def _between_pixels(scores: Tensor, radius: int) -> Tensor:
+    """Float (B, 2, gy, gx) in -0.5..0.5: where between pixels the minimum lies.
+
+    Two lines of equal and opposite slope through the best score and its neighbours: around its minimum a sum
+    of absolute differences is a V rather than a parabola. 0 where the best position has no neighbour.
+    """
+    count = 2 * radius + 1
+    batch, _, gy, gx = scores.shape
+    index = scores.argmin(1, keepdim=True)
+    parts = []
+    for place, step in ((torch.div(index, count, rounding_mode="floor"), count), (index % count, 1)):
+        has_both = (place > 0) & (place < count - 1)
+        centre = scores.gather(1, index)
+        before = scores.gather(1, torch.where(has_both, index - step, index))
+        after = scores.gather(1, torch.where(has_both, index + step, index))
+        rise = torch.maximum(before, after) - centre
+        parts.append(torch.where(rise > 0, (before - after) / (2 * rise).clamp(min=1e-12), rise))
+    return torch.cat(parts, 1).clamp(-0.5, 0.5).reshape(batch, 2, gy, gx)
+
+
+def _relative(scores: Tensor) -> Tensor:
+    """Scores divided by the mean over the candidates, so that one temperature serves every contrast."""
+    return scores / scores.mean(1, keepdim=True).clamp(min=1e-12)
+
+
+def _weighted_patches(frame: Tensor, weights: Tensor, centre: Tensor, margin: int) -> Tensor:
+    """Weighted sum of the candidates' pixels, (B, 4, p, p): `weights` (B, K) around `centre` (B, 2, 1, 1)."""
+    patch = frame.shape[-1] - 2 * margin
+    reach = SCALE * _FINE_RADIUS
+    wide = gather_cells(frame, centre, patch, reach, origin=(margin, margin))
+    candidates = wide.unfold(2, patch, SCALE).unfold(3, patch, SCALE)  # B, 4, 5, 5, p, p
+    count = 2 * _FINE_RADIUS + 1
+    with torch.autocast(frame.device.type, enabled=False):
+        return torch.einsum("bcyxhw,byx->bchw", candidates, weights.unflatten(1, (count, count)))
+
+
+def _inner(x: Tensor, margin: int) -> Tensor:
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]

@@ -1,0 +1,149 @@
+"""Modulated deformable convolution in plain PyTorch, and the pyramid of them that refines alignment.
+
+Sources: Zhu et al., "Deformable ConvNets v2" (CVPR 2019), equation 1; the pyramid is that of Wang et al.,
+"EDVR" (CVPRW 2019), section 3.2, with the settings of the two-stage paper. Sampling runs on
+`torch.nn.functional.grid_sample`, so that it works on every device and differentiates.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from burstfix.models.layers import act, channels_last, conv3, init_conv
+
+TAPS = 9
+
+
+def deform_conv(
+    x: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, *, taps_at_once: int = TAPS
+) -> Tensor:
+    """3x3 convolution whose samples are displaced and weighted, pixel by pixel.
+
+    Args:
+        x: (B, C, h, w). Zero outside.
+        offsets: float32 (B, 2 * G * 9, h, w) in pixels: dy and dx in turn for each group and tap.
+        mask: (B, G * 9, h, w) weights of the samples.
+        weight: (C_out, C, 3, 3).
+        bias: (C_out,).
+        taps_at_once: 9 is fastest, 1 needs least memory.
+
+    Returns:
+        (B, C_out, h, w) in the dtype of `x`; the coordinates are float32 whatever that is.
+    """
+    batch, channels, h, w = x.shape
+    groups = mask.shape[1] // TAPS
+    grid = _sampling_grid(offsets.float(), groups)  # B, G, 9, h, w, 2
+    mask = mask.reshape(batch, groups, 1, TAPS, h, w)
+    kernel = weight.reshape(weight.shape[0], channels, TAPS)
+    source = x.float().reshape(batch * groups, channels // groups, h, w)
+    out: Tensor | None = None
+    for first in range(0, TAPS, taps_at_once):
+        part = slice(first, first + taps_at_once)
+        count = grid[:, :, part].shape[2]
+        with torch.autocast(x.device.type, enabled=False):
+            samples = F.grid_sample(
+                source,
+                grid[:, :, part].reshape(batch * groups, count * h, w, 2),
+                mode="bilinear",
+                padding_mode="zeros",
+                align_corners=False,
+            )
+        samples = samples.to(x.dtype).reshape(batch, groups, -1, count, h, w) * mask[:, :, :, part]
+        samples = samples.reshape(batch, channels * count, h * w)
+        term = torch.matmul(kernel[:, :, part].reshape(-1, channels * count).to(x.dtype), samples)
+        out = term if out is None else out + term
+    assert out is not None
+    return out.reshape(batch, -1, h, w) + bias[:, None, None].to(x.dtype)
+
+
+def _sampling_grid(offsets: Tensor, groups: int) -> Tensor:
+    """Offsets to `grid_sample`'s coordinates (x, y in -1..1 between the outer edges of the picture)."""
+    batch, _, h, w = offsets.shape
+    offsets = offsets.reshape(batch, groups, TAPS, 2, h, w)
+    device = offsets.device
+    tap = torch.arange(TAPS, device=device)
+    tap_y = (torch.div(tap, 3, rounding_mode="floor") - 1)[:, None, None]
+    tap_x = (tap % 3 - 1)[:, None, None]
+    y = offsets[:, :, :, 0] + (torch.arange(h, device=device)[:, None] + tap_y)
+    x = offsets[:, :, :, 1] + (torch.arange(w, device=device) + tap_x)
+    return torch.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], -1)
+
+
+class DeformableConv(nn.Module):
+    """Deformable 3x3 convolution that predicts its own offsets and mask from `guide`.
+
+    Args:
+        channels: Of input, guide and output.
+        groups: Groups of channels that move together.
+        max_offset: Offsets are squashed smoothly below this many pixels, so that the reach is finite and a
+            tile's halo can cover it; 0 leaves them free.
+    """
+
+    def __init__(self, channels: int, groups: int, max_offset: float) -> None:
+        super().__init__()
+        self.max_offset = max_offset
+        self.conv = conv3(channels, channels, gain=2.0)  # the mask starts at a half
+        self.offset_mask = conv3(channels, 3 * TAPS * groups)
+        init_conv(self.offset_mask, 0.03)  # starts as a plain convolution, yet gradients reach the guide
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        """(B, C, h, w) and a guide of the same shape -> (B, C, h, w)."""
+        assert self.offset_mask.bias is not None and self.conv.bias is not None
+        # bfloat16 keeps 8 bits: an offset of 5 pixels would be rounded to 1/32, so this stays float32.
+        with torch.autocast(x.device.type, enabled=False):
+            out = F.conv2d(
+                guide.float(), self.offset_mask.weight.float(), self.offset_mask.bias.float(), padding=1
+            )
+            split = out.shape[1] // 3
+            offsets, mask = out[:, : 2 * split], torch.sigmoid(out[:, 2 * split :])
+            if self.max_offset:
+                offsets = self.max_offset * torch.tanh(offsets / self.max_offset)
+        at_once = TAPS if torch.is_grad_enabled() else 1
+        return channels_last(
+            deform_conv(x, offsets, mask.to(x.dtype), self.conv.weight, self.conv.bias, taps_at_once=at_once)
+        )
+
+
+class PyramidAlign(nn.Module):
+    """Moves features of a frame onto those of the reference, on three levels from coarse to fine."""
+
+    def __init__(self, channels: int, groups: int, max_offset: float) -> None:
+        super().__init__()
+        c = channels
+        self.down2 = nn.ModuleList([conv3(c, c, stride=2, gain=1.4), conv3(c, c, gain=1.4)])
+        self.down3 = nn.ModuleList([conv3(c, c, stride=2, gain=1.4), conv3(c, c, gain=1.4)])
+        self.pair = nn.ModuleList(conv3(2 * c, c, gain=1.4) for _ in range(3))
+        self.merge = nn.ModuleList(conv3(c if level == 2 else 2 * c, c, gain=1.4) for level in range(3))
+        self.settle = nn.ModuleList(conv3(c, c, gain=1.4) for _ in range(2))
+        self.deform = nn.ModuleList(DeformableConv(c, groups, max_offset) for _ in range(3))
+        self.combine = nn.ModuleList(conv3(2 * c, c) for _ in range(2))
+
+    def pyramid(self, features: Tensor) -> list[Tensor]:
+        """(M, C, h, w) -> the three levels, each half the size of the one before; h, w multiples of 4."""
+        levels = [features]
+        for first, second in (self.down2, self.down3):  # type: ignore[misc]
+            levels.append(act(second(act(first(levels[-1])))))
+        return levels
+
+    def forward(self, frame: list[Tensor], reference: list[Tensor]) -> Tensor:
+        """Aligned features (M, C, h, w) from the pyramids of M frames and their references."""
+        guide = aligned = None
+        for level in (2, 1, 0):
+            x = act(self.pair[level](torch.cat([frame[level], reference[level]], 1)))
+            if guide is not None:
+                x = torch.cat([x, 2 * double_size(guide)], 1)  # a level down, a pixel is half as wide
+            x = act(self.merge[level](x))
+            guide = x if level == 2 else act(self.settle[level](x))
+            moved = self.deform[level](frame[level], guide)
+            if aligned is not None:
+                moved = self.combine[level](torch.cat([moved, double_size(aligned)], 1))
+            aligned = act(moved) if level else moved
+        assert aligned is not None
+        return aligned
+
+
+def double_size(x: Tensor) -> Tensor:
+    """Bilinear, twice the height and width."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,392 @@
+"""The two-stage network: patches aligned by block matching, pixels by deformable convolutions, then fused.
+
+After Guo et al., "A Differentiable Two-stage Alignment Scheme for Burst Image Reconstruction with Large
+Shift" (CVPR 2022) and the authors' published settings. Settled here, where these disagree or bind too much:
+
+- The noise map beside each frame is the standard deviation sqrt(shot_gain * x + read_variance), in training
+  as in merging. (Theirs is shot * x + read in training and the root in testing, with `read` a standard
+  deviation; `noise_map="linear"` is their training form, for weights imported from them.)
+- Channel attention averages over fixed windows, not over the patch, and offsets are bounded, so that the
+  result does not depend on tiles.
+- Any number of frames, any of them the reference: the others are dealt to both sides of it.
+- The network adds to a picture that needs no learning, the bilinear demosaic of a robust average;
+  `base="none"` is the paper's form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from burstfix.align.blocks import CELL, BlockField
+from burstfix.errors import UsageError
+from burstfix.models.base import BurstModel, Merged, ModelInfo, noise_variance
+from burstfix.models.block_matching import SCALE, CoarseFeatures, SoftAlignment, align_soft, match_patches
+from burstfix.models.deformable import PyramidAlign
+from burstfix.models.layers import AttentionBlock, ConvGru, ConvStack, channels_last, conv3, init_conv
+from burstfix.raw.demosaic import bilinear
+
+_ATTENTION_CELL = 8  # packed pixels: a grid that every level of the network can have
+_OUTLIER = 4.0  # differences of this many variances halve a frame's weight in the robust average
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStageConfig:
+    """Sizes and forms of the network; the defaults are the paper's sizes.
+
+    Attributes:
+        channels: Features of each frame.
+        groups: Groups of features that move together in the deformable convolutions.
+        stride: Packed pixels on a side of a feature pixel, 1 (paper) or 2.
+        feature_convs: Convolutions of the feature extraction.
+        feature_blocks: Attention blocks after them.
+        unet: Channels of the three levels of the reconstruction.
+        unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
+        unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
+        base: What the network's output is added to: "average" of the frames, "reference", or "none" (paper).
+        attention: "window" or "patch" (paper) for the mean in channel attention.
+        max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
+        noise_map: "std" or "linear", see the module's text.
+        coarse: "dpbm", block matching on learned features (paper), or "blocks", that of `align.blocks`.
+        patch: Packed pixels on a side of a patch that "dpbm" aligns as one.
+        search: Packed pixels that "dpbm" looks to each side (the paper's window of 48 is 24 to each side).
+    """
+
+    channels: int = 64
+    groups: int = 8
+    stride: int = 1
+    feature_convs: int = 5
+    feature_blocks: int = 4
+    unet: tuple[int, int, int] = (64, 128, 256)
+    unet_blocks: bool = True
+    unet_scale: int = 1
+    base: str = "average"
+    attention: str = "window"
+    max_offset: float = 8.0
+    noise_map: str = "std"
+    coarse: str = "dpbm"
+    patch: int = 64
+    search: int = 24
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("stride", (1, 2)),
+            ("unet_scale", (1, 2, 4)),
+            ("base", ("average", "reference", "none")),
+            ("attention", ("window", "patch")),
+            ("noise_map", ("std", "linear")),
+            ("coarse", ("dpbm", "blocks")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"two-stage setting {name} is {getattr(self, name)!r}; it may be {allowed}")
+        if self.channels % (2 * self.groups) or len(self.unet) != 3 or self.feature_convs < 2:
+            raise UsageError(
+                f"two-stage: {self.channels} channels in {self.groups} groups, U-Net {self.unet}, "
+                f"{self.feature_convs} convolutions; channels must be a multiple of twice the groups, the "
+                "U-Net has three levels, and there are at least two convolutions"
+            )
+        if self.unet_scale > 2 * self.stride:
+            raise UsageError(f"two-stage: unet_scale {self.unet_scale} is coarser than stride {self.stride}")
+        if self.patch % CELL or self.search % SCALE or self.search < 2 * SCALE:
+            raise UsageError(
+                f"two-stage: patch {self.patch} must be a multiple of {CELL}, search {self.search} a "
+                f"multiple of {SCALE} of at least {2 * SCALE}"
+            )
+
+    @property
+    def lattice(self) -> int:
+        """Packed pixels that sizes and tile origins are multiples of, for every strided layer to fit."""
+        return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStageLiteConfig(TwoStageConfig):
+    """Both stages, light enough for CPUs: everything at half the packed size, one attention block."""
+
+    channels: int = 32
+    groups: int = 4
+    stride: int = 2
+    feature_convs: int = 3
+    feature_blocks: int = 1
+    unet: tuple[int, int, int] = (48, 64, 96)
+    unet_blocks: bool = False
+    unet_scale: int = 4
+    max_offset: float = 4.0
+    coarse: str = "blocks"
+
+
+class TwoStage(BurstModel):
+    """Block matching, deformable alignment, recurrent fusion, U-Net; see the module's text."""
+
+    catalogue_name = "two-stage"
+    config: TwoStageConfig
+
+    def __init__(self, config: TwoStageConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TwoStageConfig()
+        self.info = _info(self.catalogue_name, config)
+        c = config.channels
+        self.coarse = CoarseFeatures() if config.coarse == "dpbm" else None
+        self.extract = ConvStack(config.feature_convs, 8 * config.stride**2, c, c)
+        cell = _cell(config, config.stride)
+        self.extract_blocks = nn.Sequential(*[AttentionBlock(c, cell) for _ in range(config.feature_blocks)])
+        self.align = PyramidAlign(c, config.groups, config.max_offset)
+        self.gru = ConvGru(c)
+        self.fuse = nn.Conv2d(2 * c, c, 1)
+        init_conv(self.fuse)
+        self.unet = UNet(config)
+
+    def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+        """(B, 4, h, w) -> what `match` compares, at the same size.
+
+        For "dpbm" the planes themselves: its features are normalised over the whole picture, so `match`
+        makes them, when it has the whole picture.
+        """
+        return planes.float() if self.coarse else super().features(planes, shot_gain, read_variance)
+
+    @torch.no_grad()
+    def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
+        """See `BurstModel.match`; one offset for each patch, given to all cells in it."""
+        if self.coarse is None:
+            return super().match(reference, frame, initial)
+        config = self.config
+        offsets = match_patches(
+            self.coarse(reference),
+            self.coarse(frame),
+            initial,
+            patch=config.patch,
+            search=config.search,
+            initial_cell=CELL,
+        )
+        rows, cols = (
+            torch.arange(size, device=offsets.device) * CELL // config.patch for size in initial.shape[-2:]
+        )
+        return BlockField(offsets[:, :, rows[:, None], cols], CELL)
+
+    def align_soft(
+        self,
+        frames: Tensor,
+        reference: int,
+        *,
+        margin: int,
+        temperature: float,
+        clean: Tensor | None = None,
+    ) -> SoftAlignment:
+        """Coarse alignment for training; see `block_matching.align_soft`.
+
+        Raises:
+            UsageError: The model has no learned block matching.
+        """
+        if self.coarse is None:
+            raise UsageError('this two-stage model aligns with coarse="blocks", which is not trained')
+        return align_soft(
+            self.coarse,
+            frames,
+            reference,
+            margin=margin,
+            search=self.config.search,
+            temperature=temperature,
+            clean=clean,
+        )
+
+    def train_forward(
+        self,
+        frames: Tensor,
+        shot_gain: Tensor,
+        read_variance: Tensor,
+        reference: int,
+        *,
+        margin: int,
+        temperature: float,
+        clean: Tensor | None = None,
+    ) -> Merged:
+        """Both stages, differentiable from end to end.
+
+        Args:
+            frames: (B, N, 4, p + 2 * margin, p + 2 * margin), not aligned.
+            shot_gain: (B, 1, 4, 1, 1) or alike, as in `forward`.
+            read_variance: Likewise.
+            reference: Index of the reference.
+            margin: Packed pixels around the patch, a multiple of 4.
+            temperature: Of block matching, 1e-2 at first, later 1e-3.
+            clean: The frames without noise, for the supervision of block matching.
+
+        Returns:
+            As `forward` for the inner patch; `extra` also holds the scalars "one_hot" and "supervision".
+        """
+        soft = self.align_soft(frames, reference, margin=margin, temperature=temperature, clean=clean)
+        merged = self(soft.frames, shot_gain, read_variance, reference)
+        merged.extra["one_hot"] = soft.one_hot
+        merged.extra["supervision"] = soft.supervision
+        return merged
+
+    def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
+        """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of `info.lattice`.
+
+        In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`
+        that is decoded from the other frames alone (the states before they see the reference).
+        """
+        batch, n, _, h, w = frames.shape
+        if h % self.info.lattice or w % self.info.lattice:
+            raise ValueError(f"packed size {h}x{w} is no multiple of {self.info.lattice}")
+        frames = frames.float()
+        features = self.extract_features(frames, shot_gain, read_variance)
+        before, after = self._fuse(self._align(features, batch, n, reference), n, reference)
+        base = self._base(frames, shot_gain, read_variance, reference, with_reference=True)
+        if not (self.training and n > 1):
+            return Merged(rgb=_add(self.unet(after), base))
+        both = self.unet(torch.cat([after, before]))
+        others = self._base(frames, shot_gain, read_variance, reference, with_reference=False)
+        return Merged(rgb=_add(both[:batch], base), extra={"interpolation": _add(both[batch:], others)})
+
+    def extract_features(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+        """(B, N, 4, h, w) -> features of each frame by itself, (B * N, C, h / stride, w / stride)."""
+        if self.config.noise_map == "std":
+            noise = noise_variance(frames, shot_gain, read_variance).sqrt()
+        else:
+            noise = frames.clamp(min=0) * shot_gain + read_variance.sqrt()
+        x = torch.cat([frames, noise], 2).flatten(0, 1)  # B * N, 8, h, w
+        if self.config.stride > 1:
+            x = F.pixel_unshuffle(x, self.config.stride)
+        return self.extract_blocks(self.extract(channels_last(x)))
+
+    def _align(self, features: Tensor, batch: int, n: int, reference: int) -> Tensor:
+        """Features of all frames, aligned to the reference's: the same shape (B * N, ...)."""
+        levels = self.align.pyramid(features)
+        split = [level.unflatten(0, (batch, n)) for level in levels]
+        if torch.is_grad_enabled():
+            targets = [level[:, reference : reference + 1].expand_as(level).flatten(0, 1) for level in split]
+            return self.align(levels, targets)
+        target = [channels_last(level[:, reference]) for level in split]
+        # One frame after the other: the samples of deformable convolutions are the peak of memory.
+        aligned = [self.align([channels_last(level[:, i]) for level in split], target) for i in range(n)]
+        return torch.stack(aligned, 1).flatten(0, 1)
+
+    def _fuse(self, aligned: Tensor, n: int, reference: int) -> tuple[Tensor, Tensor]:
+        """(B * N, C, h, w) -> fused features without and with the reference, each (B, C, h, w)."""
+        parts = self.gru.frame_part(aligned).unflatten(0, (-1, n)).unbind(1)
+        order = frame_order(n, reference)
+        middle = order.index(reference)
+        forward = self.gru.run([parts[i] for i in order[: middle + 1]])
+        backward = self.gru.run([parts[i] for i in reversed(order[middle:])])
+        before, after = (self.fuse(torch.cat(pair, 1)) for pair in zip(forward, backward, strict=True))
+        return before, after
+
+    def _base(
+        self,
+        frames: Tensor,
+        shot_gain: Tensor,
+        read_variance: Tensor,
+        reference: int,
+        *,
+        with_reference: bool,
+    ) -> Tensor | None:
+        if self.config.base == "none":
+            return None
+        if self.config.base == "reference" and with_reference:
+            return bilinear(frames[:, reference])
+        n = frames.shape[1]
+        variance = noise_variance(frames.mean(1, keepdim=True), shot_gain, read_variance)  # B, 1, 4, h, w
+        squared = (frames - frames[:, reference : reference + 1]) ** 2 / (2 * variance)
+        # The mean over planes and 5x5 pixels is 1 where only noise differs.
+        excess = F.avg_pool2d(squared.mean(2), 5, 1, 2, count_include_pad=False)[:, :, None]
+        weight = 1 / (1 + (excess - 1).clamp(min=0) ** 2 / _OUTLIER)
+        if not with_reference:
+            keep = torch.arange(n, device=frames.device) != reference
+            weight = weight * keep[:, None, None, None]
+        return bilinear((weight * frames).sum(1) / weight.sum(1).clamp(min=1e-6))
+
+
+class TwoStageLite(TwoStage):
+    """The same network with the light settings."""
+
+    catalogue_name = "two-stage-lite"
+
+    def __init__(self, config: TwoStageConfig | None = None) -> None:
+        super().__init__(config or TwoStageLiteConfig())
+
+
+class UNet(nn.Module):
+    """Reconstruction: fused features to linear RGB at the sensor's size."""
+
+    def __init__(self, config: TwoStageConfig) -> None:
+        super().__init__()
+        c1, c2, c3 = config.unet
+        self.shuffle = config.unet_scale
+        zoom = 2 * config.stride // config.unet_scale
+        if zoom > 1:
+            self.enlarge = nn.ConvTranspose2d(config.channels, c1, zoom, zoom)
+        else:
+            self.enlarge = nn.Conv2d(config.channels, c1, 1)
+        self.up2 = nn.ConvTranspose2d(c3, c2, 2, 2)
+        self.up1 = nn.ConvTranspose2d(c2, c1, 2, 2)
+        for conv in (self.enlarge, self.up2, self.up1):
+            init_conv(conv)
+        # Packed pixels on a side of a pixel of each level.
+        scales = [config.unet_scale / 2 * factor for factor in (1, 2, 4)]
+
+        def level(depth: int, c_in: int, c: int, scale: float) -> nn.Sequential:
+            stack = ConvStack(depth, c_in, c, c)
+            return (
+                nn.Sequential(stack, AttentionBlock(c, _cell(config, scale)))
+                if config.unet_blocks
+                else (nn.Sequential(stack))
+            )
+
+        self.level1 = level(2, c1, c1, scales[0])
+        self.down1 = conv3(c1, c2, stride=2)
+        self.level2 = level(2, c2, c2, scales[1])
+        self.down2 = conv3(c2, c3, stride=2)
+        self.level3 = level(2, c3, c3, scales[2])
+        self.bottom = ConvStack(2, c3, c3, c3)
+        self.join2 = level(2, 2 * c2, c2, scales[1])
+        self.head = ConvStack(3, 2 * c1, c1, 3 * config.unet_scale**2, gain=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h / stride, w / stride) -> float32 (B, 3, 2h, 2w)."""
+        level1 = self.level1(self.enlarge(x))
+        level2 = self.level2(self.down1(level1))
+        x = self.up2(self.bottom(self.level3(self.down2(level2))))
+        x = self.up1(self.join2(torch.cat([x, level2], 1)))
+        x = self.head(torch.cat([x, level1], 1)).float()
+        return F.pixel_shuffle(x, self.shuffle) if self.shuffle > 1 else x
+
+
+def frame_order(count: int, reference: int) -> list[int]:
+    """Order of the frames for the recurrent fusion: the reference at count // 2, near frames beside it.
+
+    A reference in the middle keeps the order of time. Otherwise frames that find no room on their own side go
+    to the other end of the other one.
+    """
+    room = {"before": count // 2, "after": count - 1 - count // 2}
+    dealt: dict[str, list[int]] = {"before": [], "after": []}
+    for i in sorted(range(count), key=lambda i: (abs(i - reference), i)):
+        if i == reference:
+            continue
+        own, other = ("before", "after") if i < reference else ("after", "before")
+        side = own if len(dealt[own]) < room[own] else other
+        dealt[side].append(i)
+    return [*reversed(dealt["before"]), reference, *dealt["after"]]
+
+
+def _cell(config: TwoStageConfig, scale: float) -> int:
+    """Side of the cells of channel attention for a level of `scale` packed pixels a pixel."""
+    return 0 if config.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
+
+
+def _add(residual: Tensor, base: Tensor | None) -> Tensor:
+    return residual if base is None else residual + base
+
+
+def _info(name: str, config: TwoStageConfig) -> ModelInfo:
+    c, area = config.channels, config.stride**2
+    return ModelInfo(
+        name,
+        lattice=config.lattice,
+        halo=96,
+        bytes_per_pixel=4 * (8 * c / area + 40),
+        bytes_per_pixel_fixed=4 * (24 * c / area + 5 * config.unet[0] * 4 / config.unet_scale**2 + 40),
+    )
