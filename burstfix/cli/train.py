@@ -68,11 +68,11 @@ def command(
     threads: int | None,
     device: str,
 ) -> None:
-    """Train a network from a RECIPE (a TOML file) on simulated bursts of photographs.
+    """Train a network on simulated bursts of photographs.
 
-    The folder of the run then holds checkpoint.pt, log.jsonl, plot.png, samples/ and the weights with
+    RECIPE is a TOML file. The folder of the run then holds checkpoint.pt, log.jsonl, plot.png, samples/ and the weights with
     their card. Under torchrun every device draws its own bursts.
-    """  # fmt: skip
+    """
     import torch
 
     from burstfix.checkpoints import load_model
