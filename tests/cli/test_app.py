@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,8 +80,12 @@ def test_command_when_loaded_then_help_line_is_the_one_listed(name: str) -> None
     ],
 )
 def test_main_when_usage_is_wrong_then_exits_2_with_one_line(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where nothing is called "out"
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
