@@ -1,1 +1,5 @@
-"""Tiled inference: geometry, memory, devices."""
+"""Runs a model over a picture of any size: tiles, memory, devices."""
+
+from burstfix.engine.infer import Progress, merge_tiled
+
+__all__ = ["Progress", "merge_tiled"]

@@ -1,0 +1,81 @@
+"""Aligns whole frames to the reference, before any tile is cut, so that alignment knows nothing of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from burstfix.align.blocks import CELL
+from burstfix.align.gather import Region
+from burstfix.align.global_motion import initial_offsets
+from burstfix.engine.source import FrameSource
+from burstfix.models.base import BurstModel
+from burstfix.types import GlobalMotion
+
+_STRIP_PIXELS = 1 << 19  # packed pixels whose features are computed at once
+
+
+def find_fields(
+    sources: Sequence[FrameSource],
+    motions: Sequence[GlobalMotion],
+    reference: int,
+    model: BurstModel,
+    shot_gain: Tensor,
+    read_variance: Tensor,
+    found: Callable[[int], None],
+) -> list[Tensor]:
+    """Finds where each cell of the reference lies in every frame.
+
+    From the reference outward each frame is searched for from where its global motion puts it, corrected by
+    what was found beyond global motion in its neighbour: things that move go on moving.
+
+    Args:
+        sources: The frames.
+        motions: Of each frame against the reference.
+        reference: Index of the reference.
+        model: Whose `features` and `match` are used, on the device where it lies.
+        shot_gain: (1, 1, 4, 1, 1) on that device.
+        read_variance: Likewise.
+        found: Called with the number of frames that are done, the reference included.
+
+    Returns:
+        For each frame int64 offsets (2, gy, gx) in packed pixels on the CPU, in cells of `CELL`; 0 for the
+        reference.
+    """
+    height, width = sources[reference].height, sources[reference].width
+    target = _features(sources[reference], model, shot_gain, read_variance)
+    device = target.device
+    still = torch.zeros(1, 2, -(-height // CELL), -(-width // CELL), device=device)
+    fields = [torch.empty(0)] * len(sources)
+    fields[reference] = still[0].long().cpu()
+    done = 1
+    found(done)
+    for step in (1, -1):
+        beyond_global = still
+        last = len(sources) if step > 0 else -1
+        for i in range(reference + step, last, step):
+            guess = initial_offsets(motions[i], height, width, CELL).to(device, torch.float32)
+            frame = _features(sources[i], model, shot_gain, read_variance)
+            offsets = model.match(target, frame, guess + beyond_global).offsets
+            beyond_global = offsets - guess
+            fields[i] = offsets[0].cpu()
+            done += 1
+            found(done)
+    return fields
+
+
+def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+    """(1, C, h, w) of the whole picture, computed in strips with a margin as wide as the model sees."""
+    margin = model.info.halo
+    step = max(model.info.lattice, _STRIP_PIXELS // source.width // model.info.lattice * model.info.lattice)
+    strips: list[Tensor] = []
+    for top in range(0, source.height, step):
+        bottom = min(top + step, source.height)
+        first, last = max(0, top - margin), min(bottom + margin, source.height)
+        planes = source.read(Region(first, 0, last, source.width), shot_gain.device)
+        strip = model.features(planes[None], shot_gain, read_variance)
+        # A copy, so that the margin is not kept.
+        strips.append(strip[..., top - first : bottom - first, :].clone())
+    return torch.cat(strips, -2)

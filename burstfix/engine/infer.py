@@ -1,0 +1,261 @@
+"""Merges a burst of any size in tiles, whatever the model: the one place that moves work to a device."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from burstfix.align.blocks import CELL
+from burstfix.align.gather import BurstTile, source_region
+from burstfix.engine.device import computing_in, is_out_of_memory, pick_device, pick_precision
+from burstfix.engine.fields import find_fields
+from burstfix.engine.memory import FLOOR, automatic_side, free_memory
+from burstfix.engine.source import FrameSource
+from burstfix.engine.tiling import SCALE, Tile, round_up, split, whole
+from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
+from burstfix.models.base import BurstModel
+from burstfix.types import Burst
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage ("decode", "align", "merge", "write"), what is done of it, and the total."""
+
+_READ_MARGIN = CELL // 2  # around each cell, for `BurstTile.windows`
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def merge_tiled(
+    burst: Burst,
+    model: BurstModel,
+    *,
+    device: str = "auto",
+    tile: int = 0,
+    precision: str = "auto",
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Merges a burst into the linear picture of its reference.
+
+    The result does not depend on the tiles (but for rounding). When memory runs out the tile is halved and
+    the work goes on with what is left; then, from a GPU, on the CPU.
+
+    Args:
+        burst: Frames in host memory; only the parts that a tile needs are unpacked.
+        model: Is moved to the device meanwhile.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        tile: Side of a tile in sensor pixels, rounded up to what the model can do; 0: by free memory.
+        precision: "auto" (bfloat16 on CUDA, float32 on CPUs), "float32", "bfloat16" or "float16".
+        progress: Told of the stages "align" (frames) and "merge" (tiles; the total grows when they shrink).
+
+    Returns:
+        float32 (3, H, W): camera RGB of the reference's visible area; 0 = black, 1 = white, unclipped.
+
+    Raises:
+        UsageError: An option makes no sense here.
+        OutOfMemoryError: Memory ran out after every fallback.
+        WeightsError: The model's result is not finite, even in float32.
+    """
+    place = pick_device(device)
+    dtype = pick_precision(precision, place)
+    if tile < 0:
+        raise UsageError(f"tile {tile}: give the side of a tile in pixels, or 0 for automatic")
+    was_training = model.training
+    home = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
+    model.eval()
+    try:
+        # Not inference_mode: what models cache on the way has to be usable in training later.
+        with torch.no_grad():
+            return _Merge(burst, model, place, dtype, tile, progress or (lambda *_: None)).run()
+    finally:
+        model.train(was_training)
+        if home is not None:
+            model.to(home)
+
+
+class _Merge:
+    """One merge: what its steps share, and how far the fallbacks have gone."""
+
+    def __init__(
+        self,
+        burst: Burst,
+        model: BurstModel,
+        place: torch.device,
+        dtype: torch.dtype,
+        tile: int,
+        progress: Progress,
+    ):
+        self.burst, self.model, self.dtype, self.progress = burst, model, dtype, progress
+        self.sources = [FrameSource(frame, burst.hot_pixels) for frame in burst.frames]
+        self.height, self.width = self.sources[0].height, self.sources[0].width
+        # Tiles are made of whole cells, whatever the model's own lattice.
+        self.lattice = int(np.lcm(model.info.lattice, CELL))
+        self.halo = round_up(model.info.halo, self.lattice)
+        self._move_to(place)
+        if tile:
+            self.side = round_up(-(-tile // SCALE), self.lattice)
+        else:
+            self.side = self._automatic_side()
+        # No larger than the picture, so that halving always changes something.
+        self.side = min(self.side, round_up(max(self.height, self.width), self.lattice))
+        self.floor = min(self.side, round_up(FLOOR, self.lattice))
+        log.debug("merging on %s in %s, tiles of %d sensor pixels", place, dtype, SCALE * self.side)
+
+    def run(self) -> NDArray[np.float32]:
+        rows, cols = self.burst.frames[0].mosaic.shape
+        out = np.zeros((3, rows, cols), np.float32)
+        self.fields = self._align()
+        pending = deque(self._split(whole(self.height, self.width)))
+        done, total = 0, len(pending)
+        self.progress("merge", done, total)
+        while pending:
+            tile = pending.popleft()
+            if max(tile.height, tile.width) > self.side:
+                parts = self._split(tile)
+                pending.extendleft(reversed(parts))
+                total += len(parts) - 1
+                continue
+            rgb = self._unless_out_of_memory(lambda tile=tile: self._merge_tile(tile))
+            if rgb is None:
+                self._fall_back()
+                pending.appendleft(tile)
+                continue
+            self._add(out, tile, rgb)
+            done += 1
+            self.progress("merge", done, total)
+        return out
+
+    def _align(self) -> list[Tensor]:
+        total = len(self.sources)
+
+        def find() -> list[Tensor]:
+            return find_fields(
+                self.sources,
+                self.burst.motions,
+                self.burst.reference,
+                self.model,
+                self.shot_gain,
+                self.read_variance,
+                lambda done: self.progress("align", done, total),
+            )
+
+        fields = self._unless_out_of_memory(find)
+        if fields is None and self.place.type != "cpu":
+            log.warning("out of memory on %s while aligning: aligning on the CPU", self.place)
+            place = self.place
+            self._move_to(torch.device("cpu"))
+            fields = self._unless_out_of_memory(find)
+            self._move_to(place)
+        if fields is None:
+            raise self._out_of_memory("aligning the frames")
+        return fields
+
+    def _merge_tile(self, tile: Tile) -> Tensor:
+        """(3, 2 * height, 2 * width) float32 on the CPU."""
+        rgb = self._compute(tile, self.dtype)
+        if self.dtype != torch.float32 and not torch.isfinite(rgb).all():
+            log.warning("a tile is not finite in %s: computing it in float32", self.dtype)
+            rgb = self._compute(tile, torch.float32)
+        if not torch.isfinite(rgb).all():
+            raise WeightsError(
+                f"model {self.model.info.name!r} gives values that are no numbers: its weights are damaged "
+                "or their training failed; use other weights or --model average"
+            )
+        return rgb.float().cpu()
+
+    def _compute(self, tile: Tile, dtype: torch.dtype) -> Tensor:
+        height, width = round_up(tile.height, self.lattice), round_up(tile.width, self.lattice)
+        top, left = tile.top - self.halo, tile.left - self.halo
+        cells_y = torch.arange(top // CELL, (top + height + 2 * self.halo) // CELL)
+        cells_x = torch.arange(left // CELL, (left + width + 2 * self.halo) // CELL)
+        picture = (self.height, self.width)
+        sources, origins, offsets = [], [], []
+        for source, field in zip(self.sources, self.fields, strict=True):
+            # Cells beyond the picture move like the nearest one inside.
+            rows, cols = cells_y.clamp(0, field.shape[1] - 1), cells_x.clamp(0, field.shape[2] - 1)
+            part = field[:, rows[:, None], cols]
+            region = source_region(part, CELL, _READ_MARGIN, top, left, picture)
+            sources.append(source.read(region, self.place))
+            origins.append((region.top, region.left))
+            offsets.append(part.to(self.place))
+        burst_tile = BurstTile(
+            tuple(sources),
+            tuple(origins),
+            tuple(offsets),
+            CELL,
+            top,
+            left,
+            self.burst.reference,
+            self.shot_gain,
+            self.read_variance,
+        )
+        with computing_in(dtype, self.place):
+            rgb = self.model.merge_tile(burst_tile)
+        first = SCALE * self.halo
+        return rgb[:, first : first + SCALE * tile.height, first : first + SCALE * tile.width]
+
+    def _add(self, out: NDArray[np.float32], tile: Tile, rgb: Tensor) -> None:
+        """Adds a tile's share to the picture, without what was padded to reach RGGB phase and even size."""
+        padding = self.sources[0].padding
+        top, left = SCALE * tile.top - padding.top, SCALE * tile.left - padding.left
+        # The first row and column inside the visible area, seen from the tile.
+        y, x = max(0, -top), max(0, -left)
+        target = out[:, top + y : top + SCALE * tile.height, left + x : left + SCALE * tile.width]
+        height, width = target.shape[1:]
+        share = rgb.numpy()[:, y : y + height, x : x + width]
+        weight = tile.weight_rows[y : y + height, None] * tile.weight_cols[x : x + width]
+        target += share * weight
+
+    def _split(self, tile: Tile) -> list[Tile]:
+        return split(tile, self.side, self.lattice, self.lattice)
+
+    def _automatic_side(self) -> int:
+        side = automatic_side(self.model.info, len(self.sources), self.place)
+        return round_up(side, self.lattice)
+
+    def _move_to(self, place: torch.device) -> None:
+        self.place = place
+        self.model.to(place)
+        noise = self.burst.noise
+        self.shot_gain = torch.tensor(noise.shot_gain, device=place).reshape(1, 1, 4, 1, 1)
+        self.read_variance = torch.tensor(noise.read_variance, device=place).reshape(1, 1, 4, 1, 1)
+
+    def _unless_out_of_memory(self, work: Callable[[], T]) -> T | None:
+        """The result, or None when memory ran out."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            log.debug("out of memory: %s", error)
+        # Only here, where the exception no longer keeps the failed attempt's tensors alive.
+        if self.place.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _fall_back(self) -> None:
+        """Halves the tile; at the floor leaves the GPU; on the CPU gives up."""
+        if self.side > self.floor:
+            self.side = max(self.floor, round_up(self.side // 2, self.lattice))
+            log.warning(
+                "out of memory on %s: going on with tiles of %d sensor pixels", self.place, SCALE * self.side
+            )
+        elif self.place.type != "cpu":
+            log.warning("out of memory on %s with the smallest tiles: going on on the CPU", self.place)
+            self._move_to(torch.device("cpu"))
+            self.side = self._automatic_side()
+        else:
+            raise self._out_of_memory(f"merging tiles of {SCALE * self.side} pixels")
+
+    def _out_of_memory(self, while_doing: str) -> OutOfMemoryError:
+        free = free_memory(torch.device("cpu")) / 1e6
+        return OutOfMemoryError(
+            f"out of memory while {while_doing} of {len(self.sources)} frames ({free:.0f} MB are free); "
+            "close other programs, merge fewer frames, or use --model average"
+        )

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from burstfix.align.gather import BurstTile
+from burstfix.engine import merge_tiled
+from burstfix.engine.tiling import SCALE
+from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
+from burstfix.models.catalog import build
+from burstfix.types import CFA_PATTERNS, Levels
+from tests.engine.bursts import Identity, Mean, SmallNet, make_burst, normalised
+from tests.scenes import draw_scene, mosaic_of
+
+CPU = {"device": "cpu"}
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (7, 5), (16, 33), (97, 64)])
+def test_merge_tiled_when_the_model_is_the_identity_then_the_reference_comes_back(cfa, height, width):
+    burst = make_burst(height, width, 2, cfa)
+    expected = normalised(burst.frames[burst.reference])
+    for tile in (0, 16, 48):
+        merged = merge_tiled(burst, Identity(), tile=tile, **CPU)
+        assert merged.shape == (3, height, width) and merged.dtype == np.float32
+        np.testing.assert_allclose(merged, np.stack([expected] * 3), atol=1e-6)
+
+
+def test_merge_tiled_when_black_differs_by_row_and_column_then_every_tile_subtracts_its_own():
+    rng = np.random.default_rng(0)
+    levels = Levels(
+        np.array([[64, 60], [66, 63]], np.float32),
+        1023.0,
+        rng.uniform(0, 9, 75).astype(np.float32),
+        rng.uniform(0, 9, 90).astype(np.float32),
+    )
+    burst = make_burst(75, 90, 1, "GBRG", levels=levels)
+    merged = merge_tiled(burst, Identity(), tile=32, **CPU)
+    np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["average", "net"])
+@pytest.mark.parametrize(
+    ("cfa", "frames", "height", "width"),
+    [("RGGB", 1, 150, 170), ("GRBG", 2, 151, 130), ("GBRG", 5, 130, 151), ("BGGR", 9, 121, 133)],
+)
+def test_merge_tiled_when_tiles_have_another_size_then_the_result_is_the_same(
+    name, cfa, frames, height, width
+):
+    model = SmallNet() if name == "net" else build("average")
+    burst = make_burst(height, width, frames, cfa)
+    one_tile = merge_tiled(burst, model, tile=1000, **CPU)
+    assert np.isfinite(one_tile).all() and one_tile.std() > 0.01
+    for tile in (32, 100):
+        np.testing.assert_allclose(merge_tiled(burst, model, tile=tile, **CPU), one_tile, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["average", "net"])
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (5, 90), (31, 3)])
+def test_merge_tiled_when_the_picture_is_smaller_than_the_halo_then_it_is_merged(name, height, width):
+    model = SmallNet() if name == "net" else build("average")
+    merged = merge_tiled(make_burst(height, width, 3, "GRBG"), model, **CPU)
+    assert merged.shape == (3, height, width)
+    assert np.isfinite(merged).all()
+
+
+@pytest.mark.parametrize("shift", [0, 2, 40])
+@pytest.mark.parametrize("reference", [0, 2])
+def test_merge_tiled_when_frames_moved_then_they_are_aligned_before_the_model_sees_them(shift, reference):
+    burst = make_burst(160, 192, 4, shift=shift, reference=reference)
+    clean = mosaic_of(draw_scene(160 + 8 * shift, 192 + 8 * shift, seed=3)[:, 4 * shift :, 4 * shift :])
+    merged = merge_tiled(burst, Mean(), tile=64, **CPU)[0]
+    inside = np.s_[shift * 4 : 160 - shift * 4 or None, shift * 4 : 192 - shift * 4 or None]
+    if shift == 40:  # three frames on are 120 pixels: only a strip is seen by all of them
+        inside = np.s_[:40, :72] if reference == 0 else np.s_[80:120, 80:152]
+    truth = clean[:160, :192].numpy()
+    error = np.std((merged - truth)[inside])
+    single = np.std((normalised(burst.frames[reference]) - truth)[inside])
+    assert error < 0.62 * single  # four frames: at best a half
+
+
+def test_merge_tiled_when_pixels_are_hot_then_they_are_repaired_in_every_tiling():
+    hot = [(0, 0), (31, 32), (32, 32), (79, 66), (40, 1)]
+    burst = make_burst(80, 67, 1, "BGGR", hot_pixels=hot)
+    mosaic = burst.frames[0].mosaic
+    mosaic.setflags(write=True)
+    mosaic[tuple(np.transpose(hot))] = 1023
+    mosaic.setflags(write=False)
+    merged = merge_tiled(burst, Identity(), **CPU)
+    assert merged[0][tuple(np.transpose(hot))].max() < 0.95
+    np.testing.assert_allclose(merge_tiled(burst, Identity(), tile=16, **CPU), merged, atol=1e-6)
+    untouched = np.ones((80, 67), bool)
+    untouched[tuple(np.transpose(hot))] = False
+    np.testing.assert_allclose(merged[0][untouched], normalised(burst.frames[0])[untouched], atol=1e-6)
+
+
+class Limited(Mean):
+    """Runs out of memory for tiles over a size (packed pixels, halo included), and counts its tiles."""
+
+    def __init__(self, limit: int, error: Exception):
+        super().__init__()
+        self.limit, self.error, self.merged = limit, error, 0
+
+    def merge_tile(self, tile: BurstTile) -> Tensor:
+        if tile.offsets[0].shape[-1] * tile.cell > self.limit:
+            raise self.error
+        self.merged += 1
+        return super().merge_tile(tile)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
+        RuntimeError("not enough memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_merge_tiled_when_memory_runs_out_then_tiles_are_halved_and_the_result_is_the_same(error, caplog):
+    burst = make_burst(300, 600, 2)
+    expected = merge_tiled(burst, Mean(), **CPU)
+    model = Limited(100, error)
+    seen: list[tuple[int, int]] = []
+    with caplog.at_level(logging.WARNING, "burstfix"):
+        merged = merge_tiled(
+            burst,
+            model,
+            tile=560,
+            progress=lambda s, d, t: seen.append((d, t)) if s == "merge" else None,
+            **CPU,
+        )
+    np.testing.assert_allclose(merged, expected, atol=1e-5)
+    assert [record.message for record in caplog.records] == [
+        "out of memory on cpu: going on with tiles of 288 sensor pixels",
+        "out of memory on cpu: going on with tiles of 144 sensor pixels",
+    ]
+    assert seen[0][0] == 0 and seen[-1] == (model.merged, model.merged)
+    assert all(later[0] >= earlier[0] for earlier, later in zip(seen, seen[1:], strict=False))
+
+
+def test_merge_tiled_when_the_smallest_tile_does_not_fit_then_says_out_of_memory():
+    model = Limited(10, MemoryError())
+    with pytest.raises(
+        OutOfMemoryError, match=r"tiles of 128 pixels of 2 frames \(\d+ MB are free\)"
+    ) as caught:
+        merge_tiled(make_burst(300, 300, 2), model, **CPU)
+    assert caught.value.exit_code == 6
+
+
+def test_merge_tiled_when_alignment_does_not_fit_then_says_out_of_memory():
+    class NoMatch(Mean):
+        def match(self, reference, frame, initial):
+            raise MemoryError
+
+    with pytest.raises(OutOfMemoryError, match="while aligning the frames"):
+        merge_tiled(make_burst(64, 64, 2), NoMatch(), **CPU)
+
+
+def test_merge_tiled_when_the_model_is_broken_then_its_error_is_not_taken_for_memory():
+    model = Limited(10, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        merge_tiled(make_burst(64, 64, 2), model, **CPU)
+
+
+class Overflows(Mean):
+    """Not finite in bfloat16, or always."""
+
+    def __init__(self, always: bool):
+        super().__init__()
+        self.always = always
+
+    def merge_tile(self, tile: BurstTile) -> Tensor:
+        rgb = super().merge_tile(tile)
+        return rgb / 0 if self.always or torch.is_autocast_enabled("cpu") else rgb
+
+
+def test_merge_tiled_when_a_tile_is_not_finite_in_bfloat16_then_it_is_redone_in_float32(caplog):
+    burst = make_burst(64, 64, 2)
+    with caplog.at_level(logging.WARNING, "burstfix"):
+        merged = merge_tiled(burst, Overflows(False), precision="bfloat16", **CPU)
+    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), **CPU), atol=1e-6)
+    assert "computing it in float32" in caplog.text
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_merge_tiled_when_the_weights_give_no_numbers_then_says_so(precision):
+    with pytest.raises(WeightsError, match="no numbers"):
+        merge_tiled(make_burst(64, 64, 2), Overflows(True), precision=precision, **CPU)
+
+
+def test_merge_tiled_when_in_bfloat16_then_it_is_close_to_float32():
+    burst = make_burst(100, 100, 3)
+    full = merge_tiled(burst, SmallNet(), precision="float32", **CPU)
+    half = merge_tiled(burst, SmallNet(), precision="bfloat16", **CPU)
+    assert 0 < np.abs(full - half).max() < 0.03
+
+
+def test_merge_tiled_when_watched_then_both_stages_count_up_to_their_total():
+    seen: dict[str, list[tuple[int, int]]] = {}
+    merge_tiled(
+        make_burst(128, 200, 4),
+        Mean(),
+        tile=64,
+        progress=lambda stage, done, total: seen.setdefault(stage, []).append((done, total)),
+        **CPU,
+    )
+    assert list(seen) == ["align", "merge"]
+    assert seen["align"] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    totals = {total for _, total in seen["merge"]}
+    assert [done for done, _ in seen["merge"]] == list(range(max(totals) + 1)) and len(totals) == 1
+
+
+def test_merge_tiled_when_done_then_the_model_is_as_it_was():
+    model = SmallNet().train()
+    merge_tiled(make_burst(32, 32, 2), model, **CPU)
+    assert model.training and model.first.weight.grad is None
+    assert merge_tiled(make_burst(32, 32, 1), Identity().eval(), **CPU).sum() != 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"device": "meta"}, "device 'meta' is not supported"),
+        ({"device": "cuda:99"}, "usable CUDA devices"),
+        ({"device": "cpu", "precision": "int8"}, "precision 'int8' is unknown"),
+        ({"device": "cpu", "tile": -1}, "tile -1"),
+    ],
+)
+def test_merge_tiled_when_an_option_makes_no_sense_then_says_so(options, words):
+    with pytest.raises(UsageError, match=words):
+        merge_tiled(make_burst(16, 16, 1), Identity(), **options)
+
+
+def test_merge_tiled_when_the_model_s_lattice_is_no_multiple_of_cells_then_tiles_are_whole_cells():
+    class Checks(Identity):
+        def merge_tile(self, tile: BurstTile) -> Tensor:
+            height = tile.offsets[0].shape[-2] * tile.cell
+            assert tile.top % 12 == 0 and height % 12 == 0
+            assert SCALE * height == super().merge_tile(tile).shape[-2]
+            return super().merge_tile(tile)
+
+    burst = make_burst(90, 90, 1)
+    merged = merge_tiled(burst, Checks(lattice=12, halo=12), tile=50, **CPU)
+    np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
