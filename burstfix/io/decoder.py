@@ -61,6 +61,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
     if tags.is_dng:
         dng.check_sensor(tags)
         dng.cfa(tags)
+        dng.active_area(tags)
     notes: list[str] = []
     try:
         with rawpy.RawPy() as raw:

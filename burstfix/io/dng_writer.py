@@ -12,8 +12,8 @@ import numpy as np
 import tifffile
 from numpy.typing import ArrayLike, NDArray
 
+from burstfix.atomic import atomic_path
 from burstfix.io import dng
-from burstfix.io.atomic import atomic_path
 from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
 

@@ -53,7 +53,7 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
 
     Tags of `exif.image` join the first directory, replacing those of the same number, except the
     tags that lay out the picture, which stay as they are. The file grows in place: call it on a
-    file that nobody reads yet (see `io.atomic`).
+    file that nobody reads yet (see `burstfix.atomic`).
 
     Args:
         path: A classic TIFF (not BigTIFF).

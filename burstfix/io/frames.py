@@ -145,10 +145,11 @@ def select_raws(paths: Iterable[Path | str], warnings: list[str]) -> list[Path]:
     return sorted(selected.values(), key=natural_key)
 
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
+def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     """Sorts names as people do: IMG_2 before IMG_10."""
-    parts = re.split(r"(\d+)", path.name.casefold())
-    return [(0, int(p), p) if p.isascii() and p.isdigit() else (1, 0, p) for p in parts] + [(2, 0, str(path))]
+    parts = re.split(r"(\d+)", path.stem.casefold())
+    numbers = [(0, int(p), p) if p.isascii() and p.isdigit() else (1, 0, p) for p in parts if p]
+    return numbers, str(path)
 
 
 def sort_frames(frames: Sequence[Frame]) -> list[Frame]:
@@ -187,16 +188,29 @@ def check_burst(frames: Sequence[Frame], *, skip_bad: bool) -> tuple[list[Frame]
         shown = next(show(f.metadata) for f, v in zip(kept, values, strict=True) if v == usual)
         kept, odd = _split(kept, [v == usual for v in values])
         dropped += _reject(odd, name, show, shown, skip_bad)
-    exposures = [(k, e) for k, f in enumerate(kept) if (e := exposure(f.metadata)) is not None]
-    if exposures:
-        usual_exposure = _most_supported([e for _, e in exposures])
-        fits = [True] * len(kept)
-        for k, e in exposures:
-            fits[k] = abs(e - usual_exposure) <= _EXPOSURE_TOLERANCE_EV
-        shown = next(_show_exposure(kept[k].metadata) for k, e in exposures if e == usual_exposure)
-        kept, odd = _split(kept, fits)
-        dropped += _reject(odd, "exposure", _show_exposure, shown, skip_bad)
+    for name, level, show in _LEVELS:
+        kept, odd = _check_level(kept, name, level, show, skip_bad)
+        dropped += odd
     return kept, dropped
+
+
+def _check_level(
+    frames: list[Frame],
+    name: str,
+    level: Callable[[FrameMetadata], float | None],
+    show: Callable[[FrameMetadata], str],
+    skip_bad: bool,
+) -> tuple[list[Frame], list[DroppedFrame]]:
+    """Checks a property in EV against the value most frames are close to; frames that do not say it pass."""
+    levels = [level(f.metadata) for f in frames]
+    known = [x for x in levels if x is not None]
+    if not known:
+        return frames, []
+    # The value that most others lie close to; the earliest of equals.
+    usual = max(known, key=lambda v: sum(abs(v - w) <= _EXPOSURE_TOLERANCE_EV for w in known))
+    others = show(frames[levels.index(usual)].metadata)
+    kept, odd = _split(frames, [x is None or abs(x - usual) <= _EXPOSURE_TOLERANCE_EV for x in levels])
+    return kept, _reject(odd, name, show, others, skip_bad)
 
 
 def _split(frames: Sequence[Frame], fits: Sequence[bool]) -> tuple[list[Frame], list[Frame]]:
@@ -220,24 +234,23 @@ def _reject(
 
 
 def exposure(metadata: FrameMetadata) -> float | None:
-    """Brightness of the recording in EV: log2 of time * ISO / f-number squared; None without a time.
+    """Light on the sensor in EV: log2 of time / f-number squared; None without a time.
 
-    ISO and aperture count only where known: frames of one camera either all say them or none does.
+    The aperture counts only where known: frames of one camera either all say it or none does.
     """
     if metadata.exposure_time is None:
         return None
-    return math.log2(metadata.exposure_time * (metadata.iso or 1.0) / (metadata.aperture or 1.0) ** 2)
+    return math.log2(metadata.exposure_time / (metadata.aperture or 1.0) ** 2)
 
 
-def _most_supported(values: Sequence[float]) -> float:
-    """The value that most others lie close to; the earliest of equals."""
-    return max(values, key=lambda v: sum(abs(v - w) <= _EXPOSURE_TOLERANCE_EV for w in values))
+def _iso_level(metadata: FrameMetadata) -> float | None:
+    # On its own, not traded against time: frames of another gain have another noise profile.
+    return None if metadata.iso is None else math.log2(metadata.iso)
 
 
 def _show_exposure(metadata: FrameMetadata) -> str:
     time = metadata.exposure_time
     parts = [] if time is None else [f"1/{1 / time:.0f} s" if time < 0.5 else f"{time:g} s"]
-    parts += [] if metadata.iso is None else [f"ISO {metadata.iso:g}"]
     parts += [] if metadata.aperture is None else [f"f/{metadata.aperture:g}"]
     return ", ".join(parts)
 
@@ -246,4 +259,9 @@ _PROPERTIES: tuple[tuple[str, Callable[[FrameMetadata], Hashable], Callable[[Fra
     ("camera", lambda m: (m.make, m.model), lambda m: f"{m.make} {m.model}".strip() or "unknown"),
     ("size", lambda m: (m.height, m.width), lambda m: f"{m.width}x{m.height}"),
     ("CFA pattern", lambda m: m.cfa, lambda m: m.cfa),
+)
+
+_LEVELS: tuple[tuple[str, Callable[[FrameMetadata], float | None], Callable[[FrameMetadata], str]], ...] = (
+    ("ISO", _iso_level, lambda m: f"{m.iso:g}"),
+    ("exposure", exposure, _show_exposure),
 )

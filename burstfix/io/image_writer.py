@@ -17,8 +17,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from burstfix.atomic import atomic_path
 from burstfix.errors import OutputError, UsageError
-from burstfix.io.atomic import atomic_path
 from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.io.picture_tags import SOFTWARE, PictureTags, exif_block_within, picture_tags
 from burstfix.types import RenderedImage

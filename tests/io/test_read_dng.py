@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rawpy
+import tifffile
+
+from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io import read_frame, read_metadata, write_cfa_dng
+from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, Levels, NoiseProfile
+from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, set_tag, write_raw
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_read_frame_of_each_pattern_when_written_by_us_gives_pixels_and_pattern_back(
+    tmp_path: Path, cfa: str
+):
+    path = write_raw(tmp_path / "a.dng", cfa=cfa)
+    frame = read_frame(path)
+    assert frame.metadata.cfa == cfa
+    assert frame.mosaic.dtype == np.uint16
+    np.testing.assert_array_equal(frame.mosaic, make_mosaic())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_read_metadata_when_oriented_tells_orientation(tmp_path: Path, orientation: int):
+    assert read_metadata(write_raw(tmp_path / "a.dng", orientation=orientation)).orientation == orientation
+
+
+def test_read_metadata_when_all_fields_are_set_gives_them_back(tmp_path: Path):
+    time = datetime(2024, 5, 6, 7, 8, 9, 123_000, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
+    color = ColorProfile(
+        color_matrix_1=MATRIX,
+        as_shot_neutral=np.array([0.5, 1.0, 0.7]),
+        illuminant_1=17,
+        color_matrix_2=MATRIX * 1.1,
+        illuminant_2=21,
+        forward_matrix_1=MATRIX + 1,
+        forward_matrix_2=MATRIX + 2,
+        camera_calibration_1=np.eye(3),
+        camera_calibration_2=np.eye(3) * 1.01,
+        analog_balance=np.array([1.0, 1.1, 0.9]),
+        baseline_exposure=-0.5,
+    )
+    carried = ExifTags(
+        image={315: "Zoë", 33432: "(c) Zoë"},
+        exif={37380: Fraction(-1, 3), 42033: "serial 7"},
+        gps={0: b"\2\3\0\0", 1: "N", 2: (Fraction(47), Fraction(22), Fraction(1234, 100))},
+    )
+    given = make_metadata(time=time, color=color, exif=carried, lens="Fast 50")
+    got = read_frame(write_cfa_dng(tmp_path / "a.dng", make_mosaic(), given)).metadata
+    for name in ("height", "width", "cfa", "make", "model", "lens", "iso", "time"):
+        assert getattr(got, name) == getattr(given, name), name
+    assert got.time is not None and got.time.utcoffset() == time.utcoffset()
+    for name in ("exposure_time", "aperture", "focal_length"):
+        assert getattr(got, name) == pytest.approx(getattr(given, name), rel=1e-5), name
+    for name in ColorProfile.__dataclass_fields__:
+        a, b = getattr(got.color, name), getattr(color, name)
+        assert a is b is None or np.allclose(a, b, atol=1e-6), name
+    for group in ("image", "exif", "gps"):
+        assert getattr(carried, group).items() <= getattr(got.exif, group).items()
+
+
+def test_read_frame_twice_when_metadata_alone_is_asked_for_says_the_same(tmp_path: Path):
+    path = write_raw(tmp_path / "a.dng", orientation=3)
+    alone, whole = read_metadata(path), read_frame(path).metadata
+    assert (alone.cfa, alone.time, alone.iso, alone.noise) == (whole.cfa, whole.time, whole.iso, whole.noise)
+    assert (alone.height, alone.width, alone.orientation) == (whole.height, whole.width, 3)
+
+
+@pytest.mark.parametrize("repeat", [(1, 1), (1, 2), (2, 1), (2, 2), (4, 2)])
+def test_levels_when_black_repeats_and_is_rational_are_read_exactly(tmp_path: Path, repeat: tuple[int, int]):
+    black = (60 + np.arange(repeat[0] * repeat[1]) / 4).reshape(repeat).astype(np.float32)
+    path = write_raw(tmp_path / "a.dng", levels=Levels(black, 1000.0))
+    levels = read_frame(path).metadata.levels
+    np.testing.assert_array_equal(levels.black, black)
+    assert levels.white == 1000.0
+
+
+def test_levels_when_there_are_deltas_keep_rows_and_columns_apart(tmp_path: Path):
+    rows, cols = np.linspace(-2, 2, 48, dtype=np.float32), np.linspace(0, 5, 64, dtype=np.float32)
+    levels = Levels(np.full((1, 1), 64, np.float32), 1023.0, black_rows=rows, black_cols=cols)
+    got = read_metadata(write_raw(tmp_path / "a.dng", levels=levels)).levels
+    assert got.black_rows is not None and got.black_cols is not None
+    np.testing.assert_allclose(got.black_rows, rows, atol=1e-6)
+    np.testing.assert_allclose(got.black_cols, cols, atol=1e-6)
+
+
+def test_levels_when_white_is_not_given_are_those_of_the_bit_depth(tmp_path: Path):
+    path = write_raw(tmp_path / "a.dng")
+    rename_tag(path, 50717, 60000)
+    assert read_metadata(path).levels.white == 65535
+
+
+def test_read_frame_when_there_is_a_linearisation_table_gives_linear_numbers_once(tmp_path: Path):
+    table = np.minimum((np.arange(1024) ** 1.3).astype(np.uint16), 8000)
+    codes = make_mosaic()
+    metadata = make_metadata(levels=Levels(np.full((2, 2), 200, np.float32), 8000.0))
+    path = write_cfa_dng(tmp_path / "a.dng", codes, metadata, linearization_table=table)
+    frame = read_frame(path)
+    np.testing.assert_array_equal(frame.mosaic, table[codes])
+    assert frame.metadata.levels.white == 8000
+    # The levels count in the table's output for LibRaw as well.
+    with rawpy.imread(str(path)) as raw:
+        np.testing.assert_array_equal(raw.raw_image, table[codes])
+        assert (raw.black_level_per_channel[0], raw.white_level) == (200, 8000)
+
+
+@pytest.mark.parametrize("top", [0, 2, 3])
+@pytest.mark.parametrize("left", [0, 4, 5])
+@pytest.mark.parametrize("cfa", ["RGGB", "GBRG"])
+def test_read_frame_when_the_active_area_is_offset_crops_it_and_keeps_its_phase(
+    tmp_path: Path, top: int, left: int, cfa: str
+):
+    sensor = make_mosaic(56, 70)
+    black = np.array([[61, 62], [63, 64]], np.float32)
+    metadata = make_metadata(40, 50, cfa=cfa, levels=Levels(black, 1023.0))
+    path = write_cfa_dng(tmp_path / "a.dng", sensor, metadata, active_area=(top, left, top + 40, left + 50))
+    frame = read_frame(path)
+    np.testing.assert_array_equal(frame.mosaic, sensor[top : top + 40, left : left + 50])
+    assert frame.metadata.cfa == cfa
+    np.testing.assert_array_equal(frame.metadata.levels.black, black)
+    # LibRaw sees the same colours at the same places of the sensor (it counts from its own visible area).
+    with rawpy.imread(str(path)) as raw:
+        for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            index = int(raw.raw_colors_visible[y, x])
+            at_y, at_x = y + raw.sizes.top_margin - top, x + raw.sizes.left_margin - left
+            assert raw.color_desc.decode()[index] == cfa[2 * (at_y % 2) + at_x % 2]
+
+
+def test_noise_when_one_pair_is_given_holds_for_all_planes(tmp_path: Path):
+    noise = read_metadata(write_raw(tmp_path / "a.dng")).noise
+    assert noise == NoiseProfile((1e-3,) * 4, (1e-6,) * 4, "file")
+
+
+def test_noise_when_given_for_each_colour_is_in_packed_order(tmp_path: Path):
+    given = NoiseProfile((1e-3, 2e-3, 2e-3, 3e-3), (1e-6, 2e-6, 2e-6, 3e-6))
+    got = read_metadata(write_raw(tmp_path / "a.dng", noise=given, cfa="BGGR")).noise
+    assert got == replace(given, source="file")
+
+
+def test_noise_when_absent_is_none(tmp_path: Path):
+    assert read_metadata(write_raw(tmp_path / "a.dng", noise=None)).noise is None
+
+
+def test_time_when_absent_is_none_and_names_stay_empty(tmp_path: Path):
+    given = make_metadata(time=None, make="", model="", iso=None, exposure_time=None)
+    got = read_metadata(write_cfa_dng(tmp_path / "a.dng", make_mosaic(), given))
+    assert (got.time, got.make, got.iso, got.exposure_time) == (None, "", None, None)
+
+
+def test_read_frame_when_the_file_is_big_endian_reads_the_same(tmp_path: Path):
+    mosaic = make_mosaic()
+    tags = [
+        (33421, 3, 2, (2, 2), True),
+        (33422, 1, 4, (1, 2, 0, 1), True),
+        (50706, 1, 4, (1, 4, 0, 0), True),
+        (50714, 3, 1, 64, True),
+        (50717, 3, 1, 1023, True),
+    ]
+    path = tmp_path / "a.dng"
+    tifffile.imwrite(path, mosaic, photometric=32803, byteorder=">", metadata=None, extratags=tags)
+    frame = read_frame(path)
+    np.testing.assert_array_equal(frame.mosaic, mosaic)
+    assert (frame.metadata.cfa, frame.metadata.levels.white) == ("GBRG", 1023)
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "words"),
+    [
+        (262, (34892,), "monochrome"),
+        (33422, (0, 1, 1, 0), "RGGR"),
+        (33422, (3, 4, 5, 1), "CMYG"),
+        (33421, (6, 6), "6x6 colour pattern \\(X-Trans\\)"),
+        (50711, (2,), "staggered"),
+    ],
+)
+def test_read_frame_when_the_sensor_is_not_bayer_says_what_it_is(
+    tmp_path: Path, tag: int, values: tuple[int, ...], words: str
+):
+    path = write_raw(tmp_path / "a.dng")
+    set_tag(path, tag, *values)
+    with pytest.raises(UnsupportedSensorError, match=words) as caught:
+        read_frame(path)
+    assert str(path) in str(caught.value)
+
+
+def test_read_frame_when_demosaiced_already_says_so(tmp_path: Path):
+    path = tmp_path / "a.dng"
+    version = (50706, 1, 4, (1, 4, 0, 0), True)
+    tifffile.imwrite(path, np.zeros((48, 64, 3), np.uint16), photometric=34892, extratags=[version])
+    with pytest.raises(UnsupportedSensorError, match="linear DNG"):
+        read_frame(path)
+
+
+def test_read_frame_when_pixels_are_floating_point_says_so(tmp_path: Path):
+    path = tmp_path / "a.dng"
+    version = (50706, 1, 4, (1, 4, 0, 0), True)
+    tifffile.imwrite(path, np.zeros((48, 64), np.float32), photometric=32803, extratags=[version])
+    with pytest.raises(UnsupportedSensorError, match="floating-point"):
+        read_frame(path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "words"),
+    [
+        (256, (60_000,), "cut off or damaged"),
+        (50717, (10,), "white level 10 is not above the black level 64"),
+        (50829, (0, 0, 480, 64), "active area"),
+        (50829, (10, 10, 10, 64), "active area"),
+        (50713, (3, 3), "4 black levels for a pattern of 3x3"),
+        (273, (10_000_000,), "cut off"),
+        (279, (10_000_000,), "cut off"),
+    ],
+)
+def test_read_frame_when_tags_contradict_the_file_says_which(
+    tmp_path: Path, tag: int, values: tuple[int, ...], words: str
+):
+    path = write_raw(tmp_path / "a.dng")
+    set_tag(path, tag, *values)
+    with pytest.raises(InputError, match=words) as caught:
+        read_frame(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_read_frame_when_a_gigapixel_is_claimed_refuses_from_the_header(tmp_path: Path):
+    path = write_raw(tmp_path / "a.dng")
+    set_tag(path, 256, 40_000)
+    set_tag(path, 257, 40_000)
+    with pytest.raises(InputError, match="claims 1600 megapixels"):
+        read_frame(path)
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
+def test_read_frame_when_the_file_is_cut_off_refuses(tmp_path: Path, keep: float):
+    path = write_raw(tmp_path / "a.dng")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(InputError, match=str(path)):
+        read_frame(path)
+
+
+def test_read_frame_when_the_path_is_no_file_says_so(tmp_path: Path):
+    (tmp_path / "empty.dng").touch()
+    for path, words in (
+        (tmp_path / "none.dng", "no such file"),
+        (tmp_path, "a folder"),
+        (tmp_path / "empty.dng", "empty"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_frame(path)
+
+
+def test_read_frame_when_the_path_is_relative_and_odd_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_raw(tmp_path / "ünï cödé.dng")
+    monkeypatch.chdir(tmp_path)
+    assert read_frame("ünï cödé.dng").metadata.path == Path("ünï cödé.dng")

@@ -1,0 +1,88 @@
+"""Real raws, from the shared data beside the checkout."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rawpy
+
+from burstfix.errors import InputError
+from burstfix.io import read_frame, read_frames, write_cfa_dng
+
+
+def test_read_frame_of_a_gopro_gives_what_the_file_says(shared_data: Path):
+    path = shared_data / "raws" / "good" / "gopro_hero7.dng"
+    frame = read_frame(path)
+    m = frame.metadata
+    assert frame.mosaic.shape == (m.height, m.width) == (3000, 4000)
+    with rawpy.imread(str(path)) as raw:
+        np.testing.assert_array_equal(frame.mosaic, raw.raw_image_visible)
+    assert (m.cfa, m.orientation, m.make, m.model) == ("RGGB", 2, "GoPro", "HERO7 Black")
+    assert (m.iso, m.aperture, m.focal_length) == (252, 2.8, 3)
+    assert m.exposure_time == pytest.approx(1 / 576)
+    assert m.time == datetime(2018, 9, 26, 8, 25, 27)
+    np.testing.assert_array_equal(m.levels.black, np.zeros((2, 2)))
+    assert m.levels.white == 16383
+    assert m.noise is not None and m.noise.source == "file"
+    assert m.noise.shot_gain == pytest.approx((3.9362526e-4,) * 4)
+    assert m.noise.read_variance == pytest.approx((1.2297640e-7,) * 4)
+    assert (m.color.illuminant_1, m.color.illuminant_2) == (3, 23)
+    assert m.color.color_matrix_1[0] == pytest.approx([1.8331, -0.8166, -0.2478])
+    assert m.color.color_matrix_2 is not None
+    assert m.color.color_matrix_2[0] == pytest.approx([1.0344, -0.4210, -0.0620])
+    assert m.color.as_shot_neutral == pytest.approx([0.565121, 1, 0.527835])
+    assert m.exif.gps[1] == "N" and m.exif.exif[41989] == 15
+
+
+def test_read_frame_of_the_other_gopro_gives_its_size_and_noise(shared_data: Path):
+    m = read_frame(shared_data / "raws" / "good" / "gopro_fusion.dng").metadata
+    assert (m.height, m.width, m.iso, m.orientation) == (3000, 3104, 100, 2)
+    assert m.noise is not None and m.noise.shot_gain[0] == pytest.approx(7.81e-5)
+
+
+def test_read_frames_of_the_wine_burst_gives_nine_in_order(shared_data: Path):
+    paths = sorted((shared_data / "bursts" / "wine").glob("*.dng"))
+    got = read_frames(reversed(paths))
+    assert [f.metadata.path for f in got.frames] == paths
+    m = got.frames[0].metadata
+    assert (m.height, m.width, m.cfa, m.levels.white, m.time) == (1000, 1000, "GRBG", 1023, None)
+    assert m.levels.black.tolist() == [[64]]
+    assert got.frames[0].mosaic.min() == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("truncated.arw", "cut off"),
+        ("truncated.cr2", "cut off"),
+        ("truncated.dng", "cut off"),
+        ("truncated.nef", "cut off"),
+        ("unsupported_vc5.gpr", "VC-5"),
+        ("headerless.raw", "no header that names a camera"),
+    ],
+)
+def test_read_frame_of_a_bad_raw_says_what_is_wrong_in_one_line(shared_data: Path, name: str, words: str):
+    path = shared_data / "raws" / "bad" / name
+    with pytest.raises(InputError, match=words) as caught:
+        read_frame(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_read_frame_of_a_gopro_when_cut_off_refuses(shared_data: Path, tmp_path: Path, share: float):
+    data = (shared_data / "raws" / "good" / "gopro_fusion.dng").read_bytes()
+    (tmp_path / "cut.dng").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError, match="cut off"):
+        read_frame(tmp_path / "cut.dng")
+
+
+def test_write_cfa_dng_of_a_real_frame_when_read_back_is_the_same(shared_data: Path, tmp_path: Path):
+    frame = read_frame(shared_data / "bursts" / "wine" / "wine_004.dng")
+    again = read_frame(write_cfa_dng(tmp_path / "again.dng", frame.mosaic, frame.metadata))
+    np.testing.assert_array_equal(again.mosaic, frame.mosaic)
+    assert again.metadata.noise == frame.metadata.noise
+    assert again.metadata.color.color_matrix_1 == pytest.approx(frame.metadata.color.color_matrix_1, abs=1e-6)
