@@ -14,10 +14,10 @@ RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1
 
 # The dependencies in a layer of their own, so that a change of our code does not download torch again.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir burstfix && touch burstfix/__init__.py \
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
+RUN mkdir burstfix weights && touch burstfix/__init__.py \
     && pip install -c constraints.txt . \
-    && pip uninstall -y burstfix && rm -rf burstfix build *.egg-info
+    && pip uninstall -y burstfix && rm -rf burstfix weights build *.egg-info
 
 COPY burstfix ./burstfix
 COPY weights ./weights
