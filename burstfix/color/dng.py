@@ -37,7 +37,7 @@ ILLUMINANT_KELVIN: dict[int, float] = {
 }
 """EXIF LightSource codes (Exif 3.0, 4.6.6.7) and the temperatures that DNG readers take for them."""
 
-_MAX_PASSES = 30
+_MAX_PASSES = 60
 _CONVERGED = 1e-7
 
 
@@ -55,16 +55,18 @@ def xyz_to_camera(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
 def neutral_to_xy(profile: ColorProfile, neutral: ArrayLike) -> Matrix:
     """(2,) chromaticity of the light under which `neutral` (3,) camera RGB is the colour of a grey object.
 
-    The matrix depends on the light and the light on the matrix, so both are found by turns, from D50 on.
+    The matrix depends on the light and the light on the matrix, so both are found by turns, from D50 on. Each
+    turn goes half of the way: whole steps swing from side to side between calibrations that differ much.
     """
     camera = np.asarray(neutral, np.float64)
-    previous = last = xyz_to_xy(D50_XYZ)
+    xy = xyz_to_xy(D50_XYZ)
     for _ in range(_MAX_PASSES):
-        found = xyz_to_xy(np.linalg.solve(xyz_to_camera(profile, last), camera))
-        if np.abs(found - last).sum() < _CONVERGED:
-            return found
-        previous, last = last, found
-    return (previous + last) / 2  # two answers in turns: take the middle, as the DNG SDK does
+        found = xyz_to_xy(np.linalg.solve(xyz_to_camera(profile, xy), camera))
+        step = found - xy
+        xy = xy + step / 2
+        if np.abs(step).sum() < _CONVERGED:
+            break
+    return xy
 
 
 def xy_to_neutral(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from burstfix.color.chromatic import D50_XYZ, D65_XY, Matrix, adaptation, xy_to_xyz, xyz_to_xy
+from burstfix.color.chromatic import D50_XYZ, D65_XY, Matrix, adaptation, xy_to_xyz
 from burstfix.errors import UsageError
 
 
@@ -69,12 +69,7 @@ class ColorSpace:
 
     def from_xyz_d50(self) -> Matrix:
         """(3, 3) inverse of `to_xyz_d50`."""
-        return np.linalg.inv(self.to_xyz_d50())
-
-    @property
-    def white_xy(self) -> Matrix:
-        """(2,) chromaticity of white."""
-        return xyz_to_xy(self.white_xyz)
+        return np.asarray(np.linalg.inv(self.to_xyz_d50()), np.float64)
 
 
 SRGB_CURVE = TransferCurve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)

@@ -18,7 +18,9 @@ _CLIPPED = 0.95
 _DARK_PERCENTILE = 20.0
 _MINKOWSKI_NORM = 5.0
 _MAX_CHROMA = 0.3
-_MIN_SHARE = 0.01
+_MIN_SHARE = 0.02
+_NO_LIGHT = 1e-4
+_PASSES = 6
 _KELVIN_RANGE = (2000.0, 12000.0)
 _DUV_RANGE = (-0.012, 0.015)
 
@@ -51,33 +53,40 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
 def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
     """Estimates the light's colour from the picture.
 
-    Shades of grey (Finlayson and Trezzi 2004) over what is neither clipped nor dark, then the mean of those
-    pixels that this makes nearly grey; the answer is kept within lights that occur: close to the black body
-    locus, from 2000 K to 12000 K. Falls back on the camera's own where nothing is bright enough.
+    The mean of what is nearly grey under the camera's own guess, over and over, so that a wooden wall that
+    fills the picture does not count; where hardly anything is grey, the search starts from shades of grey
+    instead (Finlayson and Trezzi 2004). What is clipped or dark is left out. The answer is kept within lights
+    that occur: close to the black body locus, from 2000 K to 12000 K.
 
     Args:
         profile: The camera's calibration.
         thumbnail: (3, h, w) camera RGB, averaged down so that noise hardly counts.
 
     Returns:
-        (3,) camera RGB of a grey object, largest component 1.
+        (3,) camera RGB of a grey object, largest component 1; as shot for a picture without light.
     """
     pixels = np.asarray(thumbnail, np.float64).reshape(3, -1)
     pixels = pixels[:, np.all(np.isfinite(pixels) & (pixels > 0) & (pixels < _CLIPPED), axis=0)]
-    if pixels.size:
-        brightness = pixels.sum(axis=0)
-        pixels = pixels[:, brightness >= np.percentile(brightness, _DARK_PERCENTILE)]
-    if pixels.shape[1] == 0 or pixels.max() < 1e-4:
-        return as_shot_neutral(profile)
-    peak = pixels.max()
-    neutral = np.mean((pixels / peak) ** _MINKOWSKI_NORM, axis=1) ** (1 / _MINKOWSKI_NORM)
-    for _ in range(3):
-        balanced = pixels / neutral[:, None]
-        high, low = balanced.max(axis=0), balanced.min(axis=0)
-        grey = (high - low) < _MAX_CHROMA * high
+    as_shot = as_shot_neutral(profile)
+    if pixels.shape[1] == 0 or (peak := float(pixels.max())) < _NO_LIGHT:
+        return as_shot
+    brightness = pixels.sum(axis=0)
+    pixels = pixels[:, brightness >= np.percentile(brightness, _DARK_PERCENTILE)]
+    neutral = as_shot
+    if _nearly_grey(pixels, neutral).mean() < _MIN_SHARE:
+        neutral = np.mean((pixels / peak) ** _MINKOWSKI_NORM, axis=1) ** (1 / _MINKOWSKI_NORM)
+    for _ in range(_PASSES):
+        grey = _nearly_grey(pixels, neutral)
         if grey.mean() < _MIN_SHARE:
             break
         neutral = pixels[:, grey].mean(axis=1)
     kelvin, duv = temperature_of(neutral_to_xy(profile, neutral))
     likely = white_of(float(np.clip(kelvin, *_KELVIN_RANGE)), float(np.clip(duv, *_DUV_RANGE)))
     return xy_to_neutral(profile, likely)
+
+
+def _nearly_grey(pixels: Matrix, neutral: Matrix) -> NDArray[np.bool_]:
+    """Which of (3, n) pixels have little chroma once balanced by `neutral`."""
+    balanced = pixels / neutral[:, None]
+    high = balanced.max(axis=0)
+    return (high - balanced.min(axis=0)) < _MAX_CHROMA * high
