@@ -1,0 +1,322 @@
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from burstfix import __version__
+from burstfix.color import icc_profile
+from burstfix.errors import OutputError, UsageError
+from burstfix.io import write_image, write_linear_tiff
+from burstfix.types import ExifTags, RenderedImage
+
+SETTINGS = {
+    "model": "average",
+    "frames": ["a.dng", "größer <1> & so.dng"],
+    "noise": {"source": "burst", "shot_gain": [0.01, 0.02, 0.02, 0.03]},
+    "render": {"tone": "none", "color_space": "srgb"},
+}
+
+EXIF = ExifTags(
+    image={
+        270: "my caption <3",
+        271: "Maker",
+        272: "Model One",
+        274: 6,
+        305: "firmware 1.2",
+        306: "2024:05:06 07:08:10",
+        315: "Zoë Photographer",
+        33432: "(c) Zoë",
+    },
+    exif={
+        33434: Fraction(1, 15),
+        33437: Fraction(9, 5),
+        34850: 2,
+        34855: 6400,
+        36867: "2024:05:06 07:08:09",
+        36868: "2024:05:06 07:08:09",
+        36881: "+02:00",
+        36882: "+02:00",
+        37386: Fraction(17, 4),
+        37521: "123",
+        37522: "123",
+        42034: (Fraction(4), Fraction(4), Fraction(9, 5), Fraction(9, 5)),
+        42035: "Lens Maker",
+        42036: "Lens 4.25mm f/1.8",
+    },
+    gps={
+        0: b"\2\3\0\0",
+        1: "S",
+        2: (Fraction(33), Fraction(52), Fraction(1083, 100)),
+        3: "E",
+        4: (Fraction(151), Fraction(12), Fraction(3456, 100)),
+        5: b"\0",
+        6: Fraction(585, 10),
+        7: (Fraction(5), Fraction(8), Fraction(9)),
+        29: "2024:05:06",
+    },
+)
+
+# As exiftool -n prints them: the reference frame's facts, in every format.
+EXPECTED = {
+    "Make": "Maker",
+    "Model": "Model One",
+    "LensMake": "Lens Maker",
+    "LensModel": "Lens 4.25mm f/1.8",
+    "LensInfo": "4 4 1.8 1.8",
+    "ExposureProgram": 2,
+    "ExposureTime": pytest.approx(1 / 15),
+    "FNumber": 1.8,
+    "FocalLength": 4.25,
+    "ISO": 6400,
+    "ModifyDate": "2024:05:06 07:08:10",
+    "DateTimeOriginal": "2024:05:06 07:08:09",
+    "SubSecTimeOriginal": 123,
+    "OffsetTimeOriginal": "+02:00",
+    "CreateDate": "2024:05:06 07:08:09",
+    "SubSecTimeDigitized": 123,
+    "OffsetTimeDigitized": "+02:00",
+    "Artist": "Zoë Photographer",
+    "Copyright": "(c) Zoë",
+    "GPSLatitudeRef": "S",
+    "GPSLatitude": pytest.approx(33 + 52 / 60 + 10.83 / 3600),
+    "GPSLongitudeRef": "E",
+    "GPSLongitude": pytest.approx(151 + 12 / 60 + 34.56 / 3600),
+    "GPSAltitude": 58.5,
+    "GPSTimeStamp": "05:08:09",
+    "GPSDateStamp": "2024:05:06",
+    "Orientation": 1,
+    "Software": f"burstfix {__version__}",
+    "ColorSpace": 1,
+}
+
+needs_exiftool = pytest.mark.skipif(
+    shutil.which("exiftool") is None, reason="exiftool is not installed (Debian: libimage-exiftool-perl)"
+)
+
+
+def _picture(height: int = 40, width: int = 56, **changes: object) -> RenderedImage:
+    rng = np.random.default_rng(7)
+    data = rng.integers(0, 65536, (height, width, 3), dtype=np.uint16)
+    fields: dict[str, object] = {
+        "data": data,
+        "icc_profile": icc_profile("srgb"),
+        "exif": EXIF,
+        "settings": SETTINGS,
+    }
+    return RenderedImage(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def _exiftool(path: Path, *options: str) -> dict[str, object]:
+    done = subprocess.run(
+        ["exiftool", "-j", *options, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return json.loads(done.stdout)[0]
+
+
+def _read(path: Path) -> np.ndarray:
+    if path.suffix == ".tif":
+        return tifffile.imread(path)
+    import imagecodecs
+
+    return imagecodecs.imread(path)
+
+
+@needs_exiftool
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg"])
+def test_write_image_when_read_by_exiftool_then_every_tag_is_there(name, tmp_path):
+    path = write_image(_picture(), tmp_path / name)
+    tags = _exiftool(path, "-n", "-EXIF:all", "-GPS:all")
+    assert {name: tags.get(name) for name in EXPECTED} == EXPECTED
+    description = json.loads(str(_exiftool(path, "-EXIF:ImageDescription")["ImageDescription"]))
+    assert description == {"software": f"burstfix {__version__}", **SETTINGS}
+
+
+@needs_exiftool
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg"])
+def test_write_image_when_read_by_exiftool_then_xmp_tells_the_settings_and_the_caption(name, tmp_path):
+    tags = _exiftool(write_image(_picture(), tmp_path / name), "-XMP:all")
+    assert tags["Version"] == __version__ or str(tags["Version"]) == __version__
+    assert tags["Model"] == "average"
+    assert tags["NoiseSource"] == "burst"
+    assert tags["RenderTone"] == "none"
+    assert json.loads(str(tags["Frames"])) == SETTINGS["frames"]
+    assert tags["CreatorTool"] == f"burstfix {__version__}"
+    assert tags["Description"] == "my caption <3"
+
+
+@needs_exiftool
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg"])
+def test_write_image_when_validated_by_exiftool_then_no_complaint_of_weight(name, tmp_path):
+    path = write_image(_picture(), tmp_path / name)
+    done = subprocess.run(
+        ["exiftool", "-validate", "-warning", "-error", "-a", str(path)], capture_output=True, text=True
+    )
+    complaints = [line for line in done.stdout.splitlines() if line.startswith(("Warning", "Error"))]
+    # EXIF for TIFF knows neither deflate nor GPS without a processing method; both are common.
+    assert [c for c in complaints if "Compression" not in c and "GPSProcessingMethod" not in c] == []
+
+
+@needs_exiftool
+@pytest.mark.parametrize("space", ["srgb", "display-p3"])
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg"])
+def test_write_image_when_read_by_others_then_the_icc_profile_is_whole(name, space, tmp_path):
+    image = _picture(icc_profile=icc_profile(space), settings={"render": {"color_space": space}})
+    path = write_image(image, tmp_path / name)
+    done = subprocess.run(["exiftool", "-b", "-icc_profile", str(path)], capture_output=True, check=True)
+    assert done.stdout == icc_profile(space)
+    ImageCms.getOpenProfile(io.BytesIO(done.stdout))
+    assert _exiftool(path, "-n", "-EXIF:ColorSpace")["ColorSpace"] == (1 if space == "srgb" else 65535)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png"])
+def test_write_image_when_16_bit_then_pixels_come_back_exactly(name, tmp_path):
+    image = _picture(131, 77)
+    found = _read(write_image(image, tmp_path / name))
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, image.data)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png"])
+def test_write_image_when_8_bit_then_values_are_rounded(name, tmp_path):
+    data = np.array([0, 128, 129, 257, 385, 386, 32768, 65535, 65406], np.uint16).reshape(1, 3, 3)
+    found = _read(write_image(_picture(data=data), tmp_path / name, bit_depth=8))
+    assert found.dtype == np.uint8
+    assert found.ravel().tolist() == [0, 0, 1, 1, 1, 2, 128, 255, 254]  # v / 257 to the nearest
+
+
+def test_write_image_when_jpeg_then_close_at_full_colour_resolution(tmp_path):
+    ys, xs = np.mgrid[0:64, 0:96]
+    data = np.stack([xs * 600, ys * 900, (xs // 8 + ys // 8) % 2 * 40000 + 5000], axis=-1).astype(np.uint16)
+    path = write_image(_picture(data=data), tmp_path / "out.JPG", quality=97)
+    with Image.open(path) as opened:
+        assert opened.format == "JPEG" and opened.layer[0][1:3] == opened.layer[1][1:3]  # type: ignore[attr-defined]
+        found = np.asarray(opened).astype(float)
+    assert np.abs(found - data / 257.0).mean() < 2
+
+
+def test_write_image_when_jpeg_quality_falls_then_so_does_the_size(tmp_path):
+    image = _picture()
+    sizes = [write_image(image, tmp_path / f"{q}.jpg", quality=q).stat().st_size for q in (95, 40)]
+    assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg"])
+def test_write_image_when_written_twice_then_the_same_bytes(name, tmp_path):
+    first = write_image(_picture(), tmp_path / name).read_bytes()
+    assert write_image(_picture(), tmp_path / name, overwrite=True).read_bytes() == first
+
+
+def test_write_image_when_the_file_exists_then_refused_and_left_alone(tmp_path):
+    path = tmp_path / "out.tif"
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists"):
+        write_image(_picture(), path)
+    assert path.read_bytes() == b"precious"
+    write_image(_picture(), path, overwrite=True)
+    assert tifffile.imread(path).shape == (40, 56, 3)
+    assert os.listdir(tmp_path) == ["out.tif"]
+
+
+def test_write_image_when_the_folder_is_missing_then_output_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_image(_picture(), tmp_path / "nowhere" / "out.png")
+
+
+@pytest.mark.parametrize("name", ["out.bmp", "out", "out.dng"])
+def test_write_image_when_the_suffix_is_not_known_then_the_known_ones_are_listed(name, tmp_path):
+    with pytest.raises(OutputError, match=r"\.tif, \.tiff, \.png, \.jpg, \.jpeg"):
+        write_image(_picture(), tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("out.jpg", {"bit_depth": 16}),
+        ("out.png", {"bit_depth": 12}),
+        ("out.jpg", {"quality": 0}),
+        ("out.jpg", {"quality": 101}),
+    ],
+)
+def test_write_image_when_a_setting_makes_no_sense_then_usage_error(name, options, tmp_path):
+    with pytest.raises(UsageError, match=name):
+        write_image(_picture(), tmp_path / name, **options)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg"])
+def test_write_image_when_the_disk_is_full_then_output_error_and_nothing_is_left(name, tmp_path):
+    # A limit on file size stands in for the full disk: writes fail half way with an error from the system.
+    program = f"""
+        import resource
+        import numpy as np
+        from burstfix.color import icc_profile
+        from burstfix.errors import OutputError
+        from burstfix.io import write_image
+        from burstfix.types import RenderedImage
+        data = np.random.default_rng(0).integers(0, 65536, (300, 300, 3), dtype=np.uint16)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        try:
+            write_image(RenderedImage(data, icc_profile("srgb")), {str(tmp_path / name)!r})
+        except OutputError as error:
+            print("refused:", error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("refused:") and "cannot be written" in done.stdout, done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_write_image_when_exif_holds_nonsense_then_the_picture_is_written_without_it(tmp_path, caplog):
+    exif = ExifTags(image={271: "Maker"}, exif={34855: -5, 33434: object(), 33437: Fraction(2)})
+    with Image.open(write_image(_picture(exif=exif), tmp_path / "out.jpg")) as opened:
+        tags = opened.getexif()
+        assert tags[271] == "Maker"
+        assert 34855 not in tags.get_ifd(34665) and tags.get_ifd(34665)[33437] == 2
+    assert "34855" in caplog.text
+
+
+def test_write_image_when_settings_are_too_long_for_jpeg_then_the_rest_is_kept(tmp_path, caplog):
+    settings = {"frames": [f"a_long_name_of_frame_{k:05d}.dng" for k in range(3000)]}
+    image = _picture(settings=settings)
+    with Image.open(write_image(image, tmp_path / "out.jpg")) as opened:
+        assert opened.getexif()[271] == "Maker" and 270 not in opened.getexif()
+    assert "too long" in caplog.text
+    with tifffile.TiffFile(write_image(image, tmp_path / "out.tif")) as tif:
+        assert json.loads(tif.pages[0].tags[270].value)["frames"] == settings["frames"]  # type: ignore[union-attr]
+
+
+@needs_exiftool
+def test_write_image_when_settings_have_odd_names_then_xmp_stays_well_formed(tmp_path):
+    settings = {"weird key/<1>": "a\x00b\udc80c", "7": 1, "nested": {"a": {"b c": [None, True]}}}
+    tags = _exiftool(write_image(_picture(settings=settings), tmp_path / "out.tif"), "-XMP:all")
+    assert tags["WeirdKey1"] == "a\ufffdb\ufffdc"
+    assert tags["N7"] == 1
+    assert json.loads(str(tags["NestedABC"])) == [None, True]
+    assert "Warning" not in tags
+
+
+@pytest.mark.parametrize("white", [1.0, 4.0])
+def test_write_linear_tiff_when_read_back_then_values_follow_from_the_stated_scale(white, tmp_path):
+    data = np.random.default_rng(1).uniform(-0.1, white * 1.1, (3, 21, 34)).astype(np.float32)
+    path = write_linear_tiff(tmp_path / "truth.tif", data, white=white, facts={"seed": 3})
+    with tifffile.TiffFile(path) as tif:
+        codes = tif.asarray()
+        facts = json.loads(tif.pages[0].description)  # type: ignore[union-attr]
+    assert codes.dtype == np.uint16 and codes.shape == (21, 34, 3)
+    assert (facts["white"], facts["white_code"], facts["linear"], facts["seed"]) == (white, 65535, True, 3)
+    found = codes.transpose(2, 0, 1) * (facts["white"] / facts["white_code"])
+    np.testing.assert_allclose(found, np.clip(data, 0, white), atol=white / 65535 * 0.51)
+    with pytest.raises(OutputError, match="exists"):
+        write_linear_tiff(path, data)
