@@ -1,6 +1,7 @@
 # make demo      merge the example burst; from a fresh checkout it installs everything into .venv first
 # make test      the whole test suite
 # make check     style, types, and which room may import which
+# make train-smoke   train a tiny network for a minute and show the loss falling
 # make install   the command and what developers need, into .venv
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: help install demo example picture test check format clean
+.PHONY: help install demo example picture test check format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -29,6 +30,9 @@ example: .venv/.user
 
 picture: .venv/.user
 	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png
+
+train-smoke: .venv/.dev
+	$(BIN)/python examples/train_smoke.py out/train-smoke
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -27,6 +27,7 @@ COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
     "train": "Train a network on simulated bursts of photographs.",
+    "simulate": "Make a raw burst with known truth from a photograph or a clip.",
 }
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -60,6 +60,13 @@ CATALOG: tuple[Entry, ...] = (
         auto_on=("cuda",),
     ),
     Entry(
+        name="two-stage-lite",
+        module="two_stage",
+        model="TwoStageLite",
+        config="TwoStageLiteConfig",
+        description="both alignment stages at half the size, light enough for CPUs",
+    ),
+    Entry(
         name="kpn",
         module="kpn",
         model="Kpn",

@@ -111,9 +111,10 @@ def train(
     if init_from is not None:
         model.load_state_dict(init_from.state_dict())
     ema = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    coarse = [p for name, p in model.named_parameters() if name.startswith("coarse.")]
+    others = [p for name, p in model.named_parameters() if not name.startswith("coarse.")]
+    groups = [{"params": others, "pace": 1.0}, {"params": coarse, "pace": settings.coarse_pace}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
     step, earlier_seconds = 0, 0.0
     if resume:
         content = load_checkpoint(out / CHECKPOINT, place)
@@ -166,9 +167,9 @@ def train(
         data_seconds += time.monotonic() - before
 
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings, step)
+            group["lr"] = group["pace"] * learning_rate(settings, step)
         with bfloat16:
-            losses = objective(model, burst, settings.margin, recipe.loss, step)
+            losses = objective(model, burst, recipe, step)
         loss = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

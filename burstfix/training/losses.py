@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from burstfix.align.gather import gather_cells
 from burstfix.models.base import BurstModel
+from burstfix.models.two_stage import TwoStage
 from burstfix.sim import SimulatedBurst, mosaic_packed, to_display
-from burstfix.training.recipe import LossSettings
+from burstfix.training.recipe import LossSettings, Recipe
 
 CHARBONNIER = 1e-6  # under the root, as in the two-stage paper's published settings
 DISPLAY_FLOOR = 1e-3  # bounds the slope of x^(1/2.2) at black to about 20
 
 Losses = dict[str, Tensor]
-Objective = Callable[[BurstModel, SimulatedBurst, int, LossSettings, int], Losses]
+Objective = Callable[[BurstModel, SimulatedBurst, Recipe, int], Losses]
 
 
 def charbonnier(a: Tensor, b: Tensor) -> Tensor:
@@ -35,10 +37,9 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
     }
 
 
-def kpn_losses(
-    model: BurstModel, burst: SimulatedBurst, margin: int, settings: LossSettings, step: int
-) -> Losses:
+def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
     """Picture loss, the same on the denoised mosaic, and the annealed loss of each frame alone."""
+    margin, settings = recipe.train.margin, recipe.loss
     frames = align_frames(model, burst, margin)
     merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
     losses = picture_loss(merged.rgb.float(), burst, margin, settings)
@@ -48,6 +49,41 @@ def kpn_losses(
     annealing = settings.annealing * 0.01 ** (step / max(settings.annealing_steps, 1))
     if "frames" in merged.extra and annealing > 1e-4:
         losses["alone"] = annealing * charbonnier(_gamma(merged.extra["frames"].float()), truth[:, None])
+    return losses
+
+
+def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
+    """Picture loss, interpolation loss, and those of differentiable block matching where it is learned.
+
+    Block matching is supervised by the clean frames for the first third of the training, with a softmax of
+    temperature 1e-2; afterwards it is 1e-3 (the paper's schedule).
+    """
+    assert isinstance(model, TwoStage)
+    margin, settings = recipe.train.margin, recipe.loss
+    early = step < recipe.train.steps / 3
+    if model.coarse is None:
+        frames = align_frames(model, burst, margin)
+        merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
+    else:
+        merged = model.train_forward(
+            burst.noisy,
+            burst.shot_gain,
+            burst.read_variance,
+            burst.reference,
+            margin=margin,
+            temperature=1e-2 if early else 1e-3,
+            clean=mosaic_packed(burst.clean) if early else None,
+        )
+    losses = picture_loss(merged.rgb.float(), burst, margin, settings)
+    if "interpolation" in merged.extra:
+        truth = _inner(burst.clean[:, burst.reference], 2 * margin)
+        between = merged.extra["interpolation"].float()
+        losses["interpolation"] = settings.interpolation * charbonnier(
+            _edges(truth) * between, _edges(truth) * truth
+        )
+    if model.coarse is not None:
+        matching = merged.extra["one_hot"] + merged.extra["supervision"]
+        losses["matching"] = settings.matching * matching
     return losses
 
 
@@ -76,8 +112,22 @@ def _inner(x: Tensor, margin: int) -> Tensor:
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
+def _edges(truth: Tensor) -> Tensor:
+    """(B, 1, H, W) in 0..1: 1 on edges. The mask of the interpolation loss: only detail has to be carried."""
+    green = truth[:, 1:2]
+    across = (green[..., :, 1:] - green[..., :, :-1]).abs()[..., 1:, :]
+    down = (green[..., 1:, :] - green[..., :-1, :]).abs()[..., :, 1:]
+    change = F.pad(across + down, (1, 0, 1, 0))
+    mean = change.mean((-2, -1), keepdim=True).clamp(min=1e-4)
+    return (change / (2 * mean)).clamp(max=1)
+
+
 def _gamma(x: Tensor) -> Tensor:
     return x.clamp(min=DISPLAY_FLOOR) ** (1 / 2.2)
 
 
-OBJECTIVES: dict[str, Objective] = {"kpn": kpn_losses}
+OBJECTIVES: dict[str, Objective] = {
+    "kpn": kpn_losses,
+    "two-stage": two_stage_losses,
+    "two-stage-lite": two_stage_losses,
+}

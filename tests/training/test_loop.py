@@ -193,3 +193,21 @@ def test_learning_rate_when_followed_then_warms_up_and_falls_to_the_end():
     assert max(rates) == pytest.approx(1.0) == rates[10]
     assert rates[100] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_blocks": 1, "unet": [8, 8, 8]}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "parts"),
+    [
+        ("two-stage", TINY_TWO_STAGE, {"linear", "display", "interpolation", "matching"}),
+        ("two-stage-lite", TINY_TWO_STAGE, {"linear", "display", "interpolation"}),
+    ],
+)
+def test_train_when_two_stage_then_every_part_of_its_loss_is_logged(photos, tmp_path, name, config, parts):
+    model = replace(RECIPE.model, name=name, config=config)
+    recipe = replace(with_train(steps=1, patch=16, margin=32), model=model)
+    train(recipe, [photos], tmp_path, device="cpu")
+    record = json.loads((tmp_path / LOG).read_text().splitlines()[1])
+    assert set(record["parts"]) == parts
+    assert all(np.isfinite(value) for value in record["parts"].values())
