@@ -206,7 +206,7 @@ TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_block
 )
 def test_train_when_two_stage_then_every_part_of_its_loss_is_logged(photos, tmp_path, name, config, parts):
     model = replace(RECIPE.model, name=name, config=config)
-    recipe = replace(with_train(steps=1, patch=16, margin=32), model=model)
+    recipe = replace(with_train(steps=1, patch=16, margin=16), model=model)
     train(recipe, [photos], tmp_path, device="cpu")
     record = json.loads((tmp_path / LOG).read_text().splitlines()[1])
     assert set(record["parts"]) == parts
