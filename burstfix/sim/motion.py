@@ -20,6 +20,7 @@ class MotionSettings:
         rotation: Standard deviation of a frame's rotation in degrees.
         zoom: Standard deviation of a frame's relative change of scale.
         perspective: Standard deviation of the perspective terms, relative change of scale over the picture.
+        least: Share of `shift` that the path reaches at least; 0 makes small motion the most common.
     """
 
     shift: float = 12.0
@@ -27,6 +28,7 @@ class MotionSettings:
     rotation: float = 0.3
     zoom: float = 0.002
     perspective: float = 0.001
+    least: float = 0.0
 
 
 def camera_path(
@@ -51,7 +53,8 @@ def camera_path(
     path = velocity * (time / span)[None, :, None] + bend * ((time / span) ** 2)[None, :, None]
     length = path.norm(dim=-1).amax(1, keepdim=True)[..., None].clamp(min=1e-6)
     # The square of a uniform number: small motion is common, large motion still seen.
-    path = path / length * (uniform(batch, 1, 1) ** 2) * settings.shift
+    reach = settings.least + (1 - settings.least) * uniform(batch, 1, 1) ** 2
+    path = path / length * reach * settings.shift
     moving = (time != 0).float()[None, :, None]
     path = path + settings.jitter * normal(batch, frames, 2) * moving
 
@@ -69,7 +72,12 @@ def camera_path(
 
 
 def warp(
-    source: Tensor, homographies: Tensor, height: int, width: int, magnify: Tensor | float = 1.0
+    source: Tensor,
+    homographies: Tensor,
+    height: int,
+    width: int,
+    magnify: Tensor | float = 1.0,
+    mode: str = "bilinear",
 ) -> Tensor:
     """Renders frames of a moving camera from a larger picture.
 
@@ -78,6 +86,7 @@ def warp(
         homographies: (B, N, 3, 3) as from `camera_path`; content at p in the reference appears at H p.
         height, width: Size of the frames.
         magnify: Source pixels for each frame pixel, a number or (B,); 1.5 shrinks the picture.
+        mode: "bilinear", or "bicubic", which keeps more detail, takes longer and overshoots at edges.
 
     Returns:
         (B, N, C, height, width); beyond the source its edge is mirrored.
@@ -94,7 +103,7 @@ def warp(
     scale = torch.as_tensor(magnify, device=device, dtype=torch.float32).reshape(-1, 1, 1, 1, 1)
     half = torch.tensor([source.shape[-1] / 2, source.shape[-2] / 2], device=device)
     normalised = (mapped * scale / half).reshape(batch, frames * height, width, 2)
-    out = F.grid_sample(source, normalised, mode="bilinear", padding_mode="reflection", align_corners=False)
+    out = F.grid_sample(source, normalised, mode=mode, padding_mode="reflection", align_corners=False)
     return out.reshape(batch, -1, frames, height, width).transpose(1, 2)  # (B, N, C, height, width)
 
 
@@ -108,3 +117,23 @@ def blob_masks(batch: int, size: int, generator: torch.Generator) -> Tensor:
     index = ((1 - cover) * (sorted_values.shape[1] - 1)).long()
     threshold = sorted_values.gather(1, index)[:, 0]
     return torch.sigmoid((field - threshold[:, None, None, None]) * size / 4)
+
+
+def object_mask(height: int, width: int, generator: torch.Generator) -> Tensor:
+    """(1, 1, height, width) soft mask of one object: a rounded shape in the middle half of the picture.
+
+    Its radius is 10 to 20 % of the picture's shorter side and varies by up to a third around it.
+    """
+
+    def uniform(count: int) -> Tensor:
+        return torch.rand(count, generator=generator, device=generator.device)
+
+    place = (uniform(2) - 0.5) * torch.tensor([height / 2, width / 2], device=generator.device)
+    radius = min(height, width) * (0.1 + 0.1 * uniform(1))
+    phases = 2 * torch.pi * uniform(3)
+    ys = torch.arange(height, device=generator.device)[:, None] - (height - 1) / 2 - place[0]
+    xs = torch.arange(width, device=generator.device)[None, :] - (width - 1) / 2 - place[1]
+    angle = torch.atan2(ys, xs)
+    outline = 1 + sum(0.11 * torch.sin((k + 2) * angle + phases[k]) for k in range(3))
+    # One pixel of slope: an edge as sharp as the sensor resolves, without stairs.
+    return (radius * outline - torch.hypot(ys, xs) + 0.5).clamp(0, 1)[None, None]

@@ -1,0 +1,275 @@
+"""`burstfix simulate`: a raw burst with known truth, from a photograph or a clip."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from burstfix.cli import options, values
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+from burstfix.errors import UsageError
+from burstfix.types import CFA_PATTERNS, NoiseProfile
+
+EXAMPLES = (
+    "burstfix simulate photo.jpg -o burst/",
+    "burstfix simulate photo.jpg -o burst/ --frames 9 --shift 60 --rotation 1 --seed 7",
+    "burstfix simulate photo.jpg -o burst/ --noise-level low --cfa GBRG --bits 14 --hot-pixels 50",
+    "burstfix simulate clip/ -o burst/ --first 12 --iso 3200      # a folder of frames",
+)
+
+# A clip moves on its own, so these would mean nothing.
+_PHOTO_ONLY = ("shift", "rotation", "zoom", "perspective", "moving_object", "blur")
+
+
+class Size(click.ParamType):
+    """WIDTHxHEIGHT, as (height, width)."""
+
+    name = "WIDTHxHEIGHT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parses as people write sizes, width first."""
+        match = re.fullmatch(r"(\d+)x(\d+)", value)
+        if not match:
+            self.fail(f"{value!r} is not WIDTHxHEIGHT, such as 800x600", param, ctx)
+        return int(match[2]), int(match[1])
+
+
+@click.command("simulate", epilog=epilog(*EXAMPLES))
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="Folder to make: DNGs, ground_truth.tif, simulation.json.",
+)
+@click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True, help="Frames to record.")
+@click.option(
+    "--reference",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Frame that the truth belongs to.  [default: the middle one]",
+)
+@click.option(
+    "--first", type=click.IntRange(min=1), default=1, show_default=True, help="First frame of a clip to use."
+)
+@click.option(
+    "--size",
+    type=Size(),
+    default=None,
+    help="Largest size of the frames, cut from the middle.  [default: all that motion leaves]",
+)
+@click.option(
+    "--camera",
+    type=click.Choice(["random", "protocol"]),
+    default="random",
+    show_default=True,
+    help="Colour of the camera: drawn with the seed, or that of the REDS4 protocol.",
+)
+@click.option(
+    "--tone-curve/--no-tone-curve",
+    default=True,
+    show_default=True,
+    help="Undo a contrast curve that the source is taken to carry.",
+)
+@click.option(
+    "--cfa",
+    type=click.Choice(CFA_PATTERNS, case_sensitive=False),
+    default="RGGB",
+    show_default=True,
+    help="Bayer pattern.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["10", "12", "14"]),
+    default="12",
+    show_default=True,
+    help="Of the numbers in the raw.",
+)
+@click.option(
+    "--black-level",
+    type=click.IntRange(min=0),
+    default=None,
+    metavar="DN",
+    help="Number for black.  [default: a sixteenth of full scale]",
+)
+@click.option(
+    "--noise",
+    type=values.Noise(),
+    default=None,
+    help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).",
+)
+@click.option(
+    "--noise-level",
+    type=click.Choice(["high", "low"]),
+    default=None,
+    help="A noise level of the REDS4 protocol.  [default: high]",
+)
+@click.option(
+    "--iso",
+    type=click.IntRange(25, 65535),
+    default=None,
+    help="Noise of a small sensor at this speed; 6400 is the high level.",
+)
+@click.option(
+    "--shift",
+    type=click.FloatRange(0, 1000),
+    default=24.0,
+    show_default=True,
+    metavar="PIXELS",
+    help="Largest shift of the camera; half of it at least is reached.",
+)
+@click.option(
+    "--rotation",
+    type=click.FloatRange(0, 10),
+    default=0.3,
+    show_default=True,
+    metavar="DEGREES",
+    help="Standard deviation of a frame's rotation.",
+)
+@click.option(
+    "--zoom",
+    type=click.FloatRange(0, 0.2),
+    default=0.002,
+    show_default=True,
+    help="Standard deviation of a frame's change of scale.",
+)
+@click.option(
+    "--perspective",
+    type=click.FloatRange(0, 0.1),
+    default=0.001,
+    show_default=True,
+    help="The same for the change of scale over 1000 pixels.",
+)
+@click.option(
+    "--object/--no-object",
+    "moving_object",
+    default=True,
+    show_default=True,
+    help="Something that moves on its own and hides what is behind it.",
+)
+@click.option(
+    "--blur",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Motion blur: share of the time between frames in which the shutter is open.",
+)
+@click.option("--hot-pixels", type=click.IntRange(0, 100_000), default=0, show_default=True, help="How many.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**48),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same files.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier simulated burst.")
+@options.speech
+@click.pass_context
+def command(
+    ctx: click.Context,
+    source: Path,
+    output: Path,
+    frames: int,
+    reference: int | None,
+    first: int,
+    size: tuple[int, int] | None,
+    camera: str,
+    tone_curve: bool,
+    cfa: str,
+    bits: str,
+    black_level: int | None,
+    noise: NoiseProfile | None,
+    noise_level: str | None,
+    iso: int | None,
+    shift: float,
+    rotation: float,
+    zoom: float,
+    perspective: float,
+    moving_object: bool,
+    blur: float,
+    hot_pixels: int,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Make a raw burst with known truth from SOURCE.
+
+    SOURCE is a photograph, over which a shaking camera is moved, or a clip (a folder of frames or a video),
+    whose consecutive frames are recorded as they are. Beside the DNGs lie the linear truth of the reference
+    and, as JSON, the true motion and every setting.
+    """  # fmt: skip
+    terminal = ctx.ensure_object(Terminal)
+    if sum(x is not None for x in (noise, noise_level, iso)) > 1:
+        raise UsageError("--noise, --noise-level and --iso all say how strong the noise is; give one of them")
+
+    from burstfix.sim.files import check_folder, noise_at, write_recording
+    from burstfix.sim.motion import MotionSettings
+    from burstfix.sim.recording import NOISE_LEVELS, RecordingSettings, record_clip, record_photo
+    from burstfix.sim.sources import PICTURE_SUFFIXES, read_clip, read_picture
+
+    if noise is not None:
+        shot_gain, read_variance = noise.shot_gain[0], noise.read_variance[0]
+    elif iso is not None:
+        shot_gain, read_variance = noise_at(iso)
+    else:
+        shot_gain, read_std = NOISE_LEVELS[noise_level or "high"]
+        read_variance = read_std**2
+    # Shake comes on top of the path, in proportion, so that --shift 0 stands still.
+    motion = MotionSettings(shift, min(1.0, shift / 10), rotation, zoom, perspective, least=0.5)
+    settings = RecordingSettings(
+        frames=frames,
+        reference=None if reference is None else reference - 1,
+        size=size,
+        cfa=cfa,
+        bits=int(bits),
+        black_level=black_level,
+        shot_gain=shot_gain,
+        read_variance=read_variance,
+        motion=motion,
+        moving_object=moving_object,
+        blur=blur,
+        hot_pixels=hot_pixels,
+        camera=camera,
+        tone_curve=tone_curve,
+        seed=seed,
+    )
+    settings.check()
+    output = Path(output.absolute())
+    check_folder(output, overwrite)
+    is_photo = not source.is_dir() and source.suffix.lower() in PICTURE_SUFFIXES
+    if is_photo:
+        if ctx.get_parameter_source("first") is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--first is for clips; {source} is a photograph")
+        recording = record_photo(read_picture(source), settings)
+    else:
+        for name in _PHOTO_ONLY:
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                option = "object" if name == "moving_object" else name
+                raise UsageError(f"--{option} is for photographs; the frames of a clip move on their own")
+        recording = record_clip(read_clip(source, first - 1, frames), settings)
+    written = write_recording(recording, output, source=source.name, overwrite=overwrite)
+    height, width = recording.mosaics.shape[1:]
+    document = {
+        "output": str(output),
+        "frames": [str(path) for path in written],
+        "reference": settings.reference_index + 1,
+        "height": height,
+        "width": width,
+        "noise": {"shot_gain": shot_gain, "read_variance": read_variance},
+        "seed": seed,
+    }
+    text = (
+        f"{output}: {frames} frames of {width}x{height}, {cfa}, {bits} bit, "
+        f"noise S={shot_gain:.3g} O={read_variance:.3g}, truth of frame {settings.reference_index + 1}"
+    )
+    terminal.result(document, text, closing=True)

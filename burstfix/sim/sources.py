@@ -1,0 +1,99 @@
+"""Photographs and clips as tensors: what a simulated burst is made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from burstfix.errors import InputError
+
+PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"))
+
+
+def read_picture(path: Path) -> Tensor:
+    """Reads a photograph: float32 (3, H, W) display RGB in 0..1, turned upright.
+
+    Raises:
+        InputError: It cannot be read as a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a picture ({error})") from error
+    return _as_tensor(pixels)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, in natural order (frame2 before frame10)."""
+    found = (
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
+    return sorted(found, key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", p.name)])
+
+
+def read_clip(path: Path, first: int, count: int) -> Tensor:
+    """Reads consecutive frames of a clip: float32 (count, 3, H, W) display RGB in 0..1.
+
+    Args:
+        path: A folder of pictures of one size, or a video file (needs imageio's ffmpeg or pyav plugin).
+        first: Index of the first frame.
+        count: How many.
+
+    Raises:
+        InputError: It cannot be read, is too short, or its frames differ in size.
+    """
+    if path.is_dir():
+        files = pictures_in(path)
+        if not files:
+            raise InputError(f"{path}: holds no pictures; expected the frames of a clip")
+        frames = [read_picture(file) for file in files[first : first + count]]
+        total = f"{len(files)} frames"
+    else:
+        frames = [_as_tensor(pixels) for pixels in _video_frames(path, first, count)]
+        total = f"only {first + len(frames)} frames"
+    if len(frames) < count:
+        raise InputError(f"{path}: has {total}; frames {first + 1} to {first + count} are asked for")
+    for frame in frames:
+        if frame.shape != frames[0].shape:
+            sizes = " and ".join(f"{f.shape[2]}x{f.shape[1]}" for f in (frames[0], frame))
+            raise InputError(f"{path}: its frames differ in size ({sizes}); a clip has one size")
+    return torch.stack(frames)
+
+
+def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder")
+    import imageio.v3 as iio  # here: only videos need it
+
+    try:
+        for index, pixels in enumerate(iio.imiter(path)):
+            if index >= first + count:
+                break
+            if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype != np.uint8:
+                raise InputError(f"{path}: its frames are not 8-bit RGB")
+            if index >= first:
+                yield pixels[..., :3]
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # a plugin fails in its own ways, and a missing one is an ImportError or OSError
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: cannot be read as a video ({reason}); install imageio[pyav], or give a folder of frames"
+        ) from error
+
+
+def _as_tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float() / 255

@@ -1,0 +1,69 @@
+"""Reading photographs and clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from burstfix.errors import InputError
+from burstfix.sim.sources import read_clip, read_picture
+
+
+def save(path: Path, grey: int, size: tuple[int, int] = (6, 4)) -> None:
+    Image.new("RGB", size, (grey, grey, grey)).save(path)
+
+
+def test_read_picture_when_turned_by_exif_then_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned right by 90 degrees
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.shape == (3, 6, 4)
+    assert picture[:, 0, 3].tolist() == [1, 1, 1]
+
+
+def test_read_picture_when_damaged_or_missing_then_input_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    with pytest.raises(InputError, match="bad.jpg"):
+        read_picture(tmp_path / "bad.jpg")
+    with pytest.raises(InputError, match="no such file"):
+        read_picture(tmp_path / "none.jpg")
+
+
+def test_read_clip_when_folder_then_natural_order_and_a_window_of_it(tmp_path: Path) -> None:
+    for number in (1, 2, 3, 10, 11):
+        save(tmp_path / f"f{number}.png", number * 10)
+    (tmp_path / "._f1.png").write_bytes(b"junk")
+    clip = read_clip(tmp_path, 2, 2)
+    assert (clip[:, 0, 0, 0] * 255).round().tolist() == [30, 100]
+
+
+def test_read_clip_when_too_short_or_odd_then_input_error(tmp_path: Path) -> None:
+    save(tmp_path / "1.png", 1)
+    with pytest.raises(InputError, match="frames 1 to 2"):
+        read_clip(tmp_path, 0, 2)
+    save(tmp_path / "2.png", 1, (8, 4))
+    with pytest.raises(InputError, match="6x4 and 8x4"):
+        read_clip(tmp_path, 0, 2)
+
+
+def test_read_clip_when_no_video_then_input_error_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="folder of frames"):
+        read_clip(tmp_path / "clip.mp4", 0, 2)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no pictures"):
+        read_clip(tmp_path / "empty", 0, 2)
+
+
+def test_read_clip_when_animation_then_its_frames(tmp_path: Path) -> None:
+    # The only moving format that needs no plugin.
+    frames = [Image.new("RGB", (6, 4), (g, g, g)) for g in (0, 51, 102)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    clip = read_clip(tmp_path / "a.gif", 1, 2)
+    assert (clip[:, 1, 0, 0] * 255).round().tolist() == [51, 102]
