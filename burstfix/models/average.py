@@ -1,0 +1,152 @@
+"""The merge without weights: aligned frames averaged as far as the noise explains their differences.
+
+The baseline that every network must beat, and the answer when there are no weights. In the manner of HDR+
+(Hasinoff et al. 2016, section 5): overlapping windows of two cells are compared with the reference frequency
+by frequency, so that a moved edge can be kept out while the flat parts around it are still averaged. Then
+the bias of noise clipped at black is taken out, and Menon's demosaicking makes the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from burstfix.align.gather import BurstTile
+from burstfix.models.base import BurstModel, Merged, ModelInfo
+from burstfix.raw.demosaic import menon
+
+_CELL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AverageConfig:
+    """Settings of the merge.
+
+    Attributes:
+        tolerance: Energy of a difference, in units of what noise alone would give, from which on a frame
+            counts less.
+        strength: How fast it counts less.
+        bias_radius: Packed pixels on each side over which the bias at black is measured.
+    """
+
+    tolerance: float = 1.2
+    strength: float = 2.0
+    bias_radius: int = 2
+
+
+class Average(BurstModel):
+    """Robust temporal average in overlapped windows, then demosaicking."""
+
+    def __init__(self, config: AverageConfig | None = None):
+        super().__init__()
+        self.config = config or AverageConfig()
+        self.info = ModelInfo("average", lattice=_CELL, halo=2 * _CELL, bytes_per_pixel=100, bytes_per_pixel_fixed=300)
+
+    def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
+        """See `BurstModel.forward`; frames are taken as aligned."""
+        batch, count, _, height, width = frames.shape
+        field = torch.zeros(2, -(-height // _CELL), -(-width // _CELL), dtype=torch.long, device=frames.device)
+        mosaics = []
+        for b in range(batch):
+            tile = BurstTile(
+                tuple(frames[b]),
+                ((0, 0),) * count,
+                (field,) * count,
+                _CELL,
+                0,
+                0,
+                reference,
+                shot_gain[b : b + 1] if shot_gain.shape[0] > 1 else shot_gain,
+                read_variance[b : b + 1] if read_variance.shape[0] > 1 else read_variance,
+            )
+            mosaics.append(self._merge(tile)[:, :height, :width])
+        mosaic = torch.stack(mosaics)
+        return Merged(menon(mosaic), mosaic)
+
+    def merge_tile(self, tile: BurstTile) -> Tensor:
+        """See `BurstModel.merge_tile`."""
+        return menon(self._merge(tile)[None])[0]
+
+    def _merge(self, tile: BurstTile) -> Tensor:
+        """(4, h, w) averaged packed mosaic of the tile."""
+        shot_gain = tile.shot_gain.float().reshape(4, 1, 1)
+        read_variance = tile.read_variance.float().reshape(4, 1, 1)
+        if len(tile.sources) == 1:
+            merged = tile.aligned()[0].float()
+        else:
+            merged = self._average(tile, shot_gain, read_variance)
+        return merged
+
+    def _average(self, tile: BurstTile, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+        gy, gx = tile.offsets[0].shape[-2:]
+        side, half = 2 * tile.cell, tile.cell // 2
+        height, width = gy * tile.cell, gx * tile.cell
+        device = tile.sources[0].device
+        total = torch.zeros(4, height + 2 * side, width + 2 * side, device=device)
+        weight = torch.zeros(height + 2 * side, width + 2 * side, device=device)
+        dct, pool, fade = _dct(side).to(device), _pool(side).to(device), _fade(side).to(device)
+        for phase_y in (0, 1):
+            for phase_x in (0, 1):
+                windows = tile.windows(phase_y, phase_x).float()
+                if windows.numel() == 0:
+                    continue
+                rows, cols = windows.shape[-2:]
+                top, left = side + phase_y * tile.cell - half, side + phase_x * tile.cell - half
+                merged = self._merge_windows(windows, tile.reference, shot_gain, read_variance, dct, pool)
+                blend = fade.repeat(rows // side)[:, None] * fade.repeat(cols // side)
+                total[:, top : top + rows, left : left + cols] += merged * blend
+                weight[top : top + rows, left : left + cols] += blend
+        inside = slice(side, side + height), slice(side, side + width)
+        return total[:, inside[0], inside[1]] / weight[inside]
+
+    def _merge_windows(
+        self, windows: Tensor, reference: int, shot_gain: Tensor, read_variance: Tensor, dct: Tensor, pool: Tensor
+    ) -> Tensor:
+        """(N, 4, rows, cols) windows edge to edge -> (4, rows, cols)."""
+        side = dct.shape[0]
+        signal = F.avg_pool2d(windows[reference], side).clamp(min=0)
+        variance = signal * shot_gain + read_variance  # 4, ny, nx
+        spectra = _transform(windows, dct)
+        difference = spectra - spectra[reference]
+        ny, nx = variance.shape[-2:]
+        energy = difference.reshape(-1, 4, ny, side, nx, side).square() / (2 * variance[:, :, None, :, None])
+        energy = _transform(energy.mean(1).reshape(-1, ny * side, nx * side), pool)
+        excess = (energy - self.config.tolerance).clamp(min=0)
+        weights = 1 / (1 + (self.config.strength * excess).square())
+        merged = spectra[reference] + (difference * weights[:, None]).sum(0) / weights.sum(0)
+        return _transform(merged, dct.t())
+
+
+def _transform(windows: Tensor, matrix: Tensor) -> Tensor:
+    """matrix @ window @ matrix^T for windows that lie edge to edge in (..., rows, cols)."""
+    side = matrix.shape[0]
+    rows, cols = windows.shape[-2:]
+    across = matrix @ windows.reshape(-1, side, cols)
+    return (across.reshape(-1, side) @ matrix.t()).reshape(windows.shape)
+
+
+@lru_cache
+def _dct(side: int) -> Tensor:
+    """Orthonormal DCT-II, (side, side)."""
+    k = torch.arange(side, dtype=torch.float64)
+    matrix = torch.cos(math.pi / side * k[:, None] * (k + 0.5)) * math.sqrt(2 / side)
+    matrix[0] /= math.sqrt(2)
+    return matrix.float()
+
+
+@lru_cache
+def _pool(side: int) -> Tensor:
+    """Mean over a frequency and its neighbours, (side, side)."""
+    near = (torch.arange(side)[:, None] - torch.arange(side)).abs() <= 1
+    return near / near.sum(1, keepdim=True)
+
+
+@lru_cache
+def _fade(side: int) -> Tensor:
+    """Raised cosine whose copies at every half window add up to 1."""
+    return 0.5 - 0.5 * torch.cos(2 * math.pi * (torch.arange(side) + 0.5) / side)
