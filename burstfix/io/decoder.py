@@ -88,6 +88,10 @@ def decode(path: Path, pixels: bool) -> _Decoded:
             if pixels:
                 rows = slice(area.top, area.top + area.height)
                 mosaic = raw.raw_image[rows, area.left : area.left + area.width].copy()
+                if mosaic.shape != (area.height, area.width) or mosaic.dtype != np.uint16:
+                    raise InputError(
+                        f"{path}: decoded to {mosaic.dtype} {mosaic.shape}, which fits no mosaic"
+                    )
     except rawpy.LibRawError as error:
         compression = tags.raw.number(COMPRESSION, 0) if tags.raw is not None else 0
         raise InputError(f"{path}: {_libraw_message(error, compression)}") from error

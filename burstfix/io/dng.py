@@ -84,8 +84,8 @@ def cfa(tags: FileTags) -> str:
     Raises:
         UnsupportedSensorError: The sensor is not a 2x2 Bayer pattern.
     """
-    repeat = tuple(int(x) for x in tags.numbers(CFA_REPEAT))
-    pattern = tags.numbers(CFA_PATTERN)
+    repeat = tuple(int(x) for x in tags.numbers(CFA_REPEAT)[:2])
+    pattern = tags.numbers(CFA_PATTERN)[:36]  # the largest known pattern is X-Trans, 6x6
     layout = tags.find(CFA_LAYOUT).number(CFA_LAYOUT, 1)
     letters = "RGBCMYW"
     names = "".join(letters[int(x)] if 0 <= x < 7 else "?" for x in pattern)

@@ -138,10 +138,15 @@ def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
     """The visible part of LibRaw's mosaic: ActiveArea for a DNG, else LibRaw's own choice.
 
     Raises:
-        InputError: LibRaw decoded a picture of another size than the tags describe.
+        InputError: The area is no part of the pixels decoded, or their size is not what the tags describe.
     """
     if not tags.is_dng:
-        return facts.visible
+        v = facts.visible
+        if not (v.height > 0 and v.width > 0 and v.top >= 0 and v.left >= 0):
+            raise InputError(f"{tags.path}: the decoder found no visible pixels in it; the file is damaged")
+        if v.top + v.height > facts.raw_height or v.left + v.width > facts.raw_width:
+            raise InputError(f"{tags.path}: its visible area is larger than its pixels; the file is damaged")
+        return v
     dng.check_sensor(tags)
     area = dng.active_area(tags)
     assert tags.raw is not None

@@ -33,6 +33,9 @@ PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR_RAW = 32803, 34892
 # More directories than any camera writes; a hostile file may chain millions.
 _MAX_DIRECTORIES = 64
 
+# RAF and CR3 keep their tags at the front.
+_HEAD_BYTES = 1 << 18
+
 # Descriptive tags of a TIFF's first directory worth carrying (TIFF 6.0, EXIF 2.32 table 4).
 _IMAGE_TAGS = frozenset({270, 271, 272, 274, 305, 306, 315, 33432})
 # EXIF 2.32 tables 7 and 8, without what describes the raw file rather than the photograph: MakerNote
@@ -124,9 +127,18 @@ def read_tags(path: Path) -> FileTags:
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        exif = _read_exif(file)
+        found = _find_exif(file)
         file.seek(0)
-        directories = _read_directories(path, file)
+        try:
+            directories = _read_directories(file)
+        except tifffile.TiffFileError as error:
+            # Other raws do without: LibRaw knows their cameras.
+            if DNG_VERSION in found.image:
+                raise InputError(f"{path}: the DNG's directories are damaged ({error})") from error
+            directories = ()
+    exif = ExifTags(
+        {tag: value for tag, value in found.image.items() if tag in _IMAGE_TAGS}, found.exif, found.gps
+    )
     raw = _raw_directory(directories)
     tags = FileTags(path, size, exif, directories, raw)
     for directory in directories:
@@ -139,7 +151,12 @@ def read_tags(path: Path) -> FileTags:
     return tags
 
 
-def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
+def _read_directories(file: BinaryIO) -> tuple[Directory, ...]:
+    """All directories of a TIFF; none of any other file.
+
+    Raises:
+        tifffile.TiffFileError: They are damaged.
+    """
     if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return ()
     file.seek(0)
@@ -152,10 +169,10 @@ def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
                 if len(pages) > _MAX_DIRECTORIES:
                     break
             return tuple(Directory(_page_values(page)) for page in pages)
-    except Exception as error:  # tifffile meets damage with whatever its code stumbles over
-        if isinstance(error, MemoryError):
-            raise
-        raise InputError(f"{path}: the TIFF directories are damaged ({error})") from error
+    except (MemoryError, tifffile.TiffFileError):
+        raise
+    except Exception as error:  # tifffile meets tags of wrong types with whatever its code stumbles over
+        raise tifffile.TiffFileError("values of wrong types") from error
 
 
 def _page_values(page: Any) -> dict[int, Any]:
@@ -202,42 +219,56 @@ def _check_data_is_there(tags: FileTags) -> None:
         )
 
 
-def _read_exif(file: BinaryIO) -> ExifTags:
-    try:
-        found = exifread.process_file(_exif_source(file), details=False, extract_thumbnail=False)
-    except MemoryError:
-        raise
-    except Exception:  # exifread meets damage with whatever its code stumbles over; such a file has no EXIF
-        return ExifTags()
+def _find_exif(file: BinaryIO) -> ExifTags:
+    """EXIF wherever it stands in the file; `image` holds all tags of the first directory."""
     image: dict[int, Any] = {}
     exif: dict[int, Any] = {}
     gps: dict[int, Any] = {}
-    for name, tag in found.items():
-        group = name.split(" ", 1)[0]
-        number = getattr(tag, "tag", None)
-        value = _exif_value(tag) if number is not None else None
-        if value is None:
+    for source, is_gps in _exif_sources(file):
+        try:
+            found = exifread.process_file(source, details=False, extract_thumbnail=False)
+        except MemoryError:
+            raise
+        except Exception:  # exifread meets damage with whatever its code stumbles over
             continue
-        if group == "Image" and number in _IMAGE_TAGS:
-            image[number] = value
-        elif group == "GPS" and number in _GPS_TAGS:
-            gps[number] = value
-        elif group == "EXIF" and number in _EXIF_TAGS:
-            exif[number] = value
-        elif group == "Image" and number in _EXIF_TAGS:
-            exif.setdefault(number, value)  # TIFF/EP keeps EXIF tags in the first directory
+        for name, tag in found.items():
+            group = "GPS" if is_gps else name.split(" ", 1)[0]
+            number = getattr(tag, "tag", None)
+            value = _exif_value(tag) if number is not None else None
+            if number is None or value is None:
+                continue
+            if group == "GPS" and number in _GPS_TAGS:
+                gps[number] = value
+            elif group == "EXIF" and number in _EXIF_TAGS:
+                exif[number] = value
+            elif group == "Image":
+                image[number] = value
+                if number in _EXIF_TAGS:
+                    exif.setdefault(number, value)  # TIFF/EP keeps EXIF tags in the first directory
     return ExifTags(image, exif, gps)
 
 
-def _exif_source(file: BinaryIO) -> BinaryIO:
-    """The part of the file that exifread understands; for a RAF that is the JPEG inside."""
-    head = file.read(92)
+def _exif_sources(file: BinaryIO) -> list[tuple[BinaryIO, bool]]:
+    """The parts of the file that exifread understands, each with whether it is a GPS directory alone.
+
+    That is the file itself for all that resembles TIFF; for a RAF the JPEG inside; for a CR3 the boxes
+    CMT1 (first directory), CMT2 (EXIF) and CMT4 (GPS), each a small TIFF of its own.
+    """
+    head = file.read(_HEAD_BYTES)
     file.seek(0)
     if head.startswith(b"FUJIFILMCCD-RAW"):
         start, length = (int.from_bytes(head[k : k + 4], "big") for k in (84, 88))
         file.seek(start)
-        return io.BytesIO(file.read(min(length, 1 << 20)))
-    return file
+        return [(io.BytesIO(file.read(min(length, _HEAD_BYTES))), False)]
+    if head[4:12] == b"ftypcrx ":
+        sources: list[tuple[BinaryIO, bool]] = []
+        for box in (b"CMT1", b"CMT2", b"CMT4"):
+            at = head.find(box)
+            if at >= 4:
+                end = at - 4 + int.from_bytes(head[at - 4 : at], "big")
+                sources.append((io.BytesIO(head[at + 4 : end]), box == b"CMT4"))
+        return sources
+    return [(file, False)]
 
 
 def _exif_value(tag: Any) -> Any:

@@ -1,0 +1,131 @@
+"""Raws that are no DNGs: known through LibRaw, with tags from wherever their format keeps them."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io import read_frame, read_metadata
+from burstfix.io.dng import Area
+from burstfix.io.exif_ifd import exif_block
+from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
+from burstfix.io.tags import FileTags, read_tags
+from burstfix.types import CFA_PATTERNS, ExifTags, Levels
+from tests.io.raw_files import make_mosaic, rename_tag, write_raw
+
+EXIF = ExifTags(
+    image={271: "Acme", 272: "One", 306: "2024:05:06 07:08:09"},
+    exif={33434: Fraction(1, 30), 34855: 800, 42036: "Fast 50"},
+    gps={0: b"\2\3\0\0", 1: "N", 2: (Fraction(47), Fraction(22), Fraction(12))},
+)
+
+
+def write_other_raw(path: Path, **changes: object) -> Path:
+    """A TIFF raw that LibRaw reads and that is no DNG by its tags."""
+    write_raw(path, **changes)
+    rename_tag(path, 50706, 60001)
+    return path
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_read_frame_of_another_raw_takes_pattern_and_levels_from_libraw(tmp_path: Path, cfa: str):
+    levels = Levels(np.array([[61, 62], [63, 64]], np.float32), 1020.0)
+    frame = read_frame(write_other_raw(tmp_path / "a.tif", cfa=cfa, levels=levels))
+    m = frame.metadata
+    np.testing.assert_array_equal(frame.mosaic, make_mosaic())
+    assert m.cfa == cfa
+    np.testing.assert_array_equal(m.levels.black, levels.black)
+    assert (m.levels.white, m.noise, m.make, m.iso) == (1020, None, "Acme", 800)
+    assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 0.7], abs=1e-5)
+
+
+def test_read_metadata_of_another_raw_says_the_same_as_read_frame(tmp_path: Path):
+    path = write_other_raw(tmp_path / "a.tif", orientation=8)
+    alone, whole = read_metadata(path), read_frame(path).metadata
+    assert (alone.cfa, alone.levels.white, alone.orientation) == (whole.cfa, whole.levels.white, 8)
+
+
+def facts(**changes: object) -> LibRawFacts:
+    camera = {
+        "pattern": np.array([[0, 1], [3, 2]], np.uint8),
+        "colors": "RGBG",
+        "black": (64.0, 65.0, 66.0, 67.0),
+        "white": 1023.0,
+        "xyz_to_camera": np.eye(3),
+        "white_balance": np.array([2.0, 1.0, 1.5]),
+        "iso": 100.0,
+        "exposure_time": 0.1,
+        "aperture": 2.0,
+        "focal_length": 35.0,
+        "time": None,
+        "lens": "Slow 35",
+        **changes,
+    }
+    return LibRawFacts(Area(0, 0, 40, 60), 40, 60, 6, CameraFacts(**camera))  # type: ignore[arg-type]
+
+
+def test_build_metadata_when_tags_are_absent_uses_what_libraw_knows():
+    m = build_metadata(FileTags(Path("a.x"), 1), facts(), [])
+    assert m.levels.black.tolist() == [[64, 65], [67, 66]]
+    assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 2 / 3])
+    assert (m.orientation, m.iso, m.exposure_time, m.lens) == (6, 100, 0.1, "Slow 35")
+
+
+def test_build_metadata_when_libraw_knows_no_matrix_says_so():
+    notes: list[str] = []
+    build_metadata(FileTags(Path("a.x"), 1), facts(xyz_to_camera=np.zeros((3, 3))), notes)
+    assert len(notes) == 1 and "no colour matrix" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pattern": None}, "no colour mosaic"),
+        ({"pattern": np.zeros((6, 6), np.uint8)}, "6x6 colour pattern .X-Trans"),
+        ({"pattern": np.array([[0, 1], [2, 3]], np.uint8), "colors": "GMCY"}, "the colour pattern GMCY"),
+    ],
+)
+def test_build_metadata_when_the_sensor_is_not_bayer_says_what_it_is(changes: dict[str, object], words: str):
+    with pytest.raises(UnsupportedSensorError, match=words):
+        build_metadata(FileTags(Path("a.x"), 1), facts(**changes), [])
+
+
+@pytest.mark.parametrize(
+    "area", [Area(0, 0, 41, 60), Area(0, 10, 40, 60), Area(0, 0, 0, 60), Area(-1, 0, 4, 4)]
+)
+def test_visible_area_when_libraw_places_it_outside_the_pixels_refuses(area: Area):
+    with pytest.raises(InputError, match="a.x: .*damaged"):
+        visible_area(FileTags(Path("a.x"), 1), LibRawFacts(area, 40, 60, 0, facts().camera))
+
+
+def check_tags(found: ExifTags) -> None:
+    for group in ("image", "exif", "gps"):
+        assert getattr(EXIF, group).items() <= getattr(found, group).items()
+
+
+def test_read_tags_of_a_raf_finds_them_in_the_jpeg_inside(tmp_path: Path):
+    segment = b"Exif\0\0" + exif_block(EXIF)
+    jpeg = b"\xff\xd8\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + b"\xff\xda\0\2\xff\xd9"
+    head = b"FUJIFILMCCD-RAW 0201FF".ljust(84, b"\0") + struct.pack(">LL", 160, len(jpeg))
+    path = tmp_path / "a.raf"
+    path.write_bytes(head.ljust(160, b"\0") + jpeg)
+    check_tags(read_tags(path).exif)
+
+
+def test_read_tags_of_a_cr3_finds_them_in_its_boxes(tmp_path: Path):
+    # Each box holds a TIFF whose first directory is the EXIF, or GPS, directory itself.
+    exif = exif_block(ExifTags(image=EXIF.exif))
+    gps = bytearray(exif_block(ExifTags(gps=EXIF.gps)))
+    struct.pack_into("<L", gps, 4, 8)  # the GPS directory stands first in the block
+    boxes = ((b"CMT1", exif_block(ExifTags(image=EXIF.image))), (b"CMT2", exif), (b"CMT4", bytes(gps)))
+    data = b"\0\0\0\x18ftypcrx \0\0\0\1crx isom"
+    for name, body in boxes:
+        data += struct.pack(">L", len(body) + 8) + name + body
+    path = tmp_path / "a.cr3"
+    path.write_bytes(data)
+    check_tags(read_tags(path).exif)
