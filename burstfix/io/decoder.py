@@ -27,7 +27,8 @@ from burstfix.io import dng
 from burstfix.io.decoder_protocol import HEADER, READY, Reply
 from burstfix.io.dng import Area
 from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
-from burstfix.io.tags import COMPRESSION, MAX_PIXELS, read_tags
+from burstfix.io.tag_numbers import COMPRESSION
+from burstfix.io.tags import MAX_PIXELS, read_tags
 from burstfix.types import FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.

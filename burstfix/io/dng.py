@@ -9,16 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
-from burstfix.io import tags as t
+from burstfix.io import tag_numbers as tn
 from burstfix.io.tags import FileTags
 from burstfix.types import CFA_PATTERNS, ColorProfile, Levels, NoiseProfile
-
-CFA_REPEAT, CFA_PATTERN, CFA_PLANE_COLOR, CFA_LAYOUT = 33421, 33422, 50710, 50711
-LINEARIZATION_TABLE, BLACK_REPEAT, BLACK, BLACK_DELTA_H, BLACK_DELTA_V, WHITE = range(50712, 50718)
-COLOR_MATRIX_1, COLOR_MATRIX_2, CALIBRATION_1, CALIBRATION_2 = range(50721, 50725)
-ANALOG_BALANCE, AS_SHOT_NEUTRAL, AS_SHOT_WHITE_XY, BASELINE_EXPOSURE = range(50727, 50731)
-ILLUMINANT_1, ILLUMINANT_2, ACTIVE_AREA = 50778, 50779, 50829
-FORWARD_MATRIX_1, FORWARD_MATRIX_2, NOISE_PROFILE = 50964, 50965, 51041
 
 # XYZ to linear sRGB (IEC 61966-2-1): stands in where a file names no colour matrix.
 XYZ_TO_SRGB = np.array(
@@ -46,15 +39,15 @@ def check_sensor(tags: FileTags) -> None:
     raw = tags.raw
     if raw is None:
         raise InputError(f"{tags.path}: a DNG without a raw picture in it")
-    samples = raw.number(t.SAMPLES_PER_PIXEL, 1)
-    if raw.number(t.PHOTOMETRIC, 0) == t.PHOTOMETRIC_LINEAR_RAW:
+    samples = raw.number(tn.SAMPLES_PER_PIXEL, 1)
+    if raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW:
         kind = "monochrome" if samples == 1 else "demosaiced already (a linear DNG)"
         raise UnsupportedSensorError(f"{tags.path}: is {kind}; a Bayer mosaic is needed")
     if samples != 1:
         raise UnsupportedSensorError(
             f"{tags.path}: has {samples} values at each pixel; a Bayer mosaic has one"
         )
-    if raw.number(t.SAMPLE_FORMAT, 1) == 3:
+    if raw.number(tn.SAMPLE_FORMAT, 1) == 3:
         raise UnsupportedSensorError(f"{tags.path}: holds floating-point pixels; integers are needed")
 
 
@@ -65,8 +58,8 @@ def active_area(tags: FileTags) -> Area:
         InputError: ActiveArea does not lie within the picture.
     """
     assert tags.raw is not None
-    height, width = tags.raw.number(t.IMAGE_LENGTH, 0), tags.raw.number(t.IMAGE_WIDTH, 0)
-    values = tags.numbers(ACTIVE_AREA)
+    height, width = tags.raw.number(tn.IMAGE_LENGTH, 0), tags.raw.number(tn.IMAGE_WIDTH, 0)
+    values = tags.numbers(tn.ACTIVE_AREA)
     if len(values) != 4:
         return Area(0, 0, height, width)
     top, left, bottom, right = (int(x) for x in values)
@@ -84,9 +77,9 @@ def cfa(tags: FileTags) -> str:
     Raises:
         UnsupportedSensorError: The sensor is not a 2x2 Bayer pattern.
     """
-    repeat = tuple(int(x) for x in tags.numbers(CFA_REPEAT)[:2])
-    pattern = tags.numbers(CFA_PATTERN)[:36]  # the largest known pattern is X-Trans, 6x6
-    layout = tags.find(CFA_LAYOUT).number(CFA_LAYOUT, 1)
+    repeat = tuple(int(x) for x in tags.numbers(tn.CFA_REPEAT)[:2])
+    pattern = tags.numbers(tn.CFA_PATTERN)[:36]  # the largest known pattern is X-Trans, 6x6
+    layout = tags.find(tn.CFA_LAYOUT).number(tn.CFA_LAYOUT, 1)
     letters = "RGBCMYW"
     names = "".join(letters[int(x)] if 0 <= x < 7 else "?" for x in pattern)
     if layout != 1:
@@ -113,26 +106,26 @@ def levels(tags: FileTags, area: Area, notes: list[str]) -> Levels:
     Raises:
         InputError: They are not usable.
     """
-    repeat = tags.numbers(BLACK_REPEAT) or (1, 1)
-    values = tags.numbers(BLACK) or (0,)
+    repeat = tags.numbers(tn.BLACK_REPEAT) or (1, 1)
+    values = tags.numbers(tn.BLACK) or (0,)
     rows, cols = (int(repeat[0]), int(repeat[1])) if len(repeat) == 2 else (1, 1)
     if rows < 1 or cols < 1 or rows * cols != len(values):
         raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{cols}")
     black = np.array([float(x) for x in values], dtype=np.float32).reshape(rows, cols)
 
     assert tags.raw is not None
-    table = tags.numbers(LINEARIZATION_TABLE)
-    bits = min(max(tags.raw.number(t.BITS_PER_SAMPLE, 16), 1), 16)
+    table = tags.numbers(tn.LINEARIZATION_TABLE)
+    bits = min(max(tags.raw.number(tn.BITS_PER_SAMPLE, 16), 1), 16)
     default_white = float(max(table)) if table else float(2**bits - 1)
-    white_values = tags.numbers(WHITE)
+    white_values = tags.numbers(tn.WHITE)
     white = float(white_values[0]) if white_values else default_white
     return checked_levels(
         tags,
         Levels(
             black,
             white,
-            _deltas(tags, BLACK_DELTA_V, area.height, "BlackLevelDeltaV", notes),
-            _deltas(tags, BLACK_DELTA_H, area.width, "BlackLevelDeltaH", notes),
+            _deltas(tags, tn.BLACK_DELTA_V, area.height, "BlackLevelDeltaV", notes),
+            _deltas(tags, tn.BLACK_DELTA_H, area.width, "BlackLevelDeltaH", notes),
         ),
     )
 
@@ -170,32 +163,32 @@ def color(tags: FileTags, notes: list[str]) -> ColorProfile:
     Raises:
         UnsupportedSensorError: The sensor has other than three colours.
     """
-    first = _matrix(tags, COLOR_MATRIX_1)
+    first = _matrix(tags, tn.COLOR_MATRIX_1)
     if first is None:
-        count = len(tags.numbers(COLOR_MATRIX_1))
+        count = len(tags.numbers(tn.COLOR_MATRIX_1))
         if count in (3, 12):
             raise UnsupportedSensorError(
                 f"{tags.path}: a sensor of {count // 3} colours; three are supported"
             )
         notes.append(f"{tags.path}: no usable colour matrix; its colours are taken for sRGB")
         first = XYZ_TO_SRGB.copy()
-    second = _matrix(tags, COLOR_MATRIX_2)
-    illuminant_2 = tags.find(ILLUMINANT_2).number(ILLUMINANT_2, 0)
+    second = _matrix(tags, tn.COLOR_MATRIX_2)
+    illuminant_2 = tags.find(tn.ILLUMINANT_2).number(tn.ILLUMINANT_2, 0)
     paired = second is not None and illuminant_2 != 0
-    neutral = _vector(tags, AS_SHOT_NEUTRAL, 3)
-    white_xy = _vector(tags, AS_SHOT_WHITE_XY, 2)
-    exposure = tags.numbers(BASELINE_EXPOSURE)
+    neutral = _vector(tags, tn.AS_SHOT_NEUTRAL, 3)
+    white_xy = _vector(tags, tn.AS_SHOT_WHITE_XY, 2)
+    exposure = tags.numbers(tn.BASELINE_EXPOSURE)
     return ColorProfile(
         color_matrix_1=first,
         as_shot_neutral=None if neutral is None else neutral / neutral.max(),
-        illuminant_1=tags.find(ILLUMINANT_1).number(ILLUMINANT_1, 0) or 21,
+        illuminant_1=tags.find(tn.ILLUMINANT_1).number(tn.ILLUMINANT_1, 0) or 21,
         color_matrix_2=second if paired else None,
         illuminant_2=illuminant_2 if paired else None,
-        forward_matrix_1=_matrix(tags, FORWARD_MATRIX_1),
-        forward_matrix_2=_matrix(tags, FORWARD_MATRIX_2) if paired else None,
-        camera_calibration_1=_matrix(tags, CALIBRATION_1),
-        camera_calibration_2=_matrix(tags, CALIBRATION_2) if paired else None,
-        analog_balance=_vector(tags, ANALOG_BALANCE, 3),
+        forward_matrix_1=_matrix(tags, tn.FORWARD_MATRIX_1),
+        forward_matrix_2=_matrix(tags, tn.FORWARD_MATRIX_2) if paired else None,
+        camera_calibration_1=_matrix(tags, tn.CALIBRATION_1),
+        camera_calibration_2=_matrix(tags, tn.CALIBRATION_2) if paired else None,
+        analog_balance=_vector(tags, tn.ANALOG_BALANCE, 3),
         as_shot_white_xy=white_xy if white_xy is not None and white_xy.sum() < 1 else None,
         # Beyond +-10 EV it is damage, not photography.
         baseline_exposure=float(exposure[0]) if exposure and abs(exposure[0]) <= 10 else 0.0,
@@ -223,7 +216,7 @@ def _vector(tags: FileTags, tag: int, length: int) -> NDArray[np.float64] | None
 
 def noise(tags: FileTags, notes: list[str]) -> NoiseProfile | None:
     """The NoiseProfile: one pair (S, O) for all colours, or one for each of R, G, B."""
-    values = [float(x) for x in tags.numbers(NOISE_PROFILE)]
+    values = [float(x) for x in tags.numbers(tn.NOISE_PROFILE)]
     if not values:
         return None
     usable = len(values) in (2, 6) and all(math.isfinite(x) and 0 <= x < 1 for x in values)

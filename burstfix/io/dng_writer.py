@@ -13,14 +13,11 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from burstfix.atomic import atomic_path
-from burstfix.io import dng
+from burstfix.io import tag_numbers as tn
 from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
-_PHOTOMETRIC_CFA = 32803
-_DNG_VERSION, _DNG_BACKWARD_VERSION, _UNIQUE_CAMERA_MODEL = 50706, 50707, 50708
-_DEFAULT_CROP_ORIGIN, _DEFAULT_CROP_SIZE = 50719, 50720
 
 # tifffile's form of a tag: number, type, count, value, whether for the first picture only.
 _Tag = tuple[int, int, int, Any, bool]
@@ -64,14 +61,14 @@ def write_cfa_dng(
         raise ValueError(f"no Bayer pattern: {metadata.cfa}")
     tags = [*_structure_tags(metadata, area), *_level_tags(metadata), *_color_tags(metadata)]
     if linearization_table is not None:
-        tags.append(_tag(dng.LINEARIZATION_TABLE, _SHORT, linearization_table.tolist()))
+        tags.append(_tag(tn.LINEARIZATION_TABLE, _SHORT, linearization_table.tolist()))
     if metadata.noise is not None:
-        tags.append(_tag(dng.NOISE_PROFILE, _DOUBLE, _noise_values(metadata.noise)))
+        tags.append(_tag(tn.NOISE_PROFILE, _DOUBLE, _noise_values(metadata.noise)))
     with atomic_path(path, overwrite) as temporary:
         tifffile.imwrite(
             temporary,
             mosaic,
-            photometric=_PHOTOMETRIC_CFA,
+            photometric=tn.PHOTOMETRIC_CFA,
             byteorder="<",
             subfiletype=0,
             metadata=None,
@@ -85,56 +82,56 @@ def write_cfa_dng(
 def _structure_tags(metadata: FrameMetadata, area: tuple[int, int, int, int]) -> list[_Tag]:
     model = f"{metadata.make} {metadata.model}".strip() or "unknown camera"
     return [
-        _tag(dng.CFA_REPEAT, _SHORT, (2, 2)),
-        _tag(dng.CFA_PATTERN, _BYTE, ["RGB".index(c) for c in metadata.cfa]),
-        _tag(dng.CFA_PLANE_COLOR, _BYTE, (0, 1, 2)),
-        _tag(dng.CFA_LAYOUT, _SHORT, (1,)),
-        _tag(_DNG_VERSION, _BYTE, (1, 4, 0, 0)),
-        _tag(_DNG_BACKWARD_VERSION, _BYTE, (1, 1, 0, 0)),
-        (_UNIQUE_CAMERA_MODEL, _ASCII, 0, model, True),
-        _tag(dng.ACTIVE_AREA, _LONG, area),
-        _tag(_DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
-        _tag(_DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
+        _tag(tn.CFA_REPEAT, _SHORT, (2, 2)),
+        _tag(tn.CFA_PATTERN, _BYTE, ["RGB".index(c) for c in metadata.cfa]),
+        _tag(tn.CFA_PLANE_COLOR, _BYTE, (0, 1, 2)),
+        _tag(tn.CFA_LAYOUT, _SHORT, (1,)),
+        _tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
+        _tag(tn.DNG_BACKWARD_VERSION, _BYTE, (1, 1, 0, 0)),
+        (tn.UNIQUE_CAMERA_MODEL, _ASCII, 0, model, True),
+        _tag(tn.ACTIVE_AREA, _LONG, area),
+        _tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
+        _tag(tn.DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
     ]
 
 
 def _level_tags(metadata: FrameMetadata) -> list[_Tag]:
     levels = metadata.levels
     tags = [
-        _tag(dng.BLACK_REPEAT, _SHORT, levels.black.shape),
-        _rationals(dng.BLACK, levels.black, signed=False),
-        _tag(dng.WHITE, _LONG, (round(levels.white),)),
+        _tag(tn.BLACK_REPEAT, _SHORT, levels.black.shape),
+        _rationals(tn.BLACK, levels.black, signed=False),
+        _tag(tn.WHITE, _LONG, (round(levels.white),)),
     ]
     if levels.black_cols is not None:
-        tags.append(_rationals(dng.BLACK_DELTA_H, levels.black_cols))
+        tags.append(_rationals(tn.BLACK_DELTA_H, levels.black_cols))
     if levels.black_rows is not None:
-        tags.append(_rationals(dng.BLACK_DELTA_V, levels.black_rows))
+        tags.append(_rationals(tn.BLACK_DELTA_V, levels.black_rows))
     return tags
 
 
 def _color_tags(metadata: FrameMetadata) -> list[_Tag]:
     color = metadata.color
-    tags = [_tag(dng.ILLUMINANT_1, _SHORT, (color.illuminant_1,))]
+    tags = [_tag(tn.ILLUMINANT_1, _SHORT, (color.illuminant_1,))]
     if color.illuminant_2 is not None:
-        tags.append(_tag(dng.ILLUMINANT_2, _SHORT, (color.illuminant_2,)))
+        tags.append(_tag(tn.ILLUMINANT_2, _SHORT, (color.illuminant_2,)))
     for number, matrix in (
-        (dng.COLOR_MATRIX_1, color.color_matrix_1),
-        (dng.COLOR_MATRIX_2, color.color_matrix_2),
-        (dng.CALIBRATION_1, color.camera_calibration_1),
-        (dng.CALIBRATION_2, color.camera_calibration_2),
-        (dng.FORWARD_MATRIX_1, color.forward_matrix_1),
-        (dng.FORWARD_MATRIX_2, color.forward_matrix_2),
+        (tn.COLOR_MATRIX_1, color.color_matrix_1),
+        (tn.COLOR_MATRIX_2, color.color_matrix_2),
+        (tn.CALIBRATION_1, color.camera_calibration_1),
+        (tn.CALIBRATION_2, color.camera_calibration_2),
+        (tn.FORWARD_MATRIX_1, color.forward_matrix_1),
+        (tn.FORWARD_MATRIX_2, color.forward_matrix_2),
     ):
         if matrix is not None:
             tags.append(_rationals(number, matrix))
     if color.analog_balance is not None:
-        tags.append(_rationals(dng.ANALOG_BALANCE, color.analog_balance, signed=False))
+        tags.append(_rationals(tn.ANALOG_BALANCE, color.analog_balance, signed=False))
     if color.as_shot_neutral is not None:
-        tags.append(_rationals(dng.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
+        tags.append(_rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
     elif color.as_shot_white_xy is not None:  # the format allows one of the two
-        tags.append(_rationals(dng.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
+        tags.append(_rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
     if color.baseline_exposure:
-        tags.append(_rationals(dng.BASELINE_EXPOSURE, [color.baseline_exposure]))
+        tags.append(_rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
     return tags
 
 

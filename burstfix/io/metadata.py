@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import dng
 from burstfix.io.dng import Area
+from burstfix.io.tag_numbers import IMAGE_LENGTH, IMAGE_WIDTH, UNIQUE_CAMERA_MODEL
 from burstfix.io.tags import FileTags
 from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, FrameMetadata, Levels
 
@@ -21,7 +22,6 @@ _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 271, 272, 274, 306
 _EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_TIME_ORIGINAL, _FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
 _OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _SUBSEC, _SUBSEC_ORIGINAL = 36880, 36881, 37520, 37521
 _RECOMMENDED_EXPOSURE_INDEX, _LENS_MODEL = 34866, 42036
-_UNIQUE_CAMERA_MODEL = 50708
 
 # dcraw's flip bits (1 = mirror columns, 2 = mirror rows, 4 = transpose first) as EXIF orientations.
 _FLIP_TO_ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
@@ -95,7 +95,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
     if camera is None:
         cfa, levels = dng.cfa(tags), dng.levels(tags, area, notes)
         color, noise = dng.color(tags, notes), dng.noise(tags, notes)
-        model = model or tags.directories[0].text(_UNIQUE_CAMERA_MODEL)
+        model = model or tags.directories[0].text(UNIQUE_CAMERA_MODEL)
         orientation = 1
     else:
         if not (make or model or camera.time or camera.iso > 0):
@@ -150,7 +150,7 @@ def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
     dng.check_sensor(tags)
     area = dng.active_area(tags)
     assert tags.raw is not None
-    size = (tags.raw.number(257, 0), tags.raw.number(256, 0))
+    size = (tags.raw.number(IMAGE_LENGTH, 0), tags.raw.number(IMAGE_WIDTH, 0))
     if size == (facts.raw_height, facts.raw_width):
         return area
     raise InputError(

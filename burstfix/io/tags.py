@@ -20,15 +20,10 @@ import exifread
 import tifffile
 
 from burstfix.errors import InputError
+from burstfix.io import tag_numbers as tn
 from burstfix.types import ExifTags
 
 MAX_PIXELS = 1_000_000_000
-
-IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
-NEW_SUBFILE_TYPE, SAMPLES_PER_PIXEL, SAMPLE_FORMAT = 254, 277, 339
-STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
-DNG_VERSION = 50706
-PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR_RAW = 32803, 34892
 
 # More directories than any camera writes; a hostile file may chain millions.
 _MAX_DIRECTORIES = 64
@@ -81,7 +76,7 @@ class Directory:
     @property
     def pixels(self) -> int:
         """Width times height, 0 where not given."""
-        return self.number(IMAGE_WIDTH, 0) * self.number(IMAGE_LENGTH, 0)
+        return self.number(tn.IMAGE_WIDTH, 0) * self.number(tn.IMAGE_LENGTH, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +100,7 @@ class FileTags:
     @property
     def is_dng(self) -> bool:
         """Whether the file is a DNG."""
-        return bool(self.directories) and DNG_VERSION in self.directories[0]
+        return bool(self.directories) and tn.DNG_VERSION in self.directories[0]
 
     def find(self, tag: int) -> Directory:
         """The directory that holds a DNG tag: the raw picture's own, else the first."""
@@ -133,7 +128,7 @@ def read_tags(path: Path) -> FileTags:
             directories = _read_directories(file)
         except tifffile.TiffFileError as error:
             # Other raws do without: LibRaw knows their cameras.
-            if DNG_VERSION in found.image:
+            if tn.DNG_VERSION in found.image:
                 raise InputError(f"{path}: the DNG's directories are damaged ({error})") from error
             directories = ()
     exif = ExifTags(
@@ -197,8 +192,12 @@ def _page_values(page: Any) -> dict[int, Any]:
 
 def _raw_directory(directories: tuple[Directory, ...]) -> Directory | None:
     """The full-size raw picture (DNG specification 1.7, "NewSubFileType": 0 marks it)."""
-    raws = [d for d in directories if d.number(PHOTOMETRIC, -1) in (PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR_RAW)]
-    main = [d for d in raws if d.number(NEW_SUBFILE_TYPE, 0) == 0] or raws
+    raws = [
+        d
+        for d in directories
+        if d.number(tn.PHOTOMETRIC, -1) in (tn.PHOTOMETRIC_CFA, tn.PHOTOMETRIC_LINEAR_RAW)
+    ]
+    main = [d for d in raws if d.number(tn.NEW_SUBFILE_TYPE, 0) == 0] or raws
     return max(main, key=lambda d: d.pixels, default=None)
 
 
@@ -206,8 +205,8 @@ def _check_data_is_there(tags: FileTags) -> None:
     """Refuses files that end before their pictures do (LibRaw may fill the rest with zeros in silence)."""
     reach = 0
     for directory in tags.directories:
-        offsets = directory.numbers(STRIP_OFFSETS) or directory.numbers(TILE_OFFSETS)
-        lengths = directory.numbers(STRIP_BYTES) or directory.numbers(TILE_BYTES)
+        offsets = directory.numbers(tn.STRIP_OFFSETS) or directory.numbers(tn.TILE_OFFSETS)
+        lengths = directory.numbers(tn.STRIP_BYTES) or directory.numbers(tn.TILE_BYTES)
         # Some cameras write wrong lengths, so outside DNG a strip need only start within the file.
         strict = tags.is_dng and directory is tags.raw
         for offset, length in zip_longest(offsets, lengths, fillvalue=0):

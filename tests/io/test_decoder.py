@@ -179,3 +179,9 @@ def test_child_when_the_parent_is_killed_ends_too(good: Path):
     parent.wait()
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_io_when_rawpy_and_exifread_are_missing_still_imports():
+    # Training machines may lack them; the child alone needs them.
+    program = "import sys; sys.modules['rawpy'] = sys.modules['exifread'] = None; import burstfix.io"
+    subprocess.run([sys.executable, "-c", program], check=True)
