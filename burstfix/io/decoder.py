@@ -32,7 +32,7 @@ from burstfix.io.tags import MAX_PIXELS, read_tags
 from burstfix.types import FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.
-_UNREADABLE = {9: "VC-5 (GoPro's GPR)", 34892: "lossy JPEG", 52546: "JPEG XL"}
+_UNREADABLE = {9: "VC-5 (GoPro's GPR)", 52546: "JPEG XL"}
 # What a decode may take beyond the gigapixel limit of 2 GB for the mosaic itself: as much again.
 _MEMORY_LIMIT = 4 << 30
 # LibRaw can repeat a complaint for every pixel.

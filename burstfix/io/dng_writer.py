@@ -157,7 +157,9 @@ def _exif(metadata: FrameMetadata) -> ExifTags:
         if value is not None:
             exif[number] = Fraction(value).limit_denominator(1_000_000)
     if metadata.iso is not None:
-        exif[34855] = min(round(metadata.iso), 0xFFFF)
+        exif[34855] = min(round(metadata.iso), 0xFFFF)  # a 16-bit tag; beyond it, RecommendedExposureIndex
+        if metadata.iso > 0xFFFF:
+            exif.update({34864: 2, 34866: round(metadata.iso)})
     if metadata.lens:
         exif[42036] = metadata.lens
     if metadata.time is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
@@ -125,7 +126,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
         make=make,
         model=model,
         lens=_text(exif.get(_LENS_MODEL)) or (camera.lens if camera else ""),
-        iso=_positive(exif.get(_ISO), exif.get(_RECOMMENDED_EXPOSURE_INDEX), camera.iso if camera else None),
+        iso=_positive(_iso(exif), camera.iso if camera else None),
         exposure_time=_positive(exif.get(_EXPOSURE_TIME), camera.exposure_time if camera else None),
         aperture=_positive(exif.get(_F_NUMBER), camera.aperture if camera else None),
         focal_length=_positive(exif.get(_FOCAL_LENGTH), camera.focal_length if camera else None),
@@ -187,6 +188,12 @@ def _utc_offset(text: str) -> timezone | None:
         return timezone(timedelta(seconds=datetime.strptime(text, "%z").utcoffset().total_seconds()))  # type: ignore[union-attr]
     except ValueError:
         return None
+
+
+def _iso(exif: Mapping[int, Any]) -> Any:
+    """The ISO tag, which ends at 65535; cameras that go beyond say so in RecommendedExposureIndex."""
+    speed = exif.get(_ISO)
+    return exif.get(_RECOMMENDED_EXPOSURE_INDEX, speed) if speed in (None, 0, 65535) else speed
 
 
 def _text(value: Any) -> str:

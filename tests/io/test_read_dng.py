@@ -148,6 +148,11 @@ def test_noise_when_absent_is_none(tmp_path: Path):
     assert read_metadata(write_raw(tmp_path / "a.dng", noise=None)).noise is None
 
 
+@pytest.mark.parametrize("iso", [50.0, 65535.0, 102_400.0])
+def test_iso_when_beyond_16_bits_is_read_whole(tmp_path: Path, iso: float):
+    assert read_metadata(write_raw(tmp_path / "a.dng", iso=iso)).iso == iso
+
+
 def test_time_when_absent_is_none_and_names_stay_empty(tmp_path: Path):
     given = make_metadata(time=None, make="", model="", iso=None, exposure_time=None)
     got = read_metadata(write_cfa_dng(tmp_path / "a.dng", make_mosaic(), given))
