@@ -1,0 +1,239 @@
+"""Analysis of a burst before it is merged: which reference, which frames, which noise, which hot pixels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burstfix.align.blocks import gray_features, match_blocks
+from burstfix.align.gather import gather_cells
+from burstfix.align.global_motion import estimate_global_motion
+from burstfix.errors import UsageError
+from burstfix.raw.cfa import pack, pad_to_rggb
+from burstfix.raw.hot_pixels import find_hot_pixels
+from burstfix.raw.levels import normalise
+from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
+from burstfix.raw.sharpness import sharpness
+from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseProfile
+
+log = logging.getLogger(__name__)
+
+BLURRED = 0.35  # a frame with less than this share of the median sharpness is left out
+UNRELATED = 0.3  # confidence of the global motion under which a frame does not show the same scene
+MIN_OVERLAP = 0.25  # of the picture that a frame must share with the reference
+MIDDLE = 0.5  # share of the frames, around the middle of the burst, among which the reference is sought
+STRIP = 1024  # rows unpacked at once
+PATCH = 128  # packed pixels on a side of the patches in which noise is measured
+PATCHES = 24
+NOISE_NEIGHBOURS = 3
+# Sensors lie well inside; beyond, a tag holds rubbish (all zero, or in DN instead of normalised units).
+MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
+
+
+def prepare_burst(
+    frames: Sequence[Frame],
+    *,
+    reference: int | str | Path | None = None,
+    noise: NoiseProfile | None = None,
+    keep_all: bool = False,
+    dropped: Sequence[DroppedFrame] = (),
+    warnings: Sequence[str] = (),
+) -> Burst:
+    """Analyses frames that belong together.
+
+    Args:
+        frames: In time order, at least one.
+        reference: Index into `frames` (0 is the first) or a frame's file, by path or name; None chooses the
+            sharpest of the frames nearest the middle.
+        noise: Known noise; None takes the reference file's, else measures.
+        keep_all: Keep frames that are blurred or do not overlap the reference.
+        dropped: Frames left out earlier, to be reported too.
+        warnings: Sentences so far.
+
+    Raises:
+        UsageError: There is no such reference.
+    """
+    notes = list(warnings)
+    grays = [_gray(frame) for frame in frames]
+    sharp = [sharpness(gray) for gray in grays]
+    best = max(sharp) or 1.0
+    relative = [value / best for value in sharp]
+    chosen = _choose_reference(frames, relative) if reference is None else _find_reference(frames, reference)
+    log.info("reference: %s", frames[chosen].metadata.path.name)
+
+    motions = [
+        GlobalMotion() if i == chosen else estimate_global_motion(grays[chosen], gray)
+        for i, gray in enumerate(grays)
+    ]
+    del grays
+    reasons = {} if keep_all else _reasons_to_drop(frames, relative, motions, chosen)
+    left_out = [DroppedFrame(frames[i].metadata.path, reason) for i, reason in reasons.items()]
+    for frame in left_out:
+        notes.append(f"{frame.path}: left out, {frame.reason}")
+        log.warning("%s: left out, %s", frame.path, frame.reason)
+    kept = [i for i in range(len(frames)) if i not in reasons]
+    middle = kept.index(chosen)
+    chosen_frames = [frames[i] for i in kept]
+    chosen_motions = [motions[i] for i in kept]
+
+    profile = noise or _file_noise(frames[chosen], notes) or _measure(chosen_frames, chosen_motions, middle)
+    log.info(
+        "noise (%s): shot gain %.3g, read variance %.3g",
+        profile.source,
+        float(np.mean(profile.shot_gain)),
+        float(np.mean(profile.read_variance)),
+    )
+    hot = find_hot_pixels(chosen_frames, profile)
+    log.info("%d hot pixels", len(hot))
+    return Burst(
+        frames=tuple(chosen_frames),
+        reference=middle,
+        noise=profile,
+        motions=tuple(chosen_motions),
+        sharpness=tuple(relative[i] for i in kept),
+        hot_pixels=hot,
+        dropped=(*dropped, *left_out),
+        warnings=tuple(notes),
+    )
+
+
+def packed_frame(frame: Frame, top: int = 0, bottom: int | None = None) -> Tensor:
+    """float32 (4, h, w): rows top (even) to bottom of a frame, normalised and packed in RGGB order."""
+    rows = torch.from_numpy(np.ascontiguousarray(frame.mosaic[top:bottom]))
+    levels = normalise(rows, frame.metadata.levels, (top, 0))
+    return pack(pad_to_rggb(levels, frame.metadata.cfa).mosaic)
+
+
+def _gray(frame: Frame) -> Tensor:
+    """(h, w) grey packed picture whose noise is equally strong everywhere, as far as the file tells."""
+    known = frame.metadata.noise
+    # Without a profile, that of a phone at dusk: only the balance of dark and bright depends on it.
+    gain, read = (known.shot_gain, known.read_variance) if known else ((1e-3,) * 4, (1e-5,) * 4)
+    strips = []
+    for top in range(0, frame.mosaic.shape[0], STRIP):
+        planes = packed_frame(frame, top, top + STRIP)
+        strips.append(gray_features(planes[None], torch.tensor(gain), torch.tensor(read))[0, 0])
+    if frame.metadata.cfa[:2] in ("GB", "BG"):
+        # These patterns begin with a padded row, in every strip; only the first is the picture's.
+        strips = [strips[0], *(strip[1:] for strip in strips[1:])]
+    return torch.cat(strips)
+
+
+def _choose_reference(frames: Sequence[Frame], relative: Sequence[float]) -> int:
+    """The sharpest of the frames nearest the middle, whose motion against the others is least."""
+    count = len(frames)
+    near = sorted(range(count), key=lambda i: (abs(i - (count - 1) / 2), i))
+    candidates = near[: max(min(3, count), round(MIDDLE * count))]
+    return max(candidates, key=lambda i: relative[i])
+
+
+def _find_reference(frames: Sequence[Frame], reference: int | str | Path) -> int:
+    if isinstance(reference, int):
+        if 0 <= reference < len(frames):
+            return reference
+        raise UsageError(f"there is no frame {reference + 1}; the burst has frames 1 to {len(frames)}")
+    wanted = Path(reference)
+    paths = [frame.metadata.path for frame in frames]
+    for i, path in enumerate(paths):
+        if path == wanted or path.resolve() == wanted.resolve():
+            return i
+    named = [i for i, path in enumerate(paths) if wanted.name == str(reference) and path.name == wanted.name]
+    if len(named) == 1:
+        return named[0]
+    listed = ", ".join(path.name for path in paths[:4]) + (" ..." if len(paths) > 4 else "")
+    raise UsageError(f"reference {reference}: no such frame in the burst; its frames are {listed}")
+
+
+def _reasons_to_drop(
+    frames: Sequence[Frame], relative: Sequence[float], motions: Sequence[GlobalMotion], reference: int
+) -> dict[int, str]:
+    """Why frames should be left out, by index; never the reference."""
+    median = float(np.median(relative))
+    height, width = frames[reference].mosaic.shape
+    reasons = {}
+    for i, motion in enumerate(motions):
+        if i == reference:
+            continue
+        overlap = max(0.0, 1 - abs(motion.dy) / height) * max(0.0, 1 - abs(motion.dx) / width)
+        if motion.confidence < UNRELATED:
+            reasons[i] = f"does not show the reference's scene (match {motion.confidence:.2f} of 1)"
+        elif overlap < MIN_OVERLAP:
+            reasons[i] = f"overlaps only {overlap:.0%} of the reference"
+        elif relative[i] < BLURRED * median:
+            reasons[i] = f"is far blurrier than the rest (sharpness {relative[i] / median:.2f} of the median)"
+    return reasons
+
+
+def _file_noise(frame: Frame, notes: list[str]) -> NoiseProfile | None:
+    known = frame.metadata.noise
+    if known is None:
+        return None
+    gains, reads = known.shot_gain, known.read_variance
+    sane = (
+        all(0 <= gain <= MAX_SHOT_GAIN for gain in gains)
+        and all(0 <= read <= MAX_READ_VARIANCE for read in reads)
+        and all(gain + read > 0 for gain, read in zip(gains, reads, strict=True))
+    )
+    if sane:
+        return replace(known, source="file")
+    sentence = (
+        f"{frame.metadata.path}: its NoiseProfile makes no sense ({gains[0]:g}, {reads[0]:g}) and is not used"
+    )
+    notes.append(sentence)
+    log.warning("%s", sentence)
+    return None
+
+
+def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> NoiseProfile:
+    """Noise from the reference and its nearest neighbours in time, in patches spread over the picture."""
+    nearest = sorted((i for i in range(len(frames)) if i != reference), key=lambda i: abs(i - reference))
+    planes = packed_frame(frames[reference])
+    if not nearest:
+        return estimate_from_frame(planes)
+    height, width = planes.shape[-2:]
+    side_y, side_x = min(PATCH, height // 8 * 8), min(PATCH, width // 8 * 8)
+    if min(side_y, side_x) < 16:
+        return estimate_from_frame(planes)
+    corners = _patch_corners(height, width, side_y, side_x)
+    anchor = torch.stack([planes[:, y : y + side_y, x : x + side_x] for y, x in corners])
+    aligned = []
+    for i in nearest[:NOISE_NEIGHBOURS]:
+        other = packed_frame(frames[i])
+        patches = []
+        for y, x in corners:
+            dy, dx = _shift_at(motions[i], y + side_y / 2 - height / 2, x + side_x / 2 - width / 2)
+            top = min(max(y + dy, 0), height - side_y)
+            left = min(max(x + dx, 0), width - side_x)
+            patches.append(other[:, top : top + side_y, left : left + side_x])
+        frame = torch.stack(patches)
+        # Any plausible noise serves for matching.
+        features = [gray_features(p, 1e-3, 1e-5) for p in (anchor, frame)]
+        start = torch.zeros(len(corners), 2, side_y // 8, side_x // 8)
+        field = match_blocks(features[0], features[1], start)
+        aligned.append(gather_cells(frame, field.offsets, field.cell))
+    # Patches side by side make one picture: blocks of 8 do not cross their borders.
+    row = [torch.cat(list(part), -1) for part in (anchor, *aligned)]
+    return estimate_from_burst(row[0], torch.stack(row[1:]))
+
+
+def _patch_corners(height: int, width: int, side_y: int, side_x: int) -> list[tuple[int, int]]:
+    rows = max(1, min(height // side_y, round((PATCHES * height / width) ** 0.5)))
+    cols = max(1, min(width // side_x, PATCHES // rows))
+    ys = np.linspace(0, height - side_y, rows + 2 if rows == 1 else rows).astype(int)
+    xs = np.linspace(0, width - side_x, cols + 2 if cols == 1 else cols).astype(int)
+    ys, xs = (ys[1:2] if rows == 1 else ys), (xs[1:2] if cols == 1 else xs)
+    return [(int(y), int(x)) for y in ys for x in xs]
+
+
+def _shift_at(motion: GlobalMotion, y: float, x: float) -> tuple[int, int]:
+    """Shift in packed pixels of what lies (y, x) packed pixels from the centre (see GlobalMotion)."""
+    cos, sin = np.cos(motion.angle), np.sin(motion.angle)
+    dy = cos * y + sin * x - y + motion.dy / 2
+    dx = -sin * y + cos * x - x + motion.dx / 2
+    return round(float(dy)), round(float(dx))

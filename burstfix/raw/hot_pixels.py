@@ -1,0 +1,144 @@
+"""Pixels that the sensor, not the scene, makes bright (or dark): found across a burst, repaired before merging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from burstfix.raw.cfa import pack, pad_to_rggb, unpack
+from burstfix.raw.levels import normalise
+from burstfix.types import Frame, NoiseProfile
+
+_STRIP = 512  # rows examined at once
+_EVERY_FRAME = 4.0  # standard deviations by which the pixel stands out in each frame
+_FEW_FRAMES = (
+    10.0  # the same for one or two frames, where chance and real detail are not told apart by motion
+)
+_ISOLATION = 0.25  # share of the excess that the neighbours of other colours may show at most: light spreads
+_SMALLEST = 0.02  # normalised excess below which a repair is not worth the risk
+
+
+def find_hot_pixels(frames: Sequence[Frame], noise: NoiseProfile) -> NDArray[np.int32]:
+    """Pixels that stand out from their neighbourhood at the same sensor place in every frame.
+
+    A pixel counts when in each frame it lies above (or below) all eight neighbours of its colour by more
+    than noise allows, and when its neighbours of the other colours show nothing of it: even the smallest
+    star is spread over several pixels by the lens.
+
+    Args:
+        frames: Of one camera and size, at least one; with less than three only extreme pixels are found.
+        noise: Of the frames.
+
+    Returns:
+        int32 (count, 2), rows and columns in the visible area, in reading order.
+    """
+    height, width = frames[0].mosaic.shape
+    found: list[NDArray[np.int32]] = []
+    for top in range(0, height, _STRIP):
+        bottom = min(top + _STRIP, height)
+        first, last = max(top - 4, 0) // 2 * 2, min(bottom + 4, height)
+        rows = _stuck(frames, noise, first, last)
+        rows = rows[(rows[:, 0] >= top) & (rows[:, 0] < bottom)]
+        found.append(rows)
+    return np.concatenate(found).astype(np.int32)
+
+
+def _stuck(frames: Sequence[Frame], noise: NoiseProfile, first: int, last: int) -> NDArray[np.int64]:
+    """Hot and dead pixels of the rows first..last, in picture coordinates."""
+    metadata = frames[0].metadata
+    strips = []
+    for frame in frames:
+        rows = torch.from_numpy(np.ascontiguousarray(frame.mosaic[first:last]))
+        strips.append(normalise(rows, frame.metadata.levels, (first, 0)))
+    padded = [pad_to_rggb(strip, metadata.cfa) for strip in strips]
+    top, left = padded[0].top, padded[0].left
+    packed = torch.stack([pack(p.mosaic) for p in padded])  # N, 4, h, w
+    mean = packed.mean(0)
+    limit = _EVERY_FRAME if len(frames) >= 3 else _FEW_FRAMES
+    gain = packed.new_tensor(noise.shot_gain)[:, None, None]
+    read = packed.new_tensor(noise.read_variance)[:, None, None]
+    out = []
+    for sign in (1.0, -1.0):
+        around = _neighbours_max(sign * mean)
+        level = torch.clamp(sign * around, min=0)
+        std = torch.sqrt(gain * level + read)
+        excess = sign * mean - around
+        stands_out = (excess > limit * std / len(frames) ** 0.5) & (excess > _SMALLEST)
+        plane, y, x = torch.nonzero(stands_out, as_tuple=True)
+        if not len(plane):
+            continue
+        every = sign * packed[:, plane, y, x] - around[plane, y, x]
+        steady = (every > limit * std[plane, y, x]).all(0)
+        steady &= _isolated(unpack(mean), plane, y, x, sign, excess[plane, y, x])
+        rows = 2 * y + plane // 2
+        cols = 2 * x + plane % 2
+        out.append(torch.stack([rows, cols], 1)[steady])
+    if not out:
+        return np.empty((0, 2), np.int64)
+    places = torch.cat(out).numpy() + np.array([first - top, -left])
+    inside = ((places >= (first, 0)) & (places < (last, metadata.width))).all(1)
+    return np.unique(places[inside], axis=0)
+
+
+def _neighbours_max(planes: Tensor) -> Tensor:
+    """Largest of the eight neighbours in each plane; the border takes what lies inside."""
+    padded = F.pad(planes[None], (1, 1, 1, 1), mode="replicate")[0]
+    row = torch.maximum(padded[..., :-2], padded[..., 2:])
+    whole = torch.maximum(row, padded[..., 1:-1])
+    out = torch.maximum(torch.maximum(whole[..., :-2, :], whole[..., 2:, :]), row[..., 1:-1, :])
+    # At the border replication repeats the pixel itself, which would hide it: nothing is found there.
+    out[..., 0, :] = out[..., -1, :] = torch.inf
+    out[..., 0] = out[..., -1] = torch.inf
+    return out
+
+
+def _isolated(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float, excess: Tensor) -> Tensor:
+    """Whether the four sensor neighbours (of other colours) hardly rise above their own surroundings."""
+    rows, cols = 2 * y + plane // 2, 2 * x + plane % 2
+    rises = []
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        beside = mosaic[rows + dy, cols + dx]
+        # The next pixel of that colour further out on either side of it, along the other axis.
+        far = (
+            mosaic[rows + dy + 2 * dx, cols + dx + 2 * dy] + mosaic[rows + dy - 2 * dx, cols + dx - 2 * dy]
+        ) / 2
+        rises.append(sign * (beside - far))
+    return torch.stack(rises).mean(0) < _ISOLATION * excess
+
+
+def repair(mosaic: Tensor, places: NDArray[np.int32], origin: tuple[int, int] = (0, 0)) -> Tensor:
+    """Replaces pixels by the median of their neighbours of the same colour.
+
+    Args:
+        mosaic: (..., H, W) of any 2x2 CFA, a part of the visible area.
+        places: int (count, 2), rows and columns in the visible area; those outside the part are passed over.
+        origin: Row and column of the part's first pixel in the visible area.
+
+    Returns:
+        A repaired copy, or the mosaic itself where there is nothing to repair.
+    """
+    height, width = mosaic.shape[-2:]
+    local = torch.from_numpy(np.asarray(places, np.int64)) - torch.tensor(origin)
+    local = local[(local[:, 0] >= 0) & (local[:, 0] < height) & (local[:, 1] >= 0) & (local[:, 1] < width)]
+    if not len(local):
+        return mosaic
+    local = local.to(mosaic.device)
+    steps = [(dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if (dy, dx) != (0, 0)]
+    around = []
+    for dy, dx in steps:
+        # Reflected at the border, which keeps the colour.
+        row = _reflect(local[:, 0] + dy, height)
+        col = _reflect(local[:, 1] + dx, width)
+        around.append(mosaic[..., row, col])
+    out = mosaic.clone()
+    out[..., local[:, 0], local[:, 1]] = torch.stack(around).median(0).values
+    return out
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    return torch.where(index < 0, -index, torch.where(index >= size, 2 * (size - 1) - index, index))
