@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
     "train": "Train a network on simulated bursts of photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
+    "evaluate": "Measure models on bursts whose truth is known.",
 }
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

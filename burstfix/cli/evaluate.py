@@ -1,0 +1,194 @@
+"""`burstfix evaluate`: PSNR and SSIM of any models on bursts whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from burstfix.cli import options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+from burstfix.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from burstfix.evaluation.protocol import Case
+
+EXAMPLES = (
+    "burstfix evaluate --clips REDS4/ --photos photos/",
+    "burstfix evaluate --clips clip/ -m average -m kpn:1 -m kpn -m runs/kpn/kpn.safetensors",
+    "burstfix evaluate --clips REDS4/ --noise-level high --max-windows 4 --crop 256",
+    "burstfix evaluate --photos photos/ --save-pictures compared/ --markdown",
+)
+
+
+@click.command("evaluate", epilog=epilog(*EXAMPLES))
+@click.option(
+    "--clips",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="A clip (a folder of PNG frames) or a folder of clips; REDS4 protocol.",
+)
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE|FOLDER",
+    help="Photographs; bursts with known motion are simulated from them.",
+)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME|FILE[:N]",
+    help="What to compare; :N gives it N frames only; menon is one frame, demosaicked. May be given "
+    "several times.  [default: all that ships]",
+)
+@click.option(
+    "--noise-level",
+    "levels",
+    type=click.Choice(["high", "low"]),
+    multiple=True,
+    help="May be given twice.  [default: both]",
+)
+@click.option("--frames", type=click.IntRange(1, 32), default=5, show_default=True, help="In each burst.")
+@click.option(
+    "--max-windows",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Bursts of each clip, evenly spread; 0 = all.  [default: 0]",
+)
+@click.option(
+    "--crop",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="PIXELS",
+    help="Only so much of the middle; 0 = clips whole, photographs 512.  [default: 0]",
+)
+@click.option("--markdown", is_flag=True, help="Print Markdown tables, as in the README.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Write the JSON document there as well.",
+)
+@click.option(
+    "--save-pictures",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FOLDER",
+    help="Save results side by side, one PNG for each clip and noise level.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
+@options.device
+@click.option(
+    "-t",
+    "--tile",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="PIXELS",
+    help="Size of a tile; 0 = automatic.  [default: 0]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file of -o if it exists.")
+@options.speech
+@options.pass_terminal
+def command(
+    terminal: Terminal,
+    clips: tuple[Path, ...],
+    photos: tuple[Path, ...],
+    models: tuple[str, ...],
+    levels: tuple[str, ...],
+    frames: int,
+    max_windows: int,
+    crop: int,
+    markdown: bool,
+    output: Path | None,
+    save_pictures: Path | None,
+    threads: int | None,
+    device: str,
+    tile: int,
+    precision: str,
+    overwrite: bool,
+) -> None:
+    """Measure models on bursts whose truth is known: PSNR and SSIM.
+
+    The bursts go the way that `merge` goes: global motion is found, blocks are matched, tiles are merged.
+    Figures are means over clips; s/megapixel is the time for matching and merging.
+    """  # fmt: skip
+    if 0 < crop < 32:
+        raise UsageError(f"--crop {crop}: SSIM and alignment need 32 pixels at least")
+    if markdown and terminal.json:
+        raise UsageError("--markdown and --json are two forms of the same table; choose one")
+    if not clips and not photos:
+        raise UsageError("give --clips, --photos or both")
+    if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
+        reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
+        raise OutputError(f"{output}: {reason}")
+
+    import torch
+
+    from burstfix.atomic import atomic_path
+    from burstfix.evaluation import tables
+    from burstfix.evaluation.methods import default_methods, load_methods
+    from burstfix.evaluation.protocol import Limits, find_clips, find_photos
+    from burstfix.evaluation.run import evaluate, machine
+
+    if threads:
+        torch.set_num_threads(threads)
+    found_clips, found_photos = find_clips(clips), find_photos(photos)
+    methods = load_methods(models or default_methods(), device=device, tile=tile, precision=precision)
+    limits = Limits(frames=frames, windows=max_windows, crop=crop)
+    keeper = _PictureKeeper(save_pictures) if save_pictures else None
+    with terminal.progress() as progress:
+        scores = evaluate(
+            methods,
+            found_clips,
+            found_photos,
+            levels or ("high", "low"),
+            limits,
+            progress=progress,
+            look=keeper,
+        )
+    place = machine(device)
+    document = tables.document(scores, place, limits)
+    if output is not None:
+        with atomic_path(output, overwrite) as temporary:
+            temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    shown = tables.markdown(scores, place) if markdown else tables.rich_tables(scores, place)
+    terminal.result(document, shown)
+
+
+class _PictureKeeper:
+    """Saves the first case of each clip and noise level."""
+
+    def __init__(self, folder: Path):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        self.folder = folder
+        self.seen: set[str] = set()
+
+    def __call__(self, case: Case, shown: dict[str, Tensor]) -> None:
+        from burstfix.evaluation.pictures import save_side_by_side
+
+        name = f"{case.source}_{case.clip}_{case.level}.png"
+        if name not in self.seen:
+            self.seen.add(name)
+            save_side_by_side({**shown, "truth": case.truth}, self.folder / name)

@@ -1,0 +1,115 @@
+"""What can be compared: any model, whole bursts or fewer frames of them, and plain demosaicking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from burstfix.checkpoints import load_model
+from burstfix.engine import merge_tiled
+from burstfix.errors import UsageError
+from burstfix.models.catalog import CATALOG
+from burstfix.raw.cfa import pack, pad_to_rggb
+from burstfix.raw.demosaic import menon
+from burstfix.raw.levels import normalise
+from burstfix.types import Burst
+
+MENON = "menon"
+"""The reference alone, demosaicked and not denoised: what a merge starts from."""
+
+Merge = Callable[[Burst], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the tables.
+
+    Attributes:
+        label: As asked for, `NAME` or `NAME:FRAMES`.
+        frames: How many frames around the reference it gets; None for all.
+        merge: From burst to linear (3, H, W).
+    """
+
+    label: str
+    frames: int | None
+    merge: Merge
+
+    def run(self, burst: Burst) -> NDArray[np.float32]:
+        """Merges the burst or as many of its frames as the method takes."""
+        return self.merge(burst if self.frames is None else around_reference(burst, self.frames))
+
+
+def default_methods() -> list[str]:
+    """Everything that ships, each trained model also with one frame; plainest first."""
+    names = [MENON]
+    for entry in reversed(CATALOG):
+        if entry.usable:
+            names += [f"{entry.name}:1", entry.name] if entry.trained else [entry.name]
+    return names
+
+
+def load_methods(
+    names: Sequence[str], *, device: str = "auto", tile: int = 0, precision: str = "auto"
+) -> list[Method]:
+    """Loads models, each once.
+
+    Args:
+        names: `menon`, a catalogue name or a .safetensors file, with `:N` for N frames only.
+        device, tile, precision: As for `merge_tiled`.
+
+    Raises:
+        UsageError: A name is not known or asked for twice.
+        WeightsError: Weights are missing or damaged.
+    """
+    merges: dict[str, Merge] = {}
+    methods = []
+    for name in names:
+        match = re.fullmatch(r"(.+):(\d+)", name)
+        base, frames = (match[1], int(match[2])) if match else (name, None)
+        if frames == 0:
+            raise UsageError(f"{name}: a burst has one frame at least")
+        if base == MENON:
+            frames = 1
+        if base not in merges:
+            merges[base] = _menon if base == MENON else _merge(base, device, tile, precision)
+        label = base if base == MENON else name
+        if Path(base).suffix:
+            label = Path(base).stem + (f":{frames}" if frames else "")
+        if label in (method.label for method in methods):
+            raise UsageError(f"{name}: two rows would be named {label!r}; rename one of the files")
+        methods.append(Method(label, frames, merges[base]))
+    return methods
+
+
+def around_reference(burst: Burst, count: int) -> Burst:
+    """The `count` frames nearest the reference, or all if there are not as many."""
+    count = min(count, len(burst.frames))
+    first = min(max(burst.reference - count // 2, 0), len(burst.frames) - count)
+    kept = slice(first, first + count)
+    return replace(
+        burst,
+        frames=burst.frames[kept],
+        reference=burst.reference - first,
+        motions=burst.motions[kept],
+        sharpness=burst.sharpness[kept],
+    )
+
+
+def _merge(name: str, device: str, tile: int, precision: str) -> Merge:
+    model = load_model(name, device)
+    return lambda burst: merge_tiled(burst, model, device=device, tile=tile, precision=precision)
+
+
+def _menon(burst: Burst) -> NDArray[np.float32]:
+    frame = burst.frames[burst.reference]
+    height, width = frame.mosaic.shape
+    mosaic = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
+    padded = pad_to_rggb(mosaic, frame.metadata.cfa)
+    rgb = menon(pack(padded.mosaic)[None])[0]
+    return rgb[:, padded.top : padded.top + height, padded.left : padded.left + width].contiguous().numpy()

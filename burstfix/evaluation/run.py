@@ -1,0 +1,135 @@
+"""Runs methods over cases and keeps the scores."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from burstfix.errors import UsageError
+from burstfix.evaluation.methods import Method
+from burstfix.evaluation.metrics import psnr, ssim
+from burstfix.evaluation.protocol import Case, Clip, Limits, clip_cases, photo_case, references
+
+Progress = Callable[[str, int, int], None]
+Look = Callable[[Case, dict[str, Tensor]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one method made of one case.
+
+    Attributes:
+        method, source, clip, window, level: Which.
+        psnr: In dB.
+        ssim: Up to 1.
+        seconds: For alignment of blocks and merge; reading and global motion are not in it.
+        megapixels: Of the result.
+    """
+
+    method: str
+    source: str
+    clip: str
+    window: str
+    level: str
+    psnr: float
+    ssim: float
+    seconds: float
+    megapixels: float
+
+
+def evaluate(
+    methods: Sequence[Method],
+    clips: Sequence[Clip],
+    photos: Sequence[Path],
+    levels: Sequence[str],
+    limits: Limits,
+    *,
+    progress: Progress | None = None,
+    look: Look | None = None,
+) -> list[Score]:
+    """Scores every method on every case.
+
+    Args:
+        methods: Rows of the tables.
+        clips: For the REDS4 protocol.
+        photos: For simulated bursts.
+        levels: Noise levels.
+        limits: What is taken of the data.
+        progress: Called with ("evaluate", cases done, all cases).
+        look: Called with each case and the display RGB of every method.
+
+    Raises:
+        UsageError: Nothing to evaluate.
+    """
+    total = len(levels) * (len(photos) + sum(len(references(len(c.frames), limits)) for c in clips))
+    if total == 0 or not methods:
+        raise UsageError("nothing to evaluate: give clips or photographs, and a model")
+    scores: list[Score] = []
+    for done, case in enumerate(_cases(clips, photos, levels, limits)):
+        if progress:
+            progress("evaluate", done, total)
+        shown = {}
+        for method in methods:
+            started = time.perf_counter()
+            linear = method.run(case.burst)
+            seconds = time.perf_counter() - started
+            shown[method.label] = case.shown(linear)
+            scores.append(
+                Score(
+                    method.label,
+                    case.source,
+                    case.clip,
+                    case.window,
+                    case.level,
+                    psnr(shown[method.label], case.truth),
+                    ssim(shown[method.label], case.truth),
+                    seconds,
+                    linear.shape[1] * linear.shape[2] / 1e6,
+                )
+            )
+        if look:
+            look(case, shown)
+    if progress:
+        progress("evaluate", total, total)
+    return scores
+
+
+def _cases(
+    clips: Sequence[Clip], photos: Sequence[Path], levels: Sequence[str], limits: Limits
+) -> Iterator[Case]:
+    for level in levels:
+        for clip in clips:
+            yield from clip_cases(clip, level, limits)
+        for photo in photos:
+            yield photo_case(photo, level, limits)
+
+
+def machine(device: str) -> dict[str, str | int]:
+    """What the seconds were measured on."""
+    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    found: dict[str, str | int] = {
+        "device": torch.cuda.get_device_name(torch.device("cuda" if device == "auto" else device))
+        if cuda
+        else "cpu",
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    return found
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
