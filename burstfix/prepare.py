@@ -73,7 +73,7 @@ def prepare_burst(
     ]
     del grays
     reasons = {} if keep_all else _reasons_to_drop(frames, relative, motions, chosen)
-    left_out = [DroppedFrame(frames[i].metadata.path, reason) for i, reason in reasons.items()]
+    left_out = [DroppedFrame(frames[i].metadata.path, reason, i) for i, reason in reasons.items()]
     for frame in left_out:
         notes.append(f"{frame.path}: left out, {frame.reason}")
         log.warning("%s: left out, %s", frame.path, frame.reason)

@@ -161,10 +161,15 @@ class GlobalMotion:
 
 @dataclass(frozen=True, slots=True)
 class DroppedFrame:
-    """A frame that was left out, and why (a sentence for people)."""
+    """A frame that was left out, and why (a sentence for people).
+
+    `index` is its place in time order among the frames that were read, as `reference` counts them; None for
+    a frame that could not be read or was not of this burst.
+    """
 
     path: Path
     reason: str
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,3 +58,20 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def small_burst(example_burst: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three frames of the example burst, cut to 176x240: quick to merge."""
+    from dataclasses import replace
+
+    from burstfix.io import read_frame, write_cfa_dng
+
+    folder = tmp_path_factory.mktemp("small")
+    paths = []
+    for path in example_burst[1:4]:
+        frame = read_frame(path)
+        mosaic = frame.mosaic[40:216, 60:300].copy()
+        metadata = replace(frame.metadata, height=176, width=240)
+        paths.append(write_cfa_dng(folder / path.name, mosaic, metadata))
+    return paths

@@ -31,15 +31,18 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         dropped: Metadata of dropped frames, as far as their files could be read.
 
     Returns:
-        "camera", "reference" (path and number), "noise", "hot_pixels", "frames" (kept frames in time order,
-        then the dropped ones), "warnings". Shifts are in sensor pixels, rotations in degrees.
+        "camera", "reference" (path and number), "noise", "hot_pixels", "frames" (in time order, those that
+        could not be used at the end), "warnings". Numbers count from 1, as --reference takes them; shifts are
+        in sensor pixels, rotations in degrees.
     """
+    taken = {left_out.index for left_out in burst.dropped if left_out.index is not None}
+    free = [index for index in range(len(burst.frames) + len(taken)) if index not in taken]
     frames = []
     for index, frame in enumerate(burst.frames):
         motion = burst.motions[index]
         frames.append(
             {
-                "number": index + 1,
+                "number": free[index] + 1,
                 **_metadata(frame.metadata),
                 "sharpness": _finite(burst.sharpness[index]),
                 "motion": _motion(motion),
@@ -50,13 +53,21 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         )
     for left_out in burst.dropped:
         metadata = (dropped or {}).get(left_out.path)
-        known = _metadata(metadata) if metadata else {"path": str(left_out.path)}
-        frames.append({"number": None, **known, "reference": False, "kept": False, "reason": left_out.reason})
+        frames.append(
+            {
+                "number": None if left_out.index is None else left_out.index + 1,
+                **(_metadata(metadata) if metadata else {"path": str(left_out.path)}),
+                "reference": False,
+                "kept": False,
+                "reason": left_out.reason,
+            }
+        )
+    frames.sort(key=lambda frame: (frame["number"] is None, frame["number"] or 0))
     reference = burst.frames[burst.reference].metadata
     return {
         "camera": camera_name(reference),
         "lens": reference.lens or None,
-        "reference": {"number": burst.reference + 1, "path": str(reference.path)},
+        "reference": {"number": free[burst.reference] + 1, "path": str(reference.path)},
         "noise": noise_document(burst.noise),
         "hot_pixels": len(burst.hot_pixels),
         "frames": frames,
@@ -183,9 +194,14 @@ def _analysis_cells(frame: Mapping[str, Any]) -> list[str]:
     motion, sharpness = frame["motion"], frame["sharpness"]
     return [
         "-" if sharpness is None else f"{sharpness:.2f}",
-        f"{motion['dy']:+.1f}, {motion['dx']:+.1f}",
-        f"{motion['degrees']:+.2f}°",
+        f"{_signed(motion['dy'], 1)}, {_signed(motion['dx'], 1)}",
+        f"{_signed(motion['degrees'], 2)}°",
     ]
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, but never -0.0."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def exposure_text(seconds: float | None) -> str:

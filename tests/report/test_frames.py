@@ -52,11 +52,11 @@ def burst() -> Burst:
         frames=tuple(Frame(np.zeros((4, 6), np.uint16), frame) for frame in frames),
         reference=1,
         noise=NOISE,
-        motions=(GlobalMotion(3.25, -1.5, math.radians(0.5), 0.9), GlobalMotion()),
+        motions=(GlobalMotion(3.25, -1.5, math.radians(0.5), 0.9), GlobalMotion(-0.01)),
         sharpness=(0.8, 1.0),
         hot_pixels=np.zeros((7, 2), np.int32),
         dropped=(
-            DroppedFrame(Path("shots/c.dng"), "far blurrier than the rest"),
+            DroppedFrame(Path("shots/c.dng"), "far blurrier than the rest", index=1),
             DroppedFrame(Path("shots/d.dng"), "cannot be read"),
         ),
         warnings=("e.txt: not a raw",),
@@ -73,9 +73,11 @@ def printed(burst: Burst, width: int = 200) -> list[str]:
 
 def test_document_when_made_then_is_json_with_every_frame(burst: Burst) -> None:
     document = json.loads(json.dumps(burst_document(burst), allow_nan=False))
-    first, second, third, _ = document["frames"]
+    first, third, second, last = document["frames"]
+    assert [frame["number"] for frame in document["frames"]] == [1, 2, 3, None]
+    assert Path(last["path"]).name == "d.dng"
     assert document["camera"] == "ACME One"
-    assert document["reference"] == {"number": 2, "path": str(Path("shots/b.dng"))}
+    assert document["reference"] == {"number": 3, "path": str(Path("shots/b.dng"))}
     assert document["noise"]["source"] == "burst"
     assert document["hot_pixels"] == 7
     assert first["motion"] == {"dy": 3.25, "dx": -1.5, "degrees": 0.5, "confidence": 0.9}
@@ -91,7 +93,8 @@ def test_table_when_printed_then_has_a_row_for_each_frame(burst: Burst) -> None:
     for cell in ("07:08:09.120", "1/60 s", "1600", "6x4", "GRBG", "64/65/66..1023", "0.80", "+3.2, -1.5",
                  "+0.50°", "2.00e-03, 1.00e-05", "kept"):  # fmt: skip
         assert cell in row
-    assert "reference" in next(line for line in lines if "b.dng" in line)
+    reference = next(line for line in lines if "b.dng" in line)
+    assert "reference" in reference and "+0.0, +0.0" in reference
     dropped = next(line for line in lines if "c.dng" in line)
     assert "dropped: far blurrier than the rest" in dropped and "1/60 s" in dropped
     assert any("estimated from the burst" in line for line in lines)

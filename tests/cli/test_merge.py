@@ -1,0 +1,229 @@
+"""`burstfix merge` and `burstfix inspect` on real files: results, refusals, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import pytest
+
+from burstfix.cli import main
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def shots(burst: list[Path]) -> list[str]:
+    return [str(path) for path in burst]
+
+
+def test_merge_when_it_works_then_writes_one_picture_and_one_line(
+    small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["merge", *shots(small_burst), "-o", "night.tif", "--model", "average"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("night.tif: 3 of 3 frames, reference example_00") and out.count("\n") == 1
+    assert "NoiseProfile" in out and " s\n" in out
+    assert [path.name for path in workplace.iterdir()] == ["night.tif"]
+    picture = iio.imread("night.tif")
+    assert (picture.shape, str(picture.dtype)) == ((176, 240, 3), "uint16")
+
+
+def test_merge_when_json_is_asked_for_then_prints_one_document(
+    small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["merge", *shots(small_burst), "--json", "--model", "average", "--reference", "2"]
+    assert main([*command, "--format", "png", "--bit-depth", "8", "--noise", "5e-3,3e-4"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    reference = small_burst[1]
+    assert document["output"] == f"{reference.stem}_merged.png"
+    assert iio.imread(document["output"]).dtype == "uint8"
+    assert document["reference"] == {"number": 2, "path": str(reference)}
+    assert document["noise"] == {"source": "given", "shot_gain": [5e-3] * 4, "read_variance": [3e-4] * 4}
+    assert (document["height"], document["width"], document["model"]) == (176, 240, "average")
+    assert [frame["kept"] for frame in document["frames"]] == [True] * 3
+    assert document["seconds"]["total"] > 0
+
+
+def test_merge_when_the_reference_is_named_by_its_file_then_the_result_is_called_after_it(
+    small_burst: list[Path], workplace: Path
+) -> None:
+    command = ["merge", *shots(small_burst), "-q", "--model", "average", "--reference", str(small_burst[2])]
+    assert main(command) == 0
+    assert [path.name for path in workplace.iterdir()] == [f"{small_burst[2].stem}_merged.tif"]
+
+
+def test_merge_when_quiet_then_says_nothing(
+    small_burst: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["merge", *shots(small_burst), "-q", "--model", "average", "-o", "a.jpg"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_merge_when_the_output_exists_then_leaves_it_alone(
+    small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("night.tif").write_text("precious")
+    assert main(["merge", *shots(small_burst), "-o", "night.tif"]) == 5
+    assert Path("night.tif").read_text() == "precious"
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["merge", *shots(small_burst), "-o", "night.tif", "--overwrite", "--model", "average"]) == 0
+    assert iio.imread("night.tif").shape == (176, 240, 3)
+
+
+@pytest.mark.parametrize("output", ["missing/a.tif", "missing/"])
+def test_merge_when_the_folder_is_missing_then_says_so_before_reading(
+    output: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.dng").write_text("never opened")
+    assert main(["merge", "a.dng", "-o", output]) == 5
+    assert "does not exist" in capsys.readouterr().err
+    assert [path.name for path in workplace.iterdir()] == ["a.dng"]
+
+
+@pytest.mark.parametrize("name", ["merge", "inspect"])
+def test_command_when_a_file_is_no_raw_then_exits_3_and_leaves_nothing(
+    name: str, small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.dng").write_bytes(b"this is no raw at all" * 100)
+    assert main([name, str(small_burst[0]), "bad.dng"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("burstfix: ") and "bad.dng" in err and err.count("\n") == 1
+    assert [path.name for path in workplace.iterdir()] == ["bad.dng"]
+
+
+def test_merge_when_told_to_skip_bad_then_says_what_was_left_out(
+    small_burst: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.dng").write_bytes(b"this is no raw at all" * 100)
+    command = ["merge", *shots(small_burst), "bad.dng", "--skip-bad", "--json", "--model", "average"]
+    assert main(command) == 0
+    document = json.loads(capsys.readouterr().out)
+    dropped = [frame for frame in document["frames"] if not frame["kept"]]
+    assert [Path(frame["path"]).name for frame in dropped] == ["bad.dng"]
+    assert dropped[0]["reason"]
+
+
+def test_merge_when_frames_differ_in_size_then_exits_4_naming_the_odd_one(
+    small_burst: list[Path], example_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["merge", *shots(small_burst), str(example_burst[5]), "-o", "a.tif"]) == 4
+    assert "example_005.dng" in capsys.readouterr().err
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [(["--reference", "9"], 2), (["--reference", "nowhere.dng"], 2), (["--device", "cuda:77"], 2)],
+)
+def test_merge_when_a_setting_does_not_fit_the_burst_then_exits_with_one_line(
+    options: list[str],
+    code: int,
+    small_burst: list[Path],
+    workplace: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["merge", *shots(small_burst), "--model", "average", "-o", "a.tif", *options]) == code
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["no-such-model", "missing.safetensors"])
+def test_merge_when_the_model_is_unknown_then_says_so_and_leaves_nothing(
+    model: str, small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["merge", *shots(small_burst), "--model", model, "-o", "a.tif"]) in (2, 7)
+    err = capsys.readouterr().err
+    assert model in err and err.count("\n") == 1
+    assert list(workplace.iterdir()) == []
+
+
+def test_inspect_when_it_works_then_prints_a_row_for_each_frame(
+    small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", *shots(small_burst)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for path in small_burst:
+        assert path.name in out
+    assert "240x176" in out and "1/20 s" in out and "6400" in out
+    assert out.count("reference") == 2  # in its row, and below
+    assert list(workplace.iterdir()) == []
+
+
+def test_inspect_when_json_is_asked_for_then_tells_shifts_and_noise(
+    small_burst: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", *shots(small_burst), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["noise"]["source"] == "file"
+    reference = document["reference"]["number"] - 1
+    assert document["frames"][reference]["motion"]["dy"] == 0
+    moved = [frame["motion"] for frame in document["frames"] if not frame["reference"]]
+    assert any(abs(motion["dy"]) + abs(motion["dx"]) > 0.5 for motion in moved)
+
+
+def test_command_when_given_a_folder_then_takes_its_raws(
+    small_burst: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("shots").mkdir()
+    for path in small_burst:
+        shutil.copy(path, "shots")
+    Path("shots/notes.txt").touch()
+    assert main(["inspect", "shots", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["frames"]) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_merge_when_interrupted_then_leaves_nothing_behind(
+    signal_number: int, code: int, example_burst: list[Path], workplace: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "burstfix", "merge", *shots(example_burst), "-v"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(1.5)  # in the middle of importing, reading or merging: all must end the same way
+    os.killpg(process.pid, signal_number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in err and out == ""
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "truncated.arw",
+        "truncated.cr2",
+        "truncated.dng",
+        "truncated.nef",
+        "unsupported_vc5.gpr",
+        "headerless.raw",
+    ],
+)
+def test_merge_when_given_a_bad_raw_then_exits_3_with_one_line(
+    name: str, shared_data: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["merge", str(shared_data / "raws" / "bad" / name), "-o", "a.tif"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("burstfix: ") and name in err and err.count("\n") == 1
+    assert list(workplace.iterdir()) == []
