@@ -182,9 +182,8 @@ def _file_noise(frame: Frame, notes: list[str]) -> NoiseProfile | None:
     )
     if sane:
         return replace(known, source="file")
-    sentence = (
-        f"{frame.metadata.path}: its NoiseProfile makes no sense ({gains[0]:g}, {reads[0]:g}) and is not used"
-    )
+    found = f"({gains[0]:g}, {reads[0]:g})"
+    sentence = f"{frame.metadata.path}: its NoiseProfile {found} makes no sense and is not used"
     notes.append(sentence)
     log.warning("%s", sentence)
     return None
