@@ -22,10 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from burstfix.align.global_motion import estimate_global_motion
 from burstfix.errors import InputError, UsageError
-from burstfix.raw.cfa import pack, unpack
-from burstfix.raw.levels import normalise
+from burstfix.prepare import prepare_burst
+from burstfix.raw.cfa import unpack
 from burstfix.sim.burst import mosaic_packed
 from burstfix.sim.camera import Camera, protocol_camera, to_display, unprocess
 from burstfix.sim.files import color_profile, frame_metadata
@@ -162,19 +161,13 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
             if i not in mosaics:
                 noisy = protocol_mosaic(_clean(clip.frames[i], camera), level, number=i + 1)
                 mosaics[i] = to_integers(_middle(noisy, limits.crop))
+                if mosaics[i].shape != mosaics[first].shape:
+                    raise InputError(f"{clip.frames[i]}: differs in size from the frames before")
+        frames = [
+            Frame(mosaics[i], _clip_metadata(clip.frames[i], mosaics[i], camera, noise)) for i in window
+        ]
+        burst = prepare_burst(frames, reference=reference - first, noise=noise)
         truth = _middle(_clean(clip.frames[reference], camera), limits.crop)
-        if truth.shape[1:] != mosaics[reference].shape:
-            raise InputError(f"{clip.frames[reference]}: differs in size from the frames before")
-        height, width = mosaics[reference].shape
-        metadata = FrameMetadata(
-            path=clip.frames[reference],
-            height=height,
-            width=width,
-            cfa="RGGB",
-            levels=Levels(np.zeros((1, 1), np.float32), float(_FULL_SCALE)),
-            color=color_profile(camera),
-        )
-        burst = make_burst([Frame(mosaics[i], metadata) for i in window], reference - first, noise)
         shown = to_display(truth[None], camera)[0]
         yield Case("clips", clip.name, clip.frames[reference].stem, level, burst, shown, camera)
 
@@ -196,7 +189,9 @@ def photo_case(photo: Path, level: str, limits: Limits) -> Case:
     )
     recording = record_photo(read_picture(photo), settings)
     frames = [Frame(m, frame_metadata(recording, k, photo)) for k, m in enumerate(recording.mosaics)]
-    burst = make_burst(frames, settings.reference_index, noise_profile(level))
+    burst = prepare_burst(
+        frames, reference=settings.reference_index, noise=noise_profile(level), keep_all=True
+    )
     shown = to_display(recording.truth[None], recording.camera)[0]
     return Case("photos", photo.stem, "", level, burst, shown, recording.camera)
 
@@ -232,18 +227,13 @@ def noise_profile(level: str) -> NoiseProfile:
     return NoiseProfile((gain, gain, gain, gain), (read, read, read, read), source="given")
 
 
-def make_burst(frames: list[Frame], reference: int, noise: NoiseProfile) -> Burst:
-    """A burst as reading files would give it, with nothing dropped: global motion is found, not told."""
-    gray = [pack(normalise(torch.from_numpy(f.mosaic), f.metadata.levels)).mean(0) for f in frames]
-    motions = tuple(estimate_global_motion(gray[reference], g) for g in gray)
-    return Burst(
-        frames=tuple(frames),
-        reference=reference,
-        noise=noise,
-        motions=motions,
-        sharpness=(1.0,) * len(frames),
-        hot_pixels=np.empty((0, 2), np.int32),
-    )
+def _clip_metadata(
+    path: Path, mosaic: NDArray[np.uint16], camera: Camera, noise: NoiseProfile
+) -> FrameMetadata:
+    """What a raw file with this mosaic would say."""
+    height, width = mosaic.shape
+    levels = Levels(np.zeros((1, 1), np.float32), float(_FULL_SCALE))
+    return FrameMetadata(path, height, width, "RGGB", levels, color_profile(camera), noise=noise)
 
 
 def _clean(path: Path, camera: Camera) -> Tensor:

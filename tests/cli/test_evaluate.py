@@ -1,0 +1,64 @@
+"""`burstfix evaluate` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from burstfix.cli import main
+from tests.scenes import draw_scene
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    scene = (draw_scene(48, 60, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
+    for k in range(5):
+        Image.fromarray(scene[:, k : k + 48]).save(folder / f"{k}.png")
+    return folder
+
+
+def test_evaluate_when_json_then_document_on_stdout_and_in_the_file(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, pictures = tmp_path / "scores.json", tmp_path / "pictures"
+    arguments = ["--clips", str(clip), "-m", "menon", "-m", "average", "--json", "-o", str(target)]
+    assert main(["evaluate", *arguments, "--save-pictures", str(pictures), "--device", "cpu"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(target.read_text())
+    rows = {(r["model"], r["noise"]): r["psnr"] for r in document["results"]}
+    assert rows["average", "high"] > rows["menon", "high"] < rows["menon", "low"]
+    assert sorted(p.name for p in pictures.iterdir()) == ["clips_walk_high.png", "clips_walk_low.png"]
+
+
+def test_evaluate_when_markdown_then_only_the_levels_asked_for(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--clips", str(clip), "-m", "menon", "--noise-level", "low", "--markdown"]) == 0
+    out = capsys.readouterr().out
+    assert "| menon |" in out and "low: PSNR" in out and "high" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["-m", "menon"], 2, "give --clips"),
+        (["--clips", "{clip}", "-m", "nonsense"], 2, "no model named"),
+        (["--clips", "{clip}", "--frames", "9", "-m", "menon"], 2, "too short"),
+        (["--clips", "{clip}", "--markdown", "--json"], 2, "choose one"),
+        (["--clips", "{clip}", "--crop", "8"], 2, "32 pixels"),
+        (["--clips", "{clip}/none", "-m", "menon"], 3, "no such folder"),
+        (["--photos", "{clip}/none.png", "-m", "menon"], 3, "no photograph"),
+        (["--clips", "{clip}", "-m", "{clip}/none.safetensors"], 7, "none.safetensors"),
+        (["--clips", "{clip}", "-m", "menon", "-o", "{clip}/0.png"], 5, "exists already"),
+    ],
+)
+def test_evaluate_when_used_wrongly_then_says_so(
+    arguments: list[str], code: int, says: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *(a.format(clip=clip) for a in arguments)]) == code
+    assert says in capsys.readouterr().err

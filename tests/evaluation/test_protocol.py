@@ -1,0 +1,164 @@
+"""The REDS4 protocol, step by step against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from burstfix.errors import InputError, UsageError
+from burstfix.evaluation.protocol import (
+    Case,
+    Limits,
+    clip_cases,
+    find_clips,
+    find_photos,
+    photo_case,
+    protocol_mosaic,
+    references,
+)
+from burstfix.raw.levels import normalise
+from burstfix.sim.camera import protocol_camera, to_display, unprocess
+from burstfix.sim.recording import NOISE_LEVELS
+from tests.scenes import draw_scene
+
+
+def save_clip(folder: Path, count: int, height: int = 48, width: int = 64) -> Path:
+    """A scene that moves one pixel to the left with every frame."""
+    folder.mkdir(parents=True)
+    scene = (draw_scene(height, width + count, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
+    for k in range(count):
+        Image.fromarray(scene[:, k : k + width]).save(folder / f"{k:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_clip(tmp_path_factory.mktemp("data") / "walk", 7)
+
+
+@pytest.fixture(scope="module")
+def cases(clip_folder: Path) -> list[Case]:
+    (clip,) = find_clips([clip_folder])
+    return list(clip_cases(clip, "high", Limits()))
+
+
+def test_noise_levels_when_read_then_those_of_the_protocol() -> None:
+    assert NOISE_LEVELS == {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
+
+
+def test_protocol_mosaic_when_noise_is_added_then_each_sample_by_hand() -> None:
+    # A red pixel of 0.25 in frame 3, high noise: standard deviation sqrt(0.0064 * 0.25 + 0.0004) = 0.0447.
+    clean = torch.tensor([0.25, 0.5, 0.75])[:, None, None].expand(3, 4, 4)
+    drawn = torch.randn((2, 2, 4), generator=torch.Generator().manual_seed(3))
+    mosaic = protocol_mosaic(clean, "high", number=3)
+    spread = {value: math.sqrt(0.0064 * value + 0.0004) for value in (0.25, 0.5, 0.75)}
+    assert mosaic[0, 0].item() == pytest.approx(0.25 + spread[0.25] * drawn[0, 0, 0].item(), abs=1e-6)
+    assert mosaic[0, 1].item() == pytest.approx(0.5 + spread[0.5] * drawn[0, 0, 1].item(), abs=1e-6)
+    assert mosaic[3, 2].item() == pytest.approx(0.5 + spread[0.5] * drawn[1, 1, 2].item(), abs=1e-6)
+    assert mosaic[3, 3].item() == pytest.approx(0.75 + spread[0.75] * drawn[1, 1, 3].item(), abs=1e-6)
+
+
+def test_protocol_mosaic_when_dark_or_bright_then_clipped_on_both_sides() -> None:
+    for value in (0.0, 1.0):
+        mosaic = protocol_mosaic(torch.full((3, 64, 64), value), "low", number=1)
+        assert mosaic.min() >= 0 and mosaic.max() <= 1
+        assert 0.4 < (mosaic == value).float().mean() < 0.6
+
+
+def test_references_when_five_frames_then_first_and_last_two_are_left_out() -> None:
+    assert references(100, Limits()) == list(range(2, 98))
+    assert references(24, Limits()) == list(range(2, 22))
+    assert references(7, Limits(frames=1)) == [2, 3, 4]
+    assert references(9, Limits(frames=7)) == [3, 4, 5]
+
+
+def test_references_when_limited_then_evenly_spread() -> None:
+    assert references(24, Limits(windows=4)) == [4, 9, 14, 19]
+    assert references(24, Limits(windows=1)) == [12]
+    assert references(24, Limits(windows=50)) == list(range(2, 22))
+
+
+def test_references_when_clip_is_too_short_then_usage_error() -> None:
+    with pytest.raises(UsageError, match="too short"):
+        references(4, Limits())
+
+
+def test_clip_cases_when_made_then_five_frames_around_each_reference(cases: list[Case]) -> None:
+    assert [case.window for case in cases] == ["002", "003", "004"]
+    assert all(len(case.burst.frames) == 5 and case.burst.reference == 2 for case in cases)
+    # Frames that windows share carry the same noise: it belongs to the frame, not to the window.
+    assert np.array_equal(cases[0].burst.frames[3].mosaic, cases[1].burst.frames[2].mosaic)
+    assert cases[0].burst.noise.shot_gain == (6.4e-3,) * 4
+    assert cases[0].burst.noise.read_variance == pytest.approx((4e-4,) * 4)
+
+
+def test_clip_cases_when_made_then_frames_are_the_protocols_mosaics(
+    cases: list[Case], clip_folder: Path
+) -> None:
+    pixels = np.array(Image.open(clip_folder / "004.png")).transpose(2, 0, 1)
+    clean = unprocess(torch.from_numpy(pixels)[None].float() / 255, protocol_camera())[0]
+    expected = protocol_mosaic(clean, "high", number=5)
+    frame = cases[2].burst.frames[2]
+    got = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    # The truth: the clean linear frame through the same display steps.
+    torch.testing.assert_close(cases[2].truth, to_display(clean[None], protocol_camera())[0])
+
+
+def test_case_when_a_result_is_shown_then_truth_itself_is_perfect(
+    cases: list[Case], clip_folder: Path
+) -> None:
+    pixels = np.array(Image.open(clip_folder / "002.png")).transpose(2, 0, 1)
+    clean = unprocess(torch.from_numpy(pixels)[None].float() / 255, protocol_camera())[0]
+    assert torch.equal(cases[0].shown(clean.numpy()), cases[0].truth)
+
+
+def test_clip_cases_when_cropped_then_the_middle_with_the_same_noise(
+    cases: list[Case], clip_folder: Path
+) -> None:
+    (clip,) = find_clips([clip_folder])
+    small = next(iter(clip_cases(clip, "high", Limits(crop=32))))
+    assert small.truth.shape == (3, 32, 32)
+    torch.testing.assert_close(small.truth, cases[0].truth[:, 8:40, 16:48])
+    assert np.array_equal(small.burst.frames[0].mosaic, cases[0].burst.frames[0].mosaic[8:40, 16:48])
+
+
+def test_clip_cases_when_frames_differ_in_size_then_input_error(tmp_path: Path) -> None:
+    folder = save_clip(tmp_path / "odd", 5)
+    Image.new("RGB", (80, 48)).save(folder / "001.png")
+    (clip,) = find_clips([folder])
+    with pytest.raises(InputError, match="differs in size"):
+        list(clip_cases(clip, "low", Limits()))
+
+
+def test_find_clips_when_folder_of_clips_then_each_of_them(tmp_path: Path) -> None:
+    for name in ("020", "000"):
+        save_clip(tmp_path / name, 5)
+    (tmp_path / "empty").mkdir()
+    assert [clip.name for clip in find_clips([tmp_path])] == ["000", "020"]
+    assert [clip.name for clip in find_clips([tmp_path / "000"])] == ["000"]
+    with pytest.raises(InputError, match="no clip"):
+        find_clips([tmp_path / "empty"])
+    with pytest.raises(InputError, match="no such folder"):
+        find_clips([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no photograph"):
+        find_photos([tmp_path / "nowhere.png"])
+
+
+def test_photo_case_when_made_twice_then_the_same_and_levels_share_scene_and_motion(tmp_path: Path) -> None:
+    scene = (draw_scene(260, 300, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
+    path = tmp_path / "scene.png"
+    Image.fromarray(scene).save(path)
+    one, again, low = (photo_case(path, level, Limits(crop=96)) for level in ("high", "high", "low"))
+    assert np.array_equal(one.burst.frames[0].mosaic, again.burst.frames[0].mosaic)
+    assert torch.equal(one.truth, low.truth)
+    assert not np.array_equal(one.burst.frames[0].mosaic, low.burst.frames[0].mosaic)
+    assert one.truth.shape == (3, 96, 96)
+    # Tens of pixels of motion, as the protocol of photographs promises.
+    reach = max(math.hypot(m.dx, m.dy) for m in one.burst.motions)
+    assert 15 < reach < 45
