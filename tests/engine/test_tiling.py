@@ -27,7 +27,7 @@ def blend(tiles: list[Tile], picture: np.ndarray) -> np.ndarray:
     return out
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(cuts())
 def test_split_whenever_a_picture_is_cut_then_weights_sum_to_exactly_one(cut):
     height, width, side, lattice, overlap = cut
@@ -38,7 +38,7 @@ def test_split_whenever_a_picture_is_cut_then_weights_sum_to_exactly_one(cut):
     assert np.array_equal(total, np.ones_like(total))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(cuts())
 def test_split_whenever_a_picture_is_cut_then_tiles_are_on_the_lattice_and_not_too_big(cut):
     height, width, side, lattice, overlap = cut
@@ -52,7 +52,7 @@ def test_split_whenever_a_picture_is_cut_then_tiles_are_on_the_lattice_and_not_t
         assert tile.weight_rows.max() > 0 and tile.weight_cols.max() > 0  # no tile is computed for nothing
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(cuts(), st.integers(0, 2**32 - 1))
 def test_split_when_the_model_is_the_identity_then_the_picture_is_unchanged(cut, seed):
     height, width, side, lattice, overlap = cut
@@ -61,7 +61,7 @@ def test_split_when_the_model_is_the_identity_then_the_picture_is_unchanged(cut,
     np.testing.assert_allclose(blend(tiles, picture), picture, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(cuts(), st.data())
 def test_split_when_some_tiles_are_cut_again_then_weights_still_sum_to_one(cut, data):
     height, width, side, lattice, overlap = cut

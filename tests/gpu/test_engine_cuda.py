@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from burstfix.align.gather import BurstTile
+from burstfix.engine import merge_tiled
+from burstfix.engine.memory import FLOOR, automatic_side, free_memory
+from burstfix.models.base import BurstModel
+from burstfix.models.catalog import build, names
+from tests.engine.bursts import Identity, Mean, SmallNet, make_burst, normalised
+
+pytestmark = pytest.mark.gpu
+
+CUDA = "cuda"
+SMALL_CONFIGS = {
+    "kpn": {"channels": 8, "head_channels": 8, "head_blocks": 1},
+    "two-stage": {"channels": 16, "groups": 4, "feature_blocks": 1, "unet": [8, 8, 8], "unet_blocks": False},
+}
+
+
+def small_model(name: str) -> BurstModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return SmallNet() if name == "net" else build(name, SMALL_CONFIGS.get(name))
+
+
+@pytest.mark.parametrize("name", ["net", *names()])
+def test_merge_tiled_when_on_cuda_in_float32_then_it_is_close_to_the_cpu(name):
+    burst = make_burst(200, 230, 4, "GRBG")
+    model = small_model(name)
+    on_cpu = merge_tiled(burst, model, device="cpu", precision="float32")
+    on_cuda = merge_tiled(burst, model, device=CUDA, precision="float32")
+    difference = np.abs(on_cpu - on_cuda)
+    # TF32 convolutions, and now and then a cell in flat noise whose two best offsets are equally good.
+    assert np.median(difference) < 2e-3 and difference.mean() < 3e-3
+
+
+@pytest.mark.parametrize("name", ["net", *names()])
+def test_merge_tiled_when_in_bfloat16_then_it_is_close_to_float32(name):
+    burst = make_burst(200, 230, 4)
+    model = small_model(name)
+    full = merge_tiled(burst, model, device=CUDA, precision="float32")
+    half = merge_tiled(burst, model, device=CUDA)
+    assert np.isfinite(half).all()
+    assert np.abs(full - half).mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["net", *names()])
+def test_merge_tiled_when_tiles_have_another_size_then_the_result_on_cuda_is_the_same(name):
+    burst = make_burst(300, 310, 3, "BGGR")
+    model = small_model(name)
+    allow = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # kernels chosen by size would round differently
+    try:
+        one, many = (
+            merge_tiled(burst, model, device=CUDA, precision="float32", tile=tile) for tile in (2000, 128)
+        )
+    finally:
+        torch.backends.cudnn.allow_tf32 = allow
+    np.testing.assert_allclose(many, one, atol=1e-4)
+
+
+def test_merge_tiled_when_precision_is_left_open_then_cuda_computes_in_bfloat16():
+    seen = []
+
+    class Looks(Mean):
+        def merge_tile(self, tile: BurstTile) -> Tensor:
+            seen.append((torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")))
+            assert tile.sources[0].is_cuda and tile.sources[0].dtype == torch.float32
+            return super().merge_tile(tile)
+
+    merge_tiled(make_burst(64, 64, 2), Looks(), device=CUDA)
+    assert seen == [(True, torch.bfloat16)]
+
+
+class Greedy(Mean):
+    """Takes memory on CUDA for each packed pixel of the tile, halo included."""
+
+    def __init__(self, bytes_per_pixel: int):
+        super().__init__()
+        self.greed = bytes_per_pixel
+
+    def merge_tile(self, tile: BurstTile) -> Tensor:
+        if tile.sources[0].is_cuda:
+            pixels = tile.offsets[0][0].numel() * tile.cell**2
+            taken = torch.empty(pixels * self.greed, dtype=torch.uint8, device=CUDA)
+            assert taken.is_cuda
+        return super().merge_tile(tile)
+
+
+@pytest.fixture
+def one_gigabyte():
+    """Lets this process have so little of the GPU that greed is punished on any card."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(1e9 / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def test_merge_tiled_when_cuda_memory_runs_out_then_tiles_are_halved(one_gigabyte, caplog):
+    burst = make_burst(600, 600, 2)
+    with caplog.at_level(logging.WARNING, "burstfix"):
+        merged = merge_tiled(burst, Greedy(20_000), device=CUDA, precision="float32", tile=600)
+    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu"), atol=1e-4)
+    assert caplog.messages == ["out of memory on cuda: going on with tiles of 304 sensor pixels"]
+
+
+def test_merge_tiled_when_not_even_small_tiles_fit_on_cuda_then_the_cpu_finishes(one_gigabyte, caplog):
+    burst = make_burst(300, 300, 2)
+    with caplog.at_level(logging.WARNING, "burstfix"):
+        merged = merge_tiled(burst, Greedy(1_000_000), device=CUDA, precision="float32")
+    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu"), atol=1e-4)
+    assert caplog.messages[-1] == "out of memory on cuda with the smallest tiles: going on on the CPU"
+
+
+def test_merge_tiled_when_done_on_cuda_then_the_model_is_back_and_memory_is_free():
+    model = SmallNet()
+    merge_tiled(make_burst(64, 64, 2), model, device=CUDA)
+    assert not next(model.parameters()).is_cuda
+    assert torch.cuda.memory_allocated() < 50e6
+
+
+def test_merge_tiled_when_padded_to_phase_then_cuda_reads_the_same_pixels():
+    burst = make_burst(33, 47, 1, "BGGR")
+    merged = merge_tiled(burst, Identity(), device=CUDA, tile=32)
+    np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
+
+
+def test_automatic_side_when_on_cuda_then_it_is_within_what_is_free():
+    place = torch.device(CUDA)
+    free = free_memory(place)
+    assert 0 < free <= torch.cuda.get_device_properties(0).total_memory
+    info = build("average").info
+    side = automatic_side(info, 5, place)
+    assert side == FLOOR or (side + 2 * info.halo) ** 2 * info.bytes_per_pixel * 5 < free
