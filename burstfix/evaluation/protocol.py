@@ -166,7 +166,8 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
         frames = [
             Frame(mosaics[i], _clip_metadata(clip.frames[i], mosaics[i], camera, noise)) for i in window
         ]
-        burst = prepare_burst(frames, reference=reference - first, noise=noise)
+        # The protocol says how many frames there are, so none is dropped.
+        burst = prepare_burst(frames, reference=reference - first, noise=noise, keep_all=True)
         truth = _middle(_clean(clip.frames[reference], camera), limits.crop)
         shown = to_display(truth[None], camera)[0]
         yield Case("clips", clip.name, clip.frames[reference].stem, level, burst, shown, camera)
