@@ -29,7 +29,8 @@ example: .venv/.user
 	$(BIN)/python examples/make_example.py examples/burst
 
 picture: .venv/.user
-	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png
+	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png \
+		--crop 35,30 --crop 330,430 --size 210,330
 
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke

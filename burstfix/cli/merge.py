@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def command(
         "megapixels": round(height * width / 1e6, 3),
         "model": linear.settings.get("model", model),
         **burst_document(burst),
-        "settings": {key: _plain(value) for key, value in image.settings.items()},
+        "settings": _plain(image.settings),
         "seconds": {
             "read": round(was_read - started, 3),
             "merge": round(was_merged - was_read, 3),
@@ -126,6 +127,8 @@ def _plain(value: Any) -> Any:
     """A setting as JSON holds it."""
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value)

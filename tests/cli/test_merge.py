@@ -55,6 +55,7 @@ def test_merge_when_json_is_asked_for_then_prints_one_document(
     assert document["noise"] == {"source": "given", "shot_gain": [5e-3] * 4, "read_variance": [3e-4] * 4}
     assert (document["height"], document["width"], document["model"]) == (176, 240, "average")
     assert [frame["kept"] for frame in document["frames"]] == [True] * 3
+    assert document["settings"]["render"]["tone"] == "none"
     assert document["seconds"]["total"] > 0
 
 
