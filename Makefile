@@ -1,5 +1,6 @@
 # make demo      merge the example burst; from a fresh checkout it installs everything into .venv first
 # make test      the whole test suite
+# make evaluate  PSNR and SSIM of all that ships, as in README.md; CLIPS=, PHOTOS= name the data, EVALUATE= more options
 # make check     style, types, and which room may import which
 # make train-smoke   train a tiny network for a minute and show the loss falling
 # make install   the command and what developers need, into .venv
@@ -8,11 +9,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-# Two test workers, each with one thread: the suite is meant for two cores.
-export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: help install demo example picture test check format clean train-smoke
+.PHONY: help install demo example picture evaluate test check format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -34,6 +33,18 @@ picture: .venv/.user
 
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke
+
+# Two workers, each with one thread: the suite is meant for two cores.
+test: export OMP_NUM_THREADS ?= 1
+# The REDS4 protocol on clips (folders of PNG frames), and bursts simulated from photographs.
+CLIPS ?= ../shared/data/clips
+PHOTOS ?= ../shared/data/photos/val
+EVALUATE ?=
+evaluate: .venv/.user
+	@test -d "$(CLIPS)" || echo "no clips in $(CLIPS): left out (make evaluate CLIPS=FOLDER)"
+	@test -d "$(PHOTOS)" || echo "no photographs in $(PHOTOS): left out (make evaluate PHOTOS=FOLDER)"
+	@test ! -d "$(CLIPS)" -a ! -d "$(PHOTOS)" || $(BIN)/burstfix evaluate --markdown $(EVALUATE) \
+		$$(test ! -d "$(CLIPS)" || echo --clips "$(CLIPS)") $$(test ! -d "$(PHOTOS)" || echo --photos "$(PHOTOS)")
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
