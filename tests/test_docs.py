@@ -92,3 +92,8 @@ def test_links_when_followed_then_lead_to_files(document: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not link.startswith(("http:", "https:")):
             assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_cli_document_when_compared_then_names_every_command(name: str) -> None:
+    assert f"burstfix {name}" in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
