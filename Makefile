@@ -34,8 +34,6 @@ picture: .venv/.user
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke
 
-# Two workers, each with one thread: the suite is meant for two cores.
-test: export OMP_NUM_THREADS ?= 1
 # The REDS4 protocol on clips (folders of PNG frames), and bursts simulated from photographs.
 CLIPS ?= ../shared/data/clips
 PHOTOS ?= ../shared/data/photos/val
@@ -46,6 +44,8 @@ evaluate: .venv/.user
 	@test ! -d "$(CLIPS)" -a ! -d "$(PHOTOS)" || $(BIN)/burstfix evaluate --markdown $(EVALUATE) \
 		$$(test ! -d "$(CLIPS)" || echo --clips "$(CLIPS)") $$(test ! -d "$(PHOTOS)" || echo --photos "$(PHOTOS)")
 
+# Two workers, each with one thread: the suite is meant for two cores.
+test: export OMP_NUM_THREADS ?= 1
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 

@@ -15,7 +15,7 @@ from burstfix import __version__
 from burstfix.evaluation.protocol import Limits
 from burstfix.evaluation.run import Score
 
-TITLES = {"clips": "clips, REDS4 protocol", "photos": "photographs, simulated bursts"}
+TITLES = {"clips": "Clips, REDS4 protocol", "photos": "Photographs, simulated bursts"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ def mean_of(scores: Sequence[Score]) -> Mean:
 
 
 def seconds_per_megapixel(scores: Sequence[Score]) -> float:
-    """Median, so that the first run, which loads and compiles, does not count."""
-    return statistics.median(s.seconds / s.megapixels for s in scores)
+    """Median of one method's, without its first run where there are others: that one loads and warms up."""
+    times = [s.seconds / s.megapixels for s in scores]
+    return statistics.median(times[1:] or times)
 
 
 def document(scores: Sequence[Score], machine: dict[str, Any], limits: Limits) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def markdown(scores: Sequence[Score], machine: dict[str, Any]) -> str:
         count = len(_unique(s.clip for s in scores if s.source == source))
         rows = [head, ["---"] + ["---:"] * (len(head) - 1), *_mean_rows(scores, source)]
         lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-        parts.append(f"{TITLES[source].capitalize()} ({count}):\n\n" + "\n".join(lines))
+        parts.append(f"{TITLES[source]} ({count}):\n\n" + "\n".join(lines))
     return "\n\n".join([*parts, _machine_line(machine)])
 
 
