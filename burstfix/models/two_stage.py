@@ -389,6 +389,6 @@ def _info(name: str, config: TwoStageConfig) -> ModelInfo:
         name,
         lattice=config.lattice,
         halo=64 if config.stride == 1 else 96,
-        bytes_per_pixel=4 * (8 * c / area + 40),
-        bytes_per_pixel_fixed=4 * (24 * c / area + 5 * config.unet[0] * 4 / config.unet_scale**2 + 40),
+        bytes_per_pixel=4 * (8 * c / area + 12),
+        bytes_per_pixel_fixed=4 * (24 * c / area + 6 * config.unet[0] * 4 / config.unet_scale**2 + 40),
     )
