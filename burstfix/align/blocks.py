@@ -17,12 +17,12 @@ CELL = 8
 """Packed pixels on a side of a matched cell; the window compared is twice as wide."""
 
 _HUBER_DELTA = 3.0  # in units of the noise: beyond it differences count linearly: no single edge rules
-_SMOOTHNESS = 4.0  # cost of one pixel of disagreement with one neighbour, for a window of 256 pixels
+_SMOOTHNESS = 5.0  # cost of one pixel of disagreement with one neighbour, for a window of 256 pixels
 _SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement beyond which it costs no more: things may move on their own
 _ROUNDS = 3  # rounds of voting among neighbours
 _CHUNK = 4096  # windows compared at once: their pixels stay in the processor's cache
 _COARSE_RADIUS = 4
-_FINE_RADIUS = 1
+_FINE_RADII = (1, 3, 3)  # at full size, half, quarter: wide where it is cheap, to catch what moves on its own
 _LEVELS = 4
 _MIN_SIDE = 16  # no pyramid level smaller than this: one window
 
@@ -92,8 +92,8 @@ def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = 
             radius = _COARSE_RADIUS
         else:
             candidates = torch.cat([_hand_down(offsets, _grid(references[level], cell)), guess[:, None]], 1)
-            radius = _FINE_RADIUS
-        offsets = _match_level(references[level], frames[level], candidates, radius, cell)
+            radius = _FINE_RADII[min(level, len(_FINE_RADII) - 1)]
+        offsets = _match_level(references[level], frames[level], candidates, guesses[level], radius, cell)
     assert offsets is not None
     return BlockField(offsets, cell)
 
@@ -148,18 +148,20 @@ def _hand_down(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
     )
 
 
-def _match_level(reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int) -> Tensor:
+def _match_level(
+    reference: Tensor, frame: Tensor, candidates: Tensor, guess: Tensor, radius: int, cell: int
+) -> Tensor:
     """Best offsets (B, 2, gy, gx) on one level: the best candidate, searched around, settled by votes."""
     if candidates.shape[1] > 1:
         costs = _window_costs(reference, frame, candidates, 0, cell)
-        best = _settle(candidates, costs, candidates[:, 0], cell)
+        best = _settle(candidates, costs, candidates[:, 0], guess, cell)
     else:
         best = candidates[:, 0]
     costs = _window_costs(reference, frame, best[:, None], radius, cell)
     steps = torch.arange(-radius, radius + 1, device=best.device)
     shifts = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
     around = best[:, None] + shifts[None, :, :, None, None]
-    return _settle(around, costs, best, cell)
+    return _settle(around, costs, best, guess, cell)
 
 
 def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int) -> Tensor:
@@ -210,18 +212,20 @@ def _all_windows(plane: Tensor, size: int) -> Tensor:
     return padded.unfold(1, size, 1).unfold(2, size, 1)
 
 
-def _settle(candidates: Tensor, costs: Tensor, start: Tensor, cell: int) -> Tensor:
+def _settle(candidates: Tensor, costs: Tensor, start: Tensor, guess: Tensor, cell: int) -> Tensor:
     """Picks one candidate a cell: cheapest once disagreement with the eight neighbours is paid for.
 
     Args:
         candidates: int64 (B, K, 2, gy, gx).
         costs: (B, K, gy, gx).
         start: (B, 2, gy, gx) offsets that the first round of votes comes from.
+        guess: (B, 2, gy, gx) the initial field. Neighbours agree when they stray from it alike, so that a
+            field that is known to turn is not held to be uneven.
         cell: Packed pixels on a side of a cell.
     """
     weight = _SMOOTHNESS * (2 * cell / 16)  # noise in the sum grows with the side of the window
-    offsets = candidates.float()
-    chosen = start.float()
+    offsets = candidates - guess[:, None]
+    chosen = start - guess
     gy, gx = chosen.shape[-2:]
     for _ in range(_ROUNDS):
         padded = F.pad(chosen, (1, 1, 1, 1), mode="replicate")
@@ -235,4 +239,4 @@ def _settle(candidates: Tensor, costs: Tensor, start: Tensor, cell: int) -> Tens
                 total += weight * distance.clamp(max=_SMOOTHNESS_LIMIT)
         best = total.argmin(1)[:, None, None].expand(-1, 1, 2, -1, -1)
         chosen = offsets.gather(1, best)[:, 0]
-    return chosen.long()
+    return (chosen + guess).round().long()

@@ -92,7 +92,7 @@ class _Picture:
 
 
 def _menon_inside(packed: Tensor) -> Tensor:
-    """(B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps makes the planes one smaller around."""
+    """(B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps trims the planes by one."""
     # Steps 1 to 3 decide on the green.
     picture = _directional_green(_planes(packed))
     # 4. Red and blue at the green pixels: green plus the mean of the two neighbours' differences to it.
@@ -118,7 +118,7 @@ def _directional_green(m: Planes) -> _Picture:
     green: dict[Step, Planes] = {}
     change: dict[Step, Planes] = {}
     for step in (_ROW, _COLUMN):
-        # 1. Green along this direction: mean of the neighbours and the curvature of the colour (paper, eq. 1).
+        # 1. Green along this direction: mean of the neighbours and the colour's curvature (eq. 1).
         far = {p: _pair(m, p, (2 * step[0], 2 * step[1])) for p in _COLOURS}
         green[step] = {p: _pair(m, p, step) + (_near(m[p]) - far[p]) / 2 for p in _COLOURS}
         chroma = {p: _near(m[p]) - green[step][p] for p in _COLOURS}
@@ -136,7 +136,7 @@ def _directional_green(m: Planes) -> _Picture:
 
 
 def _total_change(change: Planes, place: Place, step: Step) -> Tensor:
-    """Changes around a pixel, the paper's 5x5 classifier: those at the pixel and just before it count thrice."""
+    """Changes around a pixel, the paper's 5x5 classifier: those at the pixel count thrice."""
     sy, sx = step
     total = 3 * (_at(change, place, (0, 0)) + _at(change, place, (-2 * sy, -2 * sx)))
     for side in (-1, 1):

@@ -1,0 +1,58 @@
+"""Gathering: offsets, edges, regions and windows, against plain indexing."""
+
+import torch
+
+from burstfix.align.gather import BurstTile, gather_cells, source_region
+
+
+def test_gather_cells_when_offsets_differ_then_each_cell_is_read_where_it_says():
+    source = torch.arange(2 * 3 * 40 * 48, dtype=torch.float32).reshape(2, 3, 40, 48)
+    offsets = torch.randint(-4, 5, (2, 2, 5, 6), generator=torch.Generator().manual_seed(1))
+    out = gather_cells(source, offsets, 8)
+    assert out.shape == source.shape
+    for b, cy, cx in ((0, 1, 2), (1, 3, 4), (1, 2, 1)):
+        y, x = 8 * cy + int(offsets[b, 0, cy, cx]), 8 * cx + int(offsets[b, 1, cy, cx])
+        expected = source[b, :, y : y + 8, x : x + 8]
+        torch.testing.assert_close(out[b, :, 8 * cy : 8 * cy + 8, 8 * cx : 8 * cx + 8], expected)
+
+
+def test_gather_cells_when_reading_beyond_the_picture_then_edge_pixels_repeat():
+    source = torch.rand(1, 16, 16)
+    out = gather_cells(source, torch.full((2, 1, 1), -100), 8, margin=4)
+    torch.testing.assert_close(out, source[:, :1, :1].expand(1, 16, 16))
+
+
+def test_gather_cells_when_there_are_frames_then_same_as_one_by_one():
+    source, offsets = torch.rand(2, 3, 4, 24, 32), torch.randint(-5, 6, (2, 3, 2, 3, 4))
+    out = gather_cells(source, offsets, 8, margin=2)
+    assert out.shape == (2, 3, 4, 36, 48)
+    torch.testing.assert_close(out[1, 2], gather_cells(source[1, 2], offsets[1, 2], 8, margin=2))
+
+
+def tile_of(picture: torch.Tensor, field: torch.Tensor, top: int, left: int, crop: bool) -> BurstTile:
+    source, origin = picture, (0, 0)
+    if crop:
+        region = source_region(field, 8, 4, top, left, (picture.shape[-2], picture.shape[-1]))
+        source = picture[:, region.top : region.bottom, region.left : region.right]
+        origin = (region.top, region.left)
+    ones = torch.ones(1, 1, 4, 1, 1)
+    return BurstTile((source,), (origin,), (field,), 8, top, left, 0, ones, ones)
+
+
+def test_burst_tile_when_only_the_region_it_reads_is_given_then_same_as_from_the_whole_picture():
+    picture = torch.rand(4, 64, 80)
+    for top, left in ((16, 24), (0, 0), (-8, 56), (40, -8)):  # inside, and over each border
+        field = torch.randint(-9, 10, (2, 3, 4), generator=torch.Generator().manual_seed(top + 50))
+        whole, cut = (tile_of(picture, field, top, left, crop) for crop in (False, True))
+        assert whole.aligned().shape == (1, 4, 24, 32)
+        torch.testing.assert_close(whole.aligned(), cut.aligned())
+        for phase in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            torch.testing.assert_close(whole.windows(*phase), cut.windows(*phase))
+
+
+def test_burst_tile_when_nothing_moved_then_windows_hold_the_cells_they_grew_from():
+    picture = torch.rand(4, 64, 64)
+    tile = tile_of(picture, torch.zeros(2, 4, 4, dtype=torch.long), 16, 16, False)
+    windows = tile.windows(1, 0)
+    assert windows.shape == (1, 4, 2 * 16, 2 * 16)
+    torch.testing.assert_close(windows[0, :, :16, 16:], picture[:, 16 + 4 : 16 + 20, 16 + 12 : 16 + 28])
