@@ -65,6 +65,7 @@ class Size(click.ParamType):
 @click.option(
     "--size",
     type=Size(),
+    metavar="WIDTHxHEIGHT",
     default=None,
     help="Largest size of the frames, cut from the middle.  [default: all that motion leaves]",
 )
@@ -270,6 +271,7 @@ def command(
     }
     text = (
         f"{output}: {frames} frames of {width}x{height}, {cfa}, {bits} bit, "
-        f"noise S={shot_gain:.3g} O={read_variance:.3g}, truth of frame {settings.reference_index + 1}"
+        f"noise S={shot_gain:.3g} O={read_variance:.3g}; the truth is that of frame "
+        f"{settings.reference_index + 1} (merge with --reference {settings.reference_index + 1})"
     )
     terminal.result(document, text, closing=True)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from burstfix.cli import main
 from burstfix.io import read_frame
+from burstfix.pipeline import read_burst
 from tests.scenes import draw_scene
 
 
@@ -48,6 +49,29 @@ def test_simulate_when_clip_then_its_frames(
     facts = json.loads((tmp_path / "b" / "simulation.json").read_text())
     assert "homography" not in facts["frames"][0] and "motion" not in facts["settings"]
     assert "2 frames of 64x48" in capsys.readouterr().out
+
+
+def test_simulate_when_read_as_a_burst_then_motion_and_noise_are_those_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = (draw_scene(420, 480, seed=4) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    options = "--no-object --shift 30 --rotation 0.6 --noise-level low --cfa GRBG --hot-pixels 8"
+    assert main(["simulate", str(tmp_path / "photo.png"), "-o", str(tmp_path / "b"), *options.split()]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "b"), "--reference", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"]
+    burst = read_burst(sorted((tmp_path / "b").glob("*.dng")), reference=2)
+    facts = json.loads((tmp_path / "b" / "simulation.json").read_text())
+    for found, frame in zip(burst.motions, facts["frames"], strict=True):
+        true = frame["motion"]
+        assert (found.dy, found.dx) == pytest.approx((true["dy"], true["dx"]), abs=1.5)
+        # Blocks are matched to whole packed pixels: half of one at the side of this small picture.
+        assert found.angle == pytest.approx(true["angle"], abs=5e-3)
+    assert burst.noise.shot_gain == pytest.approx((2.5e-3,) * 4)
+    assert burst.dropped == ()
+    shared = set(map(tuple, burst.hot_pixels.tolist())) & set(map(tuple, facts["hot_pixels"]))
+    assert len(shared) >= 6  # of 8; the faintest may hide in noise
 
 
 @pytest.mark.parametrize(
