@@ -29,6 +29,7 @@ _ROW, _COLUMN = (0, 1), (1, 0)
 MENON_HALO = 8
 """Packed pixels around a tile that `menon` looks at: one for each of its eight steps."""
 
+_TIE = 1e-3  # a difference of the summed changes within which two directions count as equally good
 _STRIP = 64  # packed rows worked on at once, so that they stay in the processor's cache
 
 
@@ -84,7 +85,7 @@ class _Picture:
     red: Planes
     green: Planes
     blue: Planes
-    along_rows: Planes  # bool, at red and blue: interpolate along rows there, else along columns
+    along_rows: Planes  # at red and blue: 1 to interpolate along rows there, 0 along columns (`_preference`)
 
     def inside(self) -> _Picture:
         """Everything without its outermost packed pixels."""
@@ -126,13 +127,22 @@ def _directional_green(m: Planes) -> _Picture:
         change[step] = {p: (_near(chroma[p]) - _near(chroma[p], *step)).abs() for p in _COLOURS}
     # 3. The direction of less change in the neighbourhood wins.
     along_rows = {
-        p: _total_change(change[_COLUMN], p, _COLUMN) >= _total_change(change[_ROW], p, _ROW)
+        p: _preference(_total_change(change[_COLUMN], p, _COLUMN) - _total_change(change[_ROW], p, _ROW))
         for p in _COLOURS
     }
     m = _inside(_inside(_inside(m)))
     rows, columns = (_inside(_inside(green[step])) for step in (_ROW, _COLUMN))
-    decided = {p: torch.where(along_rows[p], rows[p], columns[p]) for p in _COLOURS}
+    decided = {p: torch.lerp(columns[p], rows[p], along_rows[p]) for p in _COLOURS}
     return _Picture({_RED: m[_RED]}, decided | {p: m[p] for p in _GREENS}, {_BLUE: m[_BLUE]}, along_rows)
+
+
+def _preference(advantage: Tensor) -> Tensor:
+    """0 (along columns) to 1 (along rows): the better direction, but for a tie, where both count.
+
+    The paper decides hard. Then rounding, which depends on the size of the tile, settles ties and changes
+    the pixel by far more than itself.
+    """
+    return (advantage / (2 * _TIE) + 0.5).clamp(0, 1)
 
 
 def _total_change(change: Planes, place: Place, step: Step) -> Tensor:
@@ -173,7 +183,7 @@ def _directional(
     along_rows: Planes, planes: Planes, place: Place, mean: Callable[[Planes, Place, Step], Tensor]
 ) -> Tensor:
     """`mean` along rows or along columns, as decided for each pixel at `place`."""
-    return torch.where(_near(along_rows[place]), mean(planes, place, _ROW), mean(planes, place, _COLUMN))
+    return torch.lerp(mean(planes, place, _COLUMN), mean(planes, place, _ROW), _near(along_rows[place]))
 
 
 def _pair(planes: Planes, place: Place, step: Step) -> Tensor:

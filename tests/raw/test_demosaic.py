@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from burstfix.raw import demosaic
 from burstfix.raw.demosaic import MENON_HALO, bilinear, menon
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
@@ -15,14 +16,21 @@ def packed_scene(height: int, width: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("ours", "name"), [(menon, "Menon2007"), (bilinear, "bilinear")])
-def test_demosaic_when_compared_with_colour_demosaicing_then_interior_agrees(ours, name):
+def test_demosaic_when_compared_with_colour_demosaicing_then_interior_agrees(ours, name, monkeypatch):
     reference = pytest.importorskip("colour_demosaicing")
+    monkeypatch.setattr(demosaic, "_TIE", 1e-9)  # as hard as the paper decides
     theirs = getattr(reference, f"demosaicing_CFA_Bayer_{name}")
     packed = packed_scene(180, 140)  # more rows than one strip
     expected = theirs(F.pixel_shuffle(packed, 2)[0, 0].double().numpy(), "RGGB")
     actual = ours(packed)[0].permute(1, 2, 0).numpy()
     edge = 2 * MENON_HALO
     np.testing.assert_allclose(actual[edge:-edge, edge:-edge], expected[edge:-edge, edge:-edge], atol=1e-4)
+
+
+def test_menon_when_values_change_by_rounding_then_so_does_the_picture():
+    packed = packed_scene(120, 140)
+    rounding = 1e-7 * torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
+    assert (menon(packed + rounding) - menon(packed)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("method", [menon, bilinear])
