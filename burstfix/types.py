@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 CFA_PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
 
-NoiseSource = Literal["given", "file", "burst", "frame"]
+# What stands in place of a pattern for sensors without a mosaic.
+MONOCHROME, LINEAR = "monochrome", "linear"
+
+OpcodeMode = Literal["apply", "skip"]
+
+NoiseSource = Literal["given", "file", "table", "burst", "frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +99,35 @@ class ExifTags:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OpcodeLists:
+    """A DNG's opcode lists as bytes (`burstfix.opcodes` reads them), and the picture that list 1 counts in.
+
+    Attributes:
+        first, second, third: Values of OpcodeList1, OpcodeList2, OpcodeList3; empty where absent.
+        sensor_height, sensor_width: Of the whole mosaic.
+        top, left: Of the visible area in it.
+        linearised: A linearisation table was applied to the mosaic, so list 1's values are gone.
+    """
+
+    first: bytes = b""
+    second: bytes = b""
+    third: bytes = b""
+    sensor_height: int = 0
+    sensor_width: int = 0
+    top: int = 0
+    left: int = 0
+    linearised: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameMetadata:
     """Everything known about a raw except its pixels.
 
     Attributes:
         path: The file.
         height, width: Size of the visible area in sensor pixels.
-        cfa: Colours of the 2x2 pattern, row by row from the top left of the visible area.
+        cfa: Colours of the 2x2 pattern, row by row from the top left of the visible area; or MONOCHROME
+            (one value a pixel, no colours), or LINEAR (three values at every pixel).
         levels: Black and white levels in DN.
         color: Colour calibration.
         orientation: EXIF orientation, 1 to 8.
@@ -110,6 +137,7 @@ class FrameMetadata:
             where absent.
         time: Capture time with sub-seconds where the file has them, naive or aware; None if absent.
         exif: Tags to carry into the output.
+        opcodes: Corrections that the file asks for, or None.
     """
 
     path: Path
@@ -129,11 +157,15 @@ class FrameMetadata:
     focal_length: float | None = None
     time: datetime | None = None
     exif: ExifTags = field(default_factory=ExifTags)
+    opcodes: OpcodeLists | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One raw: its mosaic, uint16 (height, width) in DN after any linearisation table, and metadata."""
+    """One raw: its mosaic in DN after any linearisation table, and metadata.
+
+    `mosaic` is uint16 (height, width), or (height, width, 3) where `metadata.cfa` is "linear".
+    """
 
     mosaic: NDArray[np.uint16]
     metadata: FrameMetadata
@@ -179,12 +211,13 @@ class Burst:
     Attributes:
         frames: The frames kept.
         reference: Index into `frames` of the frame that the result looks like.
-        noise: Noise profile of every frame (one exposure, one camera).
+        noise: Noise profile of every frame (one exposure, one camera), before opcodes change it.
         motions: Motion of each frame against the reference.
         sharpness: Of each frame, relative to the sharpest (0 to 1).
         hot_pixels: int32 (count, 2), rows and columns of pixels to repair.
         dropped: Frames left out.
         warnings: Sentences for people.
+        opcodes: Whether the corrections that the files ask for are applied.
     """
 
     frames: tuple[Frame, ...]
@@ -195,6 +228,7 @@ class Burst:
     hot_pixels: NDArray[np.int32]
     dropped: tuple[DroppedFrame, ...] = ()
     warnings: tuple[str, ...] = ()
+    opcodes: OpcodeMode = "apply"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

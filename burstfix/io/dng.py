@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.tags import FileTags
-from burstfix.types import CFA_PATTERNS, ColorProfile, Levels, NoiseProfile
+from burstfix.types import CFA_PATTERNS, ColorProfile, Levels, NoiseProfile, OpcodeLists
 
 # XYZ to linear sRGB (IEC 61966-2-1): stands in where a file names no colour matrix.
 XYZ_TO_SRGB = np.array(
@@ -212,6 +212,26 @@ def _vector(tags: FileTags, tag: int, length: int) -> NDArray[np.float64] | None
         return None
     vector = np.array([float(x) for x in values], dtype=np.float64)
     return vector if np.isfinite(vector).all() and (vector > 0).all() else None
+
+
+def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
+    """The opcode lists as bytes; None where there are none."""
+    assert tags.raw is not None
+    first, second, third = (
+        tags.find(tag).data(tag) for tag in (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
+    )
+    if not (first or second or third):
+        return None
+    return OpcodeLists(
+        first,
+        second,
+        third,
+        sensor_height=tags.raw.number(tn.IMAGE_LENGTH, 0),
+        sensor_width=tags.raw.number(tn.IMAGE_WIDTH, 0),
+        top=area.top,
+        left=area.left,
+        linearised=bool(tags.numbers(tn.LINEARIZATION_TABLE)),
+    )
 
 
 def noise(tags: FileTags, notes: list[str]) -> NoiseProfile | None:

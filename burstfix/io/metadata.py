@@ -132,6 +132,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
         focal_length=_positive(exif.get(_FOCAL_LENGTH), camera.focal_length if camera else None),
         time=capture_time(tags.exif) or (camera.time if camera else None),
         exif=tags.exif,
+        opcodes=dng.opcode_lists(tags, area) if tags.is_dng else None,
     )
 
 

@@ -63,6 +63,13 @@ class Directory:
             return tuple(value)
         return value if isinstance(value, tuple) else ()
 
+    def data(self, tag: int) -> bytes:
+        """The tag's bytes; empty when it is absent or of another type."""
+        value = self._values.get(tag, b"")
+        if isinstance(value, tuple) and all(isinstance(x, int) and 0 <= x < 256 for x in value):
+            return bytes(value)  # a single byte, or many that stand one by one
+        return value if isinstance(value, bytes) else b""
+
     def number(self, tag: int, default: int) -> int:
         """The tag's first number as an int."""
         values = self.numbers(tag)
