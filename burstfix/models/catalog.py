@@ -72,6 +72,7 @@ CATALOG: tuple[Entry, ...] = (
         model="Kpn",
         config="KpnConfig",
         description="kernel prediction on block-matched frames; small enough for CPUs",
+        weights="kpn.safetensors",
     ),
     Entry(
         name="average",

@@ -1,0 +1,81 @@
+"""Kernel prediction: any number of frames, kernels that sum to one, a result that tiles can be cut from."""
+
+import pytest
+import torch
+
+from burstfix.checkpoints import load_model
+from burstfix.models.kpn import Kpn, KpnConfig
+from burstfix.sim import add_noise, mosaic_packed
+from tests.scenes import draw_scene
+
+SHOT, READ = torch.full((1, 1, 4, 1, 1), 6.4e-3), torch.full((1, 1, 4, 1, 1), 4e-4)
+SMALL = KpnConfig(channels=16, head_channels=16, head_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Kpn(SMALL).eval()
+
+
+def burst(frames, side, seed=0):
+    clean = mosaic_packed(draw_scene(2 * side, 2 * side, seed)[None])
+    generator = torch.Generator().manual_seed(seed)
+    return add_noise(clean[:, None].expand(1, frames, 4, side, side), SHOT, READ, generator)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 9])
+@pytest.mark.parametrize("reference", [0, -1])
+def test_kpn_when_given_any_number_of_frames_then_returns_a_picture_and_a_mosaic(model, frames, reference):
+    with torch.no_grad():
+        merged = model(burst(frames, 32), SHOT, READ, reference % frames)
+    assert merged.rgb.shape == (1, 3, 64, 64)
+    assert merged.mosaic.shape == (1, 4, 32, 32)
+    assert torch.isfinite(merged.rgb).all()
+
+
+def test_kpn_when_frames_are_constant_then_kernels_return_the_constant(model):
+    level = torch.tensor([0.1, 0.4, 0.4, 0.7]).reshape(1, 1, 4, 1, 1)
+    with torch.no_grad():
+        mosaic = model(level.expand(1, 4, 4, 32, 32), SHOT, READ, 1).mosaic
+    assert torch.allclose(mosaic, level[:, 0].expand_as(mosaic), atol=1e-5)
+
+
+def test_kpn_when_other_frames_change_places_then_result_stays(model):
+    frames = burst(4, 32)
+    with torch.no_grad():
+        one = model(frames, SHOT, READ, 0).rgb
+        other = model(frames[:, [0, 3, 1, 2]], SHOT, READ, 0).rgb
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_kpn_when_untrained_then_the_mosaic_is_less_noisy_than_a_frame(model):
+    frames = burst(5, 64)
+    clean = mosaic_packed(draw_scene(128, 128, 0)[None])
+    with torch.no_grad():
+        mosaic = model(frames, SHOT, READ, 2).mosaic
+    assert (mosaic - clean).square().mean() < 0.8 * (frames[:, 2] - clean).square().mean()
+
+
+def test_kpn_when_training_then_every_weight_gets_a_gradient():
+    torch.manual_seed(1)
+    model = Kpn(SMALL).train()
+    merged = model(burst(3, 16), SHOT, READ, 1)
+    (merged.rgb.square().mean() + merged.extra["frames"].square().mean()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.slow
+def test_kpn_when_shipped_weights_see_a_part_with_its_halo_then_equals_the_whole():
+    model = load_model("kpn").eval()
+    frames, halo = burst(3, 160, seed=3), model.info.halo
+    first, size = 64, 32
+    with torch.no_grad():
+        whole = model(frames, SHOT, READ, 1).rgb
+        near = slice(first - halo, first + size + halo)
+        part = model(frames[..., near, near], SHOT, READ, 1).rgb
+    inside = slice(2 * halo, 2 * (halo + size))
+    expected = whole[..., 2 * first : 2 * (first + size), 2 * first : 2 * (first + size)]
+    assert (part[..., inside, inside] - expected).abs().max() < 1e-4
