@@ -1,4 +1,4 @@
-"""Scenes that tests draw for themselves: texture, edges, text-like strokes, gradients; and their raw frames."""
+"""Scenes that tests draw for themselves: texture, edges, discs, gradients; and their raw frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ def draw_scene(height: int, width: int, seed: int = 0) -> Tensor:
     """(3, height, width) linear RGB in 0..0.9: smooth colour, band-limited texture, discs, strokes."""
     rng = np.random.default_rng(seed)
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    rgb = np.stack([0.25 + 0.15 * np.sin(xs / (37 + 9 * c) + c) * np.cos(ys / (53 + 7 * c)) for c in range(3)])
+    waves = [np.sin(xs / (37 + 9 * c) + c) * np.cos(ys / (53 + 7 * c)) for c in range(3)]
+    rgb = 0.25 + 0.15 * np.stack(waves)
     for period in (5.3, 9.7, 17.0):
         angle = rng.uniform(0, np.pi)
         wave = np.sin(2 * np.pi * (xs * np.cos(angle) + ys * np.sin(angle)) / period)
