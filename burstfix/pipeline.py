@@ -9,16 +9,20 @@ io.write_image(image, "out.tif")
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from burstfix import __version__
 from burstfix.checkpoints import load_model
 from burstfix.engine import merge_tiled
-from burstfix.io import read_frames
+from burstfix.errors import InputError
+from burstfix.io import ReadFrames, read_frames
 from burstfix.models.base import BurstModel
+from burstfix.opcodes import plan_opcodes, summary
 from burstfix.prepare import prepare_burst
-from burstfix.types import Burst, LinearImage, NoiseProfile
+from burstfix.raw.picture_opcodes import apply_to_picture
+from burstfix.types import Burst, DroppedFrame, LinearImage, NoiseProfile, OpcodeMode
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,6 +34,7 @@ def read_burst(
     noise: NoiseProfile | tuple[float, float] | None = None,
     skip_bad: bool = False,
     keep_all: bool = False,
+    opcodes: OpcodeMode = "apply",
     progress: Progress | None = None,
 ) -> Burst:
     """Reads raws of one burst and decides what a merge needs to know.
@@ -42,6 +47,7 @@ def read_burst(
             else measures it on the burst.
         skip_bad: Leave out frames that cannot be read or do not fit, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
+        opcodes: Whether the corrections that DNGs ask for (opcode lists) are applied in the merge.
         progress: Called with (stage, done, total), here with the stage "decode".
 
     Raises:
@@ -50,10 +56,15 @@ def read_burst(
         UsageError: There is no such reference.
     """
     read = read_frames(paths, skip_bad=skip_bad, progress=progress)
+    read = _with_usable_opcodes(read, opcodes, skip_bad)
     if isinstance(noise, tuple):
         shot_gain, read_variance = noise
-        noise = NoiseProfile((shot_gain,) * 4, (read_variance,) * 4, "given")
-    return prepare_burst(
+        noise = NoiseProfile(
+            (shot_gain, shot_gain, shot_gain, shot_gain),
+            (read_variance, read_variance, read_variance, read_variance),
+            "given",
+        )
+    burst = prepare_burst(
         read.frames,
         reference=reference,
         noise=noise,
@@ -61,6 +72,25 @@ def read_burst(
         dropped=read.dropped,
         warnings=read.warnings,
     )
+    return replace(burst, opcodes=opcodes)
+
+
+def _with_usable_opcodes(read: ReadFrames, mode: OpcodeMode, skip_bad: bool) -> ReadFrames:
+    """The frames whose opcode lists can be followed: all of them, unless `skip_bad`; raises InputError."""
+    frames, dropped, warnings = [], list(read.dropped), list(read.warnings)
+    for frame in read.frames:
+        try:
+            plan_opcodes(frame.metadata, mode)
+            frames.append(frame)
+        except InputError as error:
+            if not skip_bad:
+                raise
+            path = frame.metadata.path
+            dropped.append(DroppedFrame(path, str(error).removeprefix(f"{path}: ")))
+            warnings.append(f"{path}: left out, {dropped[-1].reason}")
+    if not frames:
+        raise InputError(f"no frame is left; {warnings[0]}")
+    return ReadFrames(tuple(frames), tuple(dropped), tuple(warnings))
 
 
 def merge_burst(
@@ -70,6 +100,7 @@ def merge_burst(
     device: str = "auto",
     tile: int = 0,
     precision: str = "auto",
+    strength: float = 1.0,
     progress: Progress | None = None,
 ) -> LinearImage:
     """Merges a burst into one clean linear picture of its reference.
@@ -81,6 +112,7 @@ def merge_burst(
         device: "auto", "cpu", "cuda" or "cuda:N".
         tile: Side of the tiles in sensor pixels; 0 chooses by free memory. The result does not depend on it.
         precision: "auto" (bfloat16 on CUDA, float32 on CPUs), "float32", "bfloat16" or "float16".
+        strength: How strong the noise is taken to be, 0 (keep the grain) to 2; 1 = as measured.
         progress: Called with (stage, done, total), stages "align" and "merge".
 
     Returns:
@@ -92,12 +124,25 @@ def merge_burst(
         OutOfMemoryError: Memory ran out after every fallback.
     """
     network = load_model(model, device) if isinstance(model, str) else model
-    data = merge_tiled(burst, network, device=device, tile=tile, precision=precision, progress=progress)
+    data = merge_tiled(
+        burst,
+        network,
+        device=device,
+        tile=tile,
+        precision=precision,
+        strength=strength,
+        progress=progress,
+    )
     metadata = burst.frames[burst.reference].metadata
-    return LinearImage(data, metadata, _settings(burst, network))
+    plan = plan_opcodes(metadata, burst.opcodes)
+    data = apply_to_picture(data, plan)
+    metadata = replace(metadata, height=data.shape[1], width=data.shape[2])
+    if burst.opcodes == "apply":
+        metadata = replace(metadata, opcodes=None)
+    return LinearImage(data, metadata, _settings(burst, network, strength))
 
 
-def _settings(burst: Burst, model: BurstModel) -> dict[str, Any]:
+def _settings(burst: Burst, model: BurstModel, strength: float) -> dict[str, Any]:
     """What a picture's tags say about its making."""
     return {
         "burstfix": __version__,
@@ -110,5 +155,7 @@ def _settings(burst: Burst, model: BurstModel) -> dict[str, Any]:
             "shot_gain": list(burst.noise.shot_gain),
             "read_variance": list(burst.noise.read_variance),
         },
+        "strength": strength,
         "hot_pixels": len(burst.hot_pixels),
+        "opcodes": summary(burst.frames[burst.reference].metadata, burst.opcodes),
     }

@@ -95,8 +95,10 @@ class BurstTile:
         top: Row of the packed picture where the tile (halo included) begins; may lie outside.
         left: Column likewise.
         reference: Index of the reference among the frames.
-        shot_gain: (1, 1, 4, 1, 1), normalised units.
+        shot_gain: (1, 1, 4, 1, 1) or, where noise differs from place to place, (1, 1, 4, h, w) of the tile,
+            normalised units; what the model is told, which is the measured noise times `strength` squared.
         read_variance: Likewise.
+        strength: How strong the model shall take the noise to be, 1 = as measured.
     """
 
     sources: tuple[Tensor, ...]
@@ -108,6 +110,7 @@ class BurstTile:
     reference: int
     shot_gain: Tensor
     read_variance: Tensor
+    strength: float = 1.0
 
     def aligned(self) -> Tensor:
         """(N, 4, h, w): every frame's cells where the reference has them."""

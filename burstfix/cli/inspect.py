@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,6 +32,7 @@ def command(
     noise: NoiseProfile | None,
     skip_bad: bool,
     keep_all: bool,
+    opcodes: Any,
 ) -> None:
     """Show what burstfix sees in a burst, frame by frame.
 
@@ -50,6 +52,7 @@ def command(
             noise=noise,
             skip_bad=skip_bad,
             keep_all=keep_all,
+            opcodes=opcodes,
             progress=progress,
         )
         document = burst_document(burst, _dropped_metadata(burst))

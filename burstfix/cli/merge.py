@@ -40,6 +40,7 @@ def command(
     noise: NoiseProfile | None,
     skip_bad: bool,
     keep_all: bool,
+    opcodes: Any,
     output: str | None,
     format: str | None,
     bit_depth: str | None,
@@ -53,6 +54,7 @@ def command(
     device: str,
     tile: int,
     precision: str,
+    strength: float,
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
@@ -84,12 +86,19 @@ def command(
             noise=noise,
             skip_bad=skip_bad,
             keep_all=keep_all,
+            opcodes=opcodes,
             progress=progress,
         )
         path = destination.path(burst.frames[burst.reference].metadata.path)
         was_read = time.perf_counter()
         linear = merge_burst(
-            burst, model=model, device=device, tile=tile, precision=precision, progress=progress
+            burst,
+            model=model,
+            device=device,
+            tile=tile,
+            precision=precision,
+            strength=strength,
+            progress=progress,
         )
         was_merged = time.perf_counter()
         progress("write", 0, 1)

@@ -53,6 +53,8 @@ burst = _stack(
     click.option("--noise", type=values.Noise(), default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).  "
                       "[default: the file's, else estimated]"),
+    click.option("--opcodes", type=click.Choice(["apply", "skip"]), default="apply", show_default=True,
+                 help="Corrections that DNGs ask for: lens shading, bad pixels, lens distortion."),
     click.option("--skip-bad", is_flag=True, help="Leave out unreadable and odd frames instead of stopping."),
     click.option("--keep-all", is_flag=True, help="Keep frames that are blurred or do not overlap."),
 )  # fmt: skip
@@ -69,6 +71,8 @@ compute = _stack(
                  help="Size of a tile in sensor pixels; 0 = automatic, from the free memory."),
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
                  show_default=True, help="Arithmetic; auto = bfloat16 on CUDA, float32 on CPU."),
+    click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True, metavar="0..2",
+                 help="How strong the noise is taken to be: less keeps grain, 1 = as measured."),
 )  # fmt: skip
 
 # What is made of the merged burst.

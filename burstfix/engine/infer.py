@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import CELL
-from burstfix.align.gather import BurstTile, source_region
+from burstfix.align.gather import BurstTile, Region, source_region
 from burstfix.engine.device import computing_in, is_out_of_memory, pick_device, pick_precision
 from burstfix.engine.fields import find_fields
 from burstfix.engine.memory import FLOOR, automatic_side, free_memory
@@ -21,6 +22,7 @@ from burstfix.engine.source import FrameSource
 from burstfix.engine.tiling import SCALE, Tile, round_up, split, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.base import BurstModel
+from burstfix.opcodes import plan_opcodes
 from burstfix.types import Burst
 
 Progress = Callable[[str, int, int], None]
@@ -39,9 +41,14 @@ def merge_tiled(
     device: str = "auto",
     tile: int = 0,
     precision: str = "auto",
+    strength: float = 1.0,
+    mosaic: bool = False,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Merges a burst into the linear picture of its reference.
+
+    Opcode lists 1 and 2 are applied on the way, unless the burst says otherwise; the noise that the model is
+    told follows their gains.
 
     The result does not depend on the tiles (but for rounding). When memory runs out the tile is halved and
     the work goes on with what is left; then, from a GPU, on the CPU.
@@ -52,10 +59,13 @@ def merge_tiled(
         device: "auto", "cpu", "cuda" or "cuda:N".
         tile: Side of a tile in sensor pixels, rounded up to what the model can do; 0: by free memory.
         precision: "auto" (bfloat16 on CUDA, float32 on CPUs), "float32", "bfloat16" or "float16".
+        strength: How strong the model shall take the noise to be: 0 to 2, 1 = as measured.
+        mosaic: Stop before demosaicking.
         progress: Told of the stages "align" (frames) and "merge" (tiles; the total grows when they shrink).
 
     Returns:
-        float32 (3, H, W): camera RGB of the reference's visible area; 0 = black, 1 = white, unclipped.
+        float32 (3, H, W): camera RGB of the reference's visible area; 0 = black, 1 = white, unclipped. With
+        `mosaic` (1, H, W), or (3, H, W) of frames that are demosaiced already.
 
     Raises:
         UsageError: An option makes no sense here.
@@ -64,6 +74,8 @@ def merge_tiled(
     """
     place = pick_device(device)
     dtype = pick_precision(precision, place)
+    if not 0 <= strength <= 2:
+        raise UsageError(f"strength {strength:g}: expected 0 (keep the noise) to 2")
     if tile < 0:
         raise UsageError(f"tile {tile}: give the side of a tile in pixels, or 0 for automatic")
     was_training = model.training
@@ -72,7 +84,9 @@ def merge_tiled(
     try:
         # Not inference_mode: what models cache on the way has to be usable in training later.
         with torch.no_grad():
-            return _Merge(burst, model, place, dtype, tile, progress or (lambda *_: None)).run()
+            return _Merge(
+                burst, model, place, dtype, tile, strength, mosaic, progress or (lambda *_: None)
+            ).run()
     finally:
         model.train(was_training)
         if home is not None:
@@ -89,10 +103,17 @@ class _Merge:
         place: torch.device,
         dtype: torch.dtype,
         tile: int,
+        strength: float,
+        mosaic: bool,
         progress: Progress,
     ):
+        # Nought would divide by nought; so little noise keeps all of the reference's grain.
+        self.strength, self.mosaic = max(strength, 0.01), mosaic
         self.burst, self.model, self.dtype, self.progress = burst, model, dtype, progress
-        self.sources = [FrameSource(frame, burst.hot_pixels) for frame in burst.frames]
+        self.sources = [
+            FrameSource(frame, burst.hot_pixels, plan_opcodes(frame.metadata, burst.opcodes))
+            for frame in burst.frames
+        ]
         self.height, self.width = self.sources[0].height, self.sources[0].width
         # Tiles are made of whole cells, whatever the model's own lattice.
         self.lattice = int(np.lcm(model.info.lattice, CELL))
@@ -108,8 +129,9 @@ class _Merge:
         log.debug("merging on %s in %s, tiles of %d sensor pixels", place, dtype, SCALE * self.side)
 
     def run(self) -> NDArray[np.float32]:
-        rows, cols = self.burst.frames[0].mosaic.shape
-        out = np.zeros((3, rows, cols), np.float32)
+        rows, cols = self.burst.frames[0].mosaic.shape[:2]
+        channels = self.sources[0].planes // 4 if self.mosaic else 3
+        out = np.zeros((channels, rows, cols), np.float32)
         self.fields = self._align()
         pending = deque(self._split(whole(self.height, self.width)))
         done, total = 0, len(pending)
@@ -157,7 +179,7 @@ class _Merge:
         return fields
 
     def _merge_tile(self, tile: Tile) -> Tensor:
-        """(3, 2 * height, 2 * width) float32 on the CPU."""
+        """(3, 2 * height, 2 * width) float32 on the CPU; one colour of a mosaic."""
         rgb = self._compute(tile, self.dtype)
         if self.dtype != torch.float32 and not torch.isfinite(rgb).all():
             log.warning("a tile is not finite in %s: computing it in float32", self.dtype)
@@ -184,6 +206,7 @@ class _Merge:
             sources.append(source.read(region, self.place))
             origins.append((region.top, region.left))
             offsets.append(part.to(self.place))
+        shot_gain, read_variance = self._noise_at(cells_y, cells_x)
         burst_tile = BurstTile(
             tuple(sources),
             tuple(origins),
@@ -192,13 +215,38 @@ class _Merge:
             top,
             left,
             self.burst.reference,
-            self.shot_gain,
-            self.read_variance,
+            shot_gain,
+            read_variance,
+            self.strength,
         )
         with computing_in(dtype, self.place):
-            rgb = self.model.merge_tile(burst_tile)
+            if self.mosaic:
+                rgb = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2)
+            else:
+                rgb = self.model.merge_tile(burst_tile)
         first = SCALE * self.halo
         return rgb[:, first : first + SCALE * tile.height, first : first + SCALE * tile.width]
+
+    def _noise_at(self, cells_y: Tensor, cells_x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model is told of the noise in these cells: shot gain and read variance."""
+        gain, read = self.shot_gain, self.read_variance
+        if self.sources[0].planes == 12:  # four phases of R, G and B
+            colours = torch.tensor((0, 1, 3), device=self.place).repeat_interleave(4)
+            gain, read = gain[:, :, colours], read[:, :, colours]
+        stretch = torch.full((), self.strength, device=self.place)
+        reference = self.sources[self.burst.reference]
+        if reference.changes_noise:
+            rows, cols = (
+                (cells[:, None] * CELL + torch.arange(CELL)).flatten().clamp(0, size - 1)
+                for cells, size in ((cells_y, self.height), (cells_x, self.width))
+            )
+            region = Region(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+            slopes = reference.noise_slopes(region, self.place)
+            rows, cols = (rows - region.top).to(self.place), (cols - region.left).to(self.place)
+            # A gain of nought would leave no noise to divide by.
+            stretch = stretch * slopes[:, rows[:, None], cols].clamp(min=1e-3)
+        # Multiplied by g a signal has g times the shot gain, and g^2 times the read variance.
+        return gain * stretch * self.strength, read * stretch.square()
 
     def _add(self, out: NDArray[np.float32], tile: Tile, rgb: Tensor) -> None:
         """Adds a tile's share to the picture, without what was padded to reach RGGB phase and even size."""

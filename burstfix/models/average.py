@@ -47,7 +47,12 @@ class Average(BurstModel):
         super().__init__()
         self.config = config or AverageConfig()
         self.info = ModelInfo(
-            "average", lattice=_CELL, halo=2 * _CELL, bytes_per_pixel=100, bytes_per_pixel_fixed=300
+            "average",
+            lattice=_CELL,
+            halo=2 * _CELL,
+            bytes_per_pixel=100,
+            bytes_per_pixel_fixed=300,
+            any_planes=True,
         )
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
@@ -77,22 +82,29 @@ class Average(BurstModel):
         """See `BurstModel.merge_tile`."""
         return menon(self._merge(tile)[None])[0]
 
+    def merge_mosaic(self, tile: BurstTile) -> Tensor:
+        """See `BurstModel.merge_mosaic`; any number of planes."""
+        return self._merge(tile)
+
     def _merge(self, tile: BurstTile) -> Tensor:
-        """(4, h, w) averaged packed mosaic of the tile, its shadows unbiased."""
-        shot_gain = tile.shot_gain.float().reshape(4, 1, 1)
-        read_variance = tile.read_variance.float().reshape(4, 1, 1)
+        """(C, h, w) averaged packed mosaic of the tile, its shadows unbiased."""
+        shot_gain, read_variance = tile.shot_gain[0, 0].float(), tile.read_variance[0, 0].float()
         aligned = tile.aligned().float()
         if len(tile.sources) == 1:
             return aligned[0]
         merged = self._average(tile, shot_gain, read_variance)
-        return _unbiased_shadows(merged, aligned.amin(0), shot_gain, read_variance, self.config.bias_radius)
+        # How far clipping lifts the shadows depends on the noise as it is, not as it shall be taken.
+        told = max(tile.strength, 1e-3) ** 2
+        return _unbiased_shadows(
+            merged, aligned.amin(0), shot_gain / told, read_variance / told, self.config.bias_radius
+        )
 
     def _average(self, tile: BurstTile, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
         gy, gx = tile.offsets[0].shape[-2:]
         side, half = 2 * tile.cell, tile.cell // 2
         height, width = gy * tile.cell, gx * tile.cell
         device = tile.sources[0].device
-        total = torch.zeros(4, height + 2 * side, width + 2 * side, device=device)
+        total = torch.zeros(tile.sources[0].shape[0], height + 2 * side, width + 2 * side, device=device)
         weight = torch.zeros(height + 2 * side, width + 2 * side, device=device)
         dct, pool, fade = _dct(side).to(device), _pool(side).to(device), _fade(side).to(device)
         for phase_y in (0, 1):
@@ -102,7 +114,11 @@ class Average(BurstModel):
                     continue
                 rows, cols = windows.shape[-2:]
                 top, left = side + phase_y * tile.cell - half, side + phase_x * tile.cell - half
-                merged = self._merge_windows(windows, tile.reference, shot_gain, read_variance, dct, pool)
+                gains, reads = (
+                    _window_mean(noise, side, top - side, left - side, rows, cols)
+                    for noise in (shot_gain, read_variance)
+                )
+                merged = self._merge_windows(windows, tile.reference, gains, reads, dct, pool)
                 blend = fade.repeat(rows // side)[:, None] * fade.repeat(cols // side)
                 total[:, top : top + rows, left : left + cols] += merged * blend
                 weight[top : top + rows, left : left + cols] += blend
@@ -118,19 +134,30 @@ class Average(BurstModel):
         dct: Tensor,
         pool: Tensor,
     ) -> Tensor:
-        """(N, 4, rows, cols) windows edge to edge -> (4, rows, cols)."""
+        """(N, C, rows, cols) windows edge to edge -> (C, rows, cols); noise for each window or for all."""
         side = dct.shape[0]
         signal = F.avg_pool2d(windows[reference], side).clamp(min=0)
-        variance = signal * shot_gain + read_variance  # 4, ny, nx
+        variance = signal * shot_gain + read_variance  # C, ny, nx
         spectra = _transform(windows, dct)
         difference = spectra - spectra[reference]
         ny, nx = variance.shape[-2:]
-        energy = difference.reshape(-1, 4, ny, side, nx, side).square() / (2 * variance[:, :, None, :, None])
+        planes = windows.shape[1]
+        energy = difference.reshape(-1, planes, ny, side, nx, side).square() / (
+            2 * variance[:, :, None, :, None]
+        )
         energy = _transform(energy.mean(1).reshape(-1, ny * side, nx * side), pool)
         excess = (energy - self.config.tolerance).clamp(min=0)
         weights = 1 / (1 + (self.config.strength * excess).square())
         merged = spectra[reference] + (difference * weights[:, None]).sum(0) / weights.sum(0)
         return _transform(merged, dct.t())
+
+
+def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols: int) -> Tensor:
+    """A map of noise (C, h, w) as means over the windows from (top, left) on; (C, 1, 1) stays as it is."""
+    if noise.shape[-1] == 1:
+        return noise
+    padded = F.pad(noise[None], (side, side, side, side), mode="replicate")[0]
+    return F.avg_pool2d(padded[:, side + top : side + top + rows, side + left : side + left + cols], side)
 
 
 def _unbiased_shadows(
@@ -144,9 +171,9 @@ def _unbiased_shadows(
     Where any sample nearby is negative the file's values below black survive: nothing to correct.
 
     Args:
-        merged: (4, h, w) mean of the frames.
-        lowest: (4, h, w) least value among the frames.
-        shot_gain: (4, 1, 1).
+        merged: (C, h, w) mean of the frames.
+        lowest: (C, h, w) least value among the frames.
+        shot_gain: (C, 1, 1) or a map (C, h, w).
         read_variance: (4, 1, 1).
         radius: Of the neighbourhood, in packed pixels.
     """

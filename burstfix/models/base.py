@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from burstfix.align.blocks import BlockField, gray_features, match_blocks
 from burstfix.align.gather import BurstTile
+from burstfix.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class ModelInfo:
         bytes_per_pixel: Peak working memory per packed pixel of a tile for one frame, float32 (a measured
             estimate, for the automatic tile size).
         bytes_per_pixel_fixed: The same for what does not grow with the number of frames.
+        any_planes: `merge_mosaic` takes any number of planes, so pictures without a mosaic can be merged.
     """
 
     name: str
@@ -29,6 +31,7 @@ class ModelInfo:
     halo: int
     bytes_per_pixel: float
     bytes_per_pixel_fixed: float = 0.0
+    any_planes: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +78,17 @@ class BurstModel(nn.Module):
             initial: (B, 2, gy, gx) first guess of the offsets in packed pixels.
         """
         return match_blocks(reference, frame, initial)
+
+    def merge_mosaic(self, tile: BurstTile) -> Tensor:
+        """Merges one tile and stops before demosaicking; returns (C, h, w) packed planes, halo included.
+
+        Raises:
+            UsageError: The model has no such result.
+        """
+        merged = self(tile.aligned()[None], tile.shot_gain, tile.read_variance, tile.reference)
+        if merged.mosaic is None:
+            raise UsageError(f"model {self.info.name} makes no mosaic; use --model average or --model kpn")
+        return merged.mosaic[0]
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
         """Merges one tile; returns (3, 2h, 2w) for the whole tile, halo included."""

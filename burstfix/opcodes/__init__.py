@@ -5,7 +5,7 @@ Applying them to tensors is the work of `burstfix.raw.mosaic_opcodes` (lists 1 a
 """
 
 from burstfix.opcodes.parse import parse_list
-from burstfix.opcodes.plan import OpcodePlan, plan_opcodes
+from burstfix.opcodes.plan import OpcodePlan, plan_opcodes, summary
 from burstfix.opcodes.records import (
     Area,
     BadPixelList,
@@ -39,4 +39,5 @@ __all__ = [
     "WarpRectilinear",
     "parse_list",
     "plan_opcodes",
+    "summary",
 ]

@@ -37,7 +37,7 @@ _MAX_PLANES = 4
 _MAX_DEGREE = 8
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """What is wrong with an opcode, for `parse_list` to say where."""
 
 
@@ -79,7 +79,7 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
         read = _READERS.get(code) if (major, minor, third, fourth) <= _NEWEST else None
         try:
             opcodes.append(Unsupported(header) if read is None else read(header, _Fields(body)))
-        except _Damaged as error:
+        except _DamagedError as error:
             raise InputError(f"{place}: {error}") from error
         at += 16 + size
     if at != len(data):
@@ -112,17 +112,17 @@ class _Fields:
         self._at += count * dtype.itemsize
         values = values.astype(kind)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise _Damaged("has values that are no numbers")
+            raise _DamagedError("has values that are no numbers")
         return values
 
     def end(self) -> None:
         """Nothing may be left."""
         if self._at != len(self._data):
-            raise _Damaged(f"has {len(self._data)} bytes of parameters where {self._at} belong")
+            raise _DamagedError(f"has {len(self._data)} bytes of parameters where {self._at} belong")
 
     def _need(self, size: int) -> None:
         if len(self._data) - self._at < size:
-            raise _Damaged(
+            raise _DamagedError(
                 f"has {len(self._data)} bytes of parameters where {self._at + size} or more belong"
             )
 
@@ -130,9 +130,9 @@ class _Fields:
 def _area(fields: _Fields) -> Area:
     top, left, bottom, right, plane, planes, row_pitch, col_pitch = fields.numbers("8L")
     if top >= bottom or left >= right:
-        raise _Damaged(f"its area (rows {top} to {bottom}, columns {left} to {right}) is empty")
+        raise _DamagedError(f"its area (rows {top} to {bottom}, columns {left} to {right}) is empty")
     if planes < 1 or row_pitch < 1 or col_pitch < 1:
-        raise _Damaged(f"{planes} planes, pitch {row_pitch}, {col_pitch}: all must be at least 1")
+        raise _DamagedError(f"{planes} planes, pitch {row_pitch}, {col_pitch}: all must be at least 1")
     return Area(top, left, bottom, right, plane, planes, row_pitch, col_pitch)
 
 
@@ -149,7 +149,7 @@ def _bad_pixel_list(header: Header, fields: _Fields) -> BadPixelList:
     listed = fields.array("u4", points, 2).astype(np.int64)
     boxes = fields.array("u4", rectangles, 4).astype(np.int64)
     if not ((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])).all():
-        raise _Damaged("has an empty rectangle")
+        raise _DamagedError("has an empty rectangle")
     fields.end()
     return BadPixelList(header, listed, boxes)
 
@@ -157,13 +157,13 @@ def _bad_pixel_list(header: Header, fields: _Fields) -> BadPixelList:
 def _check_phase(phase: int) -> None:
     # Which of the four Bayer patterns; the file's CFAPattern says the same.
     if phase > 3:
-        raise _Damaged(f"has the Bayer phase {phase}; 0 to 3 are known")
+        raise _DamagedError(f"has the Bayer phase {phase}; 0 to 3 are known")
 
 
 def _trim(header: Header, fields: _Fields) -> Trim:
     top, left, bottom, right = fields.numbers("4L")
     if top >= bottom or left >= right:
-        raise _Damaged(f"its bounds (rows {top} to {bottom}, columns {left} to {right}) are empty")
+        raise _DamagedError(f"its bounds (rows {top} to {bottom}, columns {left} to {right}) are empty")
     fields.end()
     return Trim(header, top, left, bottom, right)
 
@@ -172,7 +172,7 @@ def _table(header: Header, fields: _Fields) -> Table:
     area = _area(fields)
     (size,) = fields.numbers("L")
     if not 1 <= size <= 65536:
-        raise _Damaged(f"its table has {size} values; 1 to 65536 are allowed")
+        raise _DamagedError(f"its table has {size} values; 1 to 65536 are allowed")
     values = fields.array("u2", size)
     fields.end()
     return Table(header, area, (values / np.float32(65535)).astype(np.float32))
@@ -182,7 +182,7 @@ def _polynomial(header: Header, fields: _Fields) -> Polynomial:
     area = _area(fields)
     (degree,) = fields.numbers("L")
     if degree > _MAX_DEGREE:
-        raise _Damaged(f"is of degree {degree}; at most {_MAX_DEGREE} is allowed")
+        raise _DamagedError(f"is of degree {degree}; at most {_MAX_DEGREE} is allowed")
     coefficients = fields.array("f8", degree + 1)
     fields.end()
     return Polynomial(header, area, coefficients)
@@ -195,12 +195,12 @@ def _gain_map(header: Header, fields: _Fields) -> GainMap:
     origin = fields.array("f8", 2)
     (planes,) = fields.numbers("L")
     if rows < 1 or cols < 1 or planes < 1:
-        raise _Damaged(f"its map has {rows}x{cols} points in {planes} planes")
+        raise _DamagedError(f"its map has {rows}x{cols} points in {planes} planes")
     if (rows > 1 and not spacing[0] > 0) or (cols > 1 and not spacing[1] > 0):
-        raise _Damaged(f"its points lie {spacing[0]:g}, {spacing[1]:g} apart")
+        raise _DamagedError(f"its points lie {spacing[0]:g}, {spacing[1]:g} apart")
     gains = fields.array("f4", rows, cols, planes)
     if (gains < 0).any():
-        raise _Damaged("has negative gains")
+        raise _DamagedError("has negative gains")
     fields.end()
     # The spacing of a single row or column of points means nothing; files give 0 for it.
     steps = tuple(float(s) if n > 1 else 1.0 for s, n in zip(spacing, (rows, cols), strict=True))
@@ -216,10 +216,10 @@ def _line_values(by_row: bool, scales: bool) -> Callable[[Header, _Fields], Line
         )
         wanted = -(-(last - first) // pitch)
         if count != wanted:
-            raise _Damaged(f"has {count} values for {wanted} {'rows' if by_row else 'columns'}")
+            raise _DamagedError(f"has {count} values for {wanted} {'rows' if by_row else 'columns'}")
         values = fields.array("f4", count)
         if scales and (values < 0).any():
-            raise _Damaged("has negative factors")
+            raise _DamagedError("has negative factors")
         fields.end()
         return LineValues(header, area, values, by_row, scales)
 
@@ -229,7 +229,7 @@ def _line_values(by_row: bool, scales: bool) -> Callable[[Header, _Fields], Line
 def _planes_and_center(fields: _Fields, width: int) -> tuple[NDArray[np.float64], tuple[float, float]]:
     (planes,) = fields.numbers("L")
     if not 1 <= planes <= _MAX_PLANES:
-        raise _Damaged(f"is for {planes} planes; 1 to {_MAX_PLANES} are known")
+        raise _DamagedError(f"is for {planes} planes; 1 to {_MAX_PLANES} are known")
     coefficients = fields.array("f8", planes, width)
     return coefficients, _center(fields)
 
@@ -237,7 +237,7 @@ def _planes_and_center(fields: _Fields, width: int) -> tuple[NDArray[np.float64]
 def _center(fields: _Fields) -> tuple[float, float]:
     x, y = (float(v) for v in fields.array("f8", 2))
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise _Damaged(f"its centre ({x:g}, {y:g}) lies outside the picture")
+        raise _DamagedError(f"its centre ({x:g}, {y:g}) lies outside the picture")
     return x, y
 
 

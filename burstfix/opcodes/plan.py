@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from burstfix.errors import InputError
 from burstfix.opcodes.parse import parse_list
@@ -19,7 +20,7 @@ from burstfix.opcodes.records import (
     WarpFisheye,
     WarpRectilinear,
 )
-from burstfix.types import LINEAR, FrameMetadata
+from burstfix.types import LINEAR, FrameMetadata, OpcodeMode
 
 _POINTWISE = (GainMap, Table, Polynomial, LineValues, Trim)
 _BAD_PIXELS = (BadPixelValue, BadPixelList)
@@ -65,8 +66,8 @@ class OpcodePlan:
     skipped: tuple[str, ...]
 
 
-def plan_opcodes(metadata: FrameMetadata) -> OpcodePlan:
-    """Parses a frame's opcode lists and decides what is done.
+def plan_opcodes(metadata: FrameMetadata, mode: OpcodeMode = "apply") -> OpcodePlan:
+    """Parses a frame's opcode lists and decides what is done; with "skip" that is nothing.
 
     Raises:
         InputError: A list is malformed, or holds an opcode that must be applied and cannot be.
@@ -74,7 +75,7 @@ def plan_opcodes(metadata: FrameMetadata) -> OpcodePlan:
     height, width = metadata.height, metadata.width
     lists = metadata.opcodes
     crop = (0, 0, height, width)
-    if lists is None:
+    if lists is None or mode == "skip":
         return OpcodePlan((), (), (), crop, (), ())
     where = str(metadata.path)
     applied: list[str] = []
@@ -111,6 +112,14 @@ def plan_opcodes(metadata: FrameMetadata) -> OpcodePlan:
     return OpcodePlan(sensor, mosaic, picture, crop, _counted(applied), _counted(skipped))
 
 
+def summary(metadata: FrameMetadata, mode: OpcodeMode) -> dict[str, Any]:
+    """What becomes of a frame's opcodes, for people: "mode", and the names "applied" and "skipped"."""
+    plan = plan_opcodes(metadata)
+    if mode == "apply":
+        return {"mode": mode, "applied": list(plan.applied), "skipped": list(plan.skipped)}
+    return {"mode": mode, "applied": [], "skipped": [*plan.applied, *plan.skipped]}
+
+
 def _cannot(opcode: Opcode, number: int, metadata: FrameMetadata) -> str | None:
     """Why an opcode cannot be applied, or None."""
     lists = metadata.opcodes
@@ -121,12 +130,8 @@ def _cannot(opcode: Opcode, number: int, metadata: FrameMetadata) -> str | None:
             return "is for sensors with a colour mosaic"
         if isinstance(opcode, (WarpRectilinear, WarpFisheye)) and len(opcode.coefficients) == 2:
             return "is for two planes, which is neither one for all nor one for each"
-        if (
-            number == 1
-            and lists is not None
-            and lists.linearised
-            and not isinstance(opcode, (BadPixelList, Trim))
-        ):
+        linearised = lists is not None and lists.linearised
+        if number == 1 and linearised and not isinstance(opcode, (BadPixelList, Trim)):
             return "works on values from before the linearisation table, which the decoder does not give"
         return None
     return "burstfix does not know"

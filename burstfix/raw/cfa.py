@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from burstfix.errors import UnsupportedSensorError
-from burstfix.types import CFA_PATTERNS
+from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,10 @@ def rggb_padding(cfa: str, height: int, width: int) -> Padding:
     """The padding that brings a mosaic of the given pattern and size to RGGB phase and even size.
 
     Raises:
-        UnsupportedSensorError: `cfa` is not one of the four Bayer patterns.
+        UnsupportedSensorError: `cfa` is not one of the four Bayer patterns, MONOCHROME or LINEAR.
     """
+    if cfa in (MONOCHROME, LINEAR):
+        return Padding(0, 0, height % 2, width % 2)  # no phase to bring anywhere
     if cfa not in CFA_PATTERNS:
         known = ", ".join(CFA_PATTERNS)
         raise UnsupportedSensorError(

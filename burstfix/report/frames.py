@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from burstfix.opcodes import summary
 from burstfix.types import Burst, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 NOISE_SOURCES = {
     "given": "given with --noise",
     "file": "the files' NoiseProfile",
+    "table": "from a table of noise profiles",
     "burst": "estimated from the burst",
     "frame": "estimated from one frame",
 }
@@ -31,7 +33,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         dropped: Metadata of dropped frames, as far as their files could be read.
 
     Returns:
-        "camera", "reference" (path and number), "noise", "hot_pixels", "frames" (in time order, those that
+        "camera", "reference" (path and number), "noise", "hot_pixels", "opcodes", "frames" (in time order, what
         could not be used at the end), "warnings". Numbers count from 1, as --reference takes them; shifts are
         in sensor pixels, rotations in degrees.
     """
@@ -70,6 +72,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         "reference": {"number": free[burst.reference] + 1, "path": str(reference.path)},
         "noise": noise_document(burst.noise),
         "hot_pixels": len(burst.hot_pixels),
+        "opcodes": summary(reference, burst.opcodes),
         "frames": frames,
         "warnings": list(burst.warnings),
     }
@@ -129,6 +132,9 @@ def _facts(document: Mapping[str, Any]) -> str:
         "noise": f"{_noise_pair(document['noise'])} ({NOISE_SOURCES[document['noise']['source']]})",
         "hot pixels": str(document["hot_pixels"]),
     }
+    for fate in ("applied", "skipped"):
+        if document["opcodes"][fate]:
+            facts[fate] = ", ".join(document["opcodes"][fate])
     lines = [f"{name:<11}{value}" for name, value in facts.items()]
     return "\n".join(lines + [f"{'warning':<11}{warning}" for warning in document["warnings"]])
 
