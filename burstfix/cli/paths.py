@@ -7,13 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from burstfix.errors import InputError
-
-# Camera raws by suffix. Only a folder argument needs them; a file that is named is read whatever its suffix.
-RAW_SUFFIXES = frozenset(
-    (".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef")
-    + (".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw")
-    + (".x3f",)
-)
+from burstfix.io.suffixes import RAW_SUFFIXES
 
 
 def expand(arguments: Sequence[str]) -> list[Path]:

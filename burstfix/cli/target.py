@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
-
-# File suffix to format, and the suffix that a format gets by default.
-FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
-SUFFIXES = {"tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
+from burstfix.io.suffixes import PICTURE_FORMATS as FORMATS
+from burstfix.io.suffixes import PICTURE_SUFFIXES as SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,194 @@
+"""Which raws belong together: bursts, brackets, single frames. Pure functions on facts; see docs/batch.md."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from burstfix.batch.facts import FileFacts
+from burstfix.io.frames import natural_key
+
+Kind = Literal["burst", "bracket", "short", "single"]
+
+# What `io.read_frames` allows within a burst: a tenth of a stop.
+EXPOSURE_TOLERANCE_EV = 0.1
+SAME_SCENE = 0.5  # likeness of neighbours with equal exposure, under which the scene has changed
+SAME_SCENE_BRACKET = 0.2  # with other exposure: clipping makes the pictures differ
+_CLOCK_STEP = 1.0  # seconds that a clock may seem to go back by: whole-second stamps beside exact ones
+
+Likeness = Callable[[FileFacts, FileFacts], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Frames that were taken as one.
+
+    Attributes:
+        kind: "burst" (to be merged), "bracket" (the exposure changes from frame to frame), "short" (fewer frames
+            than wanted) or "single".
+        frames: In order.
+    """
+
+    kind: Kind
+    frames: tuple[FileFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Groups in order of their folder and first frame, and sentences for people."""
+
+    groups: tuple[Group, ...]
+    warnings: tuple[str, ...]
+
+
+def group_frames(
+    frames: Sequence[FileFacts],
+    *,
+    gap: float,
+    min_frames: int,
+    max_frames: int,
+    likeness: Likeness | None,
+) -> Grouping:
+    """Sorts frames into groups.
+
+    Args:
+        frames: Any number, of any cameras and folders.
+        gap: Seconds between the end of one frame and the start of the next, beyond which a burst ends.
+        min_frames: A burst has at least so many frames.
+        max_frames: A longer one is cut into equal parts of at most so many; 0 = no limit.
+        likeness: Tells whether two frames show the same scene (1 = yes); None does not look.
+    """
+    warnings: list[str] = []
+    groups: list[Group] = []
+    streams: dict[tuple[object, ...], list[FileFacts]] = {}
+    for frame in sorted(frames, key=lambda f: (str(f.path.parent), natural_key(f.path))):
+        streams.setdefault(_stream(frame), []).append(frame)
+    for stream in streams.values():
+        ordered = _in_order(stream, warnings)
+        for sequence in _split(ordered, lambda a, b: _goes_on(a, b, gap, likeness)):
+            groups += _by_exposure(sequence, min_frames, max_frames)
+    groups.sort(key=lambda g: (str(g.frames[0].path.parent), natural_key(g.frames[0].path)))
+    return Grouping(tuple(groups), tuple(warnings))
+
+
+def _stream(frame: FileFacts) -> tuple[object, ...]:
+    """What never changes within a burst. The suffix: a raw and its converted copy are one photograph twice."""
+    return (
+        frame.path.parent,
+        frame.path.suffix.lower(),
+        *(frame.make, frame.model, frame.serial, frame.lens),
+        *(frame.height, frame.width, frame.cfa),
+    )
+
+
+def _in_order(stream: list[FileFacts], warnings: list[str]) -> list[FileFacts]:
+    """By time; by name where times are missing or the clock was set back (`stream` is in name order)."""
+    where = f"{stream[0].path.parent}: {stream[0].camera}"
+    missing = [f for f in stream if f.time is None]
+    if missing:
+        few = ", ".join(f.path.name for f in missing[:3]) + (" ..." if len(missing) > 3 else "")
+        warnings.append(
+            f"{where}: {len(missing)} of {len(stream)} frames have no time ({few}); sorted by name"
+        )
+        return stream
+    for a, b in pairwise(stream):
+        if _consecutive(a.path, b.path) and _seconds(a, b) < -_CLOCK_STEP:
+            hours = -_seconds(a, b) / 3600
+            warnings.append(
+                f"{where}: the clock goes back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
+                "sorted by name"
+            )
+            return stream
+    # Sorting is stable, so equal times stay in name order.
+    return sorted(stream, key=lambda f: f.time)  # type: ignore[arg-type,return-value]
+
+
+def _goes_on(a: FileFacts, b: FileFacts, gap: float, likeness: Likeness | None) -> bool:
+    """Whether b belongs to the sequence that a ends."""
+    if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
+        # No telling how long; cameras number what they take in one go.
+        close = _consecutive(a.path, b.path)
+    else:
+        close = _seconds(a, b) - (a.exposure_time or 0.0) <= gap
+    if not close or likeness is None:
+        return close
+    return likeness(a, b) >= (SAME_SCENE if same_exposure(a, b) else SAME_SCENE_BRACKET)
+
+
+def _by_exposure(sequence: list[FileFacts], min_frames: int, max_frames: int) -> list[Group]:
+    """Bursts of equal exposure; frames that stand alone between others of other exposure are a bracket."""
+    runs: list[list[FileFacts]] = []
+    for frame in sequence:
+        if runs and same_exposure(runs[-1][0], frame):
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    groups: list[Group] = []
+    alone: list[FileFacts] = []
+    for run in [*runs, []]:
+        if len(run) == 1:
+            alone += run
+            continue
+        if alone:
+            groups.append(Group("bracket" if len(alone) > 1 else "single", tuple(alone)))
+            alone = []
+        kind: Kind = "burst" if len(run) >= min_frames else "short"
+        groups += [Group(kind, tuple(part)) for part in _parts(run, max_frames)]
+    return groups
+
+
+def _parts(run: list[FileFacts], max_frames: int) -> list[list[FileFacts]]:
+    if not run:
+        return []
+    count = -(-len(run) // max_frames) if max_frames else 1
+    edges = [round(k * len(run) / count) for k in range(count + 1)]
+    return [run[a:b] for a, b in pairwise(edges)]
+
+
+def same_exposure(a: FileFacts, b: FileFacts) -> bool:
+    """Whether time, aperture and ISO agree to a tenth of a stop; what is unknown agrees."""
+    return _close(_light(a), _light(b)) and _close(_log(a.iso), _log(b.iso))
+
+
+def _light(frame: FileFacts) -> float | None:
+    if frame.exposure_time is None:
+        return None
+    return math.log2(frame.exposure_time / (frame.aperture or 1.0) ** 2)
+
+
+def _log(value: float | None) -> float | None:
+    return math.log2(value) if value else None
+
+
+def _close(a: float | None, b: float | None) -> bool:
+    return a is None or b is None or abs(a - b) <= EXPOSURE_TOLERANCE_EV
+
+
+def _seconds(a: FileFacts, b: FileFacts) -> float:
+    assert a.time is not None and b.time is not None
+    return (b.time - a.time).total_seconds()
+
+
+def _consecutive(a: Path, b: Path) -> bool:
+    """Whether the names count on by one: IMG_0009, IMG_0010."""
+    one, two = (re.fullmatch(r"(.*?)(\d+)(\D*)", path.stem) for path in (a, b))
+    if not one or not two or (one[1], one[3]) != (two[1], two[3]):
+        return False
+    return int(two[2]) == int(one[2]) + 1
+
+
+def _split(
+    frames: Sequence[FileFacts], goes_on: Callable[[FileFacts, FileFacts], bool]
+) -> list[list[FileFacts]]:
+    sequences: list[list[FileFacts]] = []
+    for frame in frames:
+        if sequences and goes_on(sequences[-1][-1], frame):
+            sequences[-1].append(frame)
+        else:
+            sequences.append([frame])
+    return sequences

@@ -1,0 +1,67 @@
+"""Options of the commands that look for bursts in folders, and the settings files below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from burstfix.batch.settings import Resolved
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Not settings: what to do this time.
+_COMMAND_LINE = "command line"
+
+
+def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+folders = click.argument(
+    "folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path)
+)
+
+config = click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+                      help="Settings, over those of FOLDER/burstfix.toml.")  # fmt: skip
+
+# Defaults are shown, not set: what is not typed may come from a settings file.
+grouping = _stack(
+    click.option("--gap", type=float, metavar="SECONDS", help="A pause that ends a burst.  [default: 2]"),
+    click.option("--min-frames", type=int, metavar="N", help="Frames of a burst at least.  [default: 2]"),
+    click.option("--max-frames", type=int, metavar="N",
+                 help="Cut longer bursts into parts.  [default: 0, no limit]"),
+    click.option("--check-content/--no-check-content", default=None,
+                 help="Part bursts where the scene changes.  [default: yes]"),
+    config,
+)  # fmt: skip
+
+
+def user_folder() -> Path:
+    """Where a user's settings are kept: ~/.config/burstfix, or what the system has for it."""
+    return Path(click.get_app_dir("burstfix"))
+
+
+def settings_in_force(where: Sequence[Path], config_file: Path | None, typed: dict[str, Any]) -> Resolved:
+    """The settings of files and of the command line, with their sources.
+
+    Args:
+        where: The folders searched.
+        config_file: From --config.
+        typed: Values of the command line; None was not typed.
+    """
+    from burstfix.batch.settings import file_layers, resolve
+
+    layers: list[tuple[str, dict[str, Any]]] = list(
+        file_layers(where, user_folder=user_folder(), config=config_file)
+    )
+    given = {name: value for name, value in typed.items() if value is not None}
+    return resolve([*layers, (_COMMAND_LINE, given)])

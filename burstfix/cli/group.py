@@ -1,0 +1,43 @@
+"""`burstfix group`: which bursts lie in folders, without merging them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from burstfix.cli import finding, options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+
+EXAMPLES = ("burstfix group shots/", "burstfix group card/DCIM --gap 1 --json")
+
+
+@click.command("group", epilog=epilog(*EXAMPLES))
+@finding.folders
+@finding.grouping
+@options.speech
+@options.pass_terminal
+def command(terminal: Terminal, folders: tuple[Path, ...], config: Path | None, **typed: Any) -> None:
+    """Show which bursts lie in folders and the folders in them, without merging them.
+
+    Frames belong together when camera, lens, size, folder, exposure and ISO agree, no long pause lies between
+    them, and they show the same scene. Brackets and single frames are listed too. Nothing is written.
+    """
+    settings = finding.settings_in_force(folders, config, typed).settings
+
+    from burstfix.batch.plan import find_bursts
+    from burstfix.report.plan import plan_document, plan_table
+
+    with terminal.progress() as progress:
+        plan = find_bursts(
+            folders,
+            gap=settings.gap,
+            min_frames=settings.min_frames,
+            max_frames=settings.max_frames,
+            check_content=settings.check_content,
+            progress=progress,
+        )
+    document = plan_document(plan)
+    terminal.result(document, plan_table(document))

@@ -1,0 +1,83 @@
+"""The plan of a batch as people and JSON see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from burstfix.batch.plan import Plan
+
+_KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "short": "too few frames"}
+
+
+def plan_document(plan: Plan, outputs: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The plan as one JSON document.
+
+    Args:
+        plan: From `find_bursts`.
+        outputs: Path of each picture, by the first frame's path; groups without one are not merged.
+    """
+    outputs = outputs or {}
+    groups = []
+    for group in plan.groups:
+        output = outputs.get(group.paths[0].as_posix())
+        groups.append(group.document() | ({"output": output} if outputs else {}))
+    return {
+        "folders": [str(root) for root in plan.roots],
+        "groups": groups,
+        "unreadable": [{"path": str(a.path), "reason": a.reason} for a in plan.unreadable],
+        "ignored": [{"path": str(a.path), "reason": a.reason} for a in plan.ignored],
+        "warnings": list(plan.warnings),
+        "counts": {kind: len(plan.of_kind(kind)) for kind in _KINDS},  # type: ignore[arg-type]
+    }
+
+
+def plan_table(document: Mapping[str, Any]) -> Group:
+    """A row for each group, then what could not be read, the warnings, and a closing line.
+
+    Args:
+        document: From `plan_document`.
+    """
+    groups = document["groups"]
+    with_outputs = any("output" in group for group in groups)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("first frame", "last", "frames", "kind", "camera", "time", "exposure", "ISO"):
+        table.add_column(title, justify="right" if title in ("frames", "exposure", "ISO") else "left")
+    if with_outputs:
+        table.add_column("picture")
+    for group in groups:
+        row = [
+            group["name"],
+            group["frames"][-1],
+            str(len(group["frames"])),
+            _KINDS[group["kind"]],
+            group["camera"],
+            (group["time"] or "").replace("T", " ")[:22],
+            _exposure(group["exposure_time"]),
+            f"{group['iso']:g}" if group["iso"] else "",
+        ]
+        table.add_row(*row, *([group["output"] or "-"] if with_outputs else []))
+    lines = [Text(f"{entry['path']}: cannot be read, {entry['reason']}") for entry in document["unreadable"]]
+    lines += [Text(warning) for warning in document["warnings"]]
+    return Group(*([table] if groups else []), *lines, Text(closing_line(document)))
+
+
+def closing_line(document: Mapping[str, Any]) -> str:
+    """One line: how many of each kind."""
+    counts = document["counts"]
+    parts = [f"{counts['burst']} bursts", f"{counts['single']} single frames"]
+    parts += [f"{counts['bracket']} brackets"] if counts["bracket"] else []
+    parts += [f"{counts['short']} with too few frames"] if counts["short"] else []
+    parts += [f"{len(document['unreadable'])} unreadable"] if document["unreadable"] else []
+    return ", ".join(parts) + f"; {len(document['ignored'])} other files ignored"
+
+
+def _exposure(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"1/{1 / seconds:.0f} s" if seconds < 0.5 else f"{seconds:g} s"

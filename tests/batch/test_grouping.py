@@ -1,0 +1,142 @@
+"""Frames are grouped as a photographer would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burstfix.batch.facts import FileFacts
+from burstfix.batch.grouping import Grouping, group_frames
+
+START = datetime(2024, 5, 31, 21)
+BASE = FileFacts(Path("/c/IMG_0001.dng"), "Acme", "One", "7", "50mm", 60, 90, "RGGB", 800, 0.05, 2.0, START)
+
+
+def frame(number: int, seconds: float | None, **other: object) -> FileFacts:
+    path = Path(f"/c/IMG_{number:04d}.dng")
+    time = None if seconds is None else START + timedelta(seconds=seconds)
+    return replace(BASE, path=path, time=time, **other)  # type: ignore[arg-type]
+
+
+def grouped(*frames: FileFacts, likeness: object = None, **options: object) -> Grouping:
+    settings = {"gap": 2.0, "min_frames": 2, "max_frames": 0} | options
+    return group_frames(frames, likeness=likeness, **settings)  # type: ignore[arg-type]
+
+
+def shape(grouping: Grouping) -> list[tuple[str, list[int]]]:
+    return [(g.kind, [int(f.path.stem[-4:]) for f in g.frames]) for g in grouping.groups]
+
+
+def test_group_when_a_pause_is_longer_than_the_gap_then_two_bursts() -> None:
+    frames = [frame(1, 0), frame(2, 0.5), frame(3, 2.6), frame(4, 3.0)]
+    assert shape(grouped(*frames)) == [("burst", [1, 2]), ("burst", [3, 4])]
+    assert shape(grouped(*frames, gap=3.0)) == [("burst", [1, 2, 3, 4])]
+
+
+def test_group_when_exposures_are_long_then_the_pause_counts_from_their_end() -> None:
+    frames = [frame(k, 4.0 * k, exposure_time=3.5) for k in range(1, 4)]
+    assert shape(grouped(*frames)) == [("burst", [1, 2, 3])]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"model": "Two"}, {"lens": "85mm"}, {"serial": "8"}, {"height": 30}, {"cfa": "BGGR"}, {"make": "X"}],
+)
+def test_group_when_two_cameras_shoot_at_once_then_each_has_its_burst(odd: dict[str, object]) -> None:
+    frames = [frame(k, 0.1 * k, **(odd if k % 2 else {})) for k in range(1, 7)]
+    assert shape(grouped(*frames)) == [("burst", [1, 3, 5]), ("burst", [2, 4, 6])]
+
+
+def test_group_when_raw_and_converted_copy_lie_together_then_not_merged_as_one() -> None:
+    frames = [frame(1, 0), frame(2, 0.1)]
+    frames += [replace(f, path=f.path.with_suffix(".ARW")) for f in frames]
+    assert [len(g.frames) for g in grouped(*frames).groups] == [2, 2]
+
+
+def test_group_when_exposure_changes_from_frame_to_frame_then_a_bracket() -> None:
+    times = (0.05, 0.0125, 0.2)
+    frames = [frame(k, 0.2 * k, exposure_time=times[k % 3]) for k in range(1, 7)]
+    assert shape(grouped(*frames)) == [("bracket", [1, 2, 3, 4, 5, 6])]
+
+
+def test_group_when_exposure_changes_between_runs_then_two_bursts() -> None:
+    frames = [frame(k, 0.2 * k, iso=800 if k < 4 else 1600) for k in range(1, 7)]
+    assert shape(grouped(*frames)) == [("burst", [1, 2, 3]), ("burst", [4, 5, 6])]
+
+
+def test_group_when_one_frame_differs_at_the_end_then_it_stands_alone() -> None:
+    frames = [frame(k, 0.2 * k, iso=800 if k < 4 else 1600) for k in range(1, 5)]
+    assert shape(grouped(*frames)) == [("burst", [1, 2, 3]), ("single", [4])]
+
+
+def test_group_when_exposure_differs_by_rounding_then_one_burst() -> None:
+    frames = [frame(1, 0, exposure_time=1 / 30), frame(2, 0.1, exposure_time=1 / 31)]
+    assert shape(grouped(*frames)) == [("burst", [1, 2])]
+
+
+def test_group_when_the_scene_changes_then_two_bursts() -> None:
+    frames = [frame(k, 0.2 * k) for k in range(1, 5)]
+
+    def likeness(a: FileFacts, b: FileFacts) -> float:
+        return 0.1 if b.path.stem.endswith("3") else 0.95
+
+    assert shape(grouped(*frames, likeness=likeness)) == [("burst", [1, 2]), ("burst", [3, 4])]
+
+
+def test_group_when_too_few_frames_then_short_and_when_too_many_then_parts() -> None:
+    frames = [frame(k, 0.2 * k) for k in range(1, 8)] + [frame(20, 60), frame(21, 60.2)]
+    found = shape(grouped(*frames, min_frames=3, max_frames=4))
+    assert found == [("burst", [1, 2, 3, 4]), ("burst", [5, 6, 7]), ("short", [20, 21])]
+
+
+def test_group_when_times_are_missing_then_names_decide_with_a_warning() -> None:
+    frames = [frame(k, None) for k in (1, 2, 3, 7, 8, 12)]
+    grouping = grouped(*frames)
+    assert shape(grouping) == [("burst", [1, 2, 3]), ("burst", [7, 8]), ("single", [12])]
+    assert len(grouping.warnings) == 1 and "6 of 6 frames have no time" in grouping.warnings[0]
+
+
+def test_group_when_the_clock_is_set_back_two_hours_then_names_decide_with_a_warning() -> None:
+    frames = [frame(1, 7200), frame(2, 7200.2), frame(3, 0.4), frame(4, 0.6), frame(5, 30.0), frame(6, 30.2)]
+    grouping = grouped(*frames)
+    assert shape(grouping) == [("burst", [1, 2, 3, 4]), ("burst", [5, 6])]
+    assert len(grouping.warnings) == 1 and "goes back by 2.0 h" in grouping.warnings[0]
+
+
+def test_group_when_the_counter_rolls_over_then_time_decides_without_a_warning() -> None:
+    frames = [frame(9998, 0), frame(9999, 0.2), frame(1, 0.4), frame(2, 0.6)]
+    grouping = grouped(*frames)
+    assert shape(grouping) == [("burst", [9998, 9999, 1, 2])] and not grouping.warnings
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.none(), st.floats(0, 100)),
+            st.sampled_from(["One", "Two"]),
+            st.sampled_from([100.0, 800.0, None]),
+            st.sampled_from([0.01, 0.05, None]),
+        ),
+        max_size=25,
+    ),
+    st.integers(2, 4),
+    st.sampled_from([0, 5]),
+)
+def test_group_when_given_anything_then_every_frame_is_in_one_group(
+    facts: list[tuple[float | None, str, float | None, float | None]], least: int, most: int
+) -> None:
+    frames = [
+        frame(k, seconds, model=model, iso=iso, exposure_time=exposure)
+        for k, (seconds, model, iso, exposure) in enumerate(facts)
+    ]
+    groups = grouped(*frames, min_frames=least, max_frames=most).groups
+    assert sorted(f.path for g in groups for f in g.frames) == sorted(f.path for f in frames)
+    for group in groups:
+        assert len({f.model for f in group.frames}) == 1
+        assert (group.kind == "single") == (len(group.frames) == 1)
+        assert group.kind != "burst" or len(group.frames) <= (most or 99)
