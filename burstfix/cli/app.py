@@ -26,9 +26,11 @@ from burstfix.errors import BurstfixError
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
+    "group": "Show which bursts lie in folders.",
     "train": "Train a network on simulated bursts of photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts whose truth is known.",
+    "weights": "List the models that ship; import the two-stage authors' weights.",
 }
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -201,7 +200,8 @@ def test_merge_when_interrupted_then_leaves_nothing_behind(
         text=True,
         start_new_session=True,
     )
-    time.sleep(1.5)  # in the middle of importing, reading or merging: all must end the same way
+    assert process.stderr is not None
+    process.stderr.readline()  # -v names the reference, and then the merge begins
     os.killpg(process.pid, signal_number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code

@@ -1,0 +1,106 @@
+"""`burstfix weights`: what ships, and the authors' two-stage weights brought into our form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from burstfix.cli import options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+from burstfix.errors import OutputError, UsageError
+
+EXAMPLES = (
+    "burstfix weights list",
+    "burstfix weights import G.pth DSNet.pth -o upstream.safetensors",
+    "burstfix merge shots/*.dng -m upstream.safetensors",
+)
+
+
+@click.group("weights", epilog=epilog(*EXAMPLES))
+def command() -> None:
+    """List the models that ship, or import the two-stage authors' published weights."""
+
+
+@command.command("list", epilog=epilog(EXAMPLES[0]))
+@options.speech
+@options.pass_terminal
+def list_weights(terminal: Terminal) -> None:
+    """Show every model: whether it can merge as shipped, and what `auto` would take."""
+    from rich.table import Table
+
+    from burstfix.models.catalog import CATALOG, best_for
+
+    default = {device: best_for(device) for device in ("cpu", "cuda")}
+    table = Table("model", "weights", "default on", "what it is", box=None, header_style="bold")
+    models = []
+    for entry in CATALOG:
+        chosen = [device for device, name in default.items() if name == entry.name]
+        weights = entry.weights or ("needs none" if not entry.trained else "none ship yet")
+        table.add_row(entry.name, weights, ", ".join(chosen), entry.description)
+        models.append(
+            {
+                "name": entry.name,
+                "weights": entry.weights,
+                "usable": entry.usable,
+                "default_on": chosen,
+                "description": entry.description,
+            }
+        )
+    terminal.result({"models": models}, table)
+
+
+@command.command("import", epilog=epilog(*EXAMPLES[1:]))
+@click.argument("network", metavar="G.pth", type=click.Path(path_type=Path))
+@click.argument("coarse", metavar="DSNet.pth", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The .safetensors file to write; its card goes beside it.",
+)
+@click.option(
+    "--noise-map",
+    type=click.Choice(["std", "linear"]),
+    default="std",
+    show_default=True,
+    help="Noise map of their test script (std) or of their training.",
+)
+@click.option(
+    "--patch",
+    type=int,
+    default=64,
+    show_default=True,
+    help="Packed pixels that block matching aligns as one: 64 for 720p, 128 for 4K.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@options.speech
+@options.pass_terminal
+def import_weights(
+    terminal: Terminal, network: Path, coarse: Path, output: Path, noise_map: str, patch: int, overwrite: bool
+) -> None:
+    """Turn the published checkpoints of the two-stage paper into weights for burstfix.
+
+    Every key of both files is accounted for; any other file is refused. Nothing in them is executed.
+    """  # fmt: skip
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors; choose such a name")
+    if not overwrite and (output.exists() or output.with_suffix(".toml").exists()):
+        raise OutputError(f"{output}: exists already; use --overwrite or another name")
+
+    from burstfix.checkpoints import save_weights
+    from burstfix.checkpoints.upstream import import_two_stage
+
+    model = import_two_stage(network, coarse, noise_map=noise_map, patch=patch)
+    card = {
+        "recipe": "imported from the authors' published checkpoints",
+        "sources": [network.name, coarse.name],
+    }
+    save_weights(output, model, card)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    document = {"output": str(output), "model": model.info.name, "parameters": count}
+    terminal.result(
+        document, f"{output}: {model.info.name}, {count / 1e6:.1f} million parameters", closing=True
+    )
