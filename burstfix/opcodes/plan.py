@@ -99,6 +99,8 @@ def plan_opcodes(metadata: FrameMetadata, mode: OpcodeMode = "apply") -> OpcodeP
     sensor, first_crop = _steps(
         chosen[1], (-lists.top, -lists.left), lists.sensor_height, lists.sensor_width, where
     )
+    if not sensor:
+        first_crop = crop  # the sensor's size counts only where list 1 does
     mosaic, second_crop = _steps(chosen[2], (0, 0), height, width, where)
     crop = (
         max(0, first_crop[0], second_crop[0]),

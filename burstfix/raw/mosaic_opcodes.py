@@ -291,17 +291,17 @@ def fill_bad_pixels(
     bad = np.zeros(mosaic.shape, bool)
     bad[places[:, 0], places[:, 1]] = True
     left = places.astype(np.int64)
-    steps = [(dy * pitch, dx * pitch) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
     while len(left):
         total, weight = np.zeros(len(left), np.float32), np.zeros(len(left), np.float32)
-        for dy, dx in steps:
-            y, x = left[:, 0] + dy, left[:, 1] + dx
-            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            y, x = np.where(inside, y, 0), np.where(inside, x, 0)
-            # Diagonal neighbours are further away and count less.
-            good = (inside & ~bad[y, x]) * np.float32(1.0 if 0 in (dy, dx) else 0.5)
-            total += values[y, x] * good
-            weight += good
+        for dy, dx, share in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5)):  # diagonals are further
+            (before, good_before), (after, good_after) = (
+                _neighbours(values, bad, left[:, 0] + sign * pitch * dy, left[:, 1] + sign * pitch * dx)
+                for sign in (-1, 1)
+            )
+            # Opposite neighbours keep ramps; a single one counts only where there is no such pair.
+            trust = np.float32(share) * np.where(good_before & good_after, 1.0, 1e-4)
+            total += (before * good_before + after * good_after) * trust
+            weight += (1.0 * good_before + good_after) * trust
         known = weight > 0
         if not known.any():
             raise InputError(f"{where}: its opcodes call all pixels of a colour bad; the file is damaged")
@@ -310,3 +310,13 @@ def fill_bad_pixels(
         bad[done[:, 0], done[:, 1]] = False
         left = left[~known]
     return np.rint(values[places[:, 0], places[:, 1]]).astype(np.uint16)
+
+
+def _neighbours(
+    values: NDArray[np.float32], bad: NDArray[np.bool_], y: NDArray[np.int64], x: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Values at places that may lie outside, and whether they are inside and good."""
+    height, width = values.shape
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    y, x = np.where(inside, y, 0), np.where(inside, x, 0)
+    return values[y, x], inside & ~bad[y, x]

@@ -33,9 +33,9 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         dropped: Metadata of dropped frames, as far as their files could be read.
 
     Returns:
-        "camera", "reference" (path and number), "noise", "hot_pixels", "opcodes", "frames" (in time order, what
-        could not be used at the end), "warnings". Numbers count from 1, as --reference takes them; shifts are
-        in sensor pixels, rotations in degrees.
+        "camera", "reference" (path and number), "noise", "hot_pixels", "opcodes", "frames" (in time order,
+        those that could not be used at the end), "warnings". Numbers count from 1, as --reference takes them;
+        shifts are in sensor pixels, rotations in degrees.
     """
     taken = {left_out.index for left_out in burst.dropped if left_out.index is not None}
     free = [index for index in range(len(burst.frames) + len(taken)) if index not in taken]

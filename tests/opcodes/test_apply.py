@@ -1,0 +1,294 @@
+"""Opcodes applied to tensors against a slow, direct reading of the specification."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from burstfix.engine import merge_tiled
+from burstfix.errors import InputError
+from burstfix.models.average import Average
+from burstfix.opcodes import plan_opcodes
+from burstfix.opcodes.plan import OpcodePlan
+from burstfix.raw.mosaic_opcodes import MosaicCorrections
+from burstfix.raw.picture_opcodes import apply_to_picture
+from burstfix.types import Burst, Frame, GlobalMotion, Levels, NoiseProfile, OpcodeLists
+from tests.io.raw_files import make_metadata
+from tests.opcodes import lists as make
+
+H, W = 12, 16
+
+
+def frame_with(lists: OpcodeLists, mosaic: np.ndarray, **changes) -> Frame:
+    metadata = make_metadata(*mosaic.shape, levels=Levels(np.zeros((1, 1), np.float32), 65535.0), **changes)
+    return Frame(mosaic, replace(metadata, opcodes=lists))
+
+
+def corrected(frame: Frame) -> np.ndarray:
+    corrections = MosaicCorrections(frame, plan_opcodes(frame.metadata))
+    mosaic = frame.mosaic.copy()
+    mosaic[corrections.bad_pixels[:, 0], corrections.bad_pixels[:, 1]] = corrections.repaired
+    return corrections.normalise(torch.from_numpy(mosaic), 0, 0).numpy()
+
+
+def second(*opcodes: bytes) -> OpcodeLists:
+    return OpcodeLists(second=make.opcode_list(*opcodes), sensor_height=H, sensor_width=W)
+
+
+def some_mosaic(seed: int = 0, height: int = H, width: int = W) -> np.ndarray:
+    return np.random.default_rng(seed).integers(500, 30000, (height, width)).astype(np.uint16)
+
+
+def slow_gain(gains: np.ndarray, origin, spacing, row: int, col: int, height: int, width: int) -> float:
+    """GainMap at one pixel, as the specification words it."""
+    at = []
+    for place, size, start, step, points in (
+        (row, height, origin[0], spacing[0], gains.shape[0]),
+        (col, width, origin[1], spacing[1], gains.shape[1]),
+    ):
+        at.append(min(max(((place + 0.5) / size - start) / step, 0), points - 1))
+    (y, x), (y0, x0) = at, (int(at[0]), int(at[1]))
+    y1, x1 = min(y0 + 1, gains.shape[0] - 1), min(x0 + 1, gains.shape[1] - 1)
+    fy, fx = y - y0, x - x0
+    upper = gains[y0, x0, 0] * (1 - fx) + gains[y0, x1, 0] * fx
+    lower = gains[y1, x0, 0] * (1 - fx) + gains[y1, x1, 0] * fx
+    return upper * (1 - fy) + lower * fy
+
+
+areas = st.tuples(
+    st.integers(0, H - 1), st.integers(0, W - 1), st.integers(1, 40), st.integers(1, 40),
+    st.integers(1, 3), st.integers(1, 3),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(areas, st.integers(1, 4), st.integers(1, 4), st.tuples(*[st.floats(-0.2, 0.5)] * 2), st.data())
+def test_gain_map_in_any_area_then_is_what_the_specification_says(place, rows, cols, origin, data):
+    top, left, height, width, row_pitch, col_pitch = place
+    bottom, right = top + height, left + width
+    gains = data.draw(
+        st.lists(st.floats(0.5, 2, width=32), min_size=rows * cols, max_size=rows * cols).map(
+            lambda g: np.array(g).reshape(rows, cols, 1)
+        )
+    )
+    spacing = (0.3, 0.4)
+    where = make.area(top, left, bottom, right, pitch=(row_pitch, col_pitch))
+    mosaic = some_mosaic()
+    got = corrected(frame_with(second(make.gain_map(where, gains, origin, spacing)), mosaic))
+    steps = (spacing[0] if rows > 1 else 1.0, spacing[1] if cols > 1 else 1.0)
+    want = mosaic / 65535
+    for y in range(top, min(bottom, H), row_pitch):
+        for x in range(left, min(right, W), col_pitch):
+            want[y, x] *= slow_gain(gains, origin, steps, y, x, H, W)
+    np.testing.assert_allclose(got, want, rtol=2e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(areas, st.integers(0, 2**31))
+def test_lines_and_curves_in_any_area_then_are_what_the_specification_says(place, seed):
+    top, left, height, width, row_pitch, col_pitch = place
+    bottom, right = top + height, left + width
+    rng = np.random.default_rng(seed)
+    where = make.area(top, left, bottom, right, pitch=(row_pitch, col_pitch))
+    per_row, per_col = (
+        rng.uniform(0.5, 1.5, -(-height // row_pitch)),
+        rng.uniform(0, 0.1, -(-width // col_pitch)),
+    )
+    codes = np.sort(rng.integers(0, 65536, 40000))
+    coefficients = [0.01, 0.8, 0.1, -0.05]
+    lists = second(
+        make.line_values(12, where, per_row),
+        make.line_values(11, where, per_col),
+        make.table(where, codes.tolist()),
+        make.polynomial(where, coefficients),
+    )
+    mosaic = some_mosaic(seed % 100)
+    want = mosaic / 65535
+    for i, y in enumerate(range(top, bottom, row_pitch)):
+        for j, x in enumerate(range(left, right, col_pitch)):
+            if y < H and x < W:
+                value = np.float32(want[y, x]) * np.float32(per_row[i]) + np.float32(per_col[j])
+                value = (
+                    codes[min(int(np.rint(np.float32(value) * np.float32(65535))), len(codes) - 1)] / 65535
+                )
+                want[y, x] = sum(c * value**k for k, c in enumerate(coefficients))
+    # A step of the table where rounding falls the other way is a few codes.
+    np.testing.assert_allclose(corrected(frame_with(lists, mosaic)), want, atol=3e-4)
+
+
+@pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "BGGR"])
+def test_opcodes_of_a_part_when_read_alone_then_the_same_as_in_the_whole(cfa: str):
+    gains = np.random.default_rng(3).uniform(1, 2, (3, 5, 1))
+    lists = second(
+        make.gain_map(make.area(1, 0, 11, 16, pitch=(2, 1)), gains),
+        make.line_values(10, make.area(0, 0, 12, 16), np.linspace(0, 0.1, 12)),
+        make.trim(1, 1, 11, 15),
+        make.line_values(13, make.area(0, 3, 10, 14, pitch=(1, 3)), [1.1, 1.2, 1.3, 1.4]),
+    )
+    frame = frame_with(lists, some_mosaic(), cfa=cfa)
+    corrections = MosaicCorrections(frame, plan_opcodes(frame.metadata))
+    whole = corrections.normalise(torch.from_numpy(frame.mosaic), 0, 0)
+    part = corrections.normalise(torch.from_numpy(frame.mosaic[3:10, 5:13].copy()), 3, 5)
+    torch.testing.assert_close(part, whole[3:10, 5:13])
+
+
+def test_bad_pixels_when_listed_then_come_from_good_neighbours_of_their_colour():
+    ys, xs = np.mgrid[0:H, 0:W]
+    smooth = (1000 + 400 * ys + 90 * xs + 5000 * (ys % 2) + 900 * (xs % 2)).astype(np.uint16)
+    mosaic = smooth.copy()
+    mosaic[6, 7], mosaic[3, 4], mosaic[2:10, 10] = 0, 65535, 60000
+    lists = OpcodeLists(
+        make.opcode_list(make.bad_value(0), make.bad_list([(4, 6)], [(3, 12, 11, 13)])),
+        sensor_height=H + 3,
+        sensor_width=W + 4,
+        top=1,
+        left=2,
+    )
+    got = corrected(frame_with(lists, mosaic)) * 65535
+    np.testing.assert_allclose(got, smooth, atol=1)
+
+
+def test_bad_pixels_when_the_whole_picture_is_called_bad_then_an_error():
+    lists = OpcodeLists(make.opcode_list(make.bad_list([], [(0, 0, H, W)])), sensor_height=H, sensor_width=W)
+    with pytest.raises(InputError, match="100% of its pixels bad"):
+        corrected(frame_with(lists, some_mosaic()))
+
+
+def test_gains_below_one_when_a_sample_is_clipped_then_it_stays_white():
+    mosaic = some_mosaic()
+    mosaic[4, 4] = 65535
+    got = corrected(frame_with(second(make.gain_map(make.area(0, 0, H, W), np.full((1, 1, 1), 0.8))), mosaic))
+    assert got[4, 4] == 1
+    assert got[4, 6] == pytest.approx(mosaic[4, 6] / 65535 * 0.8, rel=1e-5)
+
+
+def test_flat_field_under_a_gain_map_when_corrected_then_its_noise_is_what_the_model_is_told():
+    side, light, gain, read = 512, 0.4, 2e-3, 4e-5
+    ys, xs = (np.mgrid[0:side, 0:side] + 0.5) / side
+    shading = 1 / (1 + 3 * ((ys - 0.5) ** 2 + (xs - 0.5) ** 2))
+    grid = np.linspace(0, 1, 17)
+    gains = (1 + 3 * ((grid[:, None] - 0.5) ** 2 + (grid - 0.5) ** 2))[..., None]
+    lists = OpcodeLists(second=make.opcode_list(make.gain_map(make.area(0, 0, side, side), gains)))
+    signal = light * shading
+    rng = np.random.default_rng(1)
+    noisy = signal + rng.normal(size=signal.shape) * np.sqrt(gain * signal + read)
+    levels = Levels(np.full((1, 1), 1000, np.float32), 61000.0)
+    mosaic = np.clip(np.rint(1000 + 60000 * noisy), 0, 65535).astype(np.uint16)
+    frame = Frame(mosaic, replace(make_metadata(side, side, levels=levels), opcodes=lists))
+    seen = {}
+
+    class Spy(Average):
+        def merge_tile(self, tile):
+            seen.setdefault("tiles", []).append(tile)
+            return super().merge_tile(tile)
+
+    noise = NoiseProfile((gain,) * 4, (read,) * 4)
+    burst = Burst((frame,), 0, noise, (GlobalMotion(),), (1.0,), np.empty((0, 2), np.int32))
+    merge_tiled(burst, Spy(), tile=0)
+    ratios = []
+    for tile in seen["tiles"]:
+        pixels = tile.aligned()[0]
+        inside = slice(24, -24)
+        told = pixels.clamp(min=0) * 0 + light * tile.shot_gain[0, 0] + tile.read_variance[0, 0]
+        residual = (pixels - light) ** 2 / told
+        ratios.append(residual[:, inside, inside])
+        corner, centre = told[:, 40, 40].mean(), told.amin()
+        assert corner > 1.5 * centre
+    ratio = float(torch.cat([r.flatten() for r in ratios]).mean())
+    print(f"variance of the residual over what the model is told: {ratio:.3f}")  # noqa: T201
+    assert ratio == pytest.approx(1, abs=0.05)
+    rings = [float(r[:, :40, :40].mean()) for r in ratios]
+    assert rings == pytest.approx([1] * len(rings), abs=0.05)
+
+
+def plan_of(*opcodes: bytes, height: int = 40, width: int = 60) -> OpcodePlan:
+    lists = OpcodeLists(third=make.opcode_list(*opcodes))
+    return plan_opcodes(make_metadata(height, width, opcodes=lists))
+
+
+def smooth_picture(height: int = 40, width: int = 60) -> np.ndarray:
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float64)
+    return np.stack([np.sin(ys / 9 + c) + np.cos(xs / 11 - c) + 3 for c in range(3)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["rectilinear", "fisheye"])
+def test_warp_then_every_pixel_comes_from_where_the_specification_says(kind: str):
+    height, width, center = 40, 60, (0.45, 0.55)
+    if kind == "rectilinear":
+        planes = [
+            [0.95, 0.03, -0.02, 0.01, 0.002, -0.003],
+            [0.96, 0.02, 0, 0, 0, 0],
+            [0.94, 0, 0, 0, 0, 0.004],
+        ]
+        one = make.warp(planes, center)
+    else:
+        planes = [[0.9, 0.05, -0.01, 0.002]] * 3
+        one = make.fisheye(planes[:1], center)
+    got = apply_to_picture(smooth_picture(), plan_of(one))
+    cx, cy = center[0] * (width - 1), center[1] * (height - 1)
+    m = max(math.hypot(x - cx, y - cy) for x in (0, width - 1) for y in (0, height - 1))
+    for y, x, c in [(5, 7, 0), (20, 30, 1), (33, 50, 2), (22, 27, 0), (10, 52, 1)]:
+        dx, dy = (x - cx) / m, (y - cy) / m
+        r = math.hypot(dx, dy)
+        k = planes[c]
+        if kind == "rectilinear":
+            f = k[0] + k[1] * r**2 + k[2] * r**4 + k[3] * r**6
+            sx = cx + m * (f * dx + k[4] * 2 * dx * dy + k[5] * (r**2 + 2 * dx**2))
+            sy = cy + m * (f * dy + k[5] * 2 * dx * dy + k[4] * (r**2 + 2 * dy**2))
+        else:
+            t = math.atan(r)
+            f = (k[0] * t + k[1] * t**3 + k[2] * t**5 + k[3] * t**7) / r
+            sx, sy = cx + m * f * dx, cy + m * f * dy
+        want = math.sin(sy / 9 + c) + math.cos(sx / 11 - c) + 3
+        assert got[c, y, x] == pytest.approx(want, abs=2e-3)
+
+
+def test_vignette_then_is_the_polynomial_of_the_distance():
+    k, center = [0.3, -0.1, 0.05, 0.02, -0.01], (0.4, 0.6)
+    flat = np.ones((3, 40, 60), np.float32)
+    got = apply_to_picture(flat.copy(), plan_of(make.vignette(k, center)))
+    cx, cy = 0.4 * 59, 0.6 * 39
+    m = max(math.hypot(x - cx, y - cy) for x in (0, 59) for y in (0, 39))
+    for y, x in [(0, 0), (0, 59), (39, 59), (23, 24), (10, 40)]:
+        r2 = ((x - cx) ** 2 + (y - cy) ** 2) / m**2
+        assert got[1, y, x] == pytest.approx(1 + sum(c * r2 ** (i + 1) for i, c in enumerate(k)), rel=1e-5)
+
+
+def test_list_3_when_it_trims_before_a_gain_map_then_the_map_counts_in_what_is_left():
+    gains = np.array([[1.0, 3.0]])[..., None]
+    flat = np.ones((3, 40, 60), np.float32)
+    got = apply_to_picture(
+        flat, plan_of(make.trim(4, 10, 36, 50), make.gain_map(make.area(0, 0, 32, 40, 1, 2), gains))
+    )
+    assert got.shape == (3, 32, 40)
+    np.testing.assert_array_equal(got[0], 1)
+    assert got[1, 0, 0] == pytest.approx(1 + 2 * 0.5 / 40, rel=1e-5)
+    assert got[2, 9, 39] == pytest.approx(1 + 2 * 39.5 / 40, rel=1e-5)
+
+
+def test_mutated_lists_when_applied_then_a_picture_or_an_error():
+    rng = np.random.default_rng(9)
+    original = make.opcode_list(
+        make.gain_map(make.area(0, 0, H, W, pitch=(2, 2)), np.ones((2, 3, 1))),
+        make.bad_list([(1, 1), (3, 5)], [(2, 2, 4, 4)]),
+        make.trim(0, 0, H, W),
+        make.polynomial(make.area(0, 0, H, W), [0, 1.0]),
+    )
+    done = 0
+    for _ in range(150):
+        data = bytearray(original)
+        for at in rng.integers(0, len(data), 2):
+            data[at] = rng.integers(256)
+        try:
+            values = corrected(frame_with(OpcodeLists(second=bytes(data)), some_mosaic()))
+        except InputError:
+            continue
+        assert values.shape == (H, W)
+        done += 1
+    assert done > 20

@@ -1,0 +1,171 @@
+"""Opcode lists are parsed strictly: whatever is damaged is refused with its place, and nothing crashes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from burstfix.errors import InputError
+from burstfix.opcodes import GainMap, WarpRectilinear, parse_list, plan_opcodes
+from burstfix.types import OpcodeLists
+from tests.io.raw_files import make_metadata
+from tests.opcodes import lists as make
+
+WHOLE = make.area(0, 0, 48, 64)
+GAINS = np.linspace(1, 2, 12).reshape(3, 4, 1)
+
+
+def every_kind() -> list[bytes]:
+    """A list for each list number, with all opcodes that make sense there."""
+    first = make.opcode_list(make.bad_value(0), make.bad_list([(3, 4)], [(5, 6, 7, 9)]))
+    second = make.opcode_list(
+        make.gain_map(make.area(0, 0, 48, 64, pitch=(2, 2)), GAINS),
+        make.table(WHOLE, range(0, 65536, 255)),
+        make.polynomial(WHOLE, [0.0, 0.9, 0.1]),
+        make.line_values(10, WHOLE, [0.01] * 48),
+        make.line_values(11, WHOLE, [0.0] * 64),
+        make.line_values(12, WHOLE, [1.1] * 48),
+        make.line_values(13, WHOLE, [1.0] * 64),
+        make.trim(2, 4, 46, 60),
+    )
+    third = make.opcode_list(
+        make.warp([[1, 0.01, 0, 0, 0, 0]] * 3),
+        make.fisheye([[1, 0.1, 0, 0]]),
+        make.vignette([0.1, 0, 0, 0, 0]),
+        make.gain_map(make.area(0, 0, 48, 64, 0, 3), GAINS),
+    )
+    return [first, second, third]
+
+
+def with_lists(*lists: bytes, **changes):
+    first, second, third = (*lists, b"", b"", b"")[:3]
+    opcodes = OpcodeLists(first, second, third, sensor_height=48, sensor_width=64)
+    return make_metadata(opcodes=opcodes, **changes)
+
+
+def test_parse_list_of_every_kind_then_gives_what_was_packed():
+    second = parse_list(every_kind()[1], 2, "x.dng")
+    assert [op.header.name for op in second] == [
+        "GainMap", "MapTable", "MapPolynomial", "DeltaPerRow", "DeltaPerColumn", "ScalePerRow",
+        "ScalePerColumn", "TrimBounds",
+    ]  # fmt: skip
+    gain = second[0]
+    assert isinstance(gain, GainMap)
+    np.testing.assert_allclose(gain.gains, GAINS)
+    assert (gain.spacing, gain.area.row_pitch) == ((0.5, pytest.approx(1 / 3)), 2)
+    third = parse_list(every_kind()[2], 3, "x.dng")
+    assert isinstance(third[0], WarpRectilinear)
+    assert third[0].coefficients.shape == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\0\0", "2 bytes hold no list"),
+        (
+            make.opcode_list(make.bad_value(0))[:-3],
+            "FixBadPixelsConstant at byte 4: claims 8 bytes, 5 are left",
+        ),
+        (make.opcode_list(make.bad_value(0)) + b"x", "1 bytes follow its 1 opcodes"),
+        (
+            make.opcode_list(make.bad_value(0), make.opcode(6, b"\0" * 15)),
+            "TrimBounds at byte 28: has 15 bytes",
+        ),
+        (make.opcode_list(make.opcode(6, b"\0" * 16)), "TrimBounds at byte 4: its bounds"),
+        (
+            make.opcode_list(make.trim(0, 0, 4, 4) + b"")[:4] + b"\0" * 8,
+            "ends at byte 12 before opcode 1 of 1",
+        ),
+        (make.opcode_list(make.table(WHOLE, [])), "MapTable at byte 4: its table has 0 values"),
+        (make.opcode_list(make.polynomial(WHOLE, [0.0] * 10)), "degree 9"),
+        (make.opcode_list(make.polynomial(WHOLE, [0.0, np.nan])), "no numbers"),
+        (
+            make.opcode_list(make.line_values(10, WHOLE, [0.0] * 47)),
+            "DeltaPerRow at byte 4: has 47 values for 48",
+        ),
+        (make.opcode_list(make.gain_map(make.area(0, 0, 9, 9, pitch=(0, 1)), GAINS)), "pitch 0, 1"),
+        (make.opcode_list(make.gain_map(WHOLE, -GAINS)), "negative gains"),
+        (make.opcode_list(make.warp([[1, 0, 0, 0, 0, 0]], (2, 0.5))), "outside the picture"),
+        (b"\xff" * 8, "claims 4294967295 opcodes"),
+        (make.opcode_list(make.bad_value(0)[:8] + b"\0\0\0\4" + make.bad_value(0)[12:]), "unknown flags 0x4"),
+    ],
+)
+def test_parse_list_when_damaged_then_names_opcode_and_place(data: bytes, words: str):
+    with pytest.raises(InputError) as caught:
+        parse_list(data, 2, "x.dng")
+    assert str(caught.value).startswith("x.dng: OpcodeList2 is malformed: ")
+    assert words in str(caught.value)
+
+
+def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported():
+    known, unknown = make.trim(0, 0, 48, 64), make.opcode(99, b"abc", optional=True)
+    plan = plan_opcodes(with_lists(b"", make.opcode_list(known, unknown, unknown)))
+    assert plan.applied == ("TrimBounds (list 2)",)
+    assert plan.skipped == ("opcode 99 x2 (list 2)",)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        make.opcode(99, b"abc"),
+        make.opcode(6, bytes(16), version=(2, 0, 0, 0)),  # of a version to come, whatever it holds then
+        make.warp([[1, 0, 0, 0, 0, 0]]),  # a lens correction of a mosaic
+    ],
+)
+def test_plan_when_an_opcode_must_be_applied_and_cannot_be_then_it_is_an_error(one: bytes):
+    metadata = with_lists(b"", make.opcode_list(one))
+    with pytest.raises(InputError, match="OpcodeList2 asks for"):
+        plan_opcodes(metadata)
+    assert plan_opcodes(metadata, "skip").mosaic == ()
+
+
+def test_plan_of_list_1_after_a_linearisation_table_then_values_from_before_it_are_refused():
+    lists = OpcodeLists(
+        make.opcode_list(make.bad_value(0)), linearised=True, sensor_height=48, sensor_width=64
+    )
+    with pytest.raises(InputError, match="linearisation table"):
+        plan_opcodes(make_metadata(opcodes=lists))
+
+
+def test_parse_list_of_200_mutants_then_parsed_or_refused_in_little_memory():
+    rng = np.random.default_rng(5)
+    originals = every_kind()
+    refused = 0
+    tracemalloc.start()
+    for k in range(200):
+        data = bytearray(originals[k % 3])
+        match k // 3 % 4:
+            case 0:
+                for at in rng.integers(0, len(data), rng.integers(1, 9)):
+                    data[at] = rng.integers(256)
+            case 1:
+                del data[rng.integers(len(data)) :]
+            case 2:
+                at = int(rng.integers(len(data) // 4)) * 4
+                data[at : at + 4] = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"][k % 3]
+            case 3:
+                at = int(rng.integers(len(data)))
+                data[at:at] = rng.bytes(int(rng.integers(1, 40)))
+        lists = [b"", b"", b""]
+        lists[k % 3] = bytes(data)
+        try:
+            plan_opcodes(with_lists(*lists))
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 50 < refused < 200
+    assert peak < 50e6
+
+
+def test_read_of_a_gopro_then_its_lists_are_known(shared_data: Path):
+    from burstfix.io import read_metadata
+
+    hero = plan_opcodes(read_metadata(shared_data / "raws" / "good" / "gopro_hero7.dng"))
+    fusion = plan_opcodes(read_metadata(shared_data / "raws" / "good" / "gopro_fusion.dng"))
+    assert hero.applied == ("GainMap x4 (list 2)",)
+    assert fusion.applied == ("WarpRectilinear (list 3)",)
