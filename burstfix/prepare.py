@@ -34,6 +34,9 @@ PATCHES = 24
 NOISE_NEIGHBOURS = 3
 # Sensors lie well inside; beyond, a tag holds rubbish (all zero, or in DN instead of normalised units).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
+FALLBACK_NOISE = NoiseProfile(
+    (1e-3, 1e-3, 1e-3, 1e-3), (1e-5, 1e-5, 1e-5, 1e-5), "frame"
+)  # a phone's at dusk
 
 
 def prepare_burst(
@@ -82,14 +85,16 @@ def prepare_burst(
     chosen_frames = [frames[i] for i in kept]
     chosen_motions = [motions[i] for i in kept]
 
-    profile = noise or _file_noise(frames[chosen], notes) or _measure(chosen_frames, chosen_motions, middle)
+    profile = (
+        noise or _file_noise(frames[chosen], notes) or _measure(chosen_frames, chosen_motions, middle, notes)
+    )
     log.info(
         "noise (%s): shot gain %.3g, read variance %.3g",
         profile.source,
         float(np.mean(profile.shot_gain)),
         float(np.mean(profile.read_variance)),
     )
-    hot = find_hot_pixels(chosen_frames, profile)
+    hot = find_hot_pixels(chosen_frames, profile, chosen_motions)
     log.info("%d hot pixels", len(hot))
     return Burst(
         frames=tuple(chosen_frames),
@@ -113,8 +118,9 @@ def packed_frame(frame: Frame, top: int = 0, bottom: int | None = None) -> Tenso
 def _gray(frame: Frame) -> Tensor:
     """(h, w) grey packed picture whose noise is equally strong everywhere, as far as the file tells."""
     known = frame.metadata.noise
-    # Without a profile, that of a phone at dusk: only the balance of dark and bright depends on it.
-    gain, read = (known.shot_gain, known.read_variance) if known else ((1e-3,) * 4, (1e-5,) * 4)
+    # Only the balance of dark and bright depends on it.
+    known = known or FALLBACK_NOISE
+    gain, read = known.shot_gain, known.read_variance
     strips = []
     for top in range(0, frame.mosaic.shape[0], STRIP):
         planes = packed_frame(frame, top, top + STRIP)
@@ -189,16 +195,37 @@ def _file_noise(frame: Frame, notes: list[str]) -> NoiseProfile | None:
     return None
 
 
-def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> NoiseProfile:
-    """Noise from the reference and its nearest neighbours in time, in patches spread over the picture."""
+def _measure(
+    frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int, notes: list[str]
+) -> NoiseProfile:
+    """Noise from the burst, else from the reference alone, else a guess that the notes own up to."""
+    try:
+        return _measure_burst(frames, motions, reference)
+    except ValueError as error:
+        log.info("noise is measured on one frame: %s", error)
+    try:
+        return estimate_from_frame(packed_frame(frames[reference]))
+    except ValueError as error:
+        sentence = f"the noise is a guess, {error}; give it if you know it"
+        notes.append(sentence)
+        log.warning("%s", sentence)
+        return FALLBACK_NOISE
+
+
+def _measure_burst(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> NoiseProfile:
+    """Noise from the reference and its nearest neighbours in time, in patches spread over the picture.
+
+    Raises:
+        ValueError: There is but one frame, or it is not fit to be measured.
+    """
     nearest = sorted((i for i in range(len(frames)) if i != reference), key=lambda i: abs(i - reference))
-    planes = packed_frame(frames[reference])
     if not nearest:
-        return estimate_from_frame(planes)
+        raise ValueError("there is one frame only")
+    planes = packed_frame(frames[reference])
     height, width = planes.shape[-2:]
     side_y, side_x = min(PATCH, height // 8 * 8), min(PATCH, width // 8 * 8)
     if min(side_y, side_x) < 16:
-        return estimate_from_frame(planes)
+        raise ValueError("the picture is too small")
     corners = _patch_corners(height, width, side_y, side_x)
     anchor = torch.stack([planes[:, y : y + side_y, x : x + side_x] for y, x in corners])
     aligned = []

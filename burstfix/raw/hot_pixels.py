@@ -1,4 +1,4 @@
-"""Pixels that the sensor, not the scene, makes bright (or dark): found across a burst, repaired before merging."""
+"""Pixels that the sensor and not the scene makes bright or dark: found across a burst, and repaired."""
 
 from __future__ import annotations
 
@@ -12,43 +12,60 @@ from torch import Tensor
 
 from burstfix.raw.cfa import pack, pad_to_rggb, unpack
 from burstfix.raw.levels import normalise
-from burstfix.types import Frame, NoiseProfile
+from burstfix.types import Frame, GlobalMotion, NoiseProfile
 
 _STRIP = 512  # rows examined at once
 _EVERY_FRAME = 4.0  # standard deviations by which the pixel stands out in each frame
-_FEW_FRAMES = (
-    10.0  # the same for one or two frames, where chance and real detail are not told apart by motion
-)
+_FEW_FRAMES = 10.0  # the same for one or two frames, where motion does not tell it from real detail
+_TEXTURE = 0.5  # of the difference between its neighbours: less is what textures do
 _ISOLATION = 0.25  # share of the excess that the neighbours of other colours may show at most: light spreads
+_STILL_ISOLATION = 0.06  # the same where the camera did not move: even the sharpest star spreads more
+_STILL_RADIUS = 3.0  # sensor pixels: a light that moves less stays beside the same pixel
+_RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _SMALLEST = 0.02  # normalised excess below which a repair is not worth the risk
 
 
-def find_hot_pixels(frames: Sequence[Frame], noise: NoiseProfile) -> NDArray[np.int32]:
+def find_hot_pixels(
+    frames: Sequence[Frame], noise: NoiseProfile, motions: Sequence[GlobalMotion]
+) -> NDArray[np.int32]:
     """Pixels that stand out from their neighbourhood at the same sensor place in every frame.
 
     A pixel counts when in each frame it lies above (or below) all eight neighbours of its colour by more
     than noise allows, and when its neighbours of the other colours show nothing of it: even the smallest
-    star is spread over several pixels by the lens.
+    star is spread over several pixels by the lens. While the camera moves no detail of the scene stays on
+    one pixel. Where it stands still for most frames (a tripod), or there are less than three, the neighbours
+    must be entirely unlit. Two rows and columns at the border are not searched.
 
     Args:
         frames: Of one camera and size, at least one; with less than three only extreme pixels are found.
         noise: Of the frames.
+        motions: Of each frame against any one of them.
 
     Returns:
         int32 (count, 2), rows and columns in the visible area, in reading order.
     """
     height, width = frames[0].mosaic.shape
-    found: list[NDArray[np.int32]] = []
+    isolation = _STILL_ISOLATION if len(frames) < 3 or _stands_still(motions) else _ISOLATION
+    found: list[NDArray[np.int64]] = []
     for top in range(0, height, _STRIP):
         bottom = min(top + _STRIP, height)
         first, last = max(top - 4, 0) // 2 * 2, min(bottom + 4, height)
-        rows = _stuck(frames, noise, first, last)
+        rows = _stuck(frames, noise, isolation, first, last)
         rows = rows[(rows[:, 0] >= top) & (rows[:, 0] < bottom)]
         found.append(rows)
     return np.concatenate(found).astype(np.int32)
 
 
-def _stuck(frames: Sequence[Frame], noise: NoiseProfile, first: int, last: int) -> NDArray[np.int64]:
+def _stands_still(motions: Sequence[GlobalMotion]) -> bool:
+    """Whether most frames lie within a few pixels of one of them."""
+    shifts = torch.tensor([(motion.dy, motion.dx) for motion in motions], dtype=torch.float64)
+    near = torch.cdist(shifts, shifts) <= _STILL_RADIUS
+    return int(near.sum(1).max()) * 2 > len(motions)
+
+
+def _stuck(
+    frames: Sequence[Frame], noise: NoiseProfile, isolation: float, first: int, last: int
+) -> NDArray[np.int64]:
     """Hot and dead pixels of the rows first..last, in picture coordinates."""
     metadata = frames[0].metadata
     strips = []
@@ -74,7 +91,8 @@ def _stuck(frames: Sequence[Frame], noise: NoiseProfile, first: int, last: int) 
             continue
         every = sign * packed[:, plane, y, x] - around[plane, y, x]
         steady = (every > limit * std[plane, y, x]).all(0)
-        steady &= _isolated(unpack(mean), plane, y, x, sign, excess[plane, y, x])
+        steady &= excess[plane, y, x] > _TEXTURE * _spread(mean, plane, y, x)
+        steady &= _spill(unpack(mean), plane, y, x, sign) < isolation * excess[plane, y, x]
         rows = 2 * y + plane // 2
         cols = 2 * x + plane % 2
         out.append(torch.stack([rows, cols], 1)[steady])
@@ -97,8 +115,14 @@ def _neighbours_max(planes: Tensor) -> Tensor:
     return out
 
 
-def _isolated(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float, excess: Tensor) -> Tensor:
-    """Whether the four sensor neighbours (of other colours) hardly rise above their own surroundings."""
+def _spread(planes: Tensor, plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """How much the eight neighbours in the plane differ among themselves."""
+    ring = torch.stack([planes[plane, y + dy, x + dx] for dy, dx in _RING])
+    return ring.amax(0) - ring.amin(0)
+
+
+def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:
+    """How far the four sensor neighbours (of other colours) rise above their own surroundings on average."""
     rows, cols = 2 * y + plane // 2, 2 * x + plane % 2
     rises = []
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
@@ -108,7 +132,7 @@ def _isolated(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float, 
             mosaic[rows + dy + 2 * dx, cols + dx + 2 * dy] + mosaic[rows + dy - 2 * dx, cols + dx - 2 * dy]
         ) / 2
         rises.append(sign * (beside - far))
-    return torch.stack(rises).mean(0) < _ISOLATION * excess
+    return torch.stack(rises).mean(0)
 
 
 def repair(mosaic: Tensor, places: NDArray[np.int32], origin: tuple[int, int] = (0, 0)) -> Tensor:
@@ -128,12 +152,11 @@ def repair(mosaic: Tensor, places: NDArray[np.int32], origin: tuple[int, int] = 
     if not len(local):
         return mosaic
     local = local.to(mosaic.device)
-    steps = [(dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if (dy, dx) != (0, 0)]
     around = []
-    for dy, dx in steps:
+    for dy, dx in _RING:
         # Reflected at the border, which keeps the colour.
-        row = _reflect(local[:, 0] + dy, height)
-        col = _reflect(local[:, 1] + dx, width)
+        row = _reflect(local[:, 0] + 2 * dy, height)
+        col = _reflect(local[:, 1] + 2 * dx, width)
         around.append(mosaic[..., row, col])
     out = mosaic.clone()
     out[..., local[:, 0], local[:, 1]] = torch.stack(around).median(0).values

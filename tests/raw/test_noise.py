@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from burstfix.raw.cfa import pack
+from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
+from burstfix.types import NoiseProfile
+from tests.scenes import add_noise, draw_scene, mosaic_of
+
+HIGH, MID, LOW = (6.4e-3, 4e-4), (1.5e-3, 5e-5), (2e-4, 2e-6)
+HEIGHT, WIDTH, MARGIN = 640, 800, 16
+SHIFTS = ((0.0, 0.0), (0.7, -0.4), (-0.9, 0.95))  # sensor pixels that alignment to packed pixels leaves
+
+
+def shoot(
+    noise: tuple[float, float], *, brightness: float, bits: int, clip: bool, seed: int = 1
+) -> list[Tensor]:
+    """Noisy packed frames of a drawn scene, shaken, with a thing that moves; the clean reference is last."""
+    size = (HEIGHT + 2 * MARGIN) // 2, (WIDTH + 2 * MARGIN) // 2
+    # Drawn at half the size, as sharp as a lens would: without aliases.
+    scene = F.interpolate(draw_scene(*size, seed)[None], scale_factor=2, mode="bicubic").clamp(0, 0.9)
+    frames, steps = [], 2**bits - 1
+    for k, (dy, dx) in enumerate(SHIFTS):
+        transform = torch.eye(2, 3)[None]
+        transform[0, :, 2] = torch.tensor([2 * dx / scene.shape[-1], 2 * dy / scene.shape[-2]])
+        grid = F.affine_grid(transform, list(scene.shape), align_corners=False)
+        view = F.grid_sample(scene, grid, mode="bicubic", align_corners=False)[0]
+        view = view[:, MARGIN:-MARGIN, MARGIN:-MARGIN].clone()
+        view[:, 200 + 60 * k : 320 + 60 * k, 100:260] = torch.tensor([0.5, 0.3, 0.1])[:, None, None]
+        clean = mosaic_of(view * brightness)
+        noisy = add_noise(clean, *noise, seed=100 * seed + k).clamp(max=1)
+        noisy = (noisy.clamp(min=0) if clip else noisy).mul(steps).round() / steps
+        frames.append(pack(noisy))
+        if k == 0:
+            reference = pack(clean)
+    return [*frames, reference]
+
+
+def worst_ratio(profile: NoiseProfile, noise: tuple[float, float], clean: Tensor) -> float:
+    """Largest factor between estimated and true standard deviation over the signals of every plane."""
+    worst = 1.0
+    for plane, gain, read in zip(clean, profile.shot_gain, profile.read_variance, strict=True):
+        for signal in plane.flatten()[::5].quantile(torch.tensor([0.02, 0.25, 0.5, 0.75, 0.98])).tolist():
+            ratio = ((gain * signal + read) / (noise[0] * signal + noise[1])) ** 0.5
+            worst = max(worst, ratio, 1 / ratio)
+    return worst
+
+
+CASES = [
+    pytest.param(
+        noise, brightness, bits, clip, id=f"{name}-{brightness}-{bits}bit-{'clipped' if clip else 'whole'}"
+    )
+    for name, noise in (("high", HIGH), ("mid", MID), ("low", LOW))
+    for brightness, bits, clip in ((1.0, 14, False), (0.1, 12, True), (0.03, 12, True), (0.1, 10, True))
+]
+
+
+@pytest.mark.parametrize(("noise", "brightness", "bits", "clip"), CASES)
+def test_estimates_when_the_burst_is_simulated_then_they_are_near_the_truth(noise, brightness, bits, clip):
+    *frames, clean = shoot(noise, brightness=brightness, bits=bits, clip=clip)
+    burst = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    assert burst.source == "burst"
+    assert worst_ratio(burst, noise, clean) < 1.2
+    single = estimate_from_frame(frames[0])
+    assert single.source == "frame"
+    assert worst_ratio(single, noise, clean) < 1.35
+
+
+def test_estimate_from_burst_when_planes_differ_then_each_gets_its_own_noise():
+    gains, reads = torch.tensor([4e-3, 1e-3, 1e-3, 2e-3]), torch.tensor([1e-4, 2e-5, 2e-5, 6e-5])
+    ramp = torch.linspace(0.05, 0.8, 300).expand(4, 240, 300)
+    generator = torch.Generator().manual_seed(0)
+    std = (gains[:, None, None] * ramp + reads[:, None, None]).sqrt()
+    frames = [ramp + std * torch.randn(ramp.shape, generator=generator) for _ in range(3)]
+    found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    for plane in range(4):
+        for signal in (0.05, 0.4, 0.8):
+            true = float(gains[plane] * signal + reads[plane])
+            measured = found.shot_gain[plane] * signal + found.read_variance[plane]
+            assert (measured / true) ** 0.5 == pytest.approx(1, abs=0.12)
+
+
+def test_estimate_from_burst_when_highlights_are_clipped_then_they_do_not_count():
+    ramp = torch.linspace(0.02, 1.6, 400).expand(4, 200, 400)
+    frames = [add_noise(ramp, 4e-3, 1e-4, seed).clamp(0, 1) for seed in range(3)]
+    found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    assert worst_ratio(found, (4e-3, 1e-4), ramp.clamp(max=0.95)) < 1.2
+
+
+@pytest.mark.parametrize("frame", [torch.zeros(4, 6, 40), torch.ones(4, 64, 64), torch.zeros(4, 64, 64)])
+def test_estimates_when_nothing_can_be_measured_then_they_say_so(frame):
+    with pytest.raises(ValueError, match="estimate noise"):
+        estimate_from_burst(frame, frame[None])
+    with pytest.raises(ValueError, match="estimate noise"):
+        estimate_from_frame(frame)
