@@ -29,7 +29,7 @@ def gather_cells(
     """Reads every cell of a block field from a frame.
 
     Args:
-        source: (..., C, hs, ws) pixels of the frame. Reads outside take the nearest edge pixel.
+        source: (..., C, hs, ws) pixels of the frame. Reads outside are mirrored at its edge.
         offsets: Integer (..., 2, gy, gx) in packed pixels, leading dimensions as in `source`.
         cell: Packed pixels on a side of a cell.
         margin: Pixels by which each cell is grown on every side before it is read.
@@ -48,12 +48,41 @@ def gather_cells(
     inside = torch.arange(-margin, cell + margin, device=source.device)
     start_y = flat_offsets[:, 0] + (torch.arange(gy, device=source.device) * cell + origin[0])[:, None]
     start_x = flat_offsets[:, 1] + torch.arange(gx, device=source.device) * cell + origin[1]
-    rows = (start_y[..., None] + inside).clamp(0, height - 1)  # B, gy, gx, side
-    cols = (start_x[..., None] + inside).clamp(0, width - 1)
+    rows = mirrored(start_y[..., None] + inside, height)  # B, gy, gx, side
+    cols = mirrored(start_x[..., None] + inside, width)
     index = rows.permute(0, 1, 3, 2)[..., None] * width + cols[:, :, None]  # B, gy, side, gx, side
     index = index.reshape(batch, 1, -1).expand(batch, channels, -1)
     out = source.reshape(batch, channels, height * width).gather(2, index)
     return out.reshape(*lead, channels, gy * side, gx * side)
+
+
+def mirrored(index: Tensor, size: int) -> Tensor:
+    """Indices brought into 0..size - 1 by reflection about the edge pixels.
+
+    A mirror and no repeated edge: repeated pixels all hold the same noise, which would pass for signal.
+    """
+    index = index.abs()
+    return ((size - 1) - (size - 1 - index).abs()).clamp(0, size - 1)
+
+
+def covered(offsets: Tensor, cell: int, origin: tuple[int, int], height: int, width: int) -> Tensor:
+    """Which pixels `gather_cells` finds inside its source, bool (gy * cell, gx * cell).
+
+    Args:
+        offsets: Integer (2, gy, gx) in packed pixels.
+        cell: Packed pixels on a side of a cell.
+        origin: Row and column of the field's first cell within the source.
+        height: Rows of the source.
+        width: Columns of the source.
+    """
+    gy, gx = offsets.shape[-2:]
+    inside = torch.arange(cell, device=offsets.device)
+    start_y = offsets[0] + (torch.arange(gy, device=offsets.device) * cell + origin[0])[:, None]
+    start_x = offsets[1] + torch.arange(gx, device=offsets.device) * cell + origin[1]
+    rows, cols = start_y[..., None] + inside, start_x[..., None] + inside  # gy, gx, cell
+    rows_fit, cols_fit = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
+    fit = rows_fit.permute(0, 2, 1)[..., None] & cols_fit[:, None]  # gy, cell, gx, cell
+    return fit.reshape(gy * cell, gx * cell)
 
 
 def source_region(
@@ -134,10 +163,19 @@ class BurstTile:
         return self._gather(fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half)
 
     def _gather(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Tensor:
-        """Squares of `side` pixels, edge to edge from (row, col) of the tile, from every frame."""
-        return torch.stack(
-            [
-                gather_cells(source, field, side, origin=(self.top + row - y, self.left + col - x))
-                for source, field, (y, x) in zip(self.sources, fields, self.origins, strict=True)
-            ]
-        )
+        """Squares of `side` pixels, edge to edge from (row, col) of the tile, from every frame.
+
+        What a frame does not cover is taken from the reference: repeated edge pixels would match it here and
+        there by chance and leave streaks along the picture's border.
+        """
+        starts = [(self.top + row - y, self.left + col - x) for y, x in self.origins]
+        out = [
+            gather_cells(source, field, side, origin=start)
+            for source, field, start in zip(self.sources, fields, starts, strict=True)
+        ]
+        anchor = out[self.reference]
+        for i, (source, field, start) in enumerate(zip(self.sources, fields, starts, strict=True)):
+            inside = covered(field, side, start, source.shape[-2], source.shape[-1])
+            if i != self.reference and not inside.all():
+                out[i] = torch.where(inside, out[i], anchor)
+        return torch.stack(out)

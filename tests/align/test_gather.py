@@ -56,3 +56,24 @@ def test_burst_tile_when_nothing_moved_then_windows_hold_the_cells_they_grew_fro
     windows = tile.windows(1, 0)
     assert windows.shape == (1, 4, 2 * 16, 2 * 16)
     torch.testing.assert_close(windows[0, :, :16, 16:], picture[:, 16 + 4 : 16 + 20, 16 + 12 : 16 + 28])
+
+
+def test_burst_tile_when_a_frame_does_not_cover_a_place_then_the_reference_stands_in():
+    reference, frame = torch.rand(4, 32, 32), torch.rand(4, 32, 32)
+    still = torch.zeros(2, 4, 4, dtype=torch.long)
+    moved = still.clone()
+    moved[0] = -10  # the frame's rows begin ten lower
+    tile = BurstTile(
+        (reference, frame),
+        ((0, 0), (0, 0)),
+        (still, moved),
+        8,
+        0,
+        0,
+        0,
+        torch.zeros(1, 1, 4, 1, 1),
+        torch.zeros(1, 1, 4, 1, 1),
+    )
+    aligned = tile.aligned()
+    assert torch.equal(aligned[1, :, :10], reference[:, :10])
+    assert torch.equal(aligned[1, :, 10:], frame[:, :22])
