@@ -60,8 +60,13 @@ def prepare_burst(
         warnings: Sentences so far.
 
     Raises:
-        UsageError: There is no such reference.
+        UsageError: There is no such reference, or the noise given is impossible.
     """
+    if noise is not None and not is_plausible(noise):
+        raise UsageError(
+            f"noise {noise.shot_gain[0]:g},{noise.read_variance[0]:g} is none that a sensor has; give S,O of "
+            "variance = S*x + O for x from 0 (black) to 1 (white), both small and not negative"
+        )
     notes = list(warnings)
     grays = [_gray(frame) for frame in frames]
     sharp = [sharpness(gray) for gray in grays]
@@ -117,9 +122,9 @@ def packed_frame(frame: Frame, top: int = 0, bottom: int | None = None) -> Tenso
 
 def _gray(frame: Frame) -> Tensor:
     """(h, w) grey packed picture whose noise is equally strong everywhere, as far as the file tells."""
-    known = frame.metadata.noise
     # Only the balance of dark and bright depends on it.
-    known = known or FALLBACK_NOISE
+    known = frame.metadata.noise
+    known = known if known is not None and is_plausible(known) else FALLBACK_NOISE
     gain, read = known.shot_gain, known.read_variance
     strips = []
     for top in range(0, frame.mosaic.shape[0], STRIP):
@@ -132,7 +137,7 @@ def _gray(frame: Frame) -> Tensor:
 
 
 def _choose_reference(frames: Sequence[Frame], relative: Sequence[float]) -> int:
-    """The sharpest of the frames nearest the middle, whose motion against the others is least."""
+    """The sharpest of the frames nearest the middle, from which the others have moved least."""
     count = len(frames)
     near = sorted(range(count), key=lambda i: (abs(i - (count - 1) / 2), i))
     candidates = near[: max(min(3, count), round(MIDDLE * count))]
@@ -176,19 +181,23 @@ def _reasons_to_drop(
     return reasons
 
 
+def is_plausible(noise: NoiseProfile) -> bool:
+    """Whether a sensor could have this noise: not nothing, nothing negative, not beyond all measure."""
+    pairs = zip(noise.shot_gain, noise.read_variance, strict=True)
+    # Comparisons with NaN are false.
+    return all(
+        0 <= gain <= MAX_SHOT_GAIN and 0 <= read <= MAX_READ_VARIANCE and gain + read > 0
+        for gain, read in pairs
+    )
+
+
 def _file_noise(frame: Frame, notes: list[str]) -> NoiseProfile | None:
     known = frame.metadata.noise
     if known is None:
         return None
-    gains, reads = known.shot_gain, known.read_variance
-    sane = (
-        all(0 <= gain <= MAX_SHOT_GAIN for gain in gains)
-        and all(0 <= read <= MAX_READ_VARIANCE for read in reads)
-        and all(gain + read > 0 for gain, read in zip(gains, reads, strict=True))
-    )
-    if sane:
+    if is_plausible(known):
         return replace(known, source="file")
-    found = f"({gains[0]:g}, {reads[0]:g})"
+    found = f"({known.shot_gain[0]:g}, {known.read_variance[0]:g})"
     sentence = f"{frame.metadata.path}: its NoiseProfile {found} makes no sense and is not used"
     notes.append(sentence)
     log.warning("%s", sentence)

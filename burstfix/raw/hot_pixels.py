@@ -20,6 +20,8 @@ _FEW_FRAMES = 10.0  # the same for one or two frames, where motion does not tell
 _TEXTURE = 0.5  # of the difference between its neighbours: less is what textures do
 _ISOLATION = 0.25  # share of the excess that the neighbours of other colours may show at most: light spreads
 _STILL_ISOLATION = 0.06  # the same where the camera did not move: even the sharpest star spreads more
+_SPILL_ERRORS = 2.0  # standard errors of the spilled light
+_SPILL_NOISE = 0.61  # standard deviation of four differences between a pixel and the mean of two, averaged
 _STILL_RADIUS = 3.0  # sensor pixels: a light that moves less stays beside the same pixel
 _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _SMALLEST = 0.02  # normalised excess below which a repair is not worth the risk
@@ -45,12 +47,12 @@ def find_hot_pixels(
         int32 (count, 2), rows and columns in the visible area, in reading order.
     """
     height, width = frames[0].mosaic.shape
-    isolation = _STILL_ISOLATION if len(frames) < 3 or _stands_still(motions) else _ISOLATION
+    still = len(frames) < 3 or _stands_still(motions)
     found: list[NDArray[np.int64]] = []
     for top in range(0, height, _STRIP):
         bottom = min(top + _STRIP, height)
         first, last = max(top - 4, 0) // 2 * 2, min(bottom + 4, height)
-        rows = _stuck(frames, noise, isolation, first, last)
+        rows = _stuck(frames, noise, still, first, last)
         rows = rows[(rows[:, 0] >= top) & (rows[:, 0] < bottom)]
         found.append(rows)
     return np.concatenate(found).astype(np.int32)
@@ -64,7 +66,7 @@ def _stands_still(motions: Sequence[GlobalMotion]) -> bool:
 
 
 def _stuck(
-    frames: Sequence[Frame], noise: NoiseProfile, isolation: float, first: int, last: int
+    frames: Sequence[Frame], noise: NoiseProfile, still: bool, first: int, last: int
 ) -> NDArray[np.int64]:
     """Hot and dead pixels of the rows first..last, in picture coordinates."""
     metadata = frames[0].metadata
@@ -92,7 +94,12 @@ def _stuck(
         every = sign * packed[:, plane, y, x] - around[plane, y, x]
         steady = (every > limit * std[plane, y, x]).all(0)
         steady &= excess[plane, y, x] > _TEXTURE * _spread(mean, plane, y, x)
-        steady &= _spill(unpack(mean), plane, y, x, sign) < isolation * excess[plane, y, x]
+        spill = _spill(unpack(mean), plane, y, x, sign)
+        if still:
+            # What the noise may have taken from the light of a star is given back.
+            spill = spill + _SPILL_ERRORS * _SPILL_NOISE * std[plane, y, x] / len(frames) ** 0.5
+        isolation = _STILL_ISOLATION if still else _ISOLATION
+        steady &= spill < isolation * excess[plane, y, x]
         rows = 2 * y + plane // 2
         cols = 2 * x + plane % 2
         out.append(torch.stack([rows, cols], 1)[steady])

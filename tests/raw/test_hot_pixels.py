@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from burstfix.raw.hot_pixels import find_hot_pixels, repair
+from burstfix.types import (
+    CFA_PATTERNS,
+    ColorProfile,
+    Frame,
+    FrameMetadata,
+    GlobalMotion,
+    Levels,
+    NoiseProfile,
+)
+from tests.scenes import add_noise, draw_scene, mosaic_of
+
+LEVELS = Levels(np.array([[64, 60], [66, 63]], np.float32), 1023.0)
+NOISE = NoiseProfile((2e-3,) * 4, (1e-4,) * 4)
+HEIGHT, WIDTH, REACH = 560, 180, 24  # more than one strip high
+
+
+def frame_of(mosaic: torch.Tensor, cfa: str) -> Frame:
+    height, width = mosaic.shape
+    black = np.tile(LEVELS.black, (-(-height // 2), -(-width // 2)))[:height, :width]
+    values = np.clip(np.rint(black + mosaic.numpy() * (LEVELS.white - black)), 0, 1023).astype(np.uint16)
+    color = ColorProfile(np.eye(3), np.ones(3))
+    return Frame(values, FrameMetadata(Path("drawn.dng"), height, width, cfa, LEVELS, color))
+
+
+def shoot(count: int, step: int, cfa: str = "RGGB", defects: dict[tuple[int, int], float] | None = None):
+    """Frames of a drawn scene, each `step` pixels further on; defects are added to each of them."""
+    scene = draw_scene(HEIGHT + 2 * REACH, WIDTH + 2 * REACH, seed=5)
+    frames, motions = [], []
+    for k in range(count):
+        move = step * (k - count // 2)
+        view = scene[:, REACH - move : REACH - move + HEIGHT, REACH - move : REACH - move + WIDTH]
+        mosaic = add_noise(mosaic_of(view, cfa), 2e-3, 1e-4, seed=k)
+        for place, value in (defects or {}).items():
+            mosaic[place] += value
+        frames.append(frame_of(mosaic, cfa))
+        motions.append(GlobalMotion(float(move), float(move)))
+    return frames, motions
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_find_hot_pixels_when_the_hand_shakes_then_it_finds_defects_and_nothing_else(cfa):
+    places = [(7, 9), (100, 50), (255, 31), (511, 77), (512, 120), (513, 60), (555, 170)]
+    frames, motions = shoot(5, 5, cfa, dict.fromkeys(places, 0.5))
+    found = find_hot_pixels(frames, NOISE, motions)
+    assert found.dtype == np.int32
+    assert [tuple(place) for place in found.tolist()] == places
+
+
+def test_find_hot_pixels_when_a_pixel_is_dead_in_a_lit_place_then_it_is_found():
+    frames, motions = shoot(5, 5)
+    frames_lit = [Frame(np.maximum(f.mosaic, 300), f.metadata) for f in frames]
+    for frame in frames_lit:
+        frame.mosaic[60, 60] = 64
+    assert find_hot_pixels(frames_lit, NOISE, motions).tolist() == [[60, 60]]
+
+
+@pytest.mark.parametrize(("count", "step"), [(1, 0), (2, 4), (3, 4), (7, 3), (5, 0)])
+def test_find_hot_pixels_when_there_are_none_then_text_edges_and_noise_are_left_alone(count, step):
+    frames, motions = shoot(count, step)
+    assert len(find_hot_pixels(frames, NOISE, motions)) == 0
+
+
+def sky(count: int, width: float, move: int = 0) -> tuple[list[Frame], list[GlobalMotion]]:
+    """A night sky: Gaussian stars of the given full width at half maximum, in sensor pixels."""
+    rng = np.random.default_rng(0)
+    ys, xs = np.mgrid[0:300, 0:300].astype(np.float32)
+    frames, motions = [], []
+    stars = [(y + rng.uniform(-0.4, 0.4), x + rng.uniform(-0.4, 0.4), rng.uniform(0.2, 0.9))
+             for y in range(40, 270, 17) for x in range(40, 270, 17)]  # fmt: skip
+    for k in range(count):
+        light = np.full((300, 300), 0.02, np.float32)
+        for y, x, peak in stars:
+            squared = (ys - y - k * move) ** 2 + (xs - x - k * move) ** 2
+            light += peak * np.exp(-squared * (4 * np.log(2) / width**2)).astype(np.float32)
+        frames.append(frame_of(add_noise(torch.from_numpy(light), 2e-3, 1e-4, seed=k), "RGGB"))
+        motions.append(GlobalMotion(float(k * move), float(k * move)))
+    return frames, motions
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+def test_find_hot_pixels_when_stars_are_seen_from_a_tripod_then_they_stay(count):
+    frames, motions = sky(count, 1.1)
+    assert len(find_hot_pixels(frames, NOISE, motions)) == 0
+
+
+def test_find_hot_pixels_when_stars_move_with_the_hand_then_only_the_defect_is_found():
+    frames, motions = sky(5, 0.6, move=4)
+    for frame in frames:
+        frame.mosaic[151, 133] = 700
+    assert find_hot_pixels(frames, NOISE, motions).tolist() == [[151, 133]]
+
+
+def test_repair_when_a_pixel_is_replaced_then_it_comes_from_its_own_colour():
+    mosaic = torch.zeros(2, 12, 14)
+    mosaic[:, 0::2, 0::2], mosaic[:, 1::2, 1::2] = 5.0, 9.0
+    broken = mosaic.clone()
+    places = np.array([[4, 6], [5, 7], [0, 0], [11, 13], [40, 3]], np.int32)
+    for y, x in places[:4]:
+        broken[:, y, x] = 1000.0
+    assert torch.equal(repair(broken, places), mosaic)
+    assert broken[0, 4, 6] == 1000.0
+
+
+def test_repair_when_given_a_part_then_it_is_the_part_of_the_whole_repaired():
+    mosaic = torch.rand(40, 40)
+    places = np.array([[10, 10], [20, 25], [3, 3], [39, 39]], np.int32)
+    whole = repair(mosaic, places)
+    assert not torch.equal(whole, mosaic)
+    part = repair(mosaic[6:36, 7:33], places, (6, 7))
+    assert torch.equal(part, whole[6:36, 7:33])

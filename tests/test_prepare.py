@@ -1,0 +1,149 @@
+"""Which reference, which frames, which noise: decided on drawn frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from burstfix.errors import UsageError
+from burstfix.prepare import prepare_burst
+from burstfix.types import CFA_PATTERNS, ColorProfile, Frame, FrameMetadata, Levels, NoiseProfile
+from tests.scenes import add_noise, draw_scene, mosaic_of
+
+HEIGHT, WIDTH, REACH = 300, 400, 200
+LEVELS = Levels(np.array([[64.0]], np.float32), 4095.0)
+SHOT, READ = 2e-3, 1e-4
+IN_FILE = NoiseProfile((SHOT,) * 4, (READ,) * 4, "file")
+SCENE = draw_scene(HEIGHT + 2 * REACH, WIDTH + 2 * REACH, seed=4)
+
+
+def shot(
+    k: int,
+    *,
+    blur: int = 1,
+    scene: torch.Tensor = SCENE,
+    move: tuple[int, int] | None = None,
+    cfa: str = "RGGB",
+) -> Frame:
+    """Frame k, moved by (2k, -4k) sensor pixels unless told otherwise."""
+    dy, dx = move or (2 * k, -4 * k)
+    view = scene[:, REACH - dy : REACH - dy + HEIGHT, REACH - dx : REACH - dx + WIDTH]
+    view = F.avg_pool2d(F.pad(view[None], (blur // 2, blur // 2, 0, 0), mode="reflect"), (1, blur), 1)[0]
+    values = add_noise(mosaic_of(view, cfa), SHOT, READ, seed=k).numpy()
+    mosaic = np.clip(np.rint(64 + values * (4095 - 64)), 0, 4095).astype(np.uint16)
+    color = ColorProfile(np.eye(3), np.ones(3))
+    return Frame(
+        mosaic, FrameMetadata(Path(f"shots/f{k}.dng"), HEIGHT, WIDTH, cfa, LEVELS, color, noise=IN_FILE)
+    )
+
+
+def with_noise(frame: Frame, noise: NoiseProfile | None) -> Frame:
+    return replace(frame, metadata=replace(frame.metadata, noise=noise))
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_prepare_burst_when_all_is_well_then_motions_noise_and_frames_are_right(cfa):
+    frames = [shot(k, cfa=cfa) for k in range(3)]
+    burst = prepare_burst(frames, reference=1)
+    assert burst.frames == tuple(frames) and burst.reference == 1 and burst.dropped == () == burst.warnings
+    for k, motion in enumerate(burst.motions):
+        assert (motion.dy, motion.dx) == pytest.approx((2 * (k - 1), -4 * (k - 1)), abs=0.5)
+    assert burst.noise == IN_FILE
+    assert max(burst.sharpness) == 1 and min(burst.sharpness) > 0.9
+    assert len(burst.hot_pixels) == 0
+
+
+def test_prepare_burst_when_nothing_is_said_then_the_reference_is_the_sharpest_near_the_middle():
+    blurs = [1, 1, 5, 1, 3, 3, 5, 1, 1]
+    burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)])
+    assert burst.reference == 3
+    # The ends of the burst are as sharp, but further away in time.
+    blurs = [1, 1, 5, 5, 3, 5, 5, 1, 1]
+    burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)], keep_all=True)
+    assert burst.reference == 4
+
+
+@pytest.mark.parametrize(
+    "reference", [2, "f2.dng", "shots/f2.dng", Path("shots/f2.dng"), Path("shots/f2.dng").resolve()]
+)
+def test_prepare_burst_when_the_reference_is_named_then_it_is_that_frame(reference):
+    assert prepare_burst([shot(k) for k in range(3)], reference=reference).reference == 2
+
+
+@pytest.mark.parametrize("reference", [3, -1, "f9.dng", Path("elsewhere/f1.dng")])
+def test_prepare_burst_when_there_is_no_such_reference_then_it_says_what_there_is(reference):
+    with pytest.raises(UsageError, match=r"3|f0\.dng"):
+        prepare_burst([shot(k) for k in range(3)], reference=reference)
+
+
+def test_prepare_burst_when_frames_do_not_help_then_they_are_dropped_with_the_reason():
+    other = draw_scene(*SCENE.shape[1:], seed=77)
+    frames = [shot(0), shot(1, blur=41), shot(2), shot(3, scene=other), shot(4)]
+    burst = prepare_burst(frames, reference=2)
+    assert [frame.metadata.path.name for frame in burst.frames] == ["f0.dng", "f2.dng", "f4.dng"]
+    assert burst.reference == 1
+    reasons = {frame.path.name: frame.reason for frame in burst.dropped}
+    assert "blurrier" in reasons["f1.dng"] and "scene" in reasons["f3.dng"] and len(reasons) == 2
+    assert len(burst.warnings) == 2
+    everything = prepare_burst(frames, reference=2, keep_all=True)
+    assert len(everything.frames) == 5 and everything.dropped == ()
+
+
+def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped():
+    frames = [shot(0), shot(1), shot(2, move=(190, 195))]
+    burst = prepare_burst(frames, reference=0)
+    assert [frame.path.name for frame in burst.dropped] == ["f2.dng"]
+
+
+def test_prepare_burst_when_the_chosen_reference_is_the_odd_one_then_it_is_kept():
+    frames = [shot(0), shot(1, blur=41), shot(2)]
+    burst = prepare_burst(frames, reference=1)
+    assert burst.frames[burst.reference] is frames[1]
+
+
+def test_prepare_burst_when_noise_is_known_in_several_ways_then_the_nearest_source_wins():
+    frames = [shot(k) for k in range(3)]
+    given = NoiseProfile((1e-2,) * 4, (1e-3,) * 4, "given")
+    assert prepare_burst(frames, noise=given).noise is given
+    mixed = [with_noise(frames[0], None), frames[1], with_noise(frames[2], None)]
+    assert prepare_burst(mixed, reference=1).noise.source == "file"
+    bare = [with_noise(frame, None) for frame in frames]
+    for kept, source in ((bare, "burst"), (bare[:1], "frame")):
+        noise = prepare_burst(kept).noise
+        assert noise.source == source
+        for gain, read in zip(noise.shot_gain, noise.read_variance, strict=True):
+            assert ((gain * 0.3 + read) / (SHOT * 0.3 + READ)) ** 0.5 == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "numbers", [(0.0, 0.0), (9.0, 1.0), (float("nan"), 1e-4), (-1e-3, 1e-4), (1e-3, 400.0)]
+)
+def test_prepare_burst_when_the_file_says_nonsense_about_noise_then_it_warns_and_measures(numbers):
+    gain, read = numbers
+    frames = [with_noise(shot(k), NoiseProfile((gain,) * 4, (read,) * 4, "file")) for k in range(2)]
+    burst = prepare_burst(frames)
+    assert burst.noise.source == "burst"
+    assert len(burst.warnings) == 1 and "NoiseProfile" in burst.warnings[0]
+
+
+def test_prepare_burst_when_the_picture_is_tiny_then_the_noise_is_a_guess_that_it_owns_up_to():
+    frames = []
+    for k in range(2):
+        frame = with_noise(shot(k), None)
+        small = np.ascontiguousarray(frame.mosaic[:6, :10])
+        frames.append(Frame(small, replace(frame.metadata, height=6, width=10)))
+    burst = prepare_burst(frames, keep_all=True)
+    assert any("noise is a guess" in warning for warning in burst.warnings)
+    assert min(burst.noise.shot_gain) > 0
+
+
+def test_prepare_burst_when_a_pixel_is_hot_in_every_frame_then_it_is_listed():
+    frames = [shot(k) for k in range(5)]
+    for frame in frames:
+        frame.mosaic[101, 53] = 4000
+    assert prepare_burst(frames).hot_pixels.tolist() == [[101, 53]]
