@@ -10,6 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from burstfix.batch.plan import FoundBurst, Plan, find_bursts
+    from burstfix.batch.run import BatchReport, run_batch
+    from burstfix.batch.settings import BatchSettings
     from burstfix.checkpoints import load_model
     from burstfix.color import render
     from burstfix.errors import BurstfixError
@@ -25,6 +28,12 @@ _WHERE = {
     "render": "color",
     "write_image": "io",
     "load_model": "checkpoints",
+    "find_bursts": "batch.plan",
+    "FoundBurst": "batch.plan",
+    "Plan": "batch.plan",
+    "run_batch": "batch.run",
+    "BatchReport": "batch.run",
+    "BatchSettings": "batch.settings",
     "BurstfixError": "errors",
     "Burst": "types",
     "Frame": "types",
@@ -34,16 +43,22 @@ _WHERE = {
 }
 
 __all__ = [
+    "BatchReport",
+    "BatchSettings",
     "Burst",
     "BurstfixError",
+    "FoundBurst",
     "Frame",
     "LinearImage",
     "NoiseProfile",
+    "Plan",
     "RenderedImage",
+    "find_bursts",
     "load_model",
     "merge_burst",
     "read_burst",
     "render",
+    "run_batch",
     "write_image",
 ]
 

@@ -1,1 +1,1 @@
-"""Folders of bursts, unattended."""
+"""A folder into bursts, journal, workers: `find_bursts` and `run_batch`; see docs/batch.md."""

@@ -29,8 +29,8 @@ class Group:
     """Frames that were taken as one.
 
     Attributes:
-        kind: "burst" (to be merged), "bracket" (the exposure changes from frame to frame), "short" (fewer frames
-            than wanted) or "single".
+        kind: "burst" (to be merged), "bracket" (the exposure changes from frame to frame), "short" (fewer
+            frames than wanted) or "single".
         frames: In order.
     """
 
@@ -77,7 +77,7 @@ def group_frames(
 
 
 def _stream(frame: FileFacts) -> tuple[object, ...]:
-    """What never changes within a burst. The suffix: a raw and its converted copy are one photograph twice."""
+    """What never changes within a burst; a raw and its converted copy are one photograph twice."""
     return (
         frame.path.parent,
         frame.path.suffix.lower(),

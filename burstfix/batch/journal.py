@@ -1,8 +1,8 @@
 """The journal of an output folder: which burst is in which state, so that a killed run goes on.
 
-SQLite in WAL mode, flushed at every commit. A burst is recorded as running, with the name of its picture, before
-any work; the picture is moved into place whole; then the burst is recorded as done. Killed anywhere in between,
-the next run finds it running and knows that the picture under that name, if any, is its own.
+SQLite in WAL mode, flushed at every commit. A burst is recorded as running, with the name of its picture,
+before any work; the picture is moved into place whole; then the burst is recorded as done. Killed anywhere
+in between, the next run finds it running and knows that the picture of that name, if any, is its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,13 @@ from burstfix.errors import OutputError
 
 FILE_NAME = "burstfix.sqlite"
 VERSION = 1
+_FLUSH_SECONDS = 1.0
 
 State = Literal["running", "done", "failed"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bursts (
-    key TEXT PRIMARY KEY,        -- path of the first frame
+    key TEXT PRIMARY KEY,        -- path and time of the first frame
     name TEXT NOT NULL,          -- for people
     inputs TEXT NOT NULL,        -- sha256 over the frames' content
     settings TEXT NOT NULL,      -- sha256 over the settings that change the picture
@@ -70,6 +71,10 @@ class Entry:
     facts: Mapping[str, Any]
 
 
+class JournalError(OutputError):
+    """The journal itself cannot be used: no burst can go on."""
+
+
 class Journal:
     """An open journal. Every change is on disk when its method returns."""
 
@@ -80,6 +85,7 @@ class Journal:
             OutputError: It cannot be written, is damaged, or is of a newer burstfix.
         """
         self.path = folder / FILE_NAME
+        self._begun = 0.0
         with self._complaining():
             self._db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
             self._db.row_factory = sqlite3.Row
@@ -102,7 +108,7 @@ class Journal:
         return self._one("SELECT * FROM bursts WHERE key = ?", key)
 
     def same_inputs(self, inputs: str, settings: str) -> Entry | None:
-        """A finished burst of the same content and settings under another path, such as a card mounted anew."""
+        """A finished burst of the same content and settings under another path (a card mounted anew)."""
         return self._one(
             "SELECT * FROM bursts WHERE inputs = ? AND settings = ? AND state = 'done'", inputs, settings
         )
@@ -121,7 +127,8 @@ class Journal:
                 "INSERT INTO bursts (key, name, inputs, settings, layout, state, output, started, frames)"
                 " VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
                 " name=excluded.name, inputs=excluded.inputs, settings=excluded.settings,"
-                " layout=excluded.layout, state='running', stamp=CASE WHEN output=excluded.output THEN stamp END,"
+                " layout=excluded.layout, state='running',"
+                " stamp=CASE WHEN output=excluded.output THEN stamp END,"
                 " output=excluded.output,"
                 " started=excluded.started, ended=NULL, error=NULL, exit_code=NULL,"
                 " frames=excluded.frames, facts=NULL",
@@ -165,12 +172,17 @@ class Journal:
                 "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)",
                 (str(path), kind, stamp, value),
             )
+            if self._db.in_transaction and time.monotonic() - self._begun > _FLUSH_SECONDS:
+                self._db.execute("COMMIT")
+                self._db.execute("BEGIN")
+                self._begun = time.monotonic()
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Writes what happens inside at once: reading a thousand files need not flush a thousand times."""
+        """Writes what happens inside at once, but for what is kept of files: that about every second."""
         with self._complaining():
             self._db.execute("BEGIN")
+            self._begun = time.monotonic()
             try:
                 yield
             finally:
@@ -195,18 +207,20 @@ class Journal:
                 if damaged
                 else ("free some space" if "full" in text else "make sure that its folder can be written to")
             )
-            raise OutputError(f"{self.path}: the journal cannot be used ({error}); {advice}") from error
+            raise JournalError(f"{self.path}: the journal cannot be used ({error}); {advice}") from error
 
 
 def read_entries(folder: Path) -> list[Entry]:
     """The journal's entries without changing or creating anything; none where there is no journal."""
     if not (folder / FILE_NAME).is_file():
         return []
-    journal = Journal(folder)
+    path = folder / FILE_NAME
     try:
-        return journal.entries()
-    finally:
-        journal.close()
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return [_entry(row) for row in db.execute("SELECT * FROM bursts ORDER BY name, key")]
+    except sqlite3.DatabaseError as error:
+        raise JournalError(f"{path}: the journal cannot be read ({error})") from error
 
 
 def _entry(row: sqlite3.Row) -> Entry:

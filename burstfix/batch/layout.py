@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from burstfix.batch.plan import FoundBurst
@@ -38,7 +38,7 @@ def check_layout(layout: str, format: str | None) -> str:
         format: "tiff", "png", "jpeg", or None: by the layout's suffix, else TIFF.
 
     Raises:
-        UsageError: Unknown field, a path that leaves the output folder, or a suffix that contradicts `format`.
+        UsageError: Unknown field, a path that leaves the output folder, a suffix that contradicts `format`.
     """
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(layout) if name is not None]
@@ -71,7 +71,7 @@ def assign_outputs(
     *,
     model: str,
     settled: Mapping[str, str] | None = None,
-    taken: Callable[[str], bool] | None = None,
+    taken: Iterable[str] = (),
 ) -> dict[str, str]:
     """Names for the pictures of bursts, no two alike on any file system.
 
@@ -81,36 +81,29 @@ def assign_outputs(
         bursts: What is merged, in order.
         layout: From `check_layout`.
         model: Name of what merges.
-        settled: Name of each burst (`journal_key`) that has one already: it keeps it.
-        taken: Tells whether a name is taken by something else.
+        settled: Name of each burst (key) that has one already: it keeps it.
+        taken: Names that other bursts have, found earlier.
 
     Returns:
-        For each burst, by `journal_key`, the path in the output folder, with "/".
+        For each burst, by key, the path in the output folder, with "/".
     """
     settled = settled or {}
     given: dict[str, str] = {}
-    used = {_folded(name) for name in RESERVED}
+    used = {_folded(name) for name in (*RESERVED, *taken)}
     for burst in bursts:
-        key = journal_key(burst)
-        if key in settled:
-            given[key] = settled[key]
-            used.add(_folded(settled[key]))
+        if burst.key in settled:
+            given[burst.key] = settled[burst.key]
+            used.add(_folded(settled[burst.key]))
     for burst in bursts:
-        key = journal_key(burst)
-        if key in given:
+        if burst.key in given:
             continue
         wanted = PurePosixPath(_fill(layout, burst, model))
         for name in _candidates(wanted, burst):
-            if _folded(name) not in used and not (taken and taken(name)):
-                given[key] = name
+            if _folded(name) not in used:
+                given[burst.key] = name
                 used.add(_folded(name))
                 break
     return given
-
-
-def journal_key(burst: FoundBurst) -> str:
-    """What tells a burst from all others, whatever happens to its later frames: its first file."""
-    return burst.paths[0].as_posix()
 
 
 def _candidates(wanted: PurePosixPath, burst: FoundBurst) -> Iterator[str]:

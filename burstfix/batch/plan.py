@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from burstfix.batch.facts import FactReader, FileFacts, likeness
+from burstfix.batch import facts
+from burstfix.batch.facts import FactReader, FileFacts
 from burstfix.batch.grouping import Group, Kind, group_frames
 from burstfix.batch.scan import Aside, drop_copies, read_facts, roots_of, scan
 from burstfix.errors import InputError
@@ -51,8 +52,17 @@ class FoundBurst:
 
     @property
     def name(self) -> str:
-        """How people and the journal call it: its folder and first frame."""
+        """How people call it: its folder and first frame."""
         return (self.folder / self.paths[0].name).as_posix()
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others, whatever becomes of its later frames.
+
+        The first file and its time: cameras begin to count anew, and cards are filled anew.
+        """
+        time = f"@{self.time.isoformat()}" if self.time else ""
+        return self.paths[0].as_posix() + time
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -87,6 +97,26 @@ class Plan:
     ignored: tuple[Aside, ...] = ()
     unreadable: tuple[Aside, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def document(self, outputs: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """As JSON holds it.
+
+        Args:
+            outputs: Path of each picture, by the burst's key; groups without one are not merged.
+        """
+        groups = [
+            group.document() | ({"output": outputs.get(group.key)} if outputs is not None else {})
+            for group in self.groups
+        ]
+        kinds: tuple[Kind, ...] = ("burst", "single", "bracket", "short")
+        return {
+            "folders": [str(root) for root in self.roots],
+            "groups": groups,
+            "unreadable": [{"path": str(a.path), "reason": a.reason} for a in self.unreadable],
+            "ignored": [{"path": str(a.path), "reason": a.reason} for a in self.ignored],
+            "warnings": list(self.warnings),
+            "counts": {kind: len(self.of_kind(kind)) for kind in kinds},
+        }
 
     def of_kind(self, *kinds: Kind) -> tuple[FoundBurst, ...]:
         """The groups of these kinds."""
@@ -133,21 +163,15 @@ def find_bursts(
     unreadable: list[Aside] = []
     frames = read_facts(found.raws, reader, unreadable, progress)
     frames = drop_copies(frames, reader, found.ignored)
-    look = _Look(reader) if check_content else None
-    grouping = group_frames(
-        frames,
-        gap=gap,
-        min_frames=min_frames,
-        max_frames=max_frames,
-        likeness=look.likeness if look else None,
-    )
-    if look and look.damaged:
+    look = _Look(reader)
+    likeness = look.likeness if check_content else None
+    limits = {"min_frames": min_frames, "max_frames": max_frames}
+    grouping = group_frames(frames, gap=gap, likeness=likeness, **limits)
+    if look.damaged:
         # Their metadata are readable, their pixels are not: group again without them.
         unreadable += [Aside(path, reason) for path, reason in look.damaged.items()]
         frames = [frame for frame in frames if frame.path not in look.damaged]
-        grouping = group_frames(
-            frames, gap=gap, min_frames=min_frames, max_frames=max_frames, likeness=look.likeness
-        )
+        grouping = group_frames(frames, gap=gap, likeness=likeness, **limits)
     return Plan(
         roots=roots,
         groups=tuple(_found(group, roots) for group in grouping.groups),
@@ -172,7 +196,7 @@ class _Look:
                 thumbs.append(self._reader.thumb(frame.path))
             except InputError as error:
                 self.damaged[frame.path] = str(error).removeprefix(f"{frame.path}: ")
-        return likeness(*thumbs) if len(thumbs) == 2 else 1.0
+        return facts.likeness(*thumbs) if len(thumbs) == 2 else 1.0
 
 
 def _found(group: Group, roots: tuple[Path, ...]) -> FoundBurst:

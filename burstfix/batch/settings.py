@@ -14,6 +14,7 @@ from typing import Any
 from burstfix.batch.layout import DEFAULT_LAYOUT, check_layout
 from burstfix.batch.plan import DEFAULT_GAP, MIN_FRAMES
 from burstfix.errors import UsageError
+from burstfix.types import OpcodeMode
 
 FILE_NAME = "burstfix.toml"
 
@@ -35,6 +36,8 @@ class BatchSettings:
         noise: (S, O) of variance = S*x + O; None = the files', else estimated.
         skip_bad: Leave out frames that turn out to be unreadable or odd, instead of failing their burst.
         keep_all: Keep frames that are blurred or do not overlap.
+        opcodes: "apply" or "skip" the corrections that the files ask for.
+        strength: How strong the noise is taken to be, 0 to 2; 1 = as measured.
         wb: "camera", "auto" or three gains.
         exposure: EV or "auto".
         tone: "none" or "filmic".
@@ -61,6 +64,8 @@ class BatchSettings:
     noise: tuple[float, float] | None = None
     skip_bad: bool = False
     keep_all: bool = False
+    opcodes: OpcodeMode = "apply"
+    strength: float = 1.0
     wb: str | tuple[float, float, float] = "camera"
     exposure: float | str = 0.0
     tone: str = "none"
@@ -291,6 +296,8 @@ _CHECKS: dict[str, _Check] = {
     "noise": _noise,
     "skip_bad": _flag,
     "keep_all": _flag,
+    "opcodes": _one_of("apply", "skip"),
+    "strength": _number(0, 2),
     "wb": _white_balance,
     "exposure": _exposure,
     "tone": _one_of("none", "filmic"),
@@ -308,6 +315,6 @@ NAMES = tuple(field.name for field in dataclasses.fields(BatchSettings))
 """Every setting, in the order they are shown."""
 
 _RESULT = (
-    *("layout", "bit_depth", "quality", "noise", "skip_bad", "keep_all"),
+    *("layout", "bit_depth", "quality", "noise", "skip_bad", "keep_all", "opcodes", "strength"),
     *("wb", "exposure", "tone", "color_space", "model", "precision"),
 )

@@ -26,7 +26,9 @@ from burstfix.errors import BurstfixError
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
+    "batch": "Merge every burst in folders, while nobody watches.",
     "group": "Show which bursts lie in folders.",
+    "config": "Show the settings in force, and where they come from.",
     "train": "Train a network on simulated bursts of photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts whose truth is known.",

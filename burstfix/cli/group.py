@@ -28,7 +28,7 @@ def command(terminal: Terminal, folders: tuple[Path, ...], config: Path | None, 
     settings = finding.settings_in_force(folders, config, typed).settings
 
     from burstfix.batch.plan import find_bursts
-    from burstfix.report.plan import plan_document, plan_table
+    from burstfix.report.plan import plan_table
 
     with terminal.progress() as progress:
         plan = find_bursts(
@@ -39,5 +39,5 @@ def command(terminal: Terminal, folders: tuple[Path, ...], config: Path | None, 
             check_content=settings.check_content,
             progress=progress,
         )
-    document = plan_document(plan)
+    document = plan.document()
     terminal.result(document, plan_table(document))

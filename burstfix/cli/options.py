@@ -44,12 +44,8 @@ speech = _stack(
                  help="Say nothing but errors."),
 )  # fmt: skip
 
-# Which files make up the burst, and how they are read.
-burst = _stack(
-    click.argument("paths", nargs=-1, required=True, metavar="PATHS..."),
-    click.option("--reference", type=values.Reference(), default=None,
-                 help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
-                      "[default: the sharpest near the middle]"),
+# How raws are read.
+reading = _stack(
     click.option("--noise", type=values.Noise(), default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).  "
                       "[default: the file's, else estimated]"),
@@ -57,6 +53,15 @@ burst = _stack(
                  help="Corrections that DNGs ask for: lens shading, bad pixels, lens distortion."),
     click.option("--skip-bad", is_flag=True, help="Leave out unreadable and odd frames instead of stopping."),
     click.option("--keep-all", is_flag=True, help="Keep frames that are blurred or do not overlap."),
+)  # fmt: skip
+
+# Which files make up the burst, and how they are read.
+burst = _stack(
+    click.argument("paths", nargs=-1, required=True, metavar="PATHS..."),
+    click.option("--reference", type=values.Reference(), default=None,
+                 help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
+                      "[default: the sharpest near the middle]"),
+    reading,
 )  # fmt: skip
 
 device = click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 # The stages that the library reports, in the order of the work.
-STAGES = {"decode": "Decoding", "align": "Aligning", "merge": "Merging", "write": "Writing"}
+STAGES = {
+    "scan": "Looking",
+    "decode": "Decoding",
+    "align": "Aligning",
+    "merge": "Merging",
+    "write": "Writing",
+}
 
 # Wide enough for every table where stdout is a file or a pipe, which have no width of their own.
 PIPE_WIDTH = 200
@@ -68,10 +74,17 @@ class Terminal:
             sys.stdout.write(json.dumps({"error": message, "exit_code": exit_code}) + "\n")
             sys.stdout.flush()
 
+    def bars_console(self) -> Console | None:
+        """Where bars may be shown, None where nobody would see them."""
+        if self.quiet or not sys.stderr.isatty() or self._stderr().is_dumb_terminal:
+            return None
+        return self._stderr()
+
     @contextlib.contextmanager
     def progress(self) -> Iterator[Progress]:
         """Yields the callback that the library calls; bars show only on a terminal."""
-        if self.quiet or not sys.stderr.isatty() or self._stderr().is_dumb_terminal:
+        console = self.bars_console()
+        if console is None:
             yield lambda stage, done, total: None
             return
         from rich import progress as bars
@@ -81,7 +94,7 @@ class Terminal:
             bars.BarColumn(),
             bars.TaskProgressColumn(),
             bars.TimeRemainingColumn(),
-            console=self._stderr(),
+            console=console,
             transient=True,
         ) as display:
             tasks: dict[str, bars.TaskID] = {}

@@ -1,47 +1,22 @@
-"""The plan of a batch as people and JSON see it."""
+"""The plan of a batch as people see it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from burstfix.batch.plan import Plan
-
 _KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "short": "too few frames"}
-
-
-def plan_document(plan: Plan, outputs: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The plan as one JSON document.
-
-    Args:
-        plan: From `find_bursts`.
-        outputs: Path of each picture, by the first frame's path; groups without one are not merged.
-    """
-    outputs = outputs or {}
-    groups = []
-    for group in plan.groups:
-        output = outputs.get(group.paths[0].as_posix())
-        groups.append(group.document() | ({"output": output} if outputs else {}))
-    return {
-        "folders": [str(root) for root in plan.roots],
-        "groups": groups,
-        "unreadable": [{"path": str(a.path), "reason": a.reason} for a in plan.unreadable],
-        "ignored": [{"path": str(a.path), "reason": a.reason} for a in plan.ignored],
-        "warnings": list(plan.warnings),
-        "counts": {kind: len(plan.of_kind(kind)) for kind in _KINDS},  # type: ignore[arg-type]
-    }
 
 
 def plan_table(document: Mapping[str, Any]) -> Group:
     """A row for each group, then what could not be read, the warnings, and a closing line.
 
     Args:
-        document: From `plan_document`.
+        document: From `Plan.document`.
     """
     groups = document["groups"]
     with_outputs = any("output" in group for group in groups)

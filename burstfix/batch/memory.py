@@ -1,0 +1,74 @@
+"""How much memory bursts need, so that reading ahead stays under a limit. Estimates, on the safe side."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import psutil
+import torch
+
+from burstfix.batch.plan import FoundBurst
+from burstfix.engine.memory import FLOOR, automatic_side, free_memory
+from burstfix.engine.tiling import SCALE, round_up
+from burstfix.models.base import ModelInfo
+
+# Bytes for each sensor pixel. A frame: its mosaic (2), and while it is analysed its grey picture and strips.
+_FRAME = 4
+# The merged picture in float32 (12), and what rendering and writing make of it.
+_PICTURE = 60
+_SHARE = 0.75  # of the free memory, where nothing is asked for
+_TILE_SHARE = 0.4  # of the limit that tiles may take
+
+
+def burst_bytes(burst: FoundBurst) -> int:
+    """What a burst takes from reading to writing, without the tiles."""
+    return burst.height * burst.width * (_FRAME * len(burst.paths) + _PICTURE)
+
+
+def used_now() -> int:
+    """What this process and its children (the decoder) hold."""
+    own = psutil.Process(os.getpid())
+    total = own.memory_info().rss
+    for child in own.children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.Error:
+            continue  # it ended in the meantime
+    return total
+
+
+class Budget:
+    """Memory that bursts share; each takes its part before it is read and gives it back once written."""
+
+    def __init__(self, limit: int) -> None:
+        """Bytes for bursts and tiles beyond what is used now; 0 takes three quarters of the free memory."""
+        self.limit = limit - used_now() if limit else int(_SHARE * free_memory(torch.device("cpu")))
+        self.for_tiles = int(max(0, self.limit) * _TILE_SHARE)
+        self.for_bursts = max(0, self.limit) - self.for_tiles
+        self._taken = 0
+
+    def fits(self, size: int) -> bool:
+        """Whether a burst may be started now."""
+        return self._taken + size <= self.for_bursts
+
+    def can_ever_fit(self, size: int) -> bool:
+        """Whether a burst fits when it is alone."""
+        return size <= self.for_bursts
+
+    def take(self, size: int) -> None:
+        """Reserves."""
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """Frees what `take` reserved."""
+        self._taken -= size
+
+    def tile(self, info: ModelInfo, frames: int, device: torch.device) -> int:
+        """Side of tiles in sensor pixels that stay within the budget; 0 on a GPU, with memory of its own."""
+        if device.type != "cpu":
+            return 0
+        each = info.bytes_per_pixel * frames + info.bytes_per_pixel_fixed
+        side = int(math.sqrt(self.for_tiles / each)) - 2 * info.halo
+        side = max(side // info.lattice * info.lattice, round_up(FLOOR, info.lattice))
+        return SCALE * min(side, automatic_side(info, frames, device))

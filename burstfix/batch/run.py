@@ -1,0 +1,339 @@
+"""A batch from beginning to end: lock, plan, merge what is not merged yet, journal, tally."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from burstfix.batch.facts import FactReader, hash_file, stamp_of
+from burstfix.batch.job import Job, Outcome, failure, is_no_room
+from burstfix.batch.journal import Entry, Journal
+from burstfix.batch.lock import log_file, only_run
+from burstfix.batch.plan import FoundBurst, Plan
+from burstfix.batch.planning import model_name, outputs_of, plan_folders
+from burstfix.batch.settings import BatchSettings
+from burstfix.batch.summary import write_summary
+from burstfix.batch.worker import Worker, make_worker
+from burstfix.errors import InputError, OutputError
+
+STAGING = ".burstfix-staging"
+
+log = logging.getLogger(__name__)
+
+EventKind = Literal["plan", "started", "done", "skipped", "failed", "tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a batch.
+
+    Attributes:
+        kind: "plan" (what will be merged); for each burst "skipped" (an earlier run dealt with it), or
+            "started" and then "done" or "failed"; at the end "tally".
+        data: Facts, as JSON holds them.
+    """
+
+    kind: EventKind
+    data: dict[str, Any]
+
+
+OnEvent = Callable[[Event], None]
+OnProgress = Callable[[str, str, int, int], None]
+
+
+@dataclass(slots=True)
+class BatchReport:
+    """What a batch has done.
+
+    Attributes:
+        output: The output folder.
+        done, skipped: Names of bursts merged now, and by earlier runs.
+        failed: Name and reason of each burst that could not be merged, now or in an earlier run.
+        unreadable: Path and reason of each raw that cannot be read.
+        warnings: Sentences for people.
+        seconds: Spent in all.
+    """
+
+    output: Path
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 8 where a burst failed."""
+        return 8 if self.failed else 0
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return dataclasses.asdict(self) | {"output": str(self.output), "exit_code": self.exit_code}
+
+
+def run_batch(
+    folders: Iterable[Path | str],
+    output: Path | str,
+    settings: BatchSettings | None = None,
+    *,
+    retry_failed: bool = False,
+    cluster: str | None = None,
+    watch: bool = False,
+    stop: threading.Event | None = None,
+    on_event: OnEvent | None = None,
+    on_progress: OnProgress | None = None,
+) -> BatchReport:
+    """Finds the bursts in folders and merges each into a picture in the output folder.
+
+    Killed at any moment and run again, it goes on where it was. Bursts merged by earlier runs are not merged
+    again unless their frames or the settings have changed. One bad burst does not stop the rest.
+
+    Args:
+        folders: Where to look, folders in them included.
+        output: Where pictures, journal, log and summary go; made if missing.
+        settings: By default those of `BatchSettings`.
+        retry_failed: Try bursts again that failed in an earlier run.
+        cluster: Address of a Dask scheduler, or "local"; None works in this process.
+        watch: Go on as files arrive, until `stop` is set.
+        stop: Ends the batch after the burst at work.
+        on_event: Told of every event, in the calling thread.
+        on_progress: Called with (burst, stage, done, total) in the calling thread.
+
+    Raises:
+        InputError: A folder does not exist.
+        OutputError: The output folder cannot be used, another run is at work there, or the disk is full.
+        UsageError: Settings that make no sense here.
+        WeightsError: The model's weights are missing or damaged.
+    """
+    sources = [Path(folder) for folder in folders]
+    target = Path(output).resolve()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be made ({error.strerror or error})") from error
+    with only_run(target), log_file(target):
+        batch = Batch(sources, target, settings or BatchSettings(), retry_failed, on_event, on_progress, stop)
+        try:
+            return batch.run(cluster, watch)
+        finally:
+            batch.close()
+
+
+class Batch:
+    """A batch at work; the lock is held."""
+
+    def __init__(
+        self,
+        folders: list[Path],
+        output: Path,
+        settings: BatchSettings,
+        retry_failed: bool,
+        on_event: OnEvent | None,
+        on_progress: OnProgress | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self.folders, self.output, self.settings = folders, output, settings
+        self.retry_failed, self.on_event, self.on_progress = retry_failed, on_event, on_progress
+        self.stop = stop or threading.Event()
+        self.report = BatchReport(output)
+        self._staging = output / STAGING
+        self._settings_hash = settings_hash(settings)
+        self.journal = Journal(output)
+        self.reader = FactReader(self.journal)
+        self._numbers = 0
+        self._superseded: dict[str, Path] = {}
+
+    def close(self) -> None:
+        """Leaves the folder tidy."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self.journal.close()
+
+    def run(self, cluster: str | None, watch: bool) -> BatchReport:
+        """Everything; see `run_batch`."""
+        began = time.perf_counter()
+        # What a killed run was writing.
+        shutil.rmtree(self._staging, ignore_errors=True)
+        with make_worker(self.settings, cluster) as worker:
+            try:
+                if watch:
+                    from burstfix.batch.watch import watch_folders
+
+                    for plan in watch_folders(self):
+                        self._work_through(plan, worker)
+                else:
+                    self._work_through(self.plan(), worker)
+            finally:
+                self.report.seconds = round(time.perf_counter() - began, 3)
+        write_summary(self.output, self.journal.entries())
+        self._tell("tally", self.report.document())
+        return self.report
+
+    def plan(self) -> Plan:
+        """The bursts that lie in the folders now."""
+        with self.journal.together():
+            return plan_folders(self.folders, self.settings, self.output, self.reader)
+
+    def _work_through(self, plan: Plan, worker: Worker) -> None:
+        for warning in plan.warnings:
+            if warning not in self.report.warnings:
+                self.report.warnings.append(warning)
+                log.warning("%s", warning)
+        self.report.unreadable = {str(a.path): a.reason for a in plan.unreadable}
+        outputs = outputs_of(plan, self.settings, model_name(self.settings), self.journal.entries())
+        wanted = [burst for burst in plan.groups if burst.key in outputs]
+        self._tell("plan", plan.document(outputs))
+        log.info("%d bursts to look at", len(wanted))
+        outcomes = worker.run(self._jobs(wanted, outputs), self._start, self._progress)
+        try:
+            for outcome in outcomes:
+                self._finish(outcome)
+        finally:
+            outcomes.close()
+
+    def _jobs(self, bursts: list[FoundBurst], outputs: dict[str, str]) -> Iterator[Job]:
+        """The jobs that are not done yet."""
+        for burst in bursts:
+            if self.stop.is_set():
+                return
+            key = burst.key
+            self._numbers += 1
+            suffix = Path(outputs[key]).suffix
+            staging = self._staging / f"{os.getpid()}-{self._numbers}{suffix}"
+            job = Job(key, burst, outputs[key], staging, self.settings)
+            try:
+                if not self._is_settled(job):
+                    yield job
+            except InputError as error:  # a file went away since it was found
+                self._finish(failure(job, error))
+
+    def _inputs_hash(self, job: Job) -> str:
+        hashes = [self.reader.content_hash(path) for path in job.burst.paths]
+        return hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
+
+    def _is_settled(self, job: Job) -> bool:
+        """Whether an earlier run has dealt with this very burst in these very settings."""
+        inputs = self._inputs_hash(job)
+        entry = self.journal.entry(job.key)
+        if entry is None:
+            moved = self.journal.same_inputs(inputs, self._settings_hash)
+            if moved and not Path(moved.frames[0]).exists():
+                self.journal.rename(moved.key, job.key)
+                entry = self.journal.entry(job.key)
+        if entry is None or entry.inputs != inputs or entry.settings != self._settings_hash:
+            return False
+        if entry.state == "done" and (self.output / entry.output).exists():
+            if job.burst.name not in self.report.done:
+                self.report.skipped.append(job.burst.name)
+            self._tell("skipped", {"name": job.burst.name, "output": entry.output})
+            return True
+        if entry.state == "failed" and not self.retry_failed:
+            self.report.failed[job.burst.name] = entry.error or ""
+            self._tell("skipped", {"name": job.burst.name, "error": entry.error})
+            return True
+        return False
+
+    def _start(self, job: Job) -> None:
+        """Records that a job is at work, once it is clear that its picture's name is free or our own."""
+        entry = self.journal.entry(job.key)
+        self._refuse_foreign(job, entry)
+        if entry and entry.output != job.output and entry.layout == self.settings.layout:
+            # The burst has got other frames, and so another name: the picture of fewer frames goes.
+            before = self.output / entry.output
+            if before.exists() and (entry.state == "running" or entry.stamp == stamp_of(before)):
+                self._superseded[job.key] = before
+        self._record_start(job, self._inputs_hash(job))
+        self._tell("started", {"name": job.burst.name, "frames": len(job.burst.paths), "output": job.output})
+
+    def _record_start(self, job: Job, inputs: str) -> None:
+        self.journal.start(
+            job.key,
+            name=job.burst.name,
+            inputs=inputs,
+            settings=self._settings_hash,
+            layout=self.settings.layout,
+            output=job.output,
+            frames=[str(path) for path in job.burst.paths],
+        )
+
+    def _refuse_foreign(self, job: Job, entry: Entry | None) -> None:
+        path = self.output / job.output
+        if self.settings.overwrite or not path.exists():
+            return
+        if entry and entry.output == job.output:
+            if entry.state == "running" or entry.stamp == stamp_of(path):
+                return
+            if entry.stamp:
+                raise OutputError(f"{path}: was changed since it was written; move it, or allow overwriting")
+        raise OutputError(f"{path}: exists already and is not from this batch; move it, or allow overwriting")
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Moves a picture into place and records it; or records why there is none."""
+        job = outcome.job
+        name = job.burst.name
+        if not outcome.error:
+            try:
+                path = self.output / job.output
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(job.staging, path)
+                self.journal.finish(job.key, stamp=stamp_of(path), facts=outcome.facts)
+                if superseded := self._superseded.pop(job.key, None):
+                    superseded.unlink(missing_ok=True)
+            except OSError as error:
+                outcome = failure(job, OutputError(f"{job.output}: cannot be written ({error.strerror})"))
+                outcome = dataclasses.replace(outcome, no_room=is_no_room(error))
+        if outcome.no_room:
+            # The burst stays "running": nothing is wrong with it, and the next run takes it up.
+            raise OutputError(
+                f"{self.output}: the disk is full ({outcome.error}); "
+                "free some space and run again, it goes on where it stopped"
+            )
+        if outcome.error:
+            job.staging.unlink(missing_ok=True)
+            self._record_failure(job, outcome)
+            self.report.failed[name] = outcome.error
+            log.error("%s: failed: %s", name, outcome.error)
+            self._tell("failed", {"name": name, "error": outcome.error, "exit_code": outcome.exit_code})
+            return
+        self.report.failed.pop(name, None)
+        if name not in self.report.done:
+            self.report.done.append(name)
+        facts = {key: value for key, value in outcome.facts.items() if key != "thumb"}
+        log.info("%s: %s", name, json.dumps(facts))
+        self._tell("done", {"name": name, "output": job.output, **facts})
+
+    def _record_failure(self, job: Job, outcome: Outcome) -> None:
+        try:
+            inputs = self._inputs_hash(job)
+        except InputError:
+            inputs = ""
+        # At once, as it may not have been started: a name on which it failed is not its own.
+        with self.journal.together():
+            self._record_start(job, inputs)
+            self.journal.fail(job.key, error=outcome.error, exit_code=outcome.exit_code)
+
+    def _progress(self, job: Job, stage: str, done: int, total: int) -> None:
+        if self.on_progress:
+            self.on_progress(job.burst.name, stage, done, total)
+
+    def _tell(self, kind: EventKind, data: dict[str, Any]) -> None:
+        if self.on_event:
+            self.on_event(Event(kind, data))
+
+
+def settings_hash(settings: BatchSettings) -> str:
+    """Changes when the pictures would."""
+    values = settings.result_settings()
+    if settings.model.endswith(".safetensors") and Path(settings.model).is_file():
+        values["model"] = hash_file(Path(settings.model))
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""What `burstfix batch` shows: bars on a terminal, a line a burst, the closing tally."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from burstfix.cli.terminal import STAGES, Terminal
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class BatchDisplay:
+    """Two bars: all bursts with the time left, and the stage of the burst at work."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._bars: Progress | None = None
+        self._all: TaskID | None = None
+        self._current: TaskID | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[BatchDisplay]:
+        """Shows the bars, where there is a terminal for them, while the body runs."""
+        console = self._terminal.bars_console()
+        if console is None:
+            yield self
+            return
+        from rich import progress as bars
+
+        with bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        ) as display:
+            self._bars = display
+            self._all = display.add_task("Looking", total=None)
+            self._current = display.add_task("", total=None, visible=False)
+            yield self
+        self._bars = None
+
+    def event(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Moves the overall bar."""
+        if self._bars is None or self._all is None or self._current is None:
+            return
+        if kind == "plan":
+            total = sum(1 for group in data["groups"] if group.get("output"))
+            self._bars.update(self._all, description="Bursts", total=total, completed=0)
+        elif kind in ("done", "failed", "skipped"):
+            self._bars.advance(self._all)
+
+    def progress(self, burst: str, stage: str, done: int, total: int) -> None:
+        """Moves the bar of the burst at work."""
+        if self._bars is not None and self._current is not None:
+            description = f"{STAGES.get(stage, stage)} {burst}"
+            self._bars.update(
+                self._current, description=description, completed=done, total=total, visible=True
+            )
+
+    def line(self, text: str) -> None:
+        """A line on stderr, above the bars."""
+        self._terminal.log_line(text)
+
+
+def event_line(kind: str, data: Mapping[str, Any]) -> str:
+    """What is said about a burst when it ends; "" for other events."""
+    if kind == "done":
+        return (
+            f"{data['output']}: {data['used']} frames, reference {data['reference']}, model {data['model']}, "
+            f"{data['megapixels']:.1f} MP in {data['seconds']:.1f} s"
+        )
+    return ""
+
+
+def tally_text(report: Mapping[str, Any]) -> str:
+    """The closing tally: what failed and what could not be read, a line each, and the numbers.
+
+    Args:
+        report: `BatchReport.document()`.
+    """
+    lines = [f"{name}: failed: {reason}" for name, reason in report["failed"].items()]
+    lines += [f"{path}: cannot be read: {reason}" for path, reason in report["unreadable"].items()]
+    numbers = [f"{len(report['done'])} merged", f"{len(report['skipped'])} done before"]
+    numbers.append(f"{len(report['failed'])} failed")
+    if report["unreadable"]:
+        numbers.append(f"{len(report['unreadable'])} raws unreadable")
+    again = "; --retry-failed tries them again" if report["failed"] else ""
+    lines.append(f"{report['output']}: {', '.join(numbers)} in {report['seconds']:.1f} s{again}")
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""`burstfix config show`: which settings are in force, and where each comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from burstfix.cli import finding, options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+
+EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config night.toml")
+
+
+@click.group("config", epilog=epilog(*EXAMPLES))
+def command() -> None:
+    """Show the settings of `burstfix batch` and `burstfix group`.
+
+    They stand in burstfix.toml: in the user's config folder, over it in the folder of the raws, over it in
+    the file named by --config; the command line is over all of them.
+    """
+
+
+@command.command("show", epilog=epilog(*EXAMPLES))
+@click.argument("folders", nargs=-1, metavar="[FOLDER...]", type=click.Path(path_type=Path))
+@finding.config
+@options.speech
+@options.pass_terminal
+def show(terminal: Terminal, folders: tuple[Path, ...], config: Path | None) -> None:
+    """Show the settings in force for FOLDER, and where each comes from."""
+    resolved = finding.settings_in_force(folders, config, {})
+
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("setting", "value", "from"):
+        table.add_column(title)
+    for setting in resolved.origins:
+        table.add_row(setting.name, _shown(setting.value), setting.source)
+    document = {
+        "settings": {s.name: {"value": s.value, "from": s.source} for s in resolved.origins},
+        "user_file": str(finding.user_folder() / "burstfix.toml"),
+    }
+    terminal.result(document, table)
+
+
+def _shown(value: object) -> str:
+    """A value as burstfix.toml would hold it; what is not set is automatic."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return str(list(value))
+    return str(value)
