@@ -102,5 +102,5 @@ class BurstModel(nn.Module):
 
 
 def noise_variance(frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """Variance of each pixel by the noise model, from the noisy signal itself (negative signal counts as 0)."""
+    """Variance of each pixel by the noise model, from the noisy signal itself (negative counts as 0)."""
     return torch.clamp(frames, min=0) * shot_gain + read_variance
