@@ -13,16 +13,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from burstfix import __version__
 from burstfix.checkpoints import load_model
 from burstfix.engine import merge_tiled
-from burstfix.errors import InputError
+from burstfix.errors import InputError, UsageError
 from burstfix.io import ReadFrames, read_frames
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import plan_opcodes, summary
 from burstfix.prepare import prepare_burst
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import Burst, DroppedFrame, LinearImage, NoiseProfile, OpcodeMode
+from burstfix.types import (
+    CFA_PATTERNS,
+    MONOCHROME,
+    Burst,
+    DroppedFrame,
+    LinearImage,
+    NoiseProfile,
+    OpcodeLists,
+    OpcodeMode,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,7 +64,7 @@ def read_burst(
     Raises:
         InputError: A file cannot be read or its sensor is not supported.
         BurstError: The frames are not one burst.
-        UsageError: There is no such reference.
+        UsageError: There is no such reference, or the noise given is impossible.
     """
     read = read_frames(paths, skip_bad=skip_bad, progress=progress)
     read = _with_usable_opcodes(read, opcodes, skip_bad)
@@ -101,6 +112,7 @@ def merge_burst(
     tile: int = 0,
     precision: str = "auto",
     strength: float = 1.0,
+    mosaic: bool = False,
     progress: Progress | None = None,
 ) -> LinearImage:
     """Merges a burst into one clean linear picture of its reference.
@@ -113,17 +125,28 @@ def merge_burst(
         tile: Side of the tiles in sensor pixels; 0 chooses by free memory. The result does not depend on it.
         precision: "auto" (bfloat16 on CUDA, float32 on CPUs), "float32", "bfloat16" or "float16".
         strength: How strong the noise is taken to be, 0 (keep the grain) to 2; 1 = as measured.
+        mosaic: Stop before demosaicking, for a DNG that others develop; opcode list 3 stays to be done.
         progress: Called with (stage, done, total), stages "align" and "merge".
 
     Returns:
-        `data` float32 (3, H, W) camera RGB: 0 = black, 1 = white, unclipped, not white-balanced.
+        `data` float32 (3, H, W) camera RGB: 0 = black, 1 = white, unclipped, not white-balanced; with
+        `mosaic` (1, H, W), of frames that have one.
 
     Raises:
-        UsageError: Unknown model, device or precision.
+        UsageError: Unknown model, device or precision, or the model cannot merge such frames.
         WeightsError: Weights are missing or damaged.
         OutOfMemoryError: Memory ran out after every fallback.
     """
+    metadata = burst.frames[burst.reference].metadata
+    has_mosaic = metadata.cfa in CFA_PATTERNS
+    if model == "auto" and not has_mosaic:
+        model = "average"  # networks know Bayer mosaics alone
     network = load_model(model, device) if isinstance(model, str) else model
+    if not has_mosaic and not network.info.any_planes:
+        raise UsageError(
+            f"model {network.info.name} merges Bayer mosaics, these frames are {metadata.cfa}; "
+            "use --model average"
+        )
     data = merge_tiled(
         burst,
         network,
@@ -131,15 +154,30 @@ def merge_burst(
         tile=tile,
         precision=precision,
         strength=strength,
+        mosaic=mosaic or not has_mosaic,
         progress=progress,
     )
-    metadata = burst.frames[burst.reference].metadata
     plan = plan_opcodes(metadata, burst.opcodes)
-    data = apply_to_picture(data, plan)
-    metadata = replace(metadata, height=data.shape[1], width=data.shape[2])
-    if burst.opcodes == "apply":
-        metadata = replace(metadata, opcodes=None)
+    left = None if burst.opcodes == "apply" else metadata.opcodes
+    cfa = metadata.cfa
+    if mosaic and has_mosaic:
+        top, left_column, bottom, right = plan.crop
+        data = data[:, top:bottom, left_column:right]
+        cfa = _pattern_from(cfa, top, left_column)
+        # Lens corrections want colours at every pixel: whoever demosaics does them.
+        if metadata.opcodes is not None and metadata.opcodes.third:
+            left = replace(left or OpcodeLists(), third=metadata.opcodes.third)
+    else:
+        data = apply_to_picture(data, plan)
+    if cfa == MONOCHROME:
+        data = np.repeat(data, 3, axis=0)
+    metadata = replace(metadata, height=data.shape[1], width=data.shape[2], cfa=cfa, opcodes=left)
     return LinearImage(data, metadata, _settings(burst, network, strength))
+
+
+def _pattern_from(cfa: str, top: int, left: int) -> str:
+    """The Bayer pattern as it begins at another pixel."""
+    return "".join(cfa[2 * ((y + top) % 2) + (x + left) % 2] for y in (0, 1) for x in (0, 1))
 
 
 def _settings(burst: Burst, model: BurstModel, strength: float) -> dict[str, Any]:

@@ -236,7 +236,8 @@ class LinearImage:
     """Scene-linear camera RGB: unclipped, not white-balanced, not yet oriented.
 
     Attributes:
-        data: float32 (3, H, W); 0 = black, 1 = the sensor's white level.
+        data: float32 (3, H, W); 0 = black, 1 = the sensor's white level. (1, H, W) is a mosaic in the pattern
+            of the metadata, for DNGs.
         metadata: Of the reference frame.
         settings: What made it (model, frames, noise source, version ...), for the output's tags.
     """

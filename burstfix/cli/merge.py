@@ -14,6 +14,7 @@ from burstfix.cli import options, target
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand
 from burstfix.cli.terminal import Terminal
+from burstfix.errors import UsageError
 from burstfix.types import NoiseProfile
 
 EXAMPLES = (
@@ -22,6 +23,7 @@ EXAMPLES = (
     "burstfix merge shots/ -o pictures/ --reference shots/IMG_0004.dng",
     "burstfix merge shots/*.dng --exposure auto --tone filmic --wb auto -o night.png",
     "burstfix merge shots/*.dng --noise 1e-3,2e-5 --json",
+    "burstfix merge shots/*.dng -o night.dng",
 )
 
 
@@ -45,6 +47,7 @@ def command(
     format: str | None,
     bit_depth: str | None,
     quality: int | None,
+    dng: str | None,
     overwrite: bool,
     white_balance: Any,
     exposure: Any,
@@ -69,6 +72,8 @@ def command(
         quality=quality,
         overwrite=overwrite,
     )
+    if dng is not None and destination.format != "dng":
+        raise UsageError(f"--dng is for raws out; the output is {destination.format} (use -o NAME.dng)")
     files = expand(paths)
     destination.refuse_inputs(files)
 
@@ -76,6 +81,7 @@ def command(
     from burstfix.color import render
     from burstfix.io import write_image
     from burstfix.pipeline import merge_burst, read_burst
+    from burstfix.raws_out import write_dng
     from burstfix.report.frames import burst_document
     from burstfix.report.summary import closing_line
 
@@ -98,18 +104,25 @@ def command(
             tile=tile,
             precision=precision,
             strength=strength,
+            mosaic=dng == "mosaic",
             progress=progress,
         )
         was_merged = time.perf_counter()
         progress("write", 0, 1)
-        image = render(
-            linear, white_balance=white_balance, exposure=exposure, tone=tone, color_space=color_space
-        )
-        written = write_image(
-            image, path, bit_depth=destination.bit_depth, quality=quality or 95, overwrite=overwrite
-        )
+        if destination.format == "dng":
+            written = write_dng(linear, path, overwrite=overwrite)
+            height, width = linear.data.shape[1:]
+            used = linear.settings
+        else:
+            image = render(
+                linear, white_balance=white_balance, exposure=exposure, tone=tone, color_space=color_space
+            )
+            written = write_image(
+                image, path, bit_depth=destination.bit_depth, quality=quality or 95, overwrite=overwrite
+            )
+            height, width = image.data.shape[:2]
+            used = image.settings
         progress("write", 1, 1)
-    height, width = image.data.shape[:2]
     ended = time.perf_counter()
     document = {
         "output": str(written),
@@ -120,7 +133,7 @@ def command(
         "megapixels": round(height * width / 1e6, 3),
         "model": linear.settings.get("model", model),
         **burst_document(burst),
-        "settings": _plain(image.settings),
+        "settings": _plain(used),
         "seconds": {
             "read": round(was_read - started, 3),
             "merge": round(was_merged - was_read, 3),

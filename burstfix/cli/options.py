@@ -94,12 +94,15 @@ rendering = _stack(
 
 # The file that holds it.
 picture = _stack(
-    click.option("--format", type=click.Choice(["tiff", "png", "jpeg"]), default=None,
+    click.option("--format", type=click.Choice(["tiff", "png", "jpeg", "dng"]), default=None,
                  help="Format of the picture.  [default: by the name, else tiff]"),
     click.option("--bit-depth", type=click.Choice(["8", "16"]), default=None,
                  help="Bits a channel.  [default: 16, JPEG 8]"),
     click.option("--quality", type=click.IntRange(1, 100), default=None, metavar="1..100",
                  help="Of a JPEG.  [default: 95]"),
+    click.option("--dng", type=click.Choice(["linear", "mosaic"]), default=None,
+                 help="Kind of a .dng: demosaiced, or a Bayer mosaic for other developers' demosaicking.  "
+                      "[default: linear]"),
     click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
 )  # fmt: skip
 

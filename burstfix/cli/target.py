@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
-from burstfix.io.suffixes import PICTURE_FORMATS as FORMATS
-from burstfix.io.suffixes import PICTURE_SUFFIXES as SUFFIXES
+from burstfix.io.suffixes import PICTURE_FORMATS, PICTURE_SUFFIXES
+
+# Pictures, and raws for other developers.
+FORMATS = {**PICTURE_FORMATS, ".dng": "dng"}
+SUFFIXES = {**PICTURE_SUFFIXES, "dng": ".dng"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Target:
     Attributes:
         folder: Exists and can be written to.
         name: File name, or None for `<reference>_merged` with the format's suffix.
-        format: "tiff", "png" or "jpeg".
+        format: "tiff", "png", "jpeg" or "dng".
         bit_depth: 8 or 16.
         overwrite: Replace an existing file.
     """
@@ -62,7 +65,7 @@ def plan(
 
     Args:
         output: A file, an existing folder, or None for the working folder.
-        format: "tiff", "png", "jpeg", or None: by the file's suffix, else TIFF.
+        format: "tiff", "png", "jpeg", "dng", or None: by the file's suffix, else TIFF.
         bit_depth: 8, 16, or None: 8 for JPEG, else 16.
         quality: Of a JPEG; None if not given.
         overwrite: Whether an existing file may be replaced.
@@ -79,7 +82,7 @@ def plan(
         if by_suffix is None:
             raise UsageError(
                 f"{output}: cannot write {given.suffix or 'a file without a suffix'}; "
-                "use .tif, .png or .jpg, or name an existing folder"
+                "use .tif, .png, .jpg or .dng, or name an existing folder"
             )
         if format is not None and format != by_suffix:
             raise UsageError(f"{output}: the name says {by_suffix}, --format says {format}")
@@ -87,6 +90,8 @@ def plan(
     format = format or "tiff"
     if format == "jpeg" and bit_depth == 16:
         raise UsageError("a JPEG holds 8 bits; use TIFF or PNG for --bit-depth 16")
+    if format == "dng" and bit_depth == 8:
+        raise UsageError("a DNG is written with 16 bits; use TIFF or PNG for --bit-depth 8")
     if format != "jpeg" and quality is not None:
         raise UsageError(f"--quality is for JPEG; the output is {format}")
     _check_folder(folder)

@@ -17,10 +17,11 @@ from burstfix.io import tag_numbers as tn
 from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
 
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 7, 10, 12
+_OPCODE_LISTS = (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
 
 # tifffile's form of a tag: number, type, count, value, whether for the first picture only.
-_Tag = tuple[int, int, int, Any, bool]
+Tag = tuple[int, int, int, Any, bool]
 
 
 def write_cfa_dng(
@@ -59,11 +60,14 @@ def write_cfa_dng(
         raise ValueError(f"the visible area is {visible}, the metadata say {metadata.height, metadata.width}")
     if metadata.cfa not in CFA_PATTERNS:
         raise ValueError(f"no Bayer pattern: {metadata.cfa}")
-    tags = [*_structure_tags(metadata, area), *_level_tags(metadata), *_color_tags(metadata)]
+    tags = [*_structure_tags(metadata, area), *_level_tags(metadata), *color_tags(metadata)]
     if linearization_table is not None:
-        tags.append(_tag(tn.LINEARIZATION_TABLE, _SHORT, linearization_table.tolist()))
+        tags.append(tag(tn.LINEARIZATION_TABLE, _SHORT, linearization_table.tolist()))
     if metadata.noise is not None:
-        tags.append(_tag(tn.NOISE_PROFILE, _DOUBLE, _noise_values(metadata.noise)))
+        tags.append(tag(tn.NOISE_PROFILE, _DOUBLE, noise_values(metadata.noise)))
+    if (lists := metadata.opcodes) is not None:
+        for number, data in zip(_OPCODE_LISTS, (lists.first, lists.second, lists.third), strict=True):
+            tags += [(number, _UNDEFINED, len(data), data, True)] if data else []
     with atomic_path(path, overwrite) as temporary:
         tifffile.imwrite(
             temporary,
@@ -75,45 +79,46 @@ def write_cfa_dng(
             software=str(metadata.exif.image.get(305, "burstfix")),
             extratags=tags,
         )
-        append_exif_ifds(temporary, _exif(metadata))
+        append_exif_ifds(temporary, exif_tags(metadata))
     return Path(path)
 
 
-def _structure_tags(metadata: FrameMetadata, area: tuple[int, int, int, int]) -> list[_Tag]:
+def _structure_tags(metadata: FrameMetadata, area: tuple[int, int, int, int]) -> list[Tag]:
     model = f"{metadata.make} {metadata.model}".strip() or "unknown camera"
     return [
-        _tag(tn.CFA_REPEAT, _SHORT, (2, 2)),
-        _tag(tn.CFA_PATTERN, _BYTE, ["RGB".index(c) for c in metadata.cfa]),
-        _tag(tn.CFA_PLANE_COLOR, _BYTE, (0, 1, 2)),
-        _tag(tn.CFA_LAYOUT, _SHORT, (1,)),
-        _tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
-        _tag(tn.DNG_BACKWARD_VERSION, _BYTE, (1, 1, 0, 0)),
+        tag(tn.CFA_REPEAT, _SHORT, (2, 2)),
+        tag(tn.CFA_PATTERN, _BYTE, ["RGB".index(c) for c in metadata.cfa]),
+        tag(tn.CFA_PLANE_COLOR, _BYTE, (0, 1, 2)),
+        tag(tn.CFA_LAYOUT, _SHORT, (1,)),
+        tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
+        tag(tn.DNG_BACKWARD_VERSION, _BYTE, (1, 1, 0, 0)),
         (tn.UNIQUE_CAMERA_MODEL, _ASCII, 0, model, True),
-        _tag(tn.ACTIVE_AREA, _LONG, area),
-        _tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
-        _tag(tn.DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
+        tag(tn.ACTIVE_AREA, _LONG, area),
+        tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
+        tag(tn.DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
     ]
 
 
-def _level_tags(metadata: FrameMetadata) -> list[_Tag]:
+def _level_tags(metadata: FrameMetadata) -> list[Tag]:
     levels = metadata.levels
     tags = [
-        _tag(tn.BLACK_REPEAT, _SHORT, levels.black.shape),
-        _rationals(tn.BLACK, levels.black, signed=False),
-        _tag(tn.WHITE, _LONG, (round(levels.white),)),
+        tag(tn.BLACK_REPEAT, _SHORT, levels.black.shape),
+        rationals(tn.BLACK, levels.black, signed=False),
+        tag(tn.WHITE, _LONG, (round(levels.white),)),
     ]
     if levels.black_cols is not None:
-        tags.append(_rationals(tn.BLACK_DELTA_H, levels.black_cols))
+        tags.append(rationals(tn.BLACK_DELTA_H, levels.black_cols))
     if levels.black_rows is not None:
-        tags.append(_rationals(tn.BLACK_DELTA_V, levels.black_rows))
+        tags.append(rationals(tn.BLACK_DELTA_V, levels.black_rows))
     return tags
 
 
-def _color_tags(metadata: FrameMetadata) -> list[_Tag]:
+def color_tags(metadata: FrameMetadata) -> list[Tag]:
+    """Colour calibration, white balance, baseline exposure."""
     color = metadata.color
-    tags = [_tag(tn.ILLUMINANT_1, _SHORT, (color.illuminant_1,))]
+    tags = [tag(tn.ILLUMINANT_1, _SHORT, (color.illuminant_1,))]
     if color.illuminant_2 is not None:
-        tags.append(_tag(tn.ILLUMINANT_2, _SHORT, (color.illuminant_2,)))
+        tags.append(tag(tn.ILLUMINANT_2, _SHORT, (color.illuminant_2,)))
     for number, matrix in (
         (tn.COLOR_MATRIX_1, color.color_matrix_1),
         (tn.COLOR_MATRIX_2, color.color_matrix_2),
@@ -123,19 +128,19 @@ def _color_tags(metadata: FrameMetadata) -> list[_Tag]:
         (tn.FORWARD_MATRIX_2, color.forward_matrix_2),
     ):
         if matrix is not None:
-            tags.append(_rationals(number, matrix))
+            tags.append(rationals(number, matrix))
     if color.analog_balance is not None:
-        tags.append(_rationals(tn.ANALOG_BALANCE, color.analog_balance, signed=False))
+        tags.append(rationals(tn.ANALOG_BALANCE, color.analog_balance, signed=False))
     if color.as_shot_neutral is not None:
-        tags.append(_rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
+        tags.append(rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
     elif color.as_shot_white_xy is not None:  # the format allows one of the two
-        tags.append(_rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
+        tags.append(rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
     if color.baseline_exposure:
-        tags.append(_rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
+        tags.append(rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
     return tags
 
 
-def _noise_values(noise: NoiseProfile) -> list[float]:
+def noise_values(noise: NoiseProfile) -> list[float]:
     """Pairs (S, O) for R, G, B (the format has one green), or a single pair where all are the same."""
     pairs = [
         ((noise.shot_gain[k] + noise.shot_gain[j]) / 2, (noise.read_variance[k] + noise.read_variance[j]) / 2)
@@ -146,7 +151,7 @@ def _noise_values(noise: NoiseProfile) -> list[float]:
     return [x for pair in pairs for x in pair]
 
 
-def _exif(metadata: FrameMetadata) -> ExifTags:
+def exif_tags(metadata: FrameMetadata) -> ExifTags:
     """The carried tags, with what the metadata know put over them."""
     image: dict[int, Any] = dict(metadata.exif.image)
     exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
@@ -179,12 +184,13 @@ def _time_details(time: datetime) -> dict[int, str]:
     return details
 
 
-def _tag(number: int, kind: int, values: Iterable[Any]) -> _Tag:
+def tag(number: int, kind: int, values: Iterable[Any]) -> Tag:
+    """A tag of any number of values of one TIFF type."""
     items = tuple(values)
     return (number, kind, len(items), items, True)
 
 
-def _rationals(number: int, values: ArrayLike, signed: bool = True) -> _Tag:
+def rationals(number: int, values: ArrayLike, signed: bool = True) -> Tag:
     """Numbers as fractions with up to 6 decimals."""
     items = [Fraction(round(float(x) * 1_000_000), 1_000_000) for x in np.asarray(values).ravel()]
     flat = tuple(n for x in items for n in (x.numerator, x.denominator))

@@ -18,7 +18,7 @@ from burstfix.types import ExifTags
 EXIF_POINTER = 34665
 GPS_POINTER = 34853
 
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL = 1, 2, 3, 4, 5, 7, 10
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _IFD = 1, 2, 3, 4, 5, 7, 10, 13
 
 # Tags whose type does not follow from the value (EXIF 2.32, tables 4 to 15).
 _LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
@@ -76,7 +76,11 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
         entries: dict[int, _Entry | bytes] = {}
         for k in range(count):
             raw = table[12 * k : 12 * k + 12]
-            entries[struct.unpack(order + "H", raw[:2])[0]] = raw  # values elsewhere in the file stay there
+            number, kind = struct.unpack(order + "HH", raw[:4])
+            if kind == _IFD:
+                # The same four bytes; only the elder type is in the TIFF standard that DNG builds upon.
+                raw = raw[:2] + struct.pack(order + "H", _LONG) + raw[4:]
+            entries[number] = raw  # values elsewhere in the file stay there
         for tag, value in exif.image.items():
             if tag not in _STRUCTURE:
                 entries[tag] = _encode(tag, value, order, gps=False)

@@ -84,9 +84,9 @@ def test_plan_when_done_then_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a", "a.webp", "a.dng"])
+@pytest.mark.parametrize("name", ["a", "a.webp", "a.nef"])
 def test_plan_when_the_suffix_is_unknown_then_is_wrong_usage(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"use \.tif, \.png or \.jpg"):
+    with pytest.raises(UsageError, match=r"use \.tif, \.png, \.jpg or \.dng"):
         planned(tmp_path / name)
 
 

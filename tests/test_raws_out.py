@@ -1,0 +1,222 @@
+"""Merged raws out: what the files say, and what other programs make of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rawpy
+from PIL import Image
+
+from burstfix.cli import main
+from burstfix.io import write_cfa_dng
+from burstfix.io.merged_dng_writer import BLACK_CODE
+from burstfix.pipeline import merge_burst, read_burst
+from burstfix.raws_out import noise_left, write_dng
+from burstfix.types import ExifTags, Levels, NoiseProfile, OpcodeLists
+from tests.io.raw_files import make_metadata
+from tests.opcodes import lists as make
+from tests.scenes import add_noise, draw_scene, mosaic_of
+
+GAIN, READ = 4e-4, 4e-6
+NEUTRAL = np.array([0.5, 1.0, 0.7])
+WARP = make.opcode_list(make.warp([[1.0, 0.01, 0, 0, 0, 0]]))
+
+
+def burst_of(folder: Path, count: int = 3, height: int = 256, width: int = 320, **changes) -> list[Path]:
+    """Still frames of a drawn scene with little noise, as DNGs."""
+    scene = draw_scene(height, width, seed=3) * 0.8
+    camera = scene * scene.new_tensor(NEUTRAL)[:, None, None]
+    paths = []
+    for k in range(count):
+        noisy = add_noise(mosaic_of(camera, changes.get("cfa", "RGGB")), GAIN, READ, seed=k).numpy()
+        mosaic = np.clip(np.rint(1024 + noisy * (16383 - 1024)), 0, 16383).astype(np.uint16)
+        metadata = make_metadata(
+            height,
+            width,
+            **{
+                "levels": Levels(np.full((2, 2), 1024, np.float32), 16383.0),
+                "noise": NoiseProfile((GAIN,) * 4, (READ,) * 4, "file"),
+                "exif": ExifTags(gps={1: "N", 2: (47, 22, 30)}),
+                **changes,
+            },
+        )
+        paths.append(write_cfa_dng(folder / f"shot_{k}.dng", mosaic, metadata))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory: pytest.TempPathFactory):
+    """A burst's reference frame, its linear and its mosaic DNG, and the merged data."""
+    folder = tmp_path_factory.mktemp("raws")
+    paths = burst_of(folder, orientation=6)
+    burst = read_burst(paths, reference=1)
+    linear, mosaic = merge_burst(burst, model="average"), merge_burst(burst, model="average", mosaic=True)
+    write_dng(linear, folder / "linear.dng")
+    write_dng(mosaic, folder / "mosaic.dng")
+    return {"folder": folder, "reference": paths[1], "linear": linear, "mosaic": mosaic}
+
+
+def tags_of(path: Path) -> dict:
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed")
+    run = subprocess.run(
+        ["exiftool", "-j", "-a", "-n", str(path)], capture_output=True, text=True, check=True
+    )
+    return json.loads(run.stdout)[0]
+
+
+@pytest.mark.parametrize("name", ["linear.dng", "mosaic.dng"])
+def test_write_dng_when_exiftool_validates_it_then_there_is_no_warning(merged, name: str):
+    tags_of(merged["folder"] / name)
+    run = subprocess.run(
+        ["exiftool", "-validate", "-warning", "-error", "-a", str(merged["folder"] / name)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split(":", 1)[1].strip() == "OK"
+
+
+def test_write_dng_then_tags_are_the_references_and_noise_is_what_is_left(merged):
+    tags = tags_of(merged["folder"] / "linear.dng")
+    assert tags["UniqueCameraModel"] == "Acme One"
+    assert tags["Orientation"] == 6
+    assert (tags["ISO"], tags["ExposureTime"], tags["GPSLatitude"]) == (800, pytest.approx(1 / 30), 47.375)
+    assert [float(x) for x in tags["AsShotNeutral"].split()] == pytest.approx(NEUTRAL)
+    assert tags["DefaultCropSize"] == "320 256"
+    assert tags["Software"].startswith("burstfix")
+    settings = json.loads(tags["ImageDescription"])
+    assert settings["frames"] == ["shot_0.dng", "shot_1.dng", "shot_2.dng"]
+    assert tags["Model"] == "One"
+    left = noise_left(merged["linear"])
+    assert left is not None
+    # Three frames leave a third of the variance; how the merge weighs them costs a little of it.
+    at_grey = 0.2 * left.shot_gain[1] + left.read_variance[1]
+    assert 0.15 < at_grey / (0.2 * GAIN + READ) < 0.6
+
+
+def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged):
+    with rawpy.imread(str(merged["folder"] / "linear.dng")) as raw:
+        pixels = raw.raw_image[..., :3].transpose(2, 0, 1) / 65535
+        preview = raw.extract_thumb()
+    np.testing.assert_allclose(pixels, merged["linear"].data.clip(0, 1), atol=1e-5)
+    assert preview.format == rawpy.ThumbFormat.JPEG
+    with rawpy.imread(str(merged["folder"] / "mosaic.dng")) as raw:
+        pixels = (raw.raw_image.astype(float) - BLACK_CODE) / (65535 - BLACK_CODE)
+        assert raw.raw_pattern.tolist() == [[0, 1], [3, 2]]
+    np.testing.assert_allclose(pixels, merged["mosaic"].data[0].clip(-0.06, 1), atol=2e-5)
+
+
+@pytest.mark.parametrize("cfa", ["GRBG", "BGGR"])
+def test_merge_to_a_mosaic_of_any_pattern_then_it_looks_like_the_linear_picture(tmp_path: Path, cfa: str):
+    burst = read_burst(burst_of(tmp_path, height=96, width=128, cfa=cfa), reference=1)
+    mosaic = merge_burst(burst, model="average", mosaic=True)
+    linear = merge_burst(burst, model="average")
+    assert mosaic.data.shape == (1, 96, 128)
+    for k, colour in enumerate(cfa):
+        y, x = divmod(k, 2)
+        np.testing.assert_allclose(
+            mosaic.data[0, y::2, x::2], linear.data["RGB".index(colour), y::2, x::2], atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "carried"),
+    [("apply", "linear", ""), ("skip", "linear", "3"), ("apply", "mosaic", "3"), ("skip", "mosaic", "23")],
+)
+def test_merge_command_to_a_dng_then_opcodes_not_applied_are_carried_over(
+    tmp_path: Path, mode: str, kind: str, carried: str
+):
+    gains = make.gain_map(make.area(0, 0, 96, 128), np.full((1, 1, 1), 1.5))
+    lists = OpcodeLists(second=make.opcode_list(gains), third=WARP, sensor_height=96, sensor_width=128)
+    paths = burst_of(tmp_path, 2, 96, 128, opcodes=lists)
+    out = tmp_path / "out.dng"
+    arguments = ["merge", *map(str, paths), "-m", "average", "--opcodes", mode, "--dng", kind, "-o", str(out)]
+    assert main([*arguments, "-q"]) == 0
+    from burstfix.io.tags import read_tags
+
+    raw = read_tags(out).raw
+    assert raw is not None
+    assert {2: raw.data(51009), 3: raw.data(51022)} == {
+        2: lists.second if "2" in carried else b"",
+        3: WARP if "3" in carried else b"",
+    }
+
+
+def test_merge_command_when_dng_kind_is_for_a_tiff_then_wrong_usage(small_burst, tmp_path: Path, capsys):
+    arguments = ["merge", *map(str, small_burst), "--dng", "mosaic", "-o", str(tmp_path / "a.tif")]
+    assert main(arguments) == 2
+    assert "--dng" in capsys.readouterr().err
+
+
+DEVELOPERS = {
+    "darktable-cli": lambda raw, out, home: [
+        "darktable-cli", str(raw), str(out), "--core", "--disable-opencl", "--library", ":memory:",
+        "--conf", "plugins/darkroom/workflow=none", "--configdir", str(home / "darktable"),
+    ],
+    "rawtherapee-cli": lambda raw, out, _: [
+        "rawtherapee-cli", "-q", "-Y", "-n", "-b8", "-o", str(out), "-c", str(raw)
+    ],
+}  # fmt: skip
+
+
+def developed(program: str, raw: Path, folder: Path) -> np.ndarray:
+    """(H, W, 3) in 0..1: what a raw developer with its plain settings makes of a file."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    out = folder / f"{program}_{raw.stem}.png"
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    environment = {**os.environ, "HOME": str(home)}
+    command = DEVELOPERS[program](raw, out, home)
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+    assert out.exists(), run.stdout + run.stderr
+    return np.asarray(Image.open(out).convert("RGB")) / 255.0
+
+
+def difference_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean CIEDE2000 of two pictures reduced 8x; one may have lost some pixels all around."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    height, width = (min(x, y) // 8 * 8 for x, y in zip(a.shape[:2], b.shape[:2], strict=True))
+    reduced = []
+    for picture in (a, b):
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        part = picture[top : top + height, left : left + width]
+        reduced.append(part.reshape(height // 8, 8, width // 8, 8, 3).mean((1, 3)))
+    return float(deltaE_ciede2000(rgb2lab(reduced[0]), rgb2lab(reduced[1])).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", list(DEVELOPERS))
+@pytest.mark.parametrize("name", ["linear.dng", "mosaic.dng"])
+def test_write_dng_when_developed_elsewhere_then_colours_are_the_references(merged, program: str, name: str):
+    folder = merged["folder"]
+    before = developed(program, merged["reference"], folder)
+    after = developed(program, folder / name, folder)
+    mean = difference_of(before, after)
+    print(f"{program}, {name}: mean CIEDE2000 {mean:.2f}")  # noqa: T201
+    assert before.std() > 0.05
+    assert mean < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", list(DEVELOPERS))
+def test_write_dng_of_a_gopro_when_developed_elsewhere_then_colours_are_the_references(
+    shared_data: Path, tmp_path: Path, program: str
+):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    path = shared_data / "raws" / "good" / "gopro_hero7.dng"
+    write_dng(merge_burst(read_burst([path]), model="average"), tmp_path / "merged.dng")
+    mean = difference_of(
+        developed(program, path, tmp_path), developed(program, tmp_path / "merged.dng", tmp_path)
+    )
+    print(f"{program}, gopro_hero7: mean CIEDE2000 {mean:.2f}")  # noqa: T201
+    assert mean < 2
