@@ -194,6 +194,7 @@ def test_learning_rate_when_followed_then_warms_up_and_falls_to_the_end():
     assert rates[100] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
 
+
 TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_blocks": 1, "unet": [8, 8, 8]}
 
 
