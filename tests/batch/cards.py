@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from burstfix.io import write_cfa_dng
+from burstfix.io.frames import natural_key
 from burstfix.types import ColorProfile, FrameMetadata, Levels, NoiseProfile
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
@@ -93,3 +94,77 @@ def burst(
         )
         for k in range(count)
     ]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card and what is on it: group by group, in the order of a plan."""
+
+    root: Path
+    expected: tuple[tuple[str, str, int, str | None], ...]  # name, kind, frames, picture
+    unreadable: frozenset[str]
+    ignored: frozenset[str]
+
+
+def full_card(root: Path) -> Card:
+    """40 bursts of three cameras with all that lies between them on real cards."""
+    expected: list[tuple[str, str, int, str | None]] = []
+
+    def add(kind: str, paths: list[Path], picture: str | None = None) -> None:
+        name = paths[0].relative_to(root).as_posix()
+        if kind == "burst":
+            picture = picture or f"{Path(name).parent}/{paths[0].stem}-{paths[-1].stem}.tif"
+        expected.append((name, kind, len(paths), picture))
+
+    a, b, tele = root / "DCIM" / "100ACME", root / "DCIM" / "101ACME", root / "tele"
+    for k in range(16):  # every 10 s a burst of 2 to 4
+        add("burst", burst(a, 1 + 10 * k, 2 + k % 3, 10.0 * k))
+    add("single", [shoot(a / "IMG_0190.dng", 200.0, scene=5)])
+    bracket = [shoot(a / f"IMG_02{k:02d}.dng", 210 + 0.3 * k, exposure=1 / 20 * 4.0 ** (k - 1)) for k in range(3)]
+    add("bracket", bracket)
+    # The scene changes without a pause: two bursts.
+    add("burst", burst(a, 301, 3, 400.0, scene=31))
+    add("burst", burst(a, 304, 3, 400.6, scene=32))
+    # The exposure changes without a pause: two bursts; and one odd frame at the end.
+    add("burst", burst(a, 311, 2, 500.0, scene=33))
+    add("burst", burst(a, 313, 2, 500.4, scene=33, iso=1600.0))
+    add("single", burst(a, 315, 1, 500.8, scene=33, iso=800.0))
+    # The other camera, at the same time, in the same folder.
+    for k in range(8):
+        add("burst", burst(a, 1 + 10 * k, 2, 10.0 * k, prefix="TWO_", camera=TWO, scene=100 + k))
+    # The same names in another folder, other photographs.
+    for k in range(6):
+        add("burst", burst(b, 1 + 10 * k, 2, 3000.0 + 10 * k, scene=200 + k))
+    # A raw and its converted copy, of one stem: a picture each.
+    pair = burst(tele, 1, 2, 5000.0, scene=300, suffix=".dng")
+    copies = []
+    for path in pair:
+        copies.append(path.with_suffix(".raw"))
+        copies[-1].write_bytes(path.read_bytes() + b"\0")
+    add("burst", pair)
+    add("burst", copies, "tele/IMG_0001-IMG_0002_raw.tif")
+    # No times at all; and a clock set back by two hours in the middle of a burst.
+    lost, skewed = root / "lost", root / "skewed"
+    add("burst", burst(lost, 1, 3, None, scene=400))
+    add("burst", burst(lost, 11, 3, None, scene=401))
+    first = burst(skewed, 1, 2, 9000.0, scene=402)
+    add("burst", first + burst(skewed, 3, 2, 9000.6 - 7200, scene=402), "skewed/IMG_0001-IMG_0004.tif")
+    add("burst", burst(skewed, 5, 2, 9100.0 - 7200, scene=403))
+
+    # What is no raw, or no new one.
+    (a / "IMG_0001.JPG").write_bytes(b"\xff\xd8 a camera's picture")
+    (a / "IMG_0001.xmp").write_text("<x:xmpmeta/>")
+    (a / "._IMG_0001.dng").write_bytes(b"Mac OS X")
+    (root / "backup").mkdir()
+    (root / "backup" / "IMG_0001.dng").write_bytes((a / "IMG_0001.dng").read_bytes())
+    ignored = {"DCIM/100ACME/IMG_0001.JPG", "DCIM/100ACME/IMG_0001.xmp", "DCIM/100ACME/._IMG_0001.dng"}
+    # The copy in backup/ comes first in the walk's order only after DCIM: it is the one ignored.
+    ignored.add("backup/IMG_0001.dng")
+    # Damaged: nothing in it; cut off; rubbish.
+    (b / "IMG_0090.dng").write_bytes(b"")
+    (b / "IMG_0091.dng").write_bytes((b / "IMG_0001.dng").read_bytes()[:3000])
+    (b / "IMG_0092.dng").write_bytes(bytes(range(256)) * 40)
+    unreadable = {f"DCIM/101ACME/IMG_009{k}.dng" for k in range(3)}
+
+    order = sorted(expected, key=lambda e: (str((root / e[0]).parent), natural_key(root / e[0])))
+    return Card(root, tuple(order), frozenset(unreadable), frozenset(ignored))

@@ -1,0 +1,74 @@
+"""A card of 40 bursts with all that lies between them: the plan, the pictures, the second run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import tifffile
+from PIL import Image
+
+from burstfix.batch.plan import find_bursts
+from burstfix.batch.planning import outputs_of
+from burstfix.batch.run import BatchReport, run_batch
+from burstfix.batch.settings import BatchSettings
+from tests.batch.cards import Card, full_card
+
+SETTINGS = BatchSettings(model="average", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Card:
+    return full_card(tmp_path_factory.mktemp("card"))
+
+
+@pytest.fixture(scope="module")
+def merged(card: Card, tmp_path_factory: pytest.TempPathFactory) -> tuple[BatchReport, Path]:
+    output = tmp_path_factory.mktemp("out")
+    return run_batch([card.root], output, SETTINGS), output
+
+
+def test_plan_when_the_card_is_full_of_oddities_then_exactly_as_shot(card: Card) -> None:
+    plan = find_bursts([card.root])
+    outputs = outputs_of(plan, SETTINGS, "average", [])
+    found = [(g.name, g.kind, len(g.paths), outputs.get(g.key)) for g in plan.groups]
+    assert found == list(card.expected)
+    assert len(plan.bursts) == 40
+    assert {a.path.relative_to(card.root).as_posix() for a in plan.unreadable} == card.unreadable
+    assert {a.path.relative_to(card.root).as_posix() for a in plan.ignored} == card.ignored
+    assert sorted(w.split(": ")[0].rsplit("/")[-1] for w in plan.warnings) == ["lost", "skewed"]
+    assert "goes back by 2.0 h" in plan.warnings[1] and "have no time" in plan.warnings[0]
+
+
+def test_batch_when_run_on_the_card_then_a_picture_of_every_burst(
+    card: Card, merged: tuple[BatchReport, Path]
+) -> None:
+    report, output = merged
+    pictures = {path.relative_to(output).as_posix() for path in output.rglob("*.tif")}
+    assert pictures == {picture for *_, picture in card.expected if picture}
+    assert len(report.done) == 40 and not report.failed and report.exit_code == 0
+    assert len(report.unreadable) == 3
+    assert all(tifffile.imread(output / picture).shape == (64, 96, 3) for picture in list(pictures)[:5])
+
+
+def test_batch_when_run_again_then_nothing_is_done_again(
+    card: Card, merged: tuple[BatchReport, Path]
+) -> None:
+    _, output = merged
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.tif")}
+    report = run_batch([card.root], output, SETTINGS)
+    assert not report.done and len(report.skipped) == 40
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*.tif")} == before
+
+
+def test_batch_when_ended_then_summary_shows_every_burst(merged: tuple[BatchReport, Path]) -> None:
+    _, output = merged
+    with open(output / "summary.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 40 and {row["state"] for row in rows} == {"done"}
+    assert all((output / row["output"]).is_file() and row["model"] == "average" for row in rows)
+    with Image.open(output / "summary.jpg") as sheet:
+        assert sheet.width == 6 * 250 + 10 and sheet.height > 7 * 250
+    log = (output / "burstfix.log").read_text(encoding="utf-8")
+    assert "clock goes back" in log and log.count("megapixels") == 40

@@ -1,0 +1,119 @@
+"""Killed at any moment or out of disk, a batch leaves nothing half-done and goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from burstfix.batch.journal import read_entries
+from burstfix.batch.run import run_batch
+from burstfix.batch.settings import BatchSettings
+from tests.batch.cards import burst
+
+SETTINGS = BatchSettings(model="average", device="cpu")
+SCRIPT = Path(__file__).with_name("killed_runs.py")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*.tif")}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_batch_when_killed_20_times_then_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
+    card, undisturbed, disturbed = (tmp_path / name for name in ("card", "undisturbed", "disturbed"))
+    for k in range(60):
+        burst(card / f"{k % 3}", 10 * k + 1, 2, 100.0 * k)
+    assert len(run_batch([card], undisturbed, SETTINGS).done) == 60
+    expected = pictures(undisturbed)
+    command = [sys.executable, str(SCRIPT), str(card), str(disturbed), "20", "1"]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    progress = [int(line) for line in ran.stdout.split()]
+    assert len(progress) == 20, "it was done before it had been killed often enough"
+    assert progress == sorted(progress) and progress[-1] > progress[0]
+    # Only whole pictures, each as it will be in the end.
+    halfway = {name: data for name, data in pictures(disturbed).items() if not name.startswith(".")}
+    assert all(expected[name] == data for name, data in halfway.items())
+    report = run_batch([card], disturbed, SETTINGS)
+    assert not report.failed and len(report.done) + len(report.skipped) == 60
+    assert len(report.skipped) == progress[-1]
+    assert pictures(disturbed) == expected
+    assert {e.state for e in read_entries(disturbed)} == {"done"} and len(read_entries(disturbed)) == 60
+    assert not list(disturbed.glob(".burstfix-staging"))
+
+
+# A file system of two megabytes, in a name space of its own where an ordinary user may mount one.
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=2m tmpfs "$OUT" || exit 77
+"$PYTHON" -m burstfix batch "$CARD" -o "$OUT" -m average --device cpu
+code=$?
+ls -A "$OUT/.burstfix-staging" 2>/dev/null && exit 99
+cp -r "$OUT/." "$KEPT"
+exit $code
+"""
+
+
+def test_batch_when_the_disk_is_full_then_says_so_and_leaves_whole_pictures_only(tmp_path: Path) -> None:
+    card, out, kept = (tmp_path / name for name in ("card", "out", "kept"))
+    for folder in (out, kept):
+        folder.mkdir()
+    for k in range(60):
+        burst(card, 10 * k + 1, 2, 100.0 * k)
+    names = {"CARD": str(card), "OUT": str(out), "KEPT": str(kept), "PYTHON": sys.executable}
+    try:
+        ran = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK],
+            env=os.environ | names,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=ROOT,
+        )
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if ran.returncode == 77 or "unshare" in ran.stderr:
+        pytest.skip("no small disk can be mounted here")
+    assert ran.returncode == 5, ran.stderr
+    last = ran.stderr.strip().splitlines()[-1]
+    assert last.startswith("burstfix: ") and "full" in last and "free some space" in last
+    assert "Traceback" not in ran.stderr
+    # With more room it goes on, and what was there already is kept.
+    before = pictures(kept)
+    assert 0 < len(before) < 60
+    report = run_batch([card], kept, SETTINGS)
+    assert len(report.done) + len(report.skipped) == 60 and not report.failed
+    assert len(report.skipped) >= len(before) - 1
+    after = pictures(kept)
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
+def test_batch_when_files_may_not_grow_then_each_burst_fails_without_a_trace(tmp_path: Path) -> None:
+    import resource
+
+    card, out = tmp_path / "card", tmp_path / "out"
+    burst(card, 1, 2, 0.0)
+    code = "import sys; from burstfix.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "batch", str(card), "-o", str(out), "-m", "average"]
+    limit = 400_000  # the journal fits, a 16-bit picture of the burst does not with the layout below
+    large = tmp_path / "card" / "large"
+    from tests.batch.cards import Camera
+
+    burst(large, 1, 2, 500.0, camera=Camera(height=640, width=960))
+    ran = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert ran.returncode == 8, ran.stderr
+    assert "cannot be written (File too large)" in ran.stdout
+    assert list(pictures(out)) == ["IMG_0001-IMG_0002.tif"]

@@ -1,0 +1,243 @@
+"""A batch goes on where it was, keeps what is not its own, and fails one burst at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from burstfix.batch import job as jobs
+from burstfix.batch.journal import Journal, read_entries
+from burstfix.batch.lock import only_run
+from burstfix.batch.memory import Budget
+from burstfix.batch.run import BatchReport, run_batch
+from burstfix.batch.settings import BatchSettings
+from burstfix.errors import BurstError, OutputError, UsageError
+from tests.batch.cards import ONE, burst, shoot
+
+SETTINGS = BatchSettings(model="average", device="cpu", format="jpeg")
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    folder = tmp_path / "card"
+    for k in range(3):
+        burst(folder, 10 * k + 1, 2, 100.0 * k)
+    return folder
+
+
+def run(card: Path, settings: BatchSettings = SETTINGS, **options: object) -> BatchReport:
+    return run_batch([card], card.parent / "out", settings, **options)  # type: ignore[arg-type]
+
+
+def pictures(card: Path) -> dict[str, bytes]:
+    out = card.parent / "out"
+    return {p.name: p.read_bytes() for p in sorted(out.rglob("*.jp*g")) if p.name != "summary.jpg"}
+
+
+def states(card: Path) -> dict[str, str]:
+    return {entry.name: entry.state for entry in read_entries(card.parent / "out")}
+
+
+def break_burst(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
+    read = jobs.read_burst
+
+    def broken(paths: tuple[Path, ...], **options: object) -> object:
+        if paths[0].name == name:
+            raise error
+        return read(paths, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(jobs, "read_burst", broken)
+
+
+def test_batch_when_one_burst_fails_then_the_rest_is_merged_and_the_failure_kept(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_burst(monkeypatch, "IMG_0011.dng", BurstError("these are not one burst"))
+    report = run(card)
+    assert report.failed == {"IMG_0011.dng": "these are not one burst"} and report.exit_code == 8
+    assert sorted(pictures(card)) == ["IMG_0001-IMG_0002.jpg", "IMG_0021-IMG_0022.jpg"]
+    monkeypatch.undo()
+    again = run(card)
+    assert again.exit_code == 8 and again.failed == report.failed and len(again.skipped) == 2
+    third = run(card, retry_failed=True)
+    assert third.done == ["IMG_0011.dng"] and third.exit_code == 0
+    assert set(states(card).values()) == {"done"}
+
+
+def test_batch_when_something_unexpected_happens_then_it_is_one_failed_burst(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_burst(monkeypatch, "IMG_0001.dng", ZeroDivisionError("oh"))
+    report = run(card)
+    assert report.failed == {"IMG_0001.dng": "unexpected error: ZeroDivisionError: oh"}
+    assert "Traceback" in (card.parent / "out" / "burstfix.log").read_text()
+
+
+def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) -> None:
+    run(card)
+    before = pictures(card)
+    shoot(card / "new.dng", 100.2, scene=77)
+    os.replace(card / "new.dng", card / "IMG_0012.dng")
+    report = run(card)
+    assert len(report.skipped) == 2 and not report.failed
+    after = pictures(card)
+    # The second frame shows another scene now: it is a burst no longer, and its picture stays as it was.
+    assert report.done == [] and after == before
+    shoot(card / "new.dng", 100.2, scene=11, shift=2)
+    os.replace(card / "new.dng", card / "IMG_0012.dng")
+    assert run(card).done == ["IMG_0011.dng"]
+    assert {name for name, data in pictures(card).items() if data != before[name]} == {"IMG_0011-IMG_0012.jpg"}
+
+
+def test_batch_when_a_setting_changes_then_all_is_redone_and_when_the_device_changes_then_nothing(
+    card: Path,
+) -> None:
+    run(card)
+    assert len(run(card, replace(SETTINGS, tile=64, jobs=2)).skipped) == 3
+    assert len(run(card, replace(SETTINGS, exposure=1.0)).done) == 3
+
+
+def test_batch_when_a_burst_grows_then_its_picture_of_fewer_frames_goes(card: Path) -> None:
+    run(card)
+    burst(card, 3, 1, 0.4, scene=1)
+    report = run(card)
+    assert report.done == ["IMG_0001.dng"]
+    assert "IMG_0001-IMG_0003.jpg" in pictures(card) and "IMG_0001-IMG_0002.jpg" not in pictures(card)
+
+
+def test_batch_when_the_card_is_filled_anew_under_the_same_names_then_old_pictures_stay(card: Path) -> None:
+    run(card)
+    before = pictures(card)
+    shutil.rmtree(card)
+    burst(card, 1, 2, 90000.0, scene=50)
+    assert run(card).done == ["IMG_0001.dng"]
+    after = pictures(card)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"IMG_0001-IMG_0002_dng.jpg"}
+
+
+def test_batch_when_the_card_is_mounted_elsewhere_then_nothing_is_redone(card: Path) -> None:
+    run(card)
+    moved = card.rename(card.parent / "elsewhere")
+    assert len(run(moved).skipped) == 3
+
+
+def test_batch_when_a_stranger_has_the_name_then_it_is_left_alone(card: Path) -> None:
+    out = card.parent / "out"
+    out.mkdir()
+    (out / "IMG_0001-IMG_0002.jpg").write_bytes(b"precious")
+    report = run(card)
+    assert list(report.failed) == ["IMG_0001.dng"] and "exists already" in report.failed["IMG_0001.dng"]
+    assert pictures(card)["IMG_0001-IMG_0002.jpg"] == b"precious" and len(report.done) == 2
+    assert run(card, retry_failed=True).failed and pictures(card)["IMG_0001-IMG_0002.jpg"] == b"precious"
+    assert run(card, replace(SETTINGS, overwrite=True), retry_failed=True).done == ["IMG_0001.dng"]
+
+
+def test_batch_when_a_picture_was_edited_then_other_settings_do_not_overwrite_it(card: Path) -> None:
+    run(card)
+    edited = card.parent / "out" / "IMG_0001-IMG_0002.jpg"
+    edited.write_bytes(b"better")
+    assert len(run(card).skipped) == 3
+    report = run(card, replace(SETTINGS, exposure=1.0))
+    assert "changed since" in report.failed["IMG_0001.dng"] and edited.read_bytes() == b"better"
+
+
+def test_batch_when_another_is_at_work_then_stops_and_says_so(card: Path) -> None:
+    out = card.parent / "out"
+    out.mkdir()
+    with only_run(out), pytest.raises(OutputError, match=f"another batch is at work here .process {os.getpid()}"):
+        run(card)
+    assert len(run(card).done) == 3
+
+
+def test_batch_when_stopped_half_way_then_the_next_run_goes_on(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(job: object, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("burstfix.batch.local.merge", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(card)
+    assert states(card) == {"IMG_0001.dng": "running"} and not pictures(card)
+    monkeypatch.undo()
+    assert len(run(card).done) == 3
+    assert not (card.parent / "out" / ".burstfix-staging").exists()
+
+
+def test_batch_when_picture_was_in_place_but_not_recorded_then_it_is_taken_as_its_own(card: Path) -> None:
+    run(card)
+    with sqlite3.connect(card.parent / "out" / "burstfix.sqlite") as db:
+        db.execute("UPDATE bursts SET state='running', stamp=NULL")
+    before = pictures(card)
+    assert len(run(card).done) == 3 and pictures(card) == before
+
+
+def test_batch_when_memory_is_too_small_for_a_burst_then_it_fails_and_says_what_to_do(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = replace(ONE, height=640, width=960)
+    for k in range(2):
+        shoot(card / f"LARGE_{k}.dng", 1000 + 0.2 * k, camera=large)
+    monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
+    report = run(card, replace(SETTINGS, max_memory=30_000_000))
+    assert len(report.done) == 3 and "--max-memory" in report.failed["LARGE_0.dng"]
+
+
+def test_budget_when_bursts_are_read_ahead_then_never_more_than_the_limit(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
+    most, fits = 0, Budget.fits
+    size = 64 * 96 * 68
+
+    def take(self: Budget, wanted: int) -> None:
+        nonlocal most
+        assert fits(self, wanted)
+        self._taken += wanted
+        most = max(most, self._taken)
+
+    monkeypatch.setattr(Budget, "take", take)
+    # Room for two of the three bursts beside the tiles' share.
+    assert len(run(card, replace(SETTINGS, jobs=3, max_memory=int(2.5 * size / 0.6))).done) == 3
+    assert most == 2 * size
+
+
+def test_batch_when_singles_are_wanted_then_they_are_denoised_alone(card: Path) -> None:
+    shoot(card / "LONE.dng", 5000.0)
+    assert len(run(card).done) == 3
+    assert run(card, replace(SETTINGS, singles=True)).done == ["LONE.dng"]
+    assert "LONE.jpg" in pictures(card)
+
+
+def test_batch_when_output_lies_in_the_folder_then_it_is_not_searched(card: Path) -> None:
+    for _ in range(2):
+        report = run_batch([card], card / "out", SETTINGS)
+        assert len(report.done) + len(report.skipped) == 3
+
+
+def test_journal_when_damaged_then_a_clear_error(card: Path) -> None:
+    out = card.parent / "out"
+    out.mkdir()
+    (out / "burstfix.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(OutputError, match=r"burstfix\.sqlite: the journal cannot be used"):
+        run(card)
+
+
+def test_journal_when_newer_then_a_clear_error(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    with sqlite3.connect(tmp_path / "burstfix.sqlite") as db:
+        db.execute("PRAGMA user_version=99")
+    with pytest.raises(OutputError, match="newer burstfix"):
+        Journal(tmp_path)
+
+
+def test_batch_when_model_is_unknown_then_nothing_is_begun(card: Path) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        run(card, replace(SETTINGS, model="nonsense"))
+    assert states(card) == {}
