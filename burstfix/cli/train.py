@@ -76,6 +76,7 @@ def command(
     import torch
 
     from burstfix.checkpoints import load_model
+    from burstfix.training.loop import is_main_process
     from burstfix.training.recipe import load_recipe
     from burstfix.training.run import run_training
 
@@ -107,4 +108,5 @@ def command(
     text = f"{finished.weights}: step {trained.step} of {settings.train.steps}" + (
         f", {quality}" if quality else ""
     )
-    terminal.result(document, text, closing=True)
+    if is_main_process():
+        terminal.result(document, text, closing=True)
