@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import gray_features, match_blocks
@@ -20,7 +21,7 @@ from burstfix.raw.hot_pixels import find_hot_pixels
 from burstfix.raw.levels import normalise
 from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
 from burstfix.raw.sharpness import sharpness
-from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseProfile
+from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, NoiseProfile
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,10 @@ def prepare_burst(
         float(np.mean(profile.shot_gain)),
         float(np.mean(profile.read_variance)),
     )
-    hot = find_hot_pixels(chosen_frames, profile, chosen_motions)
+    if frames[chosen].metadata.cfa == LINEAR:
+        hot = np.empty((0, 2), np.int32)  # demosaicking has spread them
+    else:
+        hot = find_hot_pixels(chosen_frames, profile, chosen_motions)
     log.info("%d hot pixels", len(hot))
     return Burst(
         frames=tuple(chosen_frames),
@@ -115,9 +119,17 @@ def prepare_burst(
 
 def packed_frame(frame: Frame, top: int = 0, bottom: int | None = None) -> Tensor:
     """float32 (4, h, w): rows top (even) to bottom of a frame, normalised and packed in RGGB order."""
-    rows = torch.from_numpy(np.ascontiguousarray(frame.mosaic[top:bottom]))
+    part = frame.mosaic[top:bottom]
+    rows = torch.from_numpy(_as_mosaic(part) if part.ndim == 3 else np.ascontiguousarray(part))
     levels = normalise(rows, frame.metadata.levels, (top, 0))
     return pack(pad_to_rggb(levels, frame.metadata.cfa).mosaic)
+
+
+def _as_mosaic(picture: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """What a Bayer sensor would have seen of (H, W, 3): enough to compare frames and to measure noise."""
+    mosaic = picture[..., 1].copy()
+    mosaic[0::2, 0::2], mosaic[1::2, 1::2] = picture[0::2, 0::2, 0], picture[1::2, 1::2, 2]
+    return mosaic
 
 
 def _gray(frame: Frame) -> Tensor:
@@ -166,7 +178,7 @@ def _reasons_to_drop(
 ) -> dict[int, str]:
     """Why frames should be left out, by index; never the reference."""
     median = float(np.median(relative))
-    height, width = frames[reference].mosaic.shape
+    height, width = frames[reference].mosaic.shape[:2]
     reasons = {}
     for i, motion in enumerate(motions):
         if i == reference:

@@ -264,7 +264,7 @@ class _Merge:
         return split(tile, self.side, self.lattice, self.lattice)
 
     def _automatic_side(self) -> int:
-        side = automatic_side(self.model.info, len(self.sources), self.place)
+        side = automatic_side(self.model.info, len(self.sources) * self.sources[0].planes // 4, self.place)
         return round_up(side, self.lattice)
 
     def _move_to(self, place: torch.device) -> None:

@@ -29,7 +29,7 @@ from burstfix.io.dng import Area
 from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
 from burstfix.io.tag_numbers import COMPRESSION
 from burstfix.io.tags import MAX_PIXELS, read_tags
-from burstfix.types import FrameMetadata
+from burstfix.types import LINEAR, FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.
 _UNREADABLE = {9: "VC-5 (GoPro's GPR)", 52546: "JPEG XL"}
@@ -81,15 +81,19 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 raw_height=sizes.raw_height,
                 raw_width=sizes.raw_width,
                 flip=int(sizes.flip),
-                camera=None if tags.is_dng else _camera_facts(raw),
+                camera=None if tags.is_dng else _camera_facts(raw, _is_foveon(path)),
             )
             metadata = build_metadata(tags, facts, notes)
             area = visible_area(tags, facts)
             mosaic = None
             if pixels:
                 rows = slice(area.top, area.top + area.height)
-                mosaic = raw.raw_image[rows, area.left : area.left + area.width].copy()
-                if mosaic.shape != (area.height, area.width) or mosaic.dtype != np.uint16:
+                mosaic = raw.raw_image[rows, area.left : area.left + area.width]
+                colours = () if mosaic.ndim == 2 else (3,)
+                # A copy: LibRaw's own memory goes with it.
+                mosaic = np.array(mosaic[..., :3] if colours else mosaic, order="C")
+                wanted = (3,) if metadata.cfa == LINEAR else ()
+                if mosaic.shape != (area.height, area.width, *wanted) or mosaic.dtype != np.uint16:
                     raise InputError(
                         f"{path}: decoded to {mosaic.dtype} {mosaic.shape}, which fits no mosaic"
                     )
@@ -99,7 +103,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
     return _Decoded(metadata, mosaic, tuple(notes))
 
 
-def _camera_facts(raw: rawpy.RawPy) -> CameraFacts:
+def _camera_facts(raw: rawpy.RawPy, is_foveon: bool) -> CameraFacts:
     """What LibRaw knows of an unpacked file."""
     other = raw.other
     lens = getattr(raw, "lens", None)  # rawpy 0.25 and later
@@ -107,6 +111,8 @@ def _camera_facts(raw: rawpy.RawPy) -> CameraFacts:
     time = other.timestamp if other.timestamp and other.timestamp.year > 1971 else None
     return CameraFacts(
         pattern=raw.raw_pattern if raw.raw_type == rawpy.RawType.Flat else None,
+        channels=1 if raw.raw_type == rawpy.RawType.Flat else 3,
+        is_foveon=is_foveon,
         colors=raw.color_desc.decode("ascii", "replace"),
         black=tuple(float(x) for x in raw.black_level_per_channel),
         white=float(raw.white_level),
@@ -119,6 +125,12 @@ def _camera_facts(raw: rawpy.RawPy) -> CameraFacts:
         time=time,
         lens=lens.model.strip() if lens is not None else "",
     )
+
+
+def _is_foveon(path: Path) -> bool:
+    """Sigma's X3F files begin so."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"FOVb"
 
 
 def _libraw_message(error: Exception, compression: int) -> str:

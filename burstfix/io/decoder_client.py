@@ -20,7 +20,7 @@ import numpy as np
 
 from burstfix.errors import BurstfixError, InputError, UnsupportedSensorError
 from burstfix.io.decoder_protocol import HEADER, READY, Reply
-from burstfix.types import Frame, FrameMetadata
+from burstfix.types import LINEAR, Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class DecoderClient:
         """
         reply, mosaic = self._ask(path, pixels=True)
         assert reply.metadata is not None and mosaic is not None
-        return Frame(mosaic.reshape(reply.metadata.height, reply.metadata.width), reply.metadata)
+        colours = (3,) if reply.metadata.cfa == LINEAR else ()
+        return Frame(mosaic.reshape(reply.metadata.height, reply.metadata.width, *colours), reply.metadata)
 
     def read_metadata(self, path: Path) -> FrameMetadata:
         """All but the pixels.

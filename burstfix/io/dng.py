@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.tags import FileTags
-from burstfix.types import CFA_PATTERNS, ColorProfile, Levels, NoiseProfile, OpcodeLists
+from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME, ColorProfile, Levels, NoiseProfile, OpcodeLists
 
 # XYZ to linear sRGB (IEC 61966-2-1): stands in where a file names no colour matrix.
 XYZ_TO_SRGB = np.array(
@@ -33,22 +33,22 @@ def check_sensor(tags: FileTags) -> None:
     """Refuses DNGs without a raw picture that burstfix can merge.
 
     Raises:
-        UnsupportedSensorError: It is demosaiced already, or its pixels are floating point.
+        UnsupportedSensorError: Its pixels are floating point, or hold neither one value nor three.
         InputError: There is no raw picture in it.
     """
     raw = tags.raw
     if raw is None:
         raise InputError(f"{tags.path}: a DNG without a raw picture in it")
     samples = raw.number(tn.SAMPLES_PER_PIXEL, 1)
-    if raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW:
-        kind = "monochrome" if samples == 1 else "demosaiced already (a linear DNG)"
-        raise UnsupportedSensorError(f"{tags.path}: is {kind}; a Bayer mosaic is needed")
-    if samples != 1:
+    linear = raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW
+    if samples not in ((1, 3) if linear else (1,)):
         raise UnsupportedSensorError(
-            f"{tags.path}: has {samples} values at each pixel; a Bayer mosaic has one"
+            f"{tags.path}: has {samples} values at each pixel; a mosaic has one, a demosaiced DNG three"
         )
     if raw.number(tn.SAMPLE_FORMAT, 1) == 3:
-        raise UnsupportedSensorError(f"{tags.path}: holds floating-point pixels; integers are needed")
+        raise UnsupportedSensorError(
+            f"{tags.path}: holds floating-point pixels (an HDR merge?); merge the integer raws it was made of"
+        )
 
 
 def active_area(tags: FileTags) -> Area:
@@ -74,9 +74,14 @@ def active_area(tags: FileTags) -> Area:
 def cfa(tags: FileTags) -> str:
     """Colours of the 2x2 pattern from the top left of the active area, which is where CFAPattern starts.
 
+    MONOCHROME or LINEAR where there is no mosaic.
+
     Raises:
-        UnsupportedSensorError: The sensor is not a 2x2 Bayer pattern.
+        UnsupportedSensorError: A mosaic other than a 2x2 Bayer pattern.
     """
+    assert tags.raw is not None
+    if tags.raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW:
+        return MONOCHROME if tags.raw.number(tn.SAMPLES_PER_PIXEL, 1) == 1 else LINEAR
     repeat = tuple(int(x) for x in tags.numbers(tn.CFA_REPEAT)[:2])
     pattern = tags.numbers(tn.CFA_PATTERN)[:36]  # the largest known pattern is X-Trans, 6x6
     layout = tags.find(tn.CFA_LAYOUT).number(tn.CFA_LAYOUT, 1)
@@ -84,18 +89,46 @@ def cfa(tags: FileTags) -> str:
     names = "".join(letters[int(x)] if 0 <= x < 7 else "?" for x in pattern)
     if layout != 1:
         raise UnsupportedSensorError(
-            f"{tags.path}: its pixels lie on a staggered grid, not on a 2x2 Bayer one"
+            f"{tags.path}: its pixels lie on a staggered grid, not on a 2x2 Bayer one; {CONVERT}"
         )
-    if repeat and repeat != (2, 2):
-        size = "x".join(map(str, repeat))
-        kind = " (X-Trans)" if repeat == (6, 6) else ""
+    return checked_pattern(tags, names, repeat or (2, 2))
+
+
+CONVERT = "convert the frames to linear (demosaiced) DNGs, which merge with --model average"
+"""What could be done about a mosaic that is no Bayer one."""
+
+
+def checked_pattern(tags: FileTags, names: str, repeat: tuple[int, ...]) -> str:
+    """The pattern, if it is a Bayer one.
+
+    Args:
+        tags: The file's, for messages.
+        names: Letters of the pattern, row by row.
+        repeat: Its rows and columns.
+
+    Raises:
+        UnsupportedSensorError: It is another; the message says which, and what could be done.
+    """
+    if repeat == (6, 6):
         raise UnsupportedSensorError(
-            f"{tags.path}: a {size} colour pattern{kind}; only 2x2 Bayer is supported"
+            f"{tags.path}: comes from an X-Trans sensor (a 6x6 colour pattern), no Bayer mosaic; {CONVERT}"
+        )
+    if repeat == (4, 4) and len(names) == 16:
+        blocks = "".join(names[k] for k in (0, 2, 8, 10))
+        if all(names[4 * y + x] == blocks[y // 2 * 2 + x // 2] for y in range(4) for x in range(4)):
+            raise UnsupportedSensorError(
+                f"{tags.path}: comes from a Quad-Bayer sensor at full resolution; shoot at its standard "
+                f"(binned) resolution, which gives Bayer raws, or {CONVERT}"
+            )
+    if repeat != (2, 2):
+        size = "x".join(map(str, repeat))
+        raise UnsupportedSensorError(
+            f"{tags.path}: a {size} colour pattern; only 2x2 Bayer is supported; {CONVERT}"
         )
     if names not in CFA_PATTERNS:
         raise UnsupportedSensorError(
             f"{tags.path}: the colour pattern {names or 'is missing'}; "
-            f"only {', '.join(CFA_PATTERNS)} are supported"
+            f"only {', '.join(CFA_PATTERNS)} are supported; {CONVERT}"
         )
     return names
 
@@ -109,11 +142,17 @@ def levels(tags: FileTags, area: Area, notes: list[str]) -> Levels:
     repeat = tags.numbers(tn.BLACK_REPEAT) or (1, 1)
     values = tags.numbers(tn.BLACK) or (0,)
     rows, cols = (int(repeat[0]), int(repeat[1])) if len(repeat) == 2 else (1, 1)
-    if rows < 1 or cols < 1 or rows * cols != len(values):
-        raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{cols}")
-    black = np.array([float(x) for x in values], dtype=np.float32).reshape(rows, cols)
-
     assert tags.raw is not None
+    samples = 3 if tags.raw.number(tn.SAMPLES_PER_PIXEL, 1) == 3 else 1
+    if len(values) == 1:
+        values = values * samples  # not to the letter of the format, but it happens
+    if rows < 1 or cols < 1 or rows * cols * samples != len(values):
+        raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{cols}")
+    blacks = np.array([float(x) for x in values], dtype=np.float32).reshape(rows, cols, samples)
+    if np.ptp(blacks, axis=2).max() > 1:
+        notes.append(f"{tags.path}: its colours have different black levels; their mean is taken")
+    black = blacks.mean(axis=2)
+
     table = tags.numbers(tn.LINEARIZATION_TABLE)
     bits = min(max(tags.raw.number(tn.BITS_PER_SAMPLE, 16), 1), 16)
     default_white = float(max(table)) if table else float(2**bits - 1)
@@ -163,6 +202,11 @@ def color(tags: FileTags, notes: list[str]) -> ColorProfile:
     Raises:
         UnsupportedSensorError: The sensor has other than three colours.
     """
+    exposure = tags.numbers(tn.BASELINE_EXPOSURE)
+    # Beyond +-10 EV it is damage, not photography.
+    baseline = float(exposure[0]) if exposure and abs(exposure[0]) <= 10 else 0.0
+    if cfa(tags) == MONOCHROME:
+        return ColorProfile(XYZ_TO_SRGB.copy(), np.ones(3), baseline_exposure=baseline)  # grey stays grey
     first = _matrix(tags, tn.COLOR_MATRIX_1)
     if first is None:
         count = len(tags.numbers(tn.COLOR_MATRIX_1))
@@ -177,7 +221,6 @@ def color(tags: FileTags, notes: list[str]) -> ColorProfile:
     paired = second is not None and illuminant_2 != 0
     neutral = _vector(tags, tn.AS_SHOT_NEUTRAL, 3)
     white_xy = _vector(tags, tn.AS_SHOT_WHITE_XY, 2)
-    exposure = tags.numbers(tn.BASELINE_EXPOSURE)
     return ColorProfile(
         color_matrix_1=first,
         as_shot_neutral=None if neutral is None else neutral / neutral.max(),
@@ -190,8 +233,7 @@ def color(tags: FileTags, notes: list[str]) -> ColorProfile:
         camera_calibration_2=_matrix(tags, tn.CALIBRATION_2) if paired else None,
         analog_balance=_vector(tags, tn.ANALOG_BALANCE, 3),
         as_shot_white_xy=white_xy if white_xy is not None and white_xy.sum() < 1 else None,
-        # Beyond +-10 EV it is damage, not photography.
-        baseline_exposure=float(exposure[0]) if exposure and abs(exposure[0]) <= 10 else 0.0,
+        baseline_exposure=baseline,
     )
 
 

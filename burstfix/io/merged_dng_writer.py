@@ -6,6 +6,7 @@ DNG specification 1.7.1. The first directory holds a JPEG to look at, a director
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -67,6 +68,10 @@ def write_merged_dng(
         raise OutputError(f"{path}: {2 * data.size / 1e9:.1f} GB of pixels are too many for a DNG")
     carried = _opcode_tags(metadata, is_mosaic)
     black = BLACK_CODE if is_mosaic else 0
+    # tifffile writes linear raws of three values only; a monochrome one gets its name afterwards.
+    photometric: Any = tn.PHOTOMETRIC_CFA if is_mosaic else tn.PHOTOMETRIC_LINEAR_RAW
+    if channels == 1 and not is_mosaic:
+        photometric = "minisblack"
     with atomic_path(path, overwrite) as temporary:
         with tifffile.TiffWriter(temporary, bigtiff=False, byteorder="<") as tif:
             tif.write(
@@ -84,13 +89,17 @@ def write_merged_dng(
             )
             tif.write(
                 _codes(data, black),
-                photometric=tn.PHOTOMETRIC_CFA if is_mosaic else tn.PHOTOMETRIC_LINEAR_RAW,
+                photometric=photometric,
                 planarconfig="contig" if channels == 3 else None,
                 subfiletype=0,
                 metadata=None,
                 software=False,
                 extratags=[*_raw_tags(metadata, channels, is_mosaic, noise), *carried],
             )
+        if photometric == "minisblack":
+            with tifffile.TiffFile(temporary, mode="r+") as tif:
+                raw: Any = tif.pages[0]
+                raw.pages[0].tags[tn.PHOTOMETRIC].overwrite(tn.PHOTOMETRIC_LINEAR_RAW)
         append_exif_ifds(temporary, _exif(metadata, preview))
     return Path(path)
 

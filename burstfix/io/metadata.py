@@ -17,7 +17,7 @@ from burstfix.io import dng
 from burstfix.io.dng import Area
 from burstfix.io.tag_numbers import IMAGE_LENGTH, IMAGE_WIDTH, UNIQUE_CAMERA_MODEL
 from burstfix.io.tags import FileTags
-from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, FrameMetadata, Levels
+from burstfix.types import LINEAR, MONOCHROME, ColorProfile, ExifTags, FrameMetadata, Levels
 
 _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 271, 272, 274, 306
 _EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_TIME_ORIGINAL, _FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
@@ -35,6 +35,8 @@ class CameraFacts:
     Attributes:
         pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None
             when there is no mosaic.
+        channels: Values at each pixel, 1 or 3.
+        is_foveon: The values are those of a sensor in layers.
         colors: Letters of the colour indices, such as "RGBG".
         black: Black level for each colour index.
         white: White level.
@@ -46,6 +48,8 @@ class CameraFacts:
     """
 
     pattern: NDArray[np.uint8] | None
+    channels: int
+    is_foveon: bool
     colors: str
     black: tuple[float, ...]
     white: float
@@ -87,7 +91,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
 
     Raises:
         InputError: No camera can be told, or the file contradicts itself.
-        UnsupportedSensorError: The sensor is not a 2x2 Bayer pattern.
+        UnsupportedSensorError: The sensor's mosaic is not a 2x2 Bayer pattern.
     """
     image, exif = tags.exif.image, tags.exif.exif
     make, model = _text(image.get(_MAKE)), _text(image.get(_MODEL))
@@ -211,34 +215,30 @@ def _positive(*values: Any) -> float | None:
 
 
 def _camera_cfa(tags: FileTags, camera: CameraFacts) -> str:
-    if camera.pattern is None:
+    if camera.is_foveon:
         raise UnsupportedSensorError(
-            f"{tags.path}: has no colour mosaic (Foveon, linear or monochrome); Bayer is needed"
+            f"{tags.path}: comes from a Foveon sensor, whose three layers need the maker's own colours; "
+            f"{dng.CONVERT}"
         )
-    height, width = camera.pattern.shape
-    letters = [
-        "".join(camera.colors[c] if c < len(camera.colors) else "?" for c in row) for row in camera.pattern
-    ]
-    names = "".join(letters)
-    if (height, width) != (2, 2):
-        kind = " (X-Trans)" if (height, width) == (6, 6) else ""
-        raise UnsupportedSensorError(
-            f"{tags.path}: a {height}x{width} colour pattern{kind}; only 2x2 Bayer is supported"
-        )
-    if names not in CFA_PATTERNS:
-        raise UnsupportedSensorError(
-            f"{tags.path}: the colour pattern {names}; only {', '.join(CFA_PATTERNS)} are supported"
-        )
-    return names
+    if camera.channels == 3:
+        return LINEAR
+    if camera.pattern is None or len(camera.colors) == 1:
+        return MONOCHROME
+    names = "".join(camera.colors[c] if c < len(camera.colors) else "?" for c in camera.pattern.ravel())
+    return dng.checked_pattern(tags, names, camera.pattern.shape)
 
 
 def _camera_levels(tags: FileTags, camera: CameraFacts) -> Levels:
-    assert camera.pattern is not None
-    black = np.array([camera.black[c] for c in camera.pattern.ravel()], dtype=np.float32).reshape(2, 2)
+    if camera.pattern is not None and camera.pattern.shape == (2, 2):
+        black = np.array([camera.black[c] for c in camera.pattern.ravel()], dtype=np.float32).reshape(2, 2)
+    else:
+        black = np.full((1, 1), np.mean(camera.black[: camera.channels]), np.float32)
     return dng.checked_levels(tags, Levels(black, camera.white))
 
 
 def _camera_color(tags: FileTags, camera: CameraFacts, notes: list[str]) -> ColorProfile:
+    if camera.channels == 1 and (camera.pattern is None or len(camera.colors) == 1):
+        return ColorProfile(dng.XYZ_TO_SRGB.copy(), np.ones(3))  # monochrome: grey stays grey
     matrix = camera.xyz_to_camera
     if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
         notes.append(

@@ -16,11 +16,11 @@ def read_frame(path: Path | str) -> Frame:
     Decoding happens in a child process, so a file that crashes or hangs LibRaw is an error like any other.
 
     Args:
-        path: A raw of any make that LibRaw reads, with a 2x2 Bayer pattern.
+        path: A raw of any make that LibRaw reads: Bayer, monochrome, or demosaiced already.
 
     Raises:
         InputError: It cannot be read; the message names the file and says why.
-        UnsupportedSensorError: It is readable but not a Bayer mosaic.
+        UnsupportedSensorError: It is readable but its mosaic is another.
     """
     return shared_client().read_frame(_checked(path))
 

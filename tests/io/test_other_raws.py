@@ -53,6 +53,8 @@ def test_read_metadata_of_another_raw_says_the_same_as_read_frame(tmp_path: Path
 def facts(**changes: object) -> LibRawFacts:
     camera = {
         "pattern": np.array([[0, 1], [3, 2]], np.uint8),
+        "channels": 1,
+        "is_foveon": False,
         "colors": "RGBG",
         "black": (64.0, 65.0, 66.0, 67.0),
         "white": 1023.0,
@@ -85,8 +87,8 @@ def test_build_metadata_when_libraw_knows_no_matrix_says_so():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"pattern": None}, "no colour mosaic"),
-        ({"pattern": np.zeros((6, 6), np.uint8)}, "6x6 colour pattern .X-Trans"),
+        ({"is_foveon": True}, "Foveon"),
+        ({"pattern": np.zeros((6, 6), np.uint8)}, "X-Trans"),
         ({"pattern": np.array([[0, 1], [2, 3]], np.uint8), "colors": "GMCY"}, "the colour pattern GMCY"),
     ],
 )

@@ -178,10 +178,9 @@ def test_read_frame_when_the_file_is_big_endian_reads_the_same(tmp_path: Path):
 @pytest.mark.parametrize(
     ("tag", "values", "words"),
     [
-        (262, (34892,), "monochrome"),
         (33422, (0, 1, 1, 0), "RGGR"),
         (33422, (3, 4, 5, 1), "CMYG"),
-        (33421, (6, 6), "6x6 colour pattern \\(X-Trans\\)"),
+        (33421, (6, 6), "X-Trans"),
         (50711, (2,), "staggered"),
     ],
 )
@@ -195,11 +194,22 @@ def test_read_frame_when_the_sensor_is_not_bayer_says_what_it_is(
     assert str(path) in str(caught.value)
 
 
-def test_read_frame_when_demosaiced_already_says_so(tmp_path: Path):
+def test_read_frame_when_demosaiced_already_gives_three_values_a_pixel(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
-    tifffile.imwrite(path, np.zeros((48, 64, 3), np.uint16), photometric=34892, extratags=[version])
-    with pytest.raises(UnsupportedSensorError, match="linear DNG"):
+    pixels = np.random.default_rng(1).integers(0, 65536, (48, 64, 3)).astype(np.uint16)
+    tifffile.imwrite(path, pixels, photometric=34892, extratags=[version])
+    frame = read_frame(path)
+    assert frame.metadata.cfa == "linear"
+    np.testing.assert_array_equal(frame.mosaic, pixels)
+
+
+def test_read_frame_when_the_pixels_are_of_four_values_says_so(tmp_path: Path):
+    path = tmp_path / "a.dng"
+    version = (50706, 1, 4, (1, 4, 0, 0), True)
+    pixels = np.zeros((48, 64, 4), np.uint16)
+    tifffile.imwrite(path, pixels, photometric=34892, extrasamples=["unspecified"], extratags=[version])
+    with pytest.raises(UnsupportedSensorError, match="4 values at each pixel"):
         read_frame(path)
 
 

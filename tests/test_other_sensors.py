@@ -1,0 +1,117 @@
+"""Sensors without a Bayer mosaic: monochrome and demosaiced frames merge, the others are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from burstfix.cli import main
+from burstfix.errors import UnsupportedSensorError, UsageError
+from burstfix.io import dng, read_frame
+from burstfix.io.merged_dng_writer import write_merged_dng
+from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata
+from burstfix.io.tags import FileTags
+from burstfix.models.kpn import Kpn, KpnConfig
+from burstfix.pipeline import merge_burst, read_burst
+from burstfix.types import LINEAR, MONOCHROME, ExifTags, Levels, NoiseProfile, RenderedImage
+from tests.io.raw_files import MATRIX, make_metadata
+from tests.scenes import add_noise, draw_scene
+
+GAIN, READ = 1e-3, 1e-5
+HEIGHT, WIDTH = 131, 166  # one of them odd
+PREVIEW = RenderedImage(np.zeros((16, 16, 3), np.uint16), b"")
+
+
+def write_frames(folder: Path, cfa: str, count: int = 4) -> tuple[list[Path], torch.Tensor]:
+    """Frames that move by two pixels each, and the clean picture of frame 1: (3, H, W), or (1, H, W)."""
+    scene = draw_scene(HEIGHT + 20, WIDTH + 20, seed=5)
+    scene = scene[:1] if cfa == MONOCHROME else scene
+    noise = NoiseProfile((GAIN,) * 4, (READ,) * 4, "file")
+    metadata = make_metadata(HEIGHT, WIDTH, cfa=cfa, levels=Levels(np.zeros((1, 1)), 65535.0))
+    paths, clean = [], scene
+    for k in range(count):
+        view = scene[:, 10 - 2 * k : 10 - 2 * k + HEIGHT, 6 + 2 * k : 6 + 2 * k + WIDTH]
+        clean = view if k == 1 else clean
+        data = add_noise(view, GAIN, READ, seed=k).numpy().clip(0, 1)
+        path = folder / f"{cfa}_{k}.dng"
+        paths.append(write_merged_dng(path, data, metadata, PREVIEW, noise=noise))
+    return paths, clean
+
+
+@pytest.mark.parametrize("cfa", [LINEAR, MONOCHROME])
+def test_merge_of_frames_without_a_mosaic_then_noise_goes_and_nothing_is_demosaiced(tmp_path: Path, cfa: str):
+    paths, clean = write_frames(tmp_path, cfa)
+    frame = read_frame(paths[1])
+    assert frame.metadata.cfa == cfa
+    assert frame.mosaic.shape == ((HEIGHT, WIDTH, 3) if cfa == LINEAR else (HEIGHT, WIDTH))
+    before = np.moveaxis(frame.mosaic.reshape(HEIGHT, WIDTH, -1), -1, 0) / 65535 - clean.numpy()
+    linear = merge_burst(read_burst(paths, reference=1))
+    assert linear.settings["model"] == "average"
+    assert linear.data.shape == (3, HEIGHT, WIDTH)
+    after = linear.data[: clean.shape[0]] - clean.numpy()
+    inside = np.s_[:, 12:-12, 12:-12]
+    share = float((after[inside] ** 2).mean() / (before[inside] ** 2).mean())
+    print(f"{cfa}: {share:.2f} of the noise is left")  # noqa: T201
+    assert share < 0.45
+    if cfa == MONOCHROME:
+        assert (linear.data[0] == linear.data[2]).all()
+
+
+def test_merge_command_of_monochrome_frames_then_the_picture_is_grey(tmp_path: Path):
+    paths, _ = write_frames(tmp_path, MONOCHROME, 2)
+    assert main(["merge", *map(str, paths), "-o", str(tmp_path / "out.png"), "-q"]) == 0
+    from PIL import Image
+
+    picture = np.asarray(Image.open(tmp_path / "out.png").convert("RGB")).astype(int)
+    assert np.ptp(picture, axis=2).max() <= 1
+    assert picture.std() > 10
+    assert main(["merge", *map(str, paths), "-o", str(tmp_path / "out.dng"), "-q"]) == 0
+    assert read_frame(tmp_path / "out.dng").metadata.cfa == MONOCHROME
+
+
+def test_merge_of_demosaiced_frames_by_a_network_then_says_what_to_use(tmp_path: Path):
+    paths, _ = write_frames(tmp_path, LINEAR, 1)
+    with pytest.raises(UsageError, match="use --model average"):
+        merge_burst(read_burst(paths), model=Kpn(KpnConfig(8, 3, 8, 1)))
+
+
+@pytest.mark.parametrize(
+    ("names", "repeat", "words"),
+    [
+        ("GGRGGB" * 6, (6, 6), "X-Trans"),
+        ("RRGGRRGGGGBBGGBB", (4, 4), "Quad-Bayer.*binned"),
+        ("RGBWGRWBBWGRWBRG", (4, 4), "a 4x4 colour pattern"),
+        ("CMYG", (2, 2), "the colour pattern CMYG"),
+    ],
+)
+def test_checked_pattern_of_other_mosaics_then_says_what_and_what_to_do(names: str, repeat, words: str):
+    with pytest.raises(UnsupportedSensorError, match=words) as caught:
+        dng.checked_pattern(FileTags(Path("x.raf"), 1), names, repeat)
+    assert "linear" in str(caught.value)
+
+
+def camera_facts(**changes) -> LibRawFacts:
+    camera = CameraFacts(
+        pattern=None, channels=3, is_foveon=False, colors="RGB", black=(10.0, 12.0, 14.0, 0.0), white=4000.0,
+        xyz_to_camera=MATRIX, white_balance=np.array([2.0, 1.0, 1.5]), iso=100.0, exposure_time=0.01,
+        aperture=2.8, focal_length=50.0, time=None, lens="",
+    )  # fmt: skip
+    return LibRawFacts(dng.Area(0, 0, 20, 30), 20, 30, 0, replace(camera, **changes))
+
+
+def test_metadata_of_a_three_channel_raw_then_it_counts_as_linear():
+    tags = FileTags(Path("x.cr2"), 1, ExifTags(image={271: "Acme"}))
+    metadata = build_metadata(tags, camera_facts(), [])
+    assert metadata.cfa == LINEAR
+    assert metadata.levels.black.tolist() == [[12]]
+    mono = build_metadata(tags, camera_facts(channels=1, colors="G"), [])
+    assert (mono.cfa, mono.color.as_shot_neutral.tolist()) == (MONOCHROME, [1, 1, 1])
+
+
+def test_metadata_of_a_foveon_raw_then_says_so():
+    with pytest.raises(UnsupportedSensorError, match="Foveon"):
+        build_metadata(FileTags(Path("x.x3f"), 1), camera_facts(is_foveon=True), [])
