@@ -20,7 +20,7 @@ from burstfix.errors import OutputError
 
 FILE_NAME = "burstfix.sqlite"
 VERSION = 1
-_FLUSH_SECONDS = 1.0
+_FLUSH_SECONDS = 0.2
 
 State = Literal["running", "done", "failed"]
 
@@ -179,7 +179,7 @@ class Journal:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Writes what happens inside at once, but for what is kept of files: that about every second."""
+        """Writes what happens inside at once, but for what is kept of files: that a few times a second."""
         with self._complaining():
             self._db.execute("BEGIN")
             self._begun = time.monotonic()

@@ -2,8 +2,8 @@
 
     python killed_runs.py CARD OUT KILLS SEED
 
-Everything is imported once; each run is a fork that is killed after a random time. Prints how many bursts
-were done when each was killed.
+Everything is imported once; each run is a fork that is killed at a random moment after a random number of
+events, or soon after its start. Prints how many bursts were done when each was killed.
 """
 
 from __future__ import annotations
@@ -12,30 +12,47 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import burstfix
 from burstfix.batch.journal import read_entries
-from burstfix.batch.run import run_batch
+from burstfix.batch.run import Event, run_batch
 
 card, out, kills, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 settings = burstfix.BatchSettings(model="average", device="cpu")
 moments = random.Random(seed)
-killed = 0
-while killed < kills:
+
+
+def killed_run(events: int, delay: float) -> None:
+    """Never returns: the process is killed `delay` seconds after so many events."""
+
+    def kill() -> None:
+        time.sleep(delay)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_event(event: Event) -> None:
+        nonlocal events
+        events -= event.kind in ("started", "done")
+        if events == 0:
+            events -= 1
+            threading.Thread(target=kill).start()
+
+    if events == 0:
+        threading.Thread(target=kill).start()
+    run_batch([card], out, settings, retry_failed=True, on_event=on_event)
+    os._exit(0)
+
+
+for _ in range(kills):
+    events = moments.randint(0, 4)
+    delay = moments.uniform(0, 0.025 if events else 0.5)
     child = os.fork()
     if child == 0:
-        try:
-            run_batch([card], out, settings, retry_failed=True)
-        finally:
-            os._exit(0)
-    time.sleep(moments.uniform(0.02, 0.9))
-    os.kill(child, signal.SIGKILL)
+        killed_run(events, delay)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
-        break  # it was done before it could be killed
-    killed += 1
+        sys.exit("a run ended before it was killed")
     done = sum(entry.state == "done" for entry in read_entries(out)) if out.is_dir() else 0
     sys.stdout.write(f"{done}\n")
-    sys.stdout.flush()
