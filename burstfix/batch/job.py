@@ -95,6 +95,20 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
     )
 
 
+def timed_read(job: Job) -> tuple[Burst, float]:
+    """`read`, and the seconds it took."""
+    started = time.perf_counter()
+    return read(job), time.perf_counter() - started
+
+
+def timed_merge(
+    job: Job, burst: Burst, model: BurstModel, tile: int = 0, progress: Progress | None = None
+) -> tuple[LinearImage, float]:
+    """`merge`, and the seconds it took."""
+    started = time.perf_counter()
+    return merge(job, burst, model, tile, progress), time.perf_counter() - started
+
+
 def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[str, Any]:
     """Writes the picture to the staging file; returns the facts for the summary.
 

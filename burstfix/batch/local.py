@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from burstfix.batch.job import Job, Outcome, failure, merge, read, write
+from burstfix.batch.job import Job, Outcome, failure, timed_merge, timed_read, write
 from burstfix.batch.journal import JournalError
 from burstfix.batch.memory import Budget, burst_bytes
 from burstfix.batch.settings import BatchSettings
@@ -89,7 +88,7 @@ class LocalWorker:
                     if not self._budget.fits(size):
                         break
                     self._budget.take(size)
-                    reading.append(_Reading(upcoming, size, readers.submit(_timed_read, upcoming)))
+                    reading.append(_Reading(upcoming, size, readers.submit(timed_read, upcoming)))
                     upcoming = next(waiting, None)
                 if not reading:
                     yield self._written(writing.popleft())
@@ -118,12 +117,11 @@ class LocalWorker:
             burst, seconds = item.future.result()
             if starting:
                 starting(job)
-            began = time.perf_counter()
             tile = self._budget.tile(self._model.info, len(burst.frames), self._device)
             report = (lambda *stage: progress(job, *stage)) if progress else None
-            linear = merge(job, burst, self._model, tile, report)
-            seconds += time.perf_counter() - began
-            writing.append(_Writing(job, item.size, writer.submit(write, job, burst, linear, seconds)))
+            linear, merging = timed_merge(job, burst, self._model, tile, report)
+            future = writer.submit(write, job, burst, linear, seconds + merging)
+            writing.append(_Writing(job, item.size, future))
         except JournalError:
             raise
         except Exception as error:
@@ -145,9 +143,3 @@ class LocalWorker:
             f" about {size / 1e9:.2f} GB, {self._budget.for_bursts / 1e9:.2f} GB are left of the limit; "
             "allow more with --max-memory, or cut bursts with --max-frames"
         )
-
-
-def _timed_read(job: Job) -> tuple[Burst, float]:
-    started = time.perf_counter()
-    burst = read(job)
-    return burst, time.perf_counter() - started

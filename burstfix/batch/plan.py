@@ -136,6 +136,7 @@ def find_bursts(
     max_frames: int = 0,
     check_content: bool = True,
     leave_out: Path | None = None,
+    without: frozenset[Path] = frozenset(),
     reader: FactReader | None = None,
     progress: Progress | None = None,
 ) -> Plan:
@@ -151,6 +152,7 @@ def find_bursts(
         max_frames: Longer bursts are cut into equal parts of at most so many frames; 0 = no limit.
         check_content: Look at neighbouring frames (they are decoded) and part bursts where the scene changes.
         leave_out: A folder that is not entered, such as the output's.
+        without: Files that are not looked at, such as those still being copied.
         reader: Remembers what was read from files; by default nothing is remembered.
         progress: Called with (stage, done, total), the stage "scan".
 
@@ -161,7 +163,8 @@ def find_bursts(
     reader = reader or FactReader()
     found = scan(roots, leave_out.resolve() if leave_out else None)
     unreadable: list[Aside] = []
-    frames = read_facts(found.raws, reader, unreadable, progress)
+    raws = [path for path in found.raws if path not in without]
+    frames = read_facts(raws, reader, unreadable, progress)
     frames = drop_copies(frames, reader, found.ignored)
     look = _Look(reader)
     likeness = look.likeness if check_content else None

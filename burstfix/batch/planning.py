@@ -17,6 +17,7 @@ def plan_folders(
     settings: BatchSettings,
     output: Path | None,
     reader: FactReader | None = None,
+    without: frozenset[Path] = frozenset(),
     progress: Progress | None = None,
 ) -> Plan:
     """The plan for folders with a batch's settings; the output folder is not searched."""
@@ -27,6 +28,7 @@ def plan_folders(
         max_frames=settings.max_frames,
         check_content=settings.check_content,
         leave_out=output,
+        without=without,
         reader=reader,
         progress=progress,
     )

@@ -23,6 +23,7 @@ from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.planning import model_name, outputs_of, plan_folders
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.summary import write_summary
+from burstfix.batch.watch import watch_folders
 from burstfix.batch.worker import Worker, make_worker
 from burstfix.errors import InputError, OutputError
 
@@ -167,10 +168,10 @@ class Batch:
         with make_worker(self.settings, cluster) as worker:
             try:
                 if watch:
-                    from burstfix.batch.watch import watch_folders
-
-                    for plan in watch_folders(self):
+                    settle = self.settings.settle
+                    for plan in watch_folders(self.folders, self.output, settle, self.plan, self.stop.is_set):
                         self._work_through(plan, worker)
+                        write_summary(self.output, self.journal.entries())
                 else:
                     self._work_through(self.plan(), worker)
             finally:
@@ -179,10 +180,10 @@ class Batch:
         self._tell("tally", self.report.document())
         return self.report
 
-    def plan(self) -> Plan:
-        """The bursts that lie in the folders now."""
+    def plan(self, without: frozenset[Path] = frozenset()) -> Plan:
+        """The bursts that lie in the folders now, but for some files."""
         with self.journal.together():
-            return plan_folders(self.folders, self.settings, self.output, self.reader)
+            return plan_folders(self.folders, self.settings, self.output, self.reader, without=without)
 
     def _work_through(self, plan: Plan, worker: Worker) -> None:
         for warning in plan.warnings:
@@ -233,7 +234,7 @@ class Batch:
         if entry is None or entry.inputs != inputs or entry.settings != self._settings_hash:
             return False
         if entry.state == "done" and (self.output / entry.output).exists():
-            if job.burst.name not in self.report.done:
+            if job.burst.name not in (*self.report.done, *self.report.skipped):
                 self.report.skipped.append(job.burst.name)
             self._tell("skipped", {"name": job.burst.name, "output": entry.output})
             return True

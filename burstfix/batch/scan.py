@@ -89,7 +89,11 @@ def drop_copies(frames: Sequence[FileFacts], reader: FactReader, ignored: list[A
     """Leaves out copies: files with the same bytes as an earlier one. Only likely ones are read in full."""
     alike: dict[tuple[object, ...], list[FileFacts]] = {}
     for frame in frames:
-        key = (frame.path.stat().st_size, frame.time, frame.make, frame.model, frame.serial)
+        try:
+            size = frame.path.stat().st_size
+        except OSError:
+            continue  # it went away; merging it will say so
+        key = (size, frame.time, frame.make, frame.model, frame.serial)
         alike.setdefault(key, []).append(frame)
     copies: set[Path] = set()
     for group in alike.values():

@@ -120,7 +120,9 @@ def full_card(root: Path) -> Card:
     for k in range(16):  # every 10 s a burst of 2 to 4
         add("burst", burst(a, 1 + 10 * k, 2 + k % 3, 10.0 * k))
     add("single", [shoot(a / "IMG_0190.dng", 200.0, scene=5)])
-    bracket = [shoot(a / f"IMG_02{k:02d}.dng", 210 + 0.3 * k, exposure=1 / 20 * 4.0 ** (k - 1)) for k in range(3)]
+    bracket = [
+        shoot(a / f"IMG_02{k:02d}.dng", 210 + 0.3 * k, exposure=1 / 20 * 4.0 ** (k - 1)) for k in range(3)
+    ]
     add("bracket", bracket)
     # The scene changes without a pause: two bursts.
     add("burst", burst(a, 301, 3, 400.0, scene=31))

@@ -91,7 +91,9 @@ def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) ->
     shoot(card / "new.dng", 100.2, scene=11, shift=2)
     os.replace(card / "new.dng", card / "IMG_0012.dng")
     assert run(card).done == ["IMG_0011.dng"]
-    assert {name for name, data in pictures(card).items() if data != before[name]} == {"IMG_0011-IMG_0012.jpg"}
+    assert {name for name, data in pictures(card).items() if data != before[name]} == {
+        "IMG_0011-IMG_0012.jpg"
+    }
 
 
 def test_batch_when_a_setting_changes_then_all_is_redone_and_when_the_device_changes_then_nothing(
@@ -150,7 +152,10 @@ def test_batch_when_a_picture_was_edited_then_other_settings_do_not_overwrite_it
 def test_batch_when_another_is_at_work_then_stops_and_says_so(card: Path) -> None:
     out = card.parent / "out"
     out.mkdir()
-    with only_run(out), pytest.raises(OutputError, match=f"another batch is at work here .process {os.getpid()}"):
+    with (
+        only_run(out),
+        pytest.raises(OutputError, match=f"another batch is at work here .process {os.getpid()}"),
+    ):
         run(card)
     assert len(run(card).done) == 3
 
@@ -161,7 +166,7 @@ def test_batch_when_stopped_half_way_then_the_next_run_goes_on(
     def interrupt(job: object, *_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("burstfix.batch.local.merge", interrupt)
+    monkeypatch.setattr("burstfix.batch.local.timed_merge", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(card)
     assert states(card) == {"IMG_0001.dng": "running"} and not pictures(card)

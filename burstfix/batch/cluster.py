@@ -1,0 +1,228 @@
+"""Hands bursts to the workers of a Dask scheduler; the journal stays here."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burstfix import __version__
+from burstfix.batch import job as work
+from burstfix.batch.job import Job, Outcome, failure
+from burstfix.batch.memory import burst_bytes
+from burstfix.batch.settings import BatchSettings
+from burstfix.errors import OutOfMemoryError, UsageError
+from burstfix.models.base import BurstModel
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+MEMORY, GPU = "MEMORY", "GPU"
+"""Names of the resources that workers may declare: bytes, and number of GPUs."""
+
+_PROCESS_BYTES = 1_500_000_000  # of a worker beside the burst: Python, torch, the decoder, tiles
+_WAIT_SECONDS = 30
+_AHEAD = 2  # bursts handed out for each worker: one at work, one waiting
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What a worker says of itself.
+
+    Attributes:
+        versions: Of the packages that decide what a picture looks like.
+        resources: That it was started with.
+        sees_output: Whether it finds a file that this process has just written in the output folder.
+    """
+
+    versions: Mapping[str, str]
+    resources: Mapping[str, float]
+    sees_output: bool
+
+
+@contextmanager
+def cluster_worker(settings: BatchSettings, address: str) -> Iterator[ClusterWorker]:
+    """Connects to a scheduler, or starts one here for "local".
+
+    Raises:
+        UsageError: dask.distributed is missing, or no scheduler or worker answers.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise UsageError("a cluster needs dask.distributed: pip install 'burstfix[cluster]'") from error
+    cluster = None
+    try:
+        if address == "local":
+            count = max(1, settings.jobs)
+            cluster = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="")
+        client = Client(cluster or address, timeout=_WAIT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{address}: no Dask scheduler answers there ({error})") from error
+    try:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT_SECONDS)
+        except TimeoutError as error:
+            raise UsageError(f"{address}: the scheduler has no workers") from error
+        yield ClusterWorker(client, settings)
+    finally:
+        client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+class ClusterWorker:
+    """Works through jobs on a cluster."""
+
+    def __init__(self, client: Client, settings: BatchSettings) -> None:
+        self._client, self._settings = client, settings
+        self._checked = False
+
+    def run(
+        self,
+        jobs: Iterable[Job],
+        starting: Callable[[Job], None],
+        progress: Callable[[Job, str, int, int], None] | None = None,
+    ) -> Generator[Outcome, None, None]:
+        """Hands out jobs, a few more than there are workers, and yields what became of each as it ends.
+
+        A burst whose worker is lost is done again elsewhere. `progress` is not called: stages are not reported
+        across machines.
+
+        Raises:
+            UsageError: A worker runs other versions, or does not see the output folder.
+        """
+        from distributed import as_completed
+
+        waiting = iter(jobs)
+        first = next(waiting, None)
+        if first is None:
+            return
+        workers = self._workers(first.staging.parent)
+        limit = _AHEAD * len(workers)
+        pending: dict[Future, Job] = {}
+        done = as_completed()
+        upcoming: Job | None = first
+        try:
+            while upcoming or pending:
+                while upcoming and len(pending) < limit:
+                    job, upcoming = upcoming, next(waiting, None)
+                    try:
+                        needs = self._needs(job, workers)
+                        starting(job)
+                    except Exception as error:
+                        yield _failure_unless_fatal(job, error)
+                        continue
+                    future = self._client.submit(run_job, job, resources=needs, pure=False)
+                    pending[future] = job
+                    done.add(future)
+                if pending:
+                    future = next(done)
+                    job = pending.pop(future)
+                    error = future.exception()
+                    yield future.result() if error is None else failure(job, error)
+        finally:
+            self._client.cancel(list(pending))
+
+    def _workers(self, staging: Path) -> list[WorkerFacts]:
+        """All workers, checked."""
+        staging.mkdir(parents=True, exist_ok=True)
+        probe = staging / f"probe-{uuid.uuid4().hex}"
+        probe.touch()
+        try:
+            answers: Any = self._client.run(describe_worker, str(probe), on_error="return")
+        finally:
+            probe.unlink()
+        ours = versions()
+        for address, facts in answers.items():
+            if not isinstance(facts, WorkerFacts):
+                raise UsageError(
+                    f"worker {address}: cannot run this burstfix ({facts}); install {__version__} there"
+                )
+            for package, version in ours.items():
+                if facts.versions.get(package) != version:
+                    raise UsageError(
+                        f"worker {address}: has {package} {facts.versions.get(package)}, this machine has "
+                        f"{version}; install the same on both"
+                    )
+            if not facts.sees_output:
+                raise UsageError(
+                    f"worker {address}: does not see {staging.parent}; input and output folders must be "
+                    "shared, under the same path"
+                )
+        return list(answers.values())
+
+    def _needs(self, job: Job, workers: list[WorkerFacts]) -> dict[str, float]:
+        """What a worker must have to be given this burst: only what workers declare can be asked of them."""
+        needs: dict[str, float] = {}
+        memories = [w.resources[MEMORY] for w in workers if MEMORY in w.resources]
+        if memories:
+            needs[MEMORY] = burst_bytes(job.burst) + _PROCESS_BYTES
+            if needs[MEMORY] > max(memories):
+                raise OutOfMemoryError(
+                    f"needs about {needs[MEMORY] / 1e9:.1f} GB, the largest worker has "
+                    f"{max(memories) / 1e9:.1f} GB; cut bursts with --max-frames"
+                )
+        have_gpu = [GPU in w.resources for w in workers]
+        wants_gpu = self._settings.device.startswith("cuda")
+        if wants_gpu and not any(have_gpu):
+            raise UsageError(f"no worker declares a GPU; start them with --resources '{GPU}=1'")
+        if wants_gpu or all(have_gpu):
+            needs[GPU] = 1
+        return needs
+
+
+def run_job(job: Job) -> Outcome:
+    """One burst on a worker. Each attempt writes a file of its own: a lost worker may still be writing."""
+    staging = job.staging.with_name(f"{uuid.uuid4().hex}{job.staging.suffix}")
+    job = dataclasses.replace(job, staging=staging)
+    try:
+        if job.version != __version__:
+            raise UsageError(f"this worker has burstfix {__version__}, the batch is of {job.version}")
+        burst, seconds = work.timed_read(job)
+        model = _model(job.settings.model, job.settings.device)
+        linear, merging = work.timed_merge(job, burst, model)
+        return Outcome(job, work.write(job, burst, linear, seconds + merging))
+    except Exception as error:
+        return failure(job, error)
+
+
+@functools.lru_cache(maxsize=1)
+def _model(name: str, device: str) -> BurstModel:
+    """Loaded once for each worker."""
+    from burstfix.checkpoints import load_model
+
+    return load_model(name, device)
+
+
+def versions() -> dict[str, str]:
+    """Of what decides how a picture comes out; torch's build (+cpu, +cu128) may differ."""
+    import numpy
+    import torch
+
+    return {
+        "burstfix": __version__,
+        "torch": torch.__version__.split("+")[0],
+        "numpy": numpy.__version__,
+    }
+
+
+def describe_worker(probe: str, dask_worker: Any = None) -> WorkerFacts:
+    """Runs on a worker; distributed fills in `dask_worker`."""
+    return WorkerFacts(versions(), dict(dask_worker.state.total_resources), os.path.exists(probe))
+
+
+def _failure_unless_fatal(job: Job, error: Exception) -> Outcome:
+    from burstfix.batch.journal import JournalError
+
+    if isinstance(error, (JournalError, UsageError)):
+        raise error
+    return failure(job, error)

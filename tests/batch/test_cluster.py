@@ -1,0 +1,142 @@
+"""Bursts handed to a real Dask scheduler and its workers, each a process of its own, on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from burstfix.batch.journal import read_entries
+from burstfix.batch.run import run_batch
+from burstfix.batch.settings import BatchSettings
+from tests.batch.cards import burst
+
+pytest.importorskip("distributed")
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = BatchSettings(model="average", device="cpu")
+COUNT = 12
+# Slow enough that a worker dies at work, and with what would be the versions of another machine.
+SLOW = "import time, burstfix.batch.job as j; r = j.read; j.read = lambda job: (time.sleep(0.5), r(job))[1]"
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a Python process, ended with the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        with open(tmp_path / f"process-{len(running)}.log", "w") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments], stdout=log, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+                env=os.environ | {"DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "2s"},
+            )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_scheduler(start: Start) -> str:
+    port = free_port()
+    start(
+        "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
+    )
+    return f"tcp://127.0.0.1:{port}"
+
+
+def start_worker(start: Start, address: str, prepare: str = "pass", *options: str) -> subprocess.Popen[str]:
+    command = ["worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", *options]
+    return start("-c", f"import sys; {prepare}; sys.argv[1:] = {command[1:]!r}; "
+                       "from distributed.cli.dask_worker import main; main()")  # fmt: skip
+
+
+def batch(card: Path, out: Path, address: str) -> subprocess.Popen[str]:
+    command = ["batch", str(card), "-o", str(out), "-m", "average", "--device", "cpu", "--json"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "burstfix", *command, "--cluster", address],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    for k in range(COUNT):
+        burst(tmp_path / "card", 10 * k + 1, 2, 100.0 * k)
+    return tmp_path / "card"
+
+
+@pytest.mark.slow
+def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactly_once(
+    card: Path, start: Start, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    address = start_scheduler(start)
+    workers = [start_worker(start, address, SLOW) for _ in range(2)]
+    client = batch(card, out, address)
+    assert client.stdout is not None and client.stderr is not None
+    events = []
+    for line in client.stdout:
+        events.append(json.loads(line))
+        if sum(event["event"] == "done" for event in events) == 3:
+            workers[0].kill()
+    assert client.wait(timeout=60) == 0, client.stderr.read()
+    done = Counter(event["output"] for event in events if event["event"] == "done")
+    assert len(done) == COUNT and set(done.values()) == {1}
+    assert {entry.state for entry in read_entries(out)} == {"done"}
+    assert workers[0].wait() != 0 and workers[1].poll() is None
+    # The same pictures as on this machine, and nothing else left behind.
+    run_batch([card], tmp_path / "here", SETTINGS)
+    pictures = {p.name: p.read_bytes() for p in out.rglob("*.tif")}
+    assert pictures == {p.name: p.read_bytes() for p in (tmp_path / "here").rglob("*.tif")}
+    assert not (out / ".burstfix-staging").exists()
+
+
+@pytest.mark.slow
+def test_cluster_when_a_worker_has_another_version_then_an_error_before_any_work(
+    card: Path, start: Start, tmp_path: Path
+) -> None:
+    address = start_scheduler(start)
+    start_worker(start, address, "import burstfix; burstfix.__version__ = '0.0.9'")
+    client = batch(card, tmp_path / "out", address)
+    out, err = client.communicate(timeout=90)
+    assert client.returncode == 2, err
+    assert re.search(r"has burstfix 0\.0\.9, this machine has", err)
+    assert not read_entries(tmp_path / "out") and '"started"' not in out
+
+
+@pytest.mark.slow
+def test_cluster_when_bursts_need_more_memory_than_workers_have_then_they_fail_and_say_so(
+    card: Path, start: Start, tmp_path: Path
+) -> None:
+    address = start_scheduler(start)
+    start_worker(start, address, "pass", "--resources", "MEMORY=1e9")
+    client = batch(card, tmp_path / "out", address)
+    _, err = client.communicate(timeout=90)
+    assert client.returncode == 8, err
+    assert all("the largest worker has 1.0 GB" in (e.error or "") for e in read_entries(tmp_path / "out"))
+
+
+def test_cluster_when_nobody_answers_then_a_clear_error(card: Path, tmp_path: Path) -> None:
+    client = batch(card, tmp_path / "out", "nonsense://127.0.0.1:1")
+    _, err = client.communicate(timeout=90)
+    assert client.returncode == 2 and "no Dask scheduler answers there" in err

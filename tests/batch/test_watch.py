@@ -1,0 +1,84 @@
+"""A folder that is being filled: bursts are merged once complete, partial copies are waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from burstfix.batch.plan import find_bursts
+from burstfix.batch.run import BatchReport, Event, run_batch
+from burstfix.batch.settings import BatchSettings
+from burstfix.batch.watch import Arrivals, complete
+from tests.batch.cards import burst, shoot
+
+SETTINGS = BatchSettings(model="average", device="cpu", settle=0.6)
+
+
+def test_complete_when_a_neighbour_is_on_its_way_then_the_burst_waits(tmp_path: Path) -> None:
+    first, second = burst(tmp_path, 1, 3, 0.0), burst(tmp_path, 11, 2, 60.0)
+    last = shoot(tmp_path / "IMG_0004.dng", 0.6, scene=1)
+    raws = [*first, last, *second]
+    plan = find_bursts([tmp_path], without=frozenset({last}))
+    assert [g.name for g in complete(plan, raws, frozenset({last}))] == []
+    far = tmp_path / "IMG_0050.dng"
+    assert [g.name for g in complete(plan, [*raws, far], frozenset({far}))] == ["IMG_0001.dng"]
+    assert len(complete(plan, raws, frozenset())) == 2
+
+
+def test_arrivals_when_a_file_grows_then_it_settles_after_the_last_change(tmp_path: Path) -> None:
+    now = 100.0
+    arrivals = Arrivals(5.0, lambda: now)
+    assert arrivals.look([]) == frozenset()
+    path = tmp_path / "a.dng"
+    path.write_bytes(b"1")
+    assert arrivals.look([path]) == {path}
+    now = 104.0
+    path.write_bytes(b"12")
+    assert arrivals.look([path]) == {path}
+    now = 108.9
+    assert arrivals.look([path]) == {path}
+    now = 109.1
+    assert arrivals.look([path]) == frozenset()
+
+
+@pytest.mark.slow
+def test_watch_when_files_arrive_in_pieces_then_each_burst_is_merged_once_and_whole(tmp_path: Path) -> None:
+    camera, inbox, out = tmp_path / "camera", tmp_path / "inbox", tmp_path / "out"
+    inbox.mkdir()
+    there = burst(inbox / "early", 1, 2, 0.0)
+    assert len(there) == 2
+    shots = burst(camera, 1, 3, 100.0) + burst(camera, 11, 2, 200.0)
+    stop, events, reports = threading.Event(), [], []
+
+    def work() -> None:
+        reports.append(run_batch([inbox], out, SETTINGS, watch=True, stop=stop, on_event=events.append))
+
+    def done() -> list[str]:
+        return [e.data["output"] for e in events if isinstance(e, Event) and e.kind == "done"]
+
+    def wait_for(count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(done()) < count:
+            assert time.monotonic() < deadline, f"only {done()}"
+            assert thread.is_alive()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_for(1)
+    for path in shots:
+        data = path.read_bytes()
+        with open(inbox / path.name, "wb") as file:
+            file.write(data[: len(data) // 2])
+            file.flush()
+            time.sleep(0.3)  # longer than a debounce, shorter than it takes to settle
+            file.write(data[len(data) // 2 :])
+    wait_for(3)
+    stop.set()
+    thread.join(timeout=30)
+    report: BatchReport = reports[0]
+    assert done() == ["early/IMG_0001-IMG_0002.tif", "IMG_0001-IMG_0003.tif", "IMG_0011-IMG_0012.tif"]
+    assert not report.failed and not report.unreadable and (out / "summary.csv").is_file()
