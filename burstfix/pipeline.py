@@ -9,7 +9,7 @@ io.write_image(image, "out.tif")
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from burstfix import __version__
 from burstfix.checkpoints import load_model
 from burstfix.engine import merge_tiled
 from burstfix.errors import InputError, UsageError
-from burstfix.io import ReadFrames, read_frames
+from burstfix.io import ReadFrames, read_frames, read_metadata
 from burstfix.models.base import BurstModel
+from burstfix.noise_profiles import NoiseTable, camera_key
 from burstfix.opcodes import plan_opcodes, summary
-from burstfix.prepare import prepare_burst
+from burstfix.prepare import FALLBACK_NOISE, prepare_burst
 from burstfix.raw.picture_opcodes import apply_to_picture
 from burstfix.types import (
     CFA_PATTERNS,
@@ -46,6 +47,7 @@ def read_burst(
     skip_bad: bool = False,
     keep_all: bool = False,
     opcodes: OpcodeMode = "apply",
+    noise_profiles: NoiseTable | None = None,
     progress: Progress | None = None,
 ) -> Burst:
     """Reads raws of one burst and decides what a merge needs to know.
@@ -55,10 +57,11 @@ def read_burst(
         reference: The frame that the result shall look like: index in time order (0 is the first), or file.
             None takes the sharpest of the frames nearest the middle.
         noise: A profile, or (shot gain, read variance) for all planes. None takes the reference file's own,
-            else measures it on the burst.
+            else the table's, else measures it on the burst.
         skip_bad: Leave out frames that cannot be read or do not fit, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         opcodes: Whether the corrections that DNGs ask for (opcode lists) are applied in the merge.
+        noise_profiles: Noise of cameras whose files do not say it.
         progress: Called with (stage, done, total), here with the stage "decode".
 
     Raises:
@@ -79,11 +82,50 @@ def read_burst(
         read.frames,
         reference=reference,
         noise=noise,
+        table=noise_profiles,
         keep_all=keep_all,
         dropped=read.dropped,
         warnings=read.warnings,
     )
     return replace(burst, opcodes=opcodes)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredNoise:
+    """What `measure_noise` found for one camera and ISO, on so many frames."""
+
+    camera: str
+    iso: float
+    frames: int
+    noise: NoiseProfile
+
+
+def measure_noise(
+    paths: Iterable[Path | str], *, progress: Progress | None = None
+) -> tuple[MeasuredNoise, ...]:
+    """Measures noise on bursts or flat frames, one for each camera and ISO, whatever the files say of it.
+
+    Raises:
+        InputError: A file cannot be read, does not say its ISO, or is not fit to be measured.
+        BurstError: Frames of one camera and ISO do not belong together.
+    """
+    groups: dict[tuple[str, float], list[Path]] = {}
+    for path in map(Path, paths):
+        metadata = read_metadata(path)
+        if metadata.iso is None:
+            raise InputError(f"{path}: does not say its ISO, by which noise is looked up")
+        groups.setdefault((camera_key(metadata), metadata.iso), []).append(path)
+    found = []
+    for (camera, iso), group in sorted(groups.items()):
+        frames = [
+            replace(frame, metadata=replace(frame.metadata, noise=None))
+            for frame in read_frames(group, progress=progress).frames
+        ]
+        burst = prepare_burst(frames)
+        if burst.noise is FALLBACK_NOISE:
+            raise InputError(f"{group[0]}: its noise cannot be measured; give flat, well exposed frames")
+        found.append(MeasuredNoise(camera, iso, len(burst.frames), burst.noise))
+    return tuple(found)
 
 
 def _with_usable_opcodes(read: ReadFrames, mode: OpcodeMode, skip_bad: bool) -> ReadFrames:

@@ -16,6 +16,7 @@ from burstfix.align.blocks import gray_features, match_blocks
 from burstfix.align.gather import gather_cells
 from burstfix.align.global_motion import estimate_global_motion
 from burstfix.errors import UsageError
+from burstfix.noise_profiles import NoiseTable
 from burstfix.raw.cfa import pack, pad_to_rggb
 from burstfix.raw.hot_pixels import find_hot_pixels
 from burstfix.raw.levels import normalise
@@ -45,6 +46,7 @@ def prepare_burst(
     *,
     reference: int | str | Path | None = None,
     noise: NoiseProfile | None = None,
+    table: NoiseTable | None = None,
     keep_all: bool = False,
     dropped: Sequence[DroppedFrame] = (),
     warnings: Sequence[str] = (),
@@ -55,7 +57,8 @@ def prepare_burst(
         frames: In time order, at least one.
         reference: Index into `frames` (0 is the first) or a frame's file, by path or name; None chooses the
             sharpest of the frames nearest the middle.
-        noise: Known noise; None takes the reference file's, else measures.
+        noise: Known noise; None takes the reference file's, else the table's, else measures.
+        table: Noise of cameras whose files do not say it.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
         warnings: Sentences so far.
@@ -92,7 +95,10 @@ def prepare_burst(
     chosen_motions = [motions[i] for i in kept]
 
     profile = (
-        noise or _file_noise(frames[chosen], notes) or _measure(chosen_frames, chosen_motions, middle, notes)
+        noise
+        or _file_noise(frames[chosen], notes)
+        or (table.find(frames[chosen].metadata) if table else None)
+        or _measure(chosen_frames, chosen_motions, middle, notes)
     )
     log.info(
         "noise (%s): shot gain %.3g, read variance %.3g",

@@ -29,6 +29,7 @@ COMMANDS = {
     "batch": "Merge every burst in folders, while nobody watches.",
     "group": "Show which bursts lie in folders.",
     "config": "Show the settings in force, and where they come from.",
+    "noise-profile": "Measure a camera's noise, for files that do not say it.",
     "train": "Train a network on simulated bursts of photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts whose truth is known.",
@@ -51,7 +52,7 @@ class LazyGroup(click.Group):
         """Imports `burstfix.cli.<name>`; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"burstfix.cli.{cmd_name}").command
+        return importlib.import_module(f"burstfix.cli.{cmd_name.replace('-', '_')}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

@@ -30,6 +30,7 @@ def command(
     paths: tuple[str, ...],
     reference: int | Path | None,
     noise: NoiseProfile | None,
+    noise_profiles: Path | None,
     skip_bad: bool,
     keep_all: bool,
     opcodes: Any,
@@ -53,6 +54,7 @@ def command(
             skip_bad=skip_bad,
             keep_all=keep_all,
             opcodes=opcodes,
+            noise_profiles=options.noise_table(noise_profiles),
             progress=progress,
         )
         document = burst_document(burst, _dropped_metadata(burst))

@@ -40,6 +40,7 @@ def command(
     paths: tuple[str, ...],
     reference: int | Path | None,
     noise: NoiseProfile | None,
+    noise_profiles: Path | None,
     skip_bad: bool,
     keep_all: bool,
     opcodes: Any,
@@ -93,6 +94,7 @@ def command(
             skip_bad=skip_bad,
             keep_all=keep_all,
             opcodes=opcodes,
+            noise_profiles=options.noise_table(noise_profiles),
             progress=progress,
         )
         path = destination.path(burst.frames[burst.reference].metadata.path)

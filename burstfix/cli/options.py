@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from burstfix.cli import values
 from burstfix.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from burstfix.noise_profiles import NoiseTable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +52,9 @@ reading = _stack(
     click.option("--noise", type=values.Noise(), default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).  "
                       "[default: the file's, else estimated]"),
+    click.option("--noise-profiles", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                 help="Table for files that do not say their noise (burstfix noise-profile makes one).  "
+                      "[default: noise_profiles.toml in the user's config folder, if there]"),
     click.option("--opcodes", type=click.Choice(["apply", "skip"]), default="apply", show_default=True,
                  help="Corrections that DNGs ask for: lens shading, bad pixels, lens distortion."),
     click.option("--skip-bad", is_flag=True, help="Leave out unreadable and odd frames instead of stopping."),
@@ -105,6 +111,17 @@ picture = _stack(
                       "[default: linear]"),
     click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
 )  # fmt: skip
+
+
+def noise_table(path: Path | None) -> NoiseTable | None:
+    """The table of --noise-profiles, else the user's own if there is one."""
+    from burstfix.noise_profiles import FILE_NAME, load_table
+
+    if path is None:
+        path = Path(click.get_app_dir("burstfix")) / FILE_NAME
+        if not path.is_file():
+            return None
+    return load_table(path)
 
 
 def reference_index(reference: int | Path | None) -> int | Path | None:

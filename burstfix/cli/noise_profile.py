@@ -1,0 +1,74 @@
+"""`burstfix noise-profile`: measure a camera's noise, for files that do not say it themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from burstfix.cli import options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.paths import expand
+from burstfix.cli.terminal import Terminal
+from burstfix.errors import InputError, OutputError
+
+EXAMPLES = (
+    "burstfix noise-profile shots/*.dng -o profiles.toml",
+    "burstfix merge shots/*.dng --noise-profiles profiles.toml",
+)
+
+
+@click.command("noise-profile", epilog=epilog(*EXAMPLES))
+@click.argument("paths", nargs=-1, required=True, metavar="FILES...")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Table that the result goes to; an existing one gains entries.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace entries of the same camera and ISO.")
+@options.speech
+@options.pass_terminal
+def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite: bool) -> None:
+    """Measure a camera's noise into a small table, by camera and ISO.
+
+    FILES are raws: for each ISO one burst, or two and more frames of something flat and still. A single frame
+    serves as well, less surely. Frames are put together by camera and ISO. `merge` uses the table for files
+    without a NoiseProfile: named with --noise-profiles, or noise_profiles.toml in the user's config folder.
+    """
+    files = expand(paths)
+    if not output.parent.is_dir():
+        raise OutputError(f"{output.parent}: this folder does not exist; create it first")
+
+    from burstfix.io.frames import select_raws
+    from burstfix.noise_profiles import NoiseTable, load_table, save_table
+    from burstfix.pipeline import measure_noise
+
+    table = load_table(output) if output.exists() else NoiseTable()
+    warnings: list[str] = []
+    entries = []
+    with terminal.progress() as progress:
+        for measured in measure_noise(select_raws(files, warnings), progress=progress):
+            if measured.iso in table.cameras.get(measured.camera, {}) and not overwrite:
+                raise OutputError(
+                    f"{output}: has an entry for {measured.camera} at ISO {measured.iso:g}; "
+                    "add --overwrite to replace it"
+                )
+            table = table.with_entry(measured.camera, measured.iso, measured.noise)
+            entries.append(
+                {
+                    "camera": measured.camera,
+                    "iso": measured.iso,
+                    "frames": measured.frames,
+                    "source": measured.noise.source,
+                    "shot_gain": list(measured.noise.shot_gain),
+                    "read_variance": list(measured.noise.read_variance),
+                }
+            )
+    if not entries:
+        raise InputError("nothing to measure; " + "; ".join(warnings))
+    save_table(table, output, overwrite=True)
+    lines = [
+        f"{e['camera']}, ISO {e['iso']:g}: S {e['shot_gain'][1]:.3g}, O {e['read_variance'][1]:.3g} "
+        f"({e['frames']} frame{'s' if e['frames'] > 1 else ''})"
+        for e in entries
+    ]
+    terminal.result({"output": str(output), "entries": entries, "warnings": warnings}, "\n".join(lines))
