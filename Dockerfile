@@ -15,7 +15,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1
 
 # The dependencies in a layer of their own, so that a change of our code does not download torch again.
 COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
-RUN mkdir burstfix weights && touch burstfix/__init__.py \
+RUN mkdir burstfix weights && echo '__version__ = "0"' > burstfix/__init__.py \
     && pip install -c constraints.txt . \
     && pip uninstall -y burstfix && rm -rf burstfix weights build *.egg-info
 
