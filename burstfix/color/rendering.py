@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from burstfix.color.chromatic import Matrix
 from burstfix.color.dng import camera_to_rgb
 from burstfix.color.exif import exif_of
+from burstfix.color.highlights import reconstruct, white_level
 from burstfix.color.icc import icc_profile
 from burstfix.color.orientation import as_stored
 from burstfix.color.spaces import ColorSpace, color_space
@@ -24,7 +25,6 @@ TONES: tuple[Tone, ...] = ("none", "filmic")
 
 _STRIP_PIXELS = 1 << 17  # small enough for the processor's cache, and memory hardly grows with the picture
 _THUMBNAIL_SIDE = 256
-_NEAR_CLIPPING = 0.9  # where a channel's reading begins to be doubted
 _EXPOSURE_RANGE_EV = 20.0
 
 
@@ -38,8 +38,9 @@ def render(
 ) -> RenderedImage:
     """Renders camera RGB for a display.
 
-    White is where the first channel clips once white-balanced, so what was clipped comes out neutral. The
-    picture is turned upright and its Orientation tag set to 1.
+    Display white is where the first channel clips once white-balanced. Channels that clip are raised to what
+    the others say (`highlights.reconstruct`): lower exposure or the filmic tone show what lies beyond, and
+    what is clipped altogether comes out neutral. The picture is turned upright, its Orientation tag set to 1.
 
     Args:
         linear: The picture; its data is left as it is.
@@ -64,7 +65,8 @@ def render(
     matrix = camera_to_rgb(profile, neutral, space)
 
     if exposure == "auto":
-        luminance = space.to_xyz()[1] @ matrix @ _balanced(thumbnail, neutral).reshape(3, -1)
+        seen = np.minimum(reconstruct(thumbnail, neutral), 1.0)
+        luminance = space.to_xyz()[1] @ matrix @ seen.reshape(3, -1)
         exposure_ev = automatic_exposure(luminance)
         gain = 2.0**exposure_ev
     else:
@@ -73,6 +75,7 @@ def render(
         exposure_ev = float(exposure)
         gain = 2.0 ** (exposure_ev + _finite(profile.baseline_exposure))
 
+    white = gain * white_level(neutral)
     orientation = linear.metadata.orientation
     _, height, width = linear.data.shape
     turned = orientation in (5, 6, 7, 8)
@@ -80,7 +83,7 @@ def render(
     target = as_stored(out, orientation)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        strip = _display(linear.data[:, top : top + rows], neutral, matrix * gain, gain, tone, space)
+        strip = _display(linear.data[:, top : top + rows], neutral, matrix * gain, white, tone, space)
         target[top : top + rows] = strip.transpose(1, 2, 0)
 
     settings: dict[str, Any] = {
@@ -114,8 +117,8 @@ def _display(
     tone: Tone,
     space: ColorSpace,
 ) -> NDArray[np.uint16]:
-    """(3, h, w) camera RGB to (3, h, w) encoded values; `white` is what `matrix` makes of white."""
-    balanced = _balanced(camera, neutral).reshape(3, -1)
+    """(3, h, w) camera RGB to (3, h, w) encoded values; `white` is the largest value there can be."""
+    balanced = reconstruct(camera, neutral).reshape(3, -1)
     rgb = matrix.astype(np.float32) @ balanced
     np.fmax(rgb, 0.0, out=rgb)  # and not-a-number becomes black
     if tone == "filmic":
@@ -127,24 +130,6 @@ def _display(
     encoded *= 65535.0
     encoded += 0.5
     return np.clip(encoded, 0.0, 65535.0, out=encoded).astype(np.uint16).reshape(camera.shape)
-
-
-def _balanced(camera: NDArray[np.float32], neutral: Matrix) -> NDArray[np.float32]:
-    """White-balanced camera RGB, at most 1, a new array.
-
-    Near clipping a channel reads too little. Most often green does, first of all, and the sky turns magenta.
-    There it is raised to the lower of the two others, which leaves the saturated colours of lamps alone.
-    """
-    balanced = camera / neutral.astype(np.float32)[:, None, None]
-    if float(camera.max()) > _NEAR_CLIPPING:
-        lift = np.empty_like(balanced)
-        for k in range(3):
-            others = np.minimum(balanced[k - 1], balanced[k - 2])
-            doubt = np.clip((camera[k] - _NEAR_CLIPPING) * (1 / (1 - _NEAR_CLIPPING)), 0.0, 1.0)
-            doubt *= doubt * (3.0 - 2.0 * doubt)
-            lift[k] = doubt * np.maximum(others - balanced[k], 0.0)
-        balanced += lift
-    return np.minimum(balanced, 1.0, out=balanced)
 
 
 def _thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ def test_render_when_a_neutral_gradient_clips_in_the_sensor_then_it_stays_neutra
     brightness = np.linspace(0.5, 3.0, 500)
     camera = np.minimum(NEUTRAL[:, None, None] * brightness, 1.0)
     image = render(linear_image(camera, ACTION_CAMERA), tone=tone, exposure=exposure).data.astype(int)
-    assert np.ptp(image, axis=-1).max() <= 2
+    assert np.ptp(image, axis=-1).max() <= 64  # of 65535
 
 
 def test_render_when_frames_clip_at_different_times_then_highlights_hardly_tint():

@@ -1,0 +1,75 @@
+"""Clipped channels are raised to what the others say: no magenta, no detail lost that one still has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from burstfix.color import render
+from burstfix.color.highlights import reconstruct, white_level
+from tests.color.pictures import ACTION_CAMERA, linear_image
+
+NEUTRAL = np.array([0.565121, 1.0, 0.527835])
+
+
+def gradient(colour: np.ndarray, low: float, high: float) -> np.ndarray:
+    """(3, 1, 400) white-balanced light of one colour, ever brighter."""
+    return colour[:, None, None] * np.linspace(low, high, 400, dtype=np.float32)
+
+
+def clipped(balanced: np.ndarray) -> np.ndarray:
+    return np.minimum(balanced * NEUTRAL[:, None, None], 1.0).astype(np.float32)
+
+
+def test_reconstruct_of_a_neutral_gradient_then_its_light_is_found_until_two_channels_are_gone():
+    light = gradient(np.ones(3), 0.3, 1.6)  # green clips at 1, red at 1.77
+    found = reconstruct(clipped(light), NEUTRAL)
+    assert np.abs(found - light).max() < 0.03
+
+
+def test_reconstruct_when_all_channels_are_clipped_then_white():
+    found = reconstruct(np.ones((3, 2, 2), np.float32), NEUTRAL)
+    np.testing.assert_allclose(found, white_level(NEUTRAL), rtol=1e-5)
+
+
+@pytest.mark.parametrize("colour", [(1.0, 0.8, 0.9), (0.8, 1.0, 0.9), (0.9, 0.95, 1.0), (1.0, 0.9, 0.8)])
+def test_render_of_a_pale_clipped_gradient_then_never_magenta(colour):
+    light = gradient(np.array(colour), 0.3, 3.0)
+    picture = render(linear_image(clipped(light), ACTION_CAMERA), exposure=-1.0).data[0] / 65535
+    magenta = (picture[:, 0] + picture[:, 2]) / 2 - picture[:, 1]
+    # No pinker than the light itself is where nothing clips (at the same brightness).
+    honest = render(linear_image(light * NEUTRAL[:, None, None] / 8, ACTION_CAMERA)).data[0] / 65535
+    own = ((honest[:, 0] + honest[:, 2]) / 2 / honest[:, 1] - 1).max()
+    assert (magenta / picture[:, 1]).max() < max(own, 0) + 0.02
+
+
+@pytest.mark.parametrize("lamp", [0, 2])
+def test_reconstruct_of_a_saturated_lamp_then_its_colour_stays(lamp: int):
+    light = np.full((3, 1, 1), 0.1, np.float32)
+    light[lamp] = 5
+    found = reconstruct(clipped(light), NEUTRAL)
+    np.testing.assert_allclose(found[lamp], 1 / NEUTRAL[lamp], rtol=1e-5)
+    np.testing.assert_allclose(np.delete(found, lamp), 0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exposure", [-1.0, 0.0, 1.0])
+def test_filmic_when_one_channel_still_sees_then_nothing_reaches_white_before_the_sensor_does(
+    exposure: float,
+):
+    light = gradient(np.ones(3), 0.2, 1.7)
+    picture = render(linear_image(clipped(light), ACTION_CAMERA), tone="filmic", exposure=exposure).data[0]
+    assert picture.max() < 65535
+    assert (np.diff(picture[:, 1].astype(int)) >= -40).all()  # brighter light, brighter picture
+    assert picture[-1, 1] > picture[-60, 1]
+
+
+def test_filmic_over_hues_then_hue_stays_up_to_where_the_sensor_clips():
+    import colorsys
+
+    for colour in [(1, 0.5, 0.4), (0.5, 1, 0.6), (0.4, 0.6, 1), (1, 0.9, 0.4)]:
+        light = gradient(np.array(colour), 0.1, 0.9)
+        picture = render(linear_image(clipped(light), ACTION_CAMERA), tone="filmic").data[0] / 65535
+        from burstfix.color import SRGB_CURVE
+
+        hues = [colorsys.rgb_to_hsv(*SRGB_CURVE.decode(pixel))[0] for pixel in picture]
+        assert np.ptp(np.unwrap(np.array(hues) * 2 * np.pi)) < np.radians(3)
