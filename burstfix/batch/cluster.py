@@ -92,7 +92,7 @@ class ClusterWorker:
         starting: Callable[[Job], None],
         progress: Callable[[Job, str, int, int], None] | None = None,
     ) -> Generator[Outcome, None, None]:
-        """Hands out jobs, a few more than there are workers, and yields what became of each as it ends.
+        """Hands out jobs, somewhat more than there are workers; yields what became of each.
 
         A burst whose worker is lost is done again elsewhere. `progress` is not called: stages are not reported
         across machines.
@@ -109,7 +109,7 @@ class ClusterWorker:
         workers = self._workers(first.staging.parent)
         limit = _AHEAD * len(workers)
         pending: dict[Future, Job] = {}
-        done = as_completed()
+        done = as_completed(loop=self._client.loop)
         upcoming: Job | None = first
         try:
             while upcoming or pending:

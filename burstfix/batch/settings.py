@@ -193,7 +193,7 @@ def parse_size(text: str) -> int:
     except ValueError:
         number = math.nan
     if not match or not math.isfinite(number):
-        raise UsageError(f"{text!r} is no size such as 8GB or 500MB")
+        raise UsageError("is no size such as 8GB or 500MB")
     base = 1024 if match[3] else 1000
     return int(number * base ** " kmgt".index(match[2].lower() or " "))
 
@@ -204,7 +204,7 @@ _Check = Callable[[Any], Any]
 def _checked(name: str, value: Any, check: _Check) -> Any:
     try:
         return check(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UsageError) as error:
         raise UsageError(f"{name} = {value!r}: {error}") from error
 
 

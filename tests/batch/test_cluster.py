@@ -136,7 +136,10 @@ def test_cluster_when_bursts_need_more_memory_than_workers_have_then_they_fail_a
     assert all("the largest worker has 1.0 GB" in (e.error or "") for e in read_entries(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_cluster_when_nobody_answers_then_a_clear_error(card: Path, tmp_path: Path) -> None:
-    client = batch(card, tmp_path / "out", "nonsense://127.0.0.1:1")
-    _, err = client.communicate(timeout=90)
-    assert client.returncode == 2 and "no Dask scheduler answers there" in err
+    code = "import sys, burstfix.batch.cluster as c; c._WAIT_SECONDS = 1\nfrom burstfix.cli import main\n"
+    arguments = ["batch", str(card), "-o", str(tmp_path / "out"), "--cluster", f"127.0.0.1:{free_port()}"]
+    command = [sys.executable, "-c", f"{code}sys.exit(main({arguments!r}))"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
+    assert ran.returncode == 2 and "no Dask scheduler answers there" in ran.stderr

@@ -1,0 +1,78 @@
+"""What examples/batch shows works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.batch.cards import burst
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "batch"
+COMMAND = f"{sys.executable} -m burstfix"
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    for k, name in enumerate(("cat", "dog")):
+        burst(tmp_path / "shots" / name, 10 * k + 1, 2, 100.0 * k)
+    return tmp_path / "shots"
+
+
+def run(*command: str) -> str:
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.slow
+def test_pipeline_when_run_then_a_picture_of_each_burst(shots: Path, tmp_path: Path) -> None:
+    run(sys.executable, str(EXAMPLES / "pipeline.py"), str(shots), str(tmp_path / "out"))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["IMG_0001.jpg", "IMG_0011.jpg"]
+
+
+def test_pipeline_when_counted_then_ten_lines() -> None:
+    text = (EXAMPLES / "pipeline.py").read_text(encoding="utf-8").split('"""')[2]
+    code = [line for line in text.splitlines() if line and not line.startswith(("import", "from"))]
+    assert len(code) <= 10
+
+
+@pytest.mark.slow
+def test_hot_folder_when_files_arrive_then_announces_the_picture(shots: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    arrival = threading.Timer(4.0, lambda: shutil.copytree(shots, inbox / "copied"))
+    arrival.start()
+    out = run(sys.executable, str(EXAMPLES / "hot_folder.py"), str(inbox), str(tmp_path / "out"), "14")
+    arrival.join()
+    assert sorted(out.split()[1::2]) == [
+        f"copied/{n}/IMG_00{k}1-IMG_00{k}2.jpg" for k, n in ((0, "cat"), (1, "dog"))
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+def test_makefile_when_run_twice_then_the_second_does_nothing(shots: Path, tmp_path: Path) -> None:
+    arguments = [f"SHOTS={shots}", f"OUT={tmp_path / 'out'}", f"BURSTFIX={COMMAND}", "OPTIONS=-m average"]
+    make = ["make", "-f", str(EXAMPLES / "Makefile"), *arguments]
+    run(*make)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cat.tif", "dog.tif"]
+    assert "Nothing to be done" in run(*make)
+
+
+@pytest.mark.slow
+def test_snakefile_when_run_then_a_picture_of_each_folder(shots: Path, tmp_path: Path) -> None:
+    pytest.importorskip("snakemake", reason="no snakemake here")
+    config = [f"shots={shots}", f"out={tmp_path / 'out'}", f"burstfix={COMMAND}", "options=-m average"]
+    run(sys.executable, "-m", "snakemake", "-s", str(EXAMPLES / "Snakefile"), "--cores", "1", "-d",
+        str(tmp_path), "--config", *config)  # fmt: skip
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cat.tif", "dog.tif"]

@@ -1,0 +1,95 @@
+"""Settings: checked one by one, layered, with their sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burstfix.batch.layout import check_layout
+from burstfix.batch.settings import BatchSettings, file_layers, parse_size, read_settings_file, resolve
+from burstfix.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gap", -1), ("gap", True), ("gap", float("nan")), ("min_frames", 1),
+        ("min_frames", 2.5), ("layout", "{first"),
+        ("singles", "yes"), ("layout", "{nonsense}/{first}"), ("layout", "../{first}"),
+        ("layout", "/x/{first}"), ("layout", "all.tif"), ("layout", "{first.__class__}"),
+        ("layout", "{count:x!}{first}"),
+        ("format", "webp"), ("bit_depth", 12), ("quality", 0), ("noise", [1]),
+        ("noise", [-1, 0]), ("wb", "blue"),
+        ("wb", [1, 1]), ("wb", [0, 1, 1]), ("exposure", "bright"), ("exposure", 50), ("tone", "soft"),
+        ("device", "tpu"), ("tile", -1), ("jobs", 0), ("max_memory", "much"), ("settle", -1), ("strength", 3),
+    ],
+)  # fmt: skip
+def test_settings_when_a_value_makes_no_sense_then_an_error_names_it(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=rf"^here: {name} = |layout"):
+        resolve([("here", {name: value})])
+
+
+def test_settings_when_layered_then_the_later_holds_and_its_source_is_told() -> None:
+    resolved = resolve(
+        [("user", {"gap": 1, "jobs": 3}), ("folder", {"gap": 3.0}), ("command line", {"wb": "auto"})]
+    )
+    sources = {s.name: (s.value, s.source) for s in resolved.origins}
+    assert sources["gap"] == (3.0, "folder") and sources["jobs"] == (3, "user")
+    assert sources["wb"] == ("auto", "command line") and sources["tone"] == ("none", "default")
+
+
+def test_settings_when_a_key_is_unknown_then_an_error_names_file_and_key(tmp_path: Path) -> None:
+    (tmp_path / "burstfix.toml").write_text("gaps = 1\n")
+    with pytest.raises(UsageError, match=r"burstfix\.toml: unknown setting 'gaps'"):
+        resolve(file_layers([tmp_path]))
+
+
+def test_settings_files_when_in_all_places_then_read_in_order(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("user", "card")]
+    for place in places:
+        place.mkdir()
+        (place / "burstfix.toml").write_text(f'model = "{place.name}"\n')
+    named = tmp_path / "night.toml"
+    named.write_text('model = "night"\n')
+    layers = file_layers([places[1]], user_folder=places[0], config=named)
+    assert [values["model"] for _, values in layers] == ["user", "card", "night"]
+
+
+def test_settings_files_when_two_folders_have_one_then_asks_which(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "burstfix.toml").write_text("gap = 1\n")
+    with pytest.raises(UsageError, match="--config"):
+        file_layers([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize("content", [b"gap = ", b"\xff\xfe"])
+def test_settings_file_when_no_toml_then_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "burstfix.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="no valid TOML"):
+        read_settings_file(path)
+
+
+def test_settings_when_names_contradict_then_an_error() -> None:
+    with pytest.raises(UsageError, match="the name says jpeg"):
+        BatchSettings(layout="{first}.jpg", format="png")
+    with pytest.raises(UsageError, match="8 bits"):
+        BatchSettings(layout="{first}.jpg", bit_depth=16)
+    with pytest.raises(UsageError, match="max_frames"):
+        BatchSettings(min_frames=5, max_frames=3)
+
+
+def test_layout_when_without_suffix_then_gets_the_format_s() -> None:
+    assert check_layout("{folder}/{first}", None) == "{folder}/{first}.tif"
+    assert check_layout("{first}", "jpeg") == "{first}.jpg"
+    assert check_layout("{first}.PNG", None) == "{first}.PNG"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("8GB", 8 * 10**9), ("2 GiB", 2**31), ("500MB", 5 * 10**8), ("7", 7)]
+)
+def test_size_when_written_as_people_do_then_bytes(text: str, size: int) -> None:
+    assert parse_size(text) == size
