@@ -18,8 +18,8 @@ def reconstruct(camera: NDArray[np.float32], neutral: Matrix) -> NDArray[np.floa
 
     A clipped channel reads too little; most often green does, first of all, and the sky turns magenta. It is
     raised to between the two others, or to the lower one where they are far apart; another clipped channel
-    counts as white where the lower one is sought. So a neutral light stays neutral however many channels clip,
-    up to where the last one does, and saturated lamps keep their colour, because a channel of theirs is low.
+    counts as white where the lower one is sought. So a neutral light stays neutral however many channels
+    clip, up to where the last one does, and saturated lamps keep their colour: a channel of theirs is low.
 
     Args:
         camera: (3, h, w), 1 = the sensor's white; left as it is.

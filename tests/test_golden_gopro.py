@@ -1,0 +1,59 @@
+"""Two real raws through levels, opcodes and colour: means that a wrong black level or matrix would shift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from burstfix.align.gather import Region
+from burstfix.color import render
+from burstfix.engine.source import FrameSource
+from burstfix.io import read_frame
+from burstfix.opcodes import plan_opcodes
+from burstfix.types import LinearImage, OpcodeMode
+
+
+def half_size(path: Path, mode: OpcodeMode) -> LinearImage:
+    """A pixel for each 2x2 cell, opcode lists 1 and 2 applied as the merge applies them."""
+    frame = read_frame(path)
+    source = FrameSource(frame, np.empty((0, 2), np.int32), plan_opcodes(frame.metadata, mode))
+    planes = source.read(Region(0, 0, source.height, source.width)).numpy()
+    return LinearImage(np.stack([planes[0], (planes[1] + planes[2]) / 2, planes[3]]), frame.metadata)
+
+
+def corners_over_centre(data: np.ndarray) -> np.ndarray:
+    """(3,) mean of the four corners, 100 pixels on a side, over that of the middle."""
+    height, width = data.shape[1:]
+    corners = [
+        data[:, y, x] for y in (slice(100), slice(-100, None)) for x in (slice(100), slice(-100, None))
+    ]
+    middle = data[:, height // 2 - 50 : height // 2 + 50, width // 2 - 50 : width // 2 + 50]
+    return np.mean([c.mean((1, 2)) for c in corners], axis=0) / middle.mean((1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "linear", "rendered"),
+    [
+        ("gopro_hero7.dng", (0.07345, 0.13652, 0.07627), (0.2891, 0.2927, 0.2855)),
+        ("gopro_fusion.dng", (0.06366, 0.10631, 0.06333), (0.3159, 0.2767, 0.2646)),
+    ],
+)
+def test_gopro_when_read_and_rendered_then_its_means_are_the_known_ones(
+    shared_data: Path, name: str, linear: tuple[float, ...], rendered: tuple[float, ...]
+):
+    image = half_size(shared_data / "raws" / "good" / name, "apply")
+    means = image.data.mean((1, 2), dtype=np.float64)
+    shown = render(image).data.mean((0, 1)) / 65535
+    print(name, means.round(5).tolist(), shown.round(4).tolist())  # noqa: T201
+    assert means == pytest.approx(linear, rel=3e-4)
+    assert shown == pytest.approx(rendered, rel=1e-3)
+
+
+def test_gopro_hero7_when_its_gain_maps_are_applied_then_the_corners_gain_light(shared_data: Path):
+    path = shared_data / "raws" / "good" / "gopro_hero7.dng"
+    before, after = (corners_over_centre(half_size(path, mode).data) for mode in ("skip", "apply"))
+    print(f"corners over centre, R G B: before {before.round(3)}, after {after.round(3)}")  # noqa: T201
+    # Its maps reach 1.96 in the very corners and are 1 in the middle.
+    assert ((after / before > 1.4) & (after / before < 1.75)).all()
