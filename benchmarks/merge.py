@@ -71,9 +71,9 @@ def main(model: str, device: str, height: int, width: int, frames: int, threads:
     click.echo(f"                  {together / 1e9:6.2f} GB  all processes together (sampled)")
 
 
-def write_burst(folder: Path, height: int, width: int, frames: int) -> list[Path]:
-    """Writes DNGs of a scene that moves, with sensor noise."""
-    rng = np.random.default_rng(0)
+def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 0) -> list[Path]:
+    """Writes DNGs of a scene that moves, with sensor noise; each seed gives another scene, a minute later."""
+    rng = np.random.default_rng(seed)
     reach = STEP * frames
     scene = draw_mosaic(height + 2 * reach, width + 2 * reach, rng)
     levels = Levels(np.full((2, 2), BLACK, np.float32), WHITE)
@@ -103,7 +103,7 @@ def write_burst(folder: Path, height: int, width: int, frames: int) -> list[Path
             model="benchmark",
             iso=3200.0,
             exposure_time=1 / 15,
-            time=datetime(2024, 1, 1) + timedelta(seconds=k / 10),
+            time=datetime(2024, 1, 1) + timedelta(minutes=seed, seconds=k / 10),
         )
         paths.append(write_cfa_dng(metadata.path, mosaic, metadata))
     return paths

@@ -92,7 +92,7 @@ class ClusterWorker:
         starting: Callable[[Job], None],
         progress: Callable[[Job, str, int, int], None] | None = None,
     ) -> Generator[Outcome, None, None]:
-        """Hands out jobs, somewhat more than there are workers; yields what became of each.
+        """Hands out jobs, two for each worker; yields what became of each.
 
         A burst whose worker is lost is done again elsewhere. `progress` is not called: stages are not reported
         across machines.

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -50,13 +49,16 @@ def test_pipeline_when_counted_then_ten_lines() -> None:
 def test_hot_folder_when_files_arrive_then_announces_the_picture(shots: Path, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    arrival = threading.Timer(4.0, lambda: shutil.copytree(shots, inbox / "copied"))
-    arrival.start()
-    out = run(sys.executable, str(EXAMPLES / "hot_folder.py"), str(inbox), str(tmp_path / "out"), "14")
-    arrival.join()
-    assert sorted(out.split()[1::2]) == [
-        f"copied/{n}/IMG_00{k}1-IMG_00{k}2.jpg" for k, n in ((0, "cat"), (1, "dog"))
-    ]
+    with subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "hot_folder.py"), str(inbox), str(tmp_path / "out")],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        shutil.copytree(shots, inbox / "copied")
+        lines = sorted(process.stdout.readline().strip() for _ in range(2))
+        process.terminate()
+    stems = ("cat/IMG_0001-IMG_0002", "dog/IMG_0011-IMG_0012")
+    assert lines == [f"done: copied/{stem}.jpg" for stem in stems]
 
 
 @pytest.mark.slow
