@@ -116,10 +116,15 @@ def plan_opcodes(metadata: FrameMetadata, mode: OpcodeMode = "apply") -> OpcodeP
 
 def summary(metadata: FrameMetadata, mode: OpcodeMode) -> dict[str, Any]:
     """What becomes of a frame's opcodes, for people: "mode", and the names "applied" and "skipped"."""
-    plan = plan_opcodes(metadata)
     if mode == "apply":
+        plan = plan_opcodes(metadata)
         return {"mode": mode, "applied": list(plan.applied), "skipped": list(plan.skipped)}
-    return {"mode": mode, "applied": [], "skipped": [*plan.applied, *plan.skipped]}
+    try:
+        plan = plan_opcodes(metadata)
+        skipped = [*plan.applied, *plan.skipped]
+    except InputError as error:
+        skipped = [str(error).removeprefix(f"{metadata.path}: ")]
+    return {"mode": mode, "applied": [], "skipped": skipped}
 
 
 def _cannot(opcode: Opcode, number: int, metadata: FrameMetadata) -> str | None:
