@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from burstfix.errors import BurstfixError
     from burstfix.io import write_image
     from burstfix.pipeline import merge_burst, read_burst
+    from burstfix.raws_out import write_dng
     from burstfix.types import Burst, Frame, LinearImage, NoiseProfile, RenderedImage
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ _WHERE = {
     "merge_burst": "pipeline",
     "render": "color",
     "write_image": "io",
+    "write_dng": "raws_out",
     "load_model": "checkpoints",
     "find_bursts": "batch.plan",
     "FoundBurst": "batch.plan",
@@ -59,6 +61,7 @@ __all__ = [
     "read_burst",
     "render",
     "run_batch",
+    "write_dng",
     "write_image",
 ]
 
