@@ -94,8 +94,8 @@ class ClusterWorker:
     ) -> Generator[Outcome, None, None]:
         """Hands out jobs, two for each worker; yields what became of each.
 
-        A burst whose worker is lost is done again elsewhere. `progress` is not called: stages are not reported
-        across machines.
+        A burst whose worker is lost is done again elsewhere. `progress` is not called: stages do not cross
+        machines.
 
         Raises:
             UsageError: A worker runs other versions, or does not see the output folder.

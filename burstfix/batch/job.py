@@ -22,6 +22,7 @@ from burstfix.batch.settings import BatchSettings
 from burstfix.errors import BurstfixError
 from burstfix.finish import Finish, finish_picture
 from burstfix.models.base import BurstModel
+from burstfix.noise_profiles import load_table
 from burstfix.pipeline import merge_burst, read_burst
 from burstfix.types import Burst, LinearImage
 
@@ -77,7 +78,12 @@ def read(job: Job) -> Burst:
     """The burst's frames, analysed."""
     s = job.settings
     return read_burst(
-        job.burst.paths, noise=s.noise, skip_bad=s.skip_bad, keep_all=s.keep_all, opcodes=s.opcodes
+        job.burst.paths,
+        noise=s.noise,
+        skip_bad=s.skip_bad,
+        keep_all=s.keep_all,
+        opcodes=s.opcodes,
+        noise_profiles=load_table(Path(s.noise_profiles)) if s.noise_profiles else None,
     )
 
 

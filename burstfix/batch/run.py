@@ -335,6 +335,8 @@ class Batch:
 def settings_hash(settings: BatchSettings) -> str:
     """Changes when the pictures would."""
     values = settings.result_settings()
-    if settings.model.endswith(".safetensors") and Path(settings.model).is_file():
-        values["model"] = hash_file(Path(settings.model))
+    for name in ("model", "noise_profiles"):
+        # A file counts by its content; a name of the catalogue by itself.
+        if values[name] and Path(values[name]).is_file():
+            values[name] = hash_file(Path(values[name]))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

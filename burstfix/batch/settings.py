@@ -34,6 +34,7 @@ class BatchSettings:
         quality: Of JPEG, 1 to 100.
         overwrite: Replace files that burstfix has not written.
         noise: (S, O) of variance = S*x + O; None = the files', else estimated.
+        noise_profiles: TOML file with the noise of cameras whose raws do not say it.
         skip_bad: Leave out frames that turn out to be unreadable or odd, instead of failing their burst.
         keep_all: Keep frames that are blurred or do not overlap.
         opcodes: "apply" or "skip" the corrections that the files ask for.
@@ -62,6 +63,7 @@ class BatchSettings:
     quality: int = 95
     overwrite: bool = False
     noise: tuple[float, float] | None = None
+    noise_profiles: str | None = None
     skip_bad: bool = False
     keep_all: bool = False
     opcodes: OpcodeMode = "apply"
@@ -294,6 +296,7 @@ _CHECKS: dict[str, _Check] = {
     "quality": _whole(1, 100),
     "overwrite": _flag,
     "noise": _noise,
+    "noise_profiles": lambda value: None if value is None else _text(value),
     "skip_bad": _flag,
     "keep_all": _flag,
     "opcodes": _one_of("apply", "skip"),
@@ -315,6 +318,6 @@ NAMES = tuple(field.name for field in dataclasses.fields(BatchSettings))
 """Every setting, in the order they are shown."""
 
 _RESULT = (
-    *("layout", "bit_depth", "quality", "noise", "skip_bad", "keep_all", "opcodes", "strength"),
-    *("wb", "exposure", "tone", "color_space", "model", "precision"),
+    *("layout", "bit_depth", "quality", "noise", "noise_profiles", "skip_bad", "keep_all", "opcodes"),
+    *("strength", "wb", "exposure", "tone", "color_space", "model", "precision"),
 )

@@ -76,6 +76,9 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
     """
     folders, output = list(values["folders"]), values["output"]
     settings = finding.settings_in_force(folders, values["config"], _typed(ctx, values)).settings
+    own_table = finding.user_folder() / "noise_profiles.toml"
+    if settings.noise_profiles is None and own_table.is_file():
+        settings = dataclasses.replace(settings, noise_profiles=str(own_table))
     if values["dry_run"]:
         _show_plan(terminal, folders, output, settings)
         return 0
@@ -118,6 +121,8 @@ def _typed(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(value, NoiseProfile):
             value = (value.shot_gain[0], value.read_variance[0])
+        elif isinstance(value, Path):
+            value = str(value)
         elif name == "bit_depth":
             value = int(value)
         typed["wb" if name == "white_balance" else name] = value

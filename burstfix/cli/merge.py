@@ -79,8 +79,7 @@ def command(
     destination.refuse_inputs(files)
 
     # Here and not above: torch takes seconds to import, and everything so far needed none of it.
-    from burstfix.color import render
-    from burstfix.io import write_image
+    from burstfix.finish import Finish, finish_picture
     from burstfix.pipeline import merge_burst, read_burst
     from burstfix.raws_out import write_dng
     from burstfix.report.frames import burst_document
@@ -116,12 +115,9 @@ def command(
             height, width = linear.data.shape[1:]
             used = linear.settings
         else:
-            image = render(
-                linear, white_balance=white_balance, exposure=exposure, tone=tone, color_space=color_space
-            )
-            written = write_image(
-                image, path, bit_depth=destination.bit_depth, quality=quality or 95, overwrite=overwrite
-            )
+            finish = Finish(white_balance, exposure, tone, color_space, destination.bit_depth, quality or 95)
+            image = finish_picture(linear, path, finish, overwrite=overwrite)
+            written = path
             height, width = image.data.shape[:2]
             used = image.settings
         progress("write", 1, 1)

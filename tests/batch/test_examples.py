@@ -14,6 +14,7 @@ from tests.batch.cards import burst
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "batch"
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 COMMAND = f"{sys.executable} -m burstfix"
 
 
@@ -27,7 +28,7 @@ def shots(tmp_path: Path) -> Path:
 def run(*command: str) -> str:
     ran = subprocess.run(
         command, capture_output=True, text=True, timeout=120, cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=ENVIRONMENT,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -51,7 +52,7 @@ def test_hot_folder_when_files_arrive_then_announces_the_picture(shots: Path, tm
     inbox.mkdir()
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / "hot_folder.py"), str(inbox), str(tmp_path / "out")],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         shutil.copytree(shots, inbox / "copied")
