@@ -22,6 +22,7 @@ SCALE = 4
 _CHANNELS = 16
 _COARSE_STRIDE = 2
 _FINE_RADIUS = 2
+_MIN_SEEN = 0.25  # share of a cell that a candidate must see of the frame to be judged by that alone
 
 
 class CoarseFeatures(nn.Module):
@@ -191,7 +192,7 @@ class _Matcher:
     Attributes:
         here: (B, C, gy * side, gx * side) the cells edge to edge.
         inside: (1, 1, gy * side, gx * side) 1 where the reference lies in the picture, else 0.
-        frame: (B, C, h, w). Reads outside take the nearest pixel.
+        frame: (B, C, h, w). What a candidate sees outside does not count, unless that is most of it.
         side: Of a cell.
         origin: Where the first cell lies in the reference's picture.
     """
@@ -214,12 +215,19 @@ class _Matcher:
         wide = wide.unflatten(-2, (gy, -1)).unflatten(-1, (gx, -1))  # B, C, gy, side + 2r, gx, side + 2r
         here = self.here.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
         inside = self.inside.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
-        weight = inside / (inside.sum((3, 5), keepdim=True) * self.here.shape[1])
+        reach = 2 * side + radius  # no cell begins farther out than its side
+        known = F.pad(torch.ones_like(self.frame[:1, :1]), (reach,) * 4).expand(len(centre), -1, -1, -1)
+        origin = (self.origin[0] + reach, self.origin[1] + reach)
+        seen = gather_cells(known, centre, side, radius, origin=origin)
+        seen = seen.unflatten(-2, (gy, -1)).unflatten(-1, (gx, -1))
         rows = []
         for dy in range(0, 2 * radius + 1, stride):
             # B, C, gy, side, gx, side, candidates of this row
             row = wide[:, :, :, dy : dy + side].unfold(5, side, stride).transpose(5, 6)
-            rows.append(((row - here).abs() * weight).sum((1, 3, 5)))
+            both = inside * seen[:, :, :, dy : dy + side].unfold(5, side, stride).transpose(5, 6)
+            enough = both.sum((1, 3, 5), keepdim=True) >= _MIN_SEEN * inside.sum((1, 3, 5), keepdim=True)
+            weight = torch.where(enough, both, inside)
+            rows.append(((row - here).abs() * weight).mean(1).sum((2, 4)) / weight.sum((1, 3, 5)))
         scores = torch.cat(rows, -1).permute(0, 3, 1, 2)  # B, K, gy, gx
         count = 2 * radius // stride + 1
         index = scores.detach().argmin(1)
