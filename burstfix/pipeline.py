@@ -181,9 +181,7 @@ def merge_burst(
     """
     metadata = burst.frames[burst.reference].metadata
     has_mosaic = metadata.cfa in CFA_PATTERNS
-    if model == "auto" and not has_mosaic:
-        model = "average"  # networks know Bayer mosaics alone
-    network = load_model(model, device) if isinstance(model, str) else model
+    network = load_model(model_for(burst, model), device) if isinstance(model, str) else model
     if not has_mosaic and not network.info.any_planes:
         raise UsageError(
             f"model {network.info.name} merges Bayer mosaics, these frames are {metadata.cfa}; "
@@ -215,6 +213,12 @@ def merge_burst(
         data = np.repeat(data, 3, axis=0)
     metadata = replace(metadata, height=data.shape[1], width=data.shape[2], cfa=cfa, opcodes=left)
     return LinearImage(data, metadata, _settings(burst, network, strength))
+
+
+def model_for(burst: Burst, model: str) -> str:
+    """The model to load for a burst: "auto" is no network where there is no Bayer mosaic."""
+    has_mosaic = burst.frames[burst.reference].metadata.cfa in CFA_PATTERNS
+    return "average" if model == "auto" and not has_mosaic else model
 
 
 def _pattern_from(cfa: str, top: int, left: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import os
 import uuid
@@ -18,7 +17,6 @@ from burstfix.batch.job import Job, Outcome, failure
 from burstfix.batch.memory import burst_bytes
 from burstfix.batch.settings import BatchSettings
 from burstfix.errors import OutOfMemoryError, UsageError
-from burstfix.models.base import BurstModel
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -188,19 +186,10 @@ def run_job(job: Job) -> Outcome:
         if job.version != __version__:
             raise UsageError(f"this worker has burstfix {__version__}, the batch is of {job.version}")
         burst, seconds = work.timed_read(job)
-        model = _model(job.settings.model, job.settings.device)
-        linear, merging = work.timed_merge(job, burst, model)
+        linear, merging = work.timed_merge(job, burst, work.model_of(job, burst))
         return Outcome(job, work.write(job, burst, linear, seconds + merging))
     except Exception as error:
         return failure(job, error)
-
-
-@functools.lru_cache(maxsize=1)
-def _model(name: str, device: str) -> BurstModel:
-    """Loaded once for each worker."""
-    from burstfix.checkpoints import load_model
-
-    return load_model(name, device)
 
 
 def versions() -> dict[str, str]:

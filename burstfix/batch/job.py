@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import functools
 import io
 import logging
 import time
@@ -19,11 +20,12 @@ from PIL import Image
 from burstfix import __version__
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.settings import BatchSettings
+from burstfix.checkpoints import load_model
 from burstfix.errors import BurstfixError
 from burstfix.finish import Finish, finish_picture
 from burstfix.models.base import BurstModel
 from burstfix.noise_profiles import load_table
-from burstfix.pipeline import merge_burst, read_burst
+from burstfix.pipeline import merge_burst, model_for, read_burst
 from burstfix.types import Burst, LinearImage
 
 _THUMB = 240  # pixels on the long side of what the contact sheet shows
@@ -72,6 +74,17 @@ class Outcome:
     error: str = ""
     exit_code: int = 0
     no_room: bool = False
+
+
+@functools.lru_cache(maxsize=2)  # what "auto" is for mosaics, and what it is for frames without one
+def loaded(model: str, device: str) -> BurstModel:
+    """A model by name, its weights read once for all bursts."""
+    return load_model(model, device)
+
+
+def model_of(job: Job, burst: Burst) -> BurstModel:
+    """What merges a burst."""
+    return loaded(model_for(burst, job.settings.model), job.settings.device)
 
 
 def read(job: Job) -> Burst:

@@ -8,11 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from burstfix.batch.job import Job, Outcome, failure, timed_merge, timed_read, write
+from burstfix.batch.job import Job, Outcome, failure, loaded, model_of, timed_merge, timed_read, write
 from burstfix.batch.journal import JournalError
 from burstfix.batch.memory import Budget, burst_bytes
 from burstfix.batch.settings import BatchSettings
-from burstfix.checkpoints import load_model
 from burstfix.engine.device import pick_device, pick_precision
 from burstfix.errors import OutOfMemoryError
 from burstfix.types import Burst
@@ -50,7 +49,8 @@ class LocalWorker:
         """
         self._device = pick_device(settings.device)
         pick_precision(settings.precision, self._device)
-        self._model = load_model(settings.model, settings.device)
+        loaded.cache_clear()  # weight files may have changed since an earlier batch of this process
+        loaded(settings.model, settings.device)
         self._jobs = settings.jobs
         self._budget = Budget(settings.max_memory)
 
@@ -117,9 +117,10 @@ class LocalWorker:
             burst, seconds = item.future.result()
             if starting:
                 starting(job)
-            tile = self._budget.tile(self._model.info, len(burst.frames), self._device)
+            model = model_of(job, burst)
+            tile = self._budget.tile(model.info, len(burst.frames), self._device)
             report = (lambda *stage: progress(job, *stage)) if progress else None
-            linear, merging = timed_merge(job, burst, self._model, tile, report)
+            linear, merging = timed_merge(job, burst, model, tile, report)
             future = writer.submit(write, job, burst, linear, seconds + merging)
             writing.append(_Writing(job, item.size, future))
         except JournalError:

@@ -16,8 +16,13 @@ from burstfix.batch.lock import only_run
 from burstfix.batch.memory import Budget
 from burstfix.batch.run import BatchReport, run_batch
 from burstfix.batch.settings import BatchSettings
+from burstfix.checkpoints import load_model
 from burstfix.errors import BurstError, OutputError, UsageError
+from burstfix.models.base import BurstModel
+from burstfix.models.catalog import best_for
+from burstfix.types import LINEAR, MONOCHROME
 from tests.batch.cards import ONE, burst, shoot
+from tests.test_other_sensors import write_frames
 
 SETTINGS = BatchSettings(model="average", device="cpu", format="jpeg")
 
@@ -246,3 +251,23 @@ def test_batch_when_model_is_unknown_then_nothing_is_begun(card: Path) -> None:
     with pytest.raises(UsageError, match="nonsense"):
         run(card, replace(SETTINGS, model="nonsense"))
     assert states(card) == {}
+
+
+def test_batch_when_a_burst_has_no_mosaic_then_auto_takes_what_can_merge_it_and_loads_each_model_once(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cfa in (MONOCHROME, LINEAR):
+        (card / cfa).mkdir()
+        write_frames(card / cfa, cfa, 2)
+    names: list[str] = []
+
+    def load(name: str, device: str) -> BurstModel:
+        names.append(name)
+        return load_model(name, device)
+
+    monkeypatch.setattr(jobs, "load_model", load)
+    report = run(card, replace(SETTINGS, model="auto"))
+    assert not report.failed and sorted(names) == ["auto", "average"]
+    merged_by = {e.name: e.facts["model"] for e in read_entries(card.parent / "out")}
+    assert merged_by["IMG_0001.dng"] == best_for("cpu") != "average"
+    assert merged_by["linear/linear_0.dng"] == merged_by["monochrome/monochrome_0.dng"] == "average"
