@@ -8,6 +8,7 @@ from typing import Any
 
 from burstfix.color import render
 from burstfix.io import write_image
+from burstfix.raws_out import preview_of, write_dng
 from burstfix.types import LinearImage, RenderedImage
 
 
@@ -34,10 +35,18 @@ def finish_picture(
 ) -> RenderedImage:
     """Renders a merged burst and writes it; the format follows from the name.
 
+    A DNG (".dng") stays linear: how it is rendered is left to who develops it.
+
+    Returns:
+        The picture as rendered; of a DNG, its preview.
+
     Raises:
         OutputError: The file exists or cannot be written.
         UsageError: Settings that the format does not have.
     """
+    if Path(path).suffix.lower() == ".dng":
+        write_dng(linear, path, overwrite=overwrite)
+        return preview_of(linear)
     image = render(
         linear,
         white_balance=finish.white_balance,

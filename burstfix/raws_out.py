@@ -14,7 +14,7 @@ from burstfix.color.orientation import as_stored
 from burstfix.io.merged_dng_writer import write_merged_dng
 from burstfix.raw.cfa import pack, pad_to_rggb
 from burstfix.raw.noise import estimate_from_frame
-from burstfix.types import MONOCHROME, LinearImage, NoiseProfile
+from burstfix.types import MONOCHROME, LinearImage, NoiseProfile, RenderedImage
 
 _PREVIEW_SIDE = 1280
 _NOISE_SIDE = 1024  # sensor pixels on a side of each patch in which noise is measured
@@ -35,14 +35,19 @@ def write_dng(linear: LinearImage, path: Path | str, *, overwrite: bool = False)
         OutputError: The file exists or cannot be written.
     """
     data, metadata = linear.data, linear.metadata
-    small = _small_rgb(data, metadata.cfa)
-    preview = render(LinearImage(small, metadata, linear.settings))
+    preview = preview_of(linear)
     # The file's Orientation holds for the preview as well.
     stored = np.ascontiguousarray(as_stored(preview.data, metadata.orientation))
     preview = replace(preview, data=stored, settings=linear.settings)
     if metadata.cfa == MONOCHROME:
         data = data[:1]
     return write_merged_dng(path, data, metadata, preview, noise=noise_left(linear), overwrite=overwrite)
+
+
+def preview_of(linear: LinearImage) -> RenderedImage:
+    """A small picture of a merged burst, as a camera would show it."""
+    small = _small_rgb(linear.data, linear.metadata.cfa)
+    return render(LinearImage(small, linear.metadata, linear.settings))
 
 
 def noise_left(linear: LinearImage) -> NoiseProfile | None:

@@ -29,7 +29,7 @@ class BatchSettings:
         singles: Merge (denoise) single frames as well.
         check_content: Part bursts where the scene changes.
         layout: Names of the pictures, see `burstfix.batch.layout.FIELDS`.
-        format: "tiff", "png", "jpeg"; None = by the layout, else TIFF.
+        format: "tiff", "png", "jpeg", "dng" (linear, for other developers); None = by the layout, else TIFF.
         bit_depth: 8 or 16; None = 16, for JPEG 8.
         quality: Of JPEG, 1 to 100.
         overwrite: Replace files that burstfix has not written.
@@ -95,6 +95,8 @@ class BatchSettings:
         object.__setattr__(self, "layout", full)
         if self.bit_depth == 16 and full.lower().endswith((".jpg", ".jpeg")):
             raise UsageError("a JPEG holds 8 bits; use TIFF or PNG for bit_depth 16")
+        if self.bit_depth == 8 and full.lower().endswith(".dng"):
+            raise UsageError("a DNG is written with 16 bits; use TIFF or PNG for bit_depth 8")
 
     def result_settings(self) -> dict[str, Any]:
         """Those that change the pictures or their names, as JSON holds them."""
@@ -291,7 +293,7 @@ _CHECKS: dict[str, _Check] = {
     "singles": _flag,
     "check_content": _flag,
     "layout": _text,
-    "format": _one_of(None, "tiff", "png", "jpeg"),
+    "format": _one_of(None, "tiff", "png", "jpeg", "dng"),
     "bit_depth": _one_of(None, 8, 16),
     "quality": _whole(1, 100),
     "overwrite": _flag,

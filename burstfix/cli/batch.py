@@ -50,7 +50,7 @@ _NOT_SETTINGS = ("folders", "output", "dry_run", "retry_failed", "watch", "clust
 @click.option("--layout", metavar="PATTERN",
               help="Names of the pictures, of {folder} {first} {last} {count} {camera} {model} {type} {date} "
                    "{time}.  [default: {folder}/{first}-{last}]")  # fmt: skip
-@click.option("--format", type=click.Choice(["tiff", "png", "jpeg"]),
+@click.option("--format", type=click.Choice(["tiff", "png", "jpeg", "dng"]),
               help="Format of the pictures.  [default: by the layout, else tiff]")  # fmt: skip
 @click.option("--bit-depth", type=click.Choice(["8", "16"]),
               help="Bits a channel.  [default: 16, JPEG 8]")  # fmt: skip

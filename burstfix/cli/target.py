@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
-from burstfix.io.suffixes import PICTURE_FORMATS, PICTURE_SUFFIXES
-
-# Pictures, and raws for other developers.
-FORMATS = {**PICTURE_FORMATS, ".dng": "dng"}
-SUFFIXES = {**PICTURE_SUFFIXES, "dng": ".dng"}
+from burstfix.io.suffixes import OUTPUT_FORMATS, OUTPUT_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Target:
         Raises:
             OutputError: The file exists.
         """
-        name = self.name or f"{reference.stem}_merged{SUFFIXES[self.format]}"
+        name = self.name or f"{reference.stem}_merged{OUTPUT_SUFFIXES[self.format]}"
         path = self.folder / name
         _refuse_existing(path, self.overwrite)
         return path
@@ -78,7 +74,7 @@ def plan(
     is_folder = output is None or given.is_dir() or output.endswith(("/", os.sep))
     folder = given if is_folder else given.parent
     if not is_folder:
-        by_suffix = FORMATS.get(given.suffix.lower())
+        by_suffix = OUTPUT_FORMATS.get(given.suffix.lower())
         if by_suffix is None:
             raise UsageError(
                 f"{output}: cannot write {given.suffix or 'a file without a suffix'}; "

@@ -12,3 +12,7 @@ PICTURE_FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg
 
 PICTURE_SUFFIXES = {"tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
 """The suffix that a format gets by default."""
+
+OUTPUT_FORMATS = {**PICTURE_FORMATS, ".dng": "dng"}
+OUTPUT_SUFFIXES = {**PICTURE_SUFFIXES, "dng": ".dng"}
+"""Of all that a merge can end in: pictures, and raws for other developers."""

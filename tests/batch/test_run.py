@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from burstfix.batch import job as jobs
@@ -17,7 +18,9 @@ from burstfix.batch.memory import Budget
 from burstfix.batch.run import BatchReport, run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
+from burstfix.cli import main
 from burstfix.errors import BurstError, OutputError, UsageError
+from burstfix.io import read_frame
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import best_for
 from burstfix.types import LINEAR, MONOCHROME
@@ -271,3 +274,13 @@ def test_batch_when_a_burst_has_no_mosaic_then_auto_takes_what_can_merge_it_and_
     merged_by = {e.name: e.facts["model"] for e in read_entries(card.parent / "out")}
     assert merged_by["IMG_0001.dng"] == best_for("cpu") != "average"
     assert merged_by["linear/linear_0.dng"] == merged_by["monochrome/monochrome_0.dng"] == "average"
+
+
+def test_batch_when_dngs_are_wanted_then_the_same_as_of_merge(card: Path, tmp_path: Path) -> None:
+    report = run(card, replace(SETTINGS, layout="{first}", format="dng"))
+    assert len(report.done) == 3 and read_entries(card.parent / "out")[0].facts["thumb"]
+    one = str(tmp_path / "one.dng")
+    frames = [str(card / f"IMG_000{k}.dng") for k in (1, 2)]
+    assert main(["merge", *frames, "-m", "average", "--device", "cpu", "-o", one, "-q"]) == 0
+    ours, theirs = read_frame(card.parent / "out" / "IMG_0001.dng"), read_frame(Path(one))
+    assert ours.metadata.cfa == LINEAR and np.array_equal(ours.mosaic, theirs.mosaic)
