@@ -26,6 +26,7 @@ from burstfix.batch.summary import write_summary
 from burstfix.batch.watch import watch_folders
 from burstfix.batch.worker import Worker, make_worker
 from burstfix.errors import InputError, OutputError
+from burstfix.noise_profiles import load_table
 
 STAGING = ".burstfix-staging"
 
@@ -60,7 +61,8 @@ class BatchReport:
         output: The output folder.
         done, skipped: Names of bursts merged now, and by earlier runs.
         failed: Name and reason of each burst that could not be merged, now or in an earlier run.
-        unreadable: Path and reason of each raw that cannot be read.
+        unreadable: Path and reason of each raw that cannot be read, and so is missing from a burst.
+        skip_bad: Whether bursts were to be merged without their unreadable raws.
         warnings: Sentences for people.
         seconds: Spent in all.
     """
@@ -70,13 +72,14 @@ class BatchReport:
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    skip_bad: bool = False
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
-        """0, or 8 where a burst failed."""
-        return 8 if self.failed else 0
+        """0, or 8 where a burst failed or lacks a raw that nobody allowed it to lack."""
+        return 8 if self.failed or (self.unreadable and not self.skip_bad) else 0
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -112,7 +115,7 @@ def run_batch(
         on_progress: Called with (burst, stage, done, total) in the calling thread.
 
     Raises:
-        InputError: A folder does not exist.
+        InputError: A folder does not exist, or the table of noise profiles is not usable.
         OutputError: The output folder cannot be used, another run is at work there, or the disk is full.
         UsageError: Settings that make no sense here.
         WeightsError: The model's weights are missing or damaged.
@@ -123,6 +126,8 @@ def run_batch(
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{output}: cannot be made ({error.strerror or error})") from error
+    if settings and settings.noise_profiles:
+        load_table(Path(settings.noise_profiles))  # a bad one would fail every burst
     with only_run(target), log_file(target):
         batch = Batch(sources, target, settings or BatchSettings(), retry_failed, on_event, on_progress, stop)
         try:
@@ -147,7 +152,7 @@ class Batch:
         self.folders, self.output, self.settings = folders, output, settings
         self.retry_failed, self.on_event, self.on_progress = retry_failed, on_event, on_progress
         self.stop = stop or threading.Event()
-        self.report = BatchReport(output)
+        self.report = BatchReport(output, skip_bad=settings.skip_bad)
         self._staging = output / STAGING
         self._settings_hash = settings_hash(settings)
         self.journal = Journal(output)

@@ -72,7 +72,8 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
 
     Finds the bursts in FOLDER and the folders in it, and makes one picture of each in OUT. Safe to run again
     and again: what is done stays done, what was interrupted goes on, one bad burst does not stop the rest.
-    Exit code 8 if a burst failed. Settings may stand in FOLDER/burstfix.toml; see `burstfix config show`.
+    Exit code 8 if a burst failed or a raw could not be read. Settings may stand in
+    FOLDER/burstfix.toml; see `burstfix config show`.
     """
     folders, output = list(values["folders"]), values["output"]
     settings = finding.settings_in_force(folders, values["config"], _typed(ctx, values)).settings
@@ -108,7 +109,7 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
             on_event=on_event,
             on_progress=display.progress,
         )
-    if not terminal.json and not (terminal.quiet and not report.failed):
+    if not terminal.json and not (terminal.quiet and report.exit_code == 0):
         sys.stdout.write(tally_text(report.document()) + "\n")
     return report.exit_code
 

@@ -88,7 +88,8 @@ def tally_text(report: Mapping[str, Any]) -> str:
     numbers = [f"{len(report['done'])} merged", f"{len(report['skipped'])} done before"]
     numbers.append(f"{len(report['failed'])} failed")
     if report["unreadable"]:
-        numbers.append(f"{len(report['unreadable'])} raws unreadable")
+        allowed = "" if report["skip_bad"] else " (--skip-bad allows for them)"
+        numbers.append(f"{len(report['unreadable'])} raws unreadable{allowed}")
     again = "; --retry-failed tries them again" if report["failed"] else ""
     lines.append(f"{report['output']}: {', '.join(numbers)} in {report['seconds']:.1f} s{again}")
     return "\n".join(lines)

@@ -17,6 +17,7 @@ START = datetime(2024, 5, 31, 21, 0, 0)
 HEIGHT, WIDTH = 64, 96
 BLACK, WHITE = 64.0, 1023.0
 SHOT, READ = 2e-3, 2e-5
+FILE_NOISE = NoiseProfile((SHOT, SHOT, SHOT, SHOT), (READ, READ, READ, READ), "file")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def shoot(
     iso: float = 3200.0,
     exposure: float = 1 / 20,
     shift: int = 0,
+    noise: NoiseProfile | None = FILE_NOISE,
 ) -> Path:
     """Writes one raw, taken so many seconds after START (None: its file does not say when)."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ def shoot(
         camera.cfa,
         Levels(np.full((2, 2), BLACK, np.float32), WHITE),
         ColorProfile(matrix, np.array([0.5, 1.0, 0.7])),
-        noise=NoiseProfile((SHOT,) * 4, (READ,) * 4, "file"),
+        noise=noise,
         make=camera.make,
         model=camera.model,
         lens=camera.lens,

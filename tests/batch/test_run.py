@@ -284,3 +284,36 @@ def test_batch_when_dngs_are_wanted_then_the_same_as_of_merge(card: Path, tmp_pa
     assert main(["merge", *frames, "-m", "average", "--device", "cpu", "-o", one, "-q"]) == 0
     ours, theirs = read_frame(card.parent / "out" / "IMG_0001.dng"), read_frame(Path(one))
     assert ours.metadata.cfa == LINEAR and np.array_equal(ours.mosaic, theirs.mosaic)
+
+
+def test_batch_when_a_raw_is_corrupt_then_the_tally_shows_it_and_only_skip_bad_forgives(
+    card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (card / "IMG_0003.dng").write_bytes((card / "IMG_0001.dng").read_bytes()[:3000])
+    command = ["batch", str(card), "-o", str(card.parent / "out"), "-m", "average", "--device", "cpu", "-q"]
+    assert main(command) == 8
+    said = capsys.readouterr().out
+    assert "IMG_0003.dng: cannot be read: " in said and "3 merged" in said and "0 failed" in said
+    assert main([*command, "--skip-bad"]) == 0
+    # Repaired, it is merged with its burst.
+    (card / "IMG_0003.dng").unlink()
+    burst(card, 3, 1, 0.4, scene=1)
+    assert main(command) == 0
+    assert len(read_entries(card.parent / "out")[0].frames) == 3
+
+
+def test_batch_when_a_noise_table_is_named_then_its_noise_is_taken_and_a_bad_one_stops_it_first(
+    card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in card.glob("*.dng"):
+        path.unlink()
+    burst(card, 1, 2, 0.0, noise=None)
+    table = card.parent / "table.toml"
+    profile = "iso = 3200\nshot_gain = [2e-3, 2e-3, 2e-3, 2e-3]\nread_variance = [2e-5, 2e-5, 2e-5, 2e-5]\n"
+    out = card.parent / "out"
+    command = ["batch", str(card), "-o", str(out), "-m", "average", "-q", "--noise-profiles", str(table)]
+    assert main(command) == 3 and not read_entries(out)
+    assert "table.toml" in capsys.readouterr().err
+    table.write_text(f'[[camera]]\nname = "Acme One"\n{profile}')
+    assert main(command) == 0
+    assert read_entries(out)[0].facts["noise"] == "table"

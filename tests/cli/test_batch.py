@@ -57,7 +57,9 @@ def test_batch_when_dry_then_shows_pictures_and_writes_nothing(
 
 def test_batch_when_run_then_prints_json_lines(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = card.parent / "out"
-    assert main(["batch", str(card), "-o", str(out), "-m", "average", "--json", "--singles"]) == 0
+    assert (
+        main(["batch", str(card), "-o", str(out), "-m", "average", "--json", "--singles", "--skip-bad"]) == 0
+    )
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds[0] == "plan" and kinds[-1] == "tally" and kinds.count("done") == 2
