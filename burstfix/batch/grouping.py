@@ -19,6 +19,8 @@ Kind = Literal["burst", "bracket", "short", "single"]
 EXPOSURE_TOLERANCE_EV = 0.1
 SAME_SCENE = 0.5  # likeness of neighbours with equal exposure, under which the scene has changed
 SAME_SCENE_BRACKET = 0.2  # with other exposure: clipping makes the pictures differ
+_CLOCK_UNIT = 900.0  # clocks set forward (summer time, time zones) jump by whole quarters of an hour
+_CLOCK_PAUSE = 2.0  # seconds beyond that, within which the jump is no pause
 _CLOCK_STEP = 1.0  # seconds that a clock may seem to go back by: whole-second stamps beside exact ones
 
 Likeness = Callable[[FileFacts, FileFacts], float]
@@ -70,7 +72,11 @@ def group_frames(
         streams.setdefault(_stream(frame), []).append(frame)
     for stream in streams.values():
         ordered = _in_order(stream, warnings)
-        for sequence in _split(ordered, lambda a, b: _goes_on(a, b, gap, likeness)):
+        steps = {b.path for a, b in pairwise(ordered) if _set_forward(a, b, gap)}
+        # A clock is set once; a camera that fires every hour does this each time.
+        step = next(iter(steps)) if len(steps) == 1 and likeness is not None else None
+        for sequence in _split(ordered, lambda a, b, step=step: _goes_on(a, b, gap, likeness, b.path == step)):
+            _warn_of_step(sequence, step, warnings)
             groups += _by_exposure(sequence, min_frames, max_frames)
     groups.sort(key=lambda g: (str(g.frames[0].path.parent), natural_key(g.frames[0].path)))
     return Grouping(tuple(groups), tuple(warnings))
@@ -108,13 +114,32 @@ def _in_order(stream: list[FileFacts], warnings: list[str]) -> list[FileFacts]:
     return sorted(stream, key=lambda f: f.time)  # type: ignore[arg-type,return-value]
 
 
-def _goes_on(a: FileFacts, b: FileFacts, gap: float, likeness: Likeness | None) -> bool:
+def _set_forward(a: FileFacts, b: FileFacts, gap: float) -> bool:
+    """Whether the clock may have been set forward between two frames, which but for that are neighbours."""
+    if a.time is None or b.time is None or not _consecutive(a.path, b.path) or not same_exposure(a, b):
+        return False
+    pause = _seconds(a, b) - (a.exposure_time or 0.0)
+    jump = _CLOCK_UNIT * round(pause / _CLOCK_UNIT)
+    return jump > 0 and pause > gap and -_CLOCK_STEP <= pause - jump <= min(gap, _CLOCK_PAUSE)
+
+
+def _warn_of_step(sequence: Sequence[FileFacts], step: Path | None, warnings: list[str]) -> None:
+    for a, b in pairwise(sequence):
+        if b.path == step:
+            hours = _seconds(a, b) / 3600
+            warnings.append(
+                f"{a.path.parent}: {a.camera}: the clock goes forward by {hours:.1f} h between "
+                f"{a.path.name} and {b.path.name}, which show the same; taken as one burst"
+            )
+
+
+def _goes_on(a: FileFacts, b: FileFacts, gap: float, likeness: Likeness | None, is_clock_step: bool) -> bool:
     """Whether b belongs to the sequence that a ends."""
     if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
         # No telling how long; cameras number what they take in one go.
         close = _consecutive(a.path, b.path)
     else:
-        close = _seconds(a, b) - (a.exposure_time or 0.0) <= gap
+        close = is_clock_step or _seconds(a, b) - (a.exposure_time or 0.0) <= gap
     if not close or likeness is None:
         return close
     return likeness(a, b) >= (SAME_SCENE if same_exposure(a, b) else SAME_SCENE_BRACKET)

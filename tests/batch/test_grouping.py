@@ -108,6 +108,34 @@ def test_group_when_the_clock_is_set_back_two_hours_then_names_decide_with_a_war
     assert len(grouping.warnings) == 1 and "goes back by 2.0 h" in grouping.warnings[0]
 
 
+def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_with_a_warning() -> None:
+    times = (0, 0.2, 7200.4, 7200.6, 7260.0, 7260.2)
+    frames = [frame(k, t) for k, t in enumerate(times, 1)]
+    grouping = grouped(*frames, likeness=lambda a, b: 0.9)
+    assert shape(grouping) == [("burst", [1, 2, 3, 4]), ("burst", [5, 6])]
+    assert len(grouping.warnings) == 1 and "goes forward by 2.0 h" in grouping.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("times", "other", "alike"),
+    [
+        ((0, 0.2, 7200.4, 7200.6), {}, 0.1),  # another scene
+        ((0, 0.2, 7000.0, 7000.2), {}, 0.9),  # a pause, not what clocks are set by
+        ((0, 0.2, 7200.4, 7200.6), {"iso": 100}, 0.9),
+        ((0, 0.2, 7200.4, 7200.6), {"path": Path("/c/IMG_0090.dng")}, 0.9),
+        ((0, 3600.2, 7200.4, 7200.6), {}, 0.9),  # a camera that fires every hour
+    ],
+)
+def test_group_when_a_pause_is_no_clock_set_forward_then_parted_without_a_warning(
+    times: tuple[float, ...], other: dict[str, object], alike: float
+) -> None:
+    frames = [frame(k, t) for k, t in enumerate(times)]
+    frames[2:] = [replace(frames[2], **other)]  # type: ignore[arg-type]
+    grouping = grouped(*frames, likeness=lambda a, b: alike)
+    assert all(frames[2] not in g.frames or frames[1] not in g.frames for g in grouping.groups)
+    assert not grouping.warnings
+
+
 def test_group_when_the_counter_rolls_over_then_time_decides_without_a_warning() -> None:
     frames = [frame(9998, 0), frame(9999, 0.2), frame(1, 0.4), frame(2, 0.6)]
     grouping = grouped(*frames)
