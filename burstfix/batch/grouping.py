@@ -75,7 +75,11 @@ def group_frames(
         steps = {b.path for a, b in pairwise(ordered) if _set_forward(a, b, gap)}
         # A clock is set once; a camera that fires every hour does this each time.
         step = next(iter(steps)) if len(steps) == 1 and likeness is not None else None
-        for sequence in _split(ordered, lambda a, b, step=step: _goes_on(a, b, gap, likeness, b.path == step)):
+
+        def goes_on(a: FileFacts, b: FileFacts, step: Path | None = step) -> bool:
+            return _goes_on(a, b, gap, likeness, b.path == step)
+
+        for sequence in _split(ordered, goes_on):
             _warn_of_step(sequence, step, warnings)
             groups += _by_exposure(sequence, min_frames, max_frames)
     groups.sort(key=lambda g: (str(g.frames[0].path.parent), natural_key(g.frames[0].path)))
