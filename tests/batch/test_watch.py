@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from burstfix.batch.journal import read_entries
 from burstfix.batch.plan import find_bursts
 from burstfix.batch.run import BatchReport, Event, run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.watch import Arrivals, complete
 from tests.batch.cards import burst, shoot
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu", settle=0.6)
 
 
@@ -82,3 +88,26 @@ def test_watch_when_files_arrive_in_pieces_then_each_burst_is_merged_once_and_wh
     report: BatchReport = reports[0]
     assert done() == ["early/IMG_0001-IMG_0002.tif", "IMG_0001-IMG_0003.tif", "IMG_0011-IMG_0012.tif"]
     assert not report.failed and not report.unreadable and (out / "summary.csv").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_watch_command_when_told_to_end_then_ends_in_peace(number: signal.Signals, tmp_path: Path) -> None:
+    burst(tmp_path / "inbox", 1, 2, 0.0)
+    out = tmp_path / "out"
+    command = ["batch", str(tmp_path / "inbox"), "-o", str(out), "-m", "average", "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "burstfix", *command, "--watch", "--settle", "0.1", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        lines = iter(process.stdout.readline, "")
+        while json.loads(next(lines))["event"] != "done":
+            pass
+        process.send_signal(number)
+        last = json.loads(list(lines)[-1])
+        assert process.wait(timeout=20) == 0, process.stderr.read()
+    assert last["event"] == "tally" and last["done"] == ["IMG_0001.dng"]
+    assert [entry.state for entry in read_entries(out)] == ["done"]
+    assert (out / "summary.jpg").is_file() and not (out / ".burstfix-staging").exists()
