@@ -63,6 +63,8 @@ def test_shown_command_when_run_on_the_example_then_does_what_it_says(
         assert len(json.loads(out)["frames"]) == 4
     if arguments[0] in ("inspect", "weights"):
         assert written == []
+    elif arguments[0] == "batch":
+        assert {"example_000-example_003.tif", "summary.csv", "burstfix.sqlite"} <= set(written)
     elif "-o" in arguments and not arguments[arguments.index("-o") + 1].endswith("/"):
         assert written == [arguments[arguments.index("-o") + 1]]
     else:
