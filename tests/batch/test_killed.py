@@ -12,7 +12,8 @@ import pytest
 from burstfix.batch.journal import read_entries
 from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
-from tests.batch.cards import burst
+from burstfix.cli import main
+from tests.batch.cards import Camera, burst
 
 SETTINGS = BatchSettings(model="average", device="cpu")
 SCRIPT = Path(__file__).with_name("killed_runs.py")
@@ -94,26 +95,21 @@ def test_batch_when_the_disk_is_full_then_says_so_and_leaves_whole_pictures_only
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
-def test_batch_when_files_may_not_grow_then_each_burst_fails_without_a_trace(tmp_path: Path) -> None:
+def test_batch_when_files_may_not_grow_then_each_burst_fails_without_a_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import resource
 
     card, out = tmp_path / "card", tmp_path / "out"
     burst(card, 1, 2, 0.0)
-    code = "import sys; from burstfix.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "batch", str(card), "-o", str(out), "-m", "average"]
-    limit = 400_000  # the journal fits, a 16-bit picture of the burst does not with the layout below
-    large = tmp_path / "card" / "large"
-    from tests.batch.cards import Camera
-
-    burst(large, 1, 2, 500.0, camera=Camera(height=640, width=960))
-    ran = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert ran.returncode == 8, ran.stderr
-    assert "cannot be written (File too large)" in ran.stdout
+    burst(card / "large", 1, 2, 500.0, camera=Camera(height=640, width=960))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The journal and a small 16-bit picture fit, a large one does not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        code = main(["batch", str(card), "-o", str(out), "-m", "average", "--device", "cpu"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 8
+    assert "cannot be written (File too large)" in capsys.readouterr().out
     assert list(pictures(out)) == ["IMG_0001-IMG_0002.tif"]
