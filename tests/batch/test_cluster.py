@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,13 @@ SLOW = "import time, burstfix.batch.job as j; r = j.read; j.read = lambda job: (
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a Python process, ended with the test."""
+@contextmanager
+def processes(logs: Path) -> Iterator[Start]:
+    """Starts Python processes, ended with the body."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
-        with open(tmp_path / f"process-{len(running)}.log", "w") as log:
+        with open(logs / f"process-{len(running)}.log", "w") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments], stdout=log, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
                 env=os.environ | {"DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "2s"},
@@ -44,24 +45,34 @@ def start(tmp_path: Path) -> Iterator[Start]:
         running.append(process)
         return process
 
-    yield begin
-    for process in running:
-        process.kill()
-        process.wait()
+    try:
+        yield begin
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with processes(tmp_path) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a scheduler for all tests, each with workers of its own."""
+    port = free_port()
+    where = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    with processes(tmp_path_factory.mktemp("scheduler")) as begin:
+        begin("-m", "distributed.cli.dask_scheduler", *where)
+        yield f"tcp://127.0.0.1:{port}"
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def start_scheduler(start: Start) -> str:
-    port = free_port()
-    start(
-        "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
-    )
-    return f"tcp://127.0.0.1:{port}"
 
 
 def start_worker(start: Start, address: str, prepare: str = "pass", *options: str) -> subprocess.Popen[str]:
@@ -87,10 +98,9 @@ def card(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactly_once(
-    card: Path, start: Start, tmp_path: Path
+    card: Path, start: Start, address: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    address = start_scheduler(start)
     workers = [start_worker(start, address, SLOW) for _ in range(2)]
     client = batch(card, out, address)
     assert client.stdout is not None and client.stderr is not None
@@ -113,9 +123,8 @@ def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactl
 
 @pytest.mark.slow
 def test_cluster_when_a_worker_has_another_version_then_an_error_before_any_work(
-    card: Path, start: Start, tmp_path: Path
+    card: Path, start: Start, address: str, tmp_path: Path
 ) -> None:
-    address = start_scheduler(start)
     start_worker(start, address, "import burstfix; burstfix.__version__ = '0.0.9'")
     client = batch(card, tmp_path / "out", address)
     out, err = client.communicate(timeout=90)
@@ -126,9 +135,8 @@ def test_cluster_when_a_worker_has_another_version_then_an_error_before_any_work
 
 @pytest.mark.slow
 def test_cluster_when_bursts_need_more_memory_than_workers_have_then_they_fail_and_say_so(
-    card: Path, start: Start, tmp_path: Path
+    card: Path, start: Start, address: str, tmp_path: Path
 ) -> None:
-    address = start_scheduler(start)
     start_worker(start, address, "pass", "--resources", "MEMORY=1e9")
     client = batch(card, tmp_path / "out", address)
     _, err = client.communicate(timeout=90)
