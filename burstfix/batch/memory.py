@@ -12,6 +12,7 @@ from burstfix.batch.plan import FoundBurst
 from burstfix.engine.memory import FLOOR, automatic_side, free_memory
 from burstfix.engine.tiling import SCALE, round_up
 from burstfix.models.base import ModelInfo
+from burstfix.types import LINEAR
 
 # Bytes for each sensor pixel. A frame: its mosaic (2), and while it is analysed its grey picture and strips.
 _FRAME = 4
@@ -23,7 +24,8 @@ _TILE_SHARE = 0.4  # of the limit that tiles may take
 
 def burst_bytes(burst: FoundBurst) -> int:
     """What a burst takes from reading to writing, without the tiles."""
-    return burst.height * burst.width * (_FRAME * len(burst.paths) + _PICTURE)
+    channels = 3 if burst.cfa == LINEAR else 1
+    return burst.height * burst.width * (channels * _FRAME * len(burst.paths) + _PICTURE)
 
 
 def used_now() -> int:

@@ -33,6 +33,7 @@ class FoundBurst:
         exposure_time: Of the first frame in seconds; None where unknown.
         iso: Of the first frame; None where unknown.
         height, width: Of the mosaic in sensor pixels.
+        cfa: As in `FrameMetadata`.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class FoundBurst:
     iso: float | None
     height: int
     width: int
+    cfa: str = "RGGB"
 
     @property
     def folder(self) -> Path:
@@ -215,4 +217,5 @@ def _found(group: Group, roots: tuple[Path, ...]) -> FoundBurst:
         iso=first.iso,
         height=first.height,
         width=first.width,
+        cfa=first.cfa,
     )

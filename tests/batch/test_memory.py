@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 from burstfix.batch.journal import read_entries
+from burstfix.batch.memory import burst_bytes
+from burstfix.batch.plan import FoundBurst
 from burstfix.io import read_frame, write_cfa_dng
 from tests.batch.cards import Camera, burst
 
@@ -39,6 +41,11 @@ def held(process: psutil.Process) -> int:
         return sum(member.memory_info().rss for member in family)
     except psutil.Error:
         return 0
+
+
+def test_burst_bytes_when_frames_are_demosaiced_then_three_times_the_frames_are_counted() -> None:
+    mosaic = FoundBurst("burst", Path("/c"), (Path("/c/1.dng"),) * 10, "", None, None, None, 100, 100)
+    assert burst_bytes(replace(mosaic, cfa="linear")) - burst_bytes(mosaic) == 2 * 10 * 100 * 100 * 4
 
 
 @pytest.mark.slow
