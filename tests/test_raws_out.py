@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from burstfix.cli import main
 from burstfix.io import write_cfa_dng
 from burstfix.io.merged_dng_writer import BLACK_CODE
 from burstfix.pipeline import merge_burst, read_burst
-from burstfix.raws_out import noise_left, write_dng
+from burstfix.raws_out import noise_left, preview_of, write_dng
 from burstfix.types import ExifTags, Levels, NoiseProfile, OpcodeLists
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
@@ -107,6 +108,10 @@ def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged)
         preview = raw.extract_thumb()
     np.testing.assert_allclose(pixels, merged["linear"].data.clip(0, 1), atol=1e-5)
     assert preview.format == rawpy.ThumbFormat.JPEG
+    shown = np.asarray(Image.open(io.BytesIO(preview.data)).convert("RGB"), float)
+    expected = preview_of(merged["linear"]).data / 257
+    assert shown.shape == expected.shape
+    np.testing.assert_allclose(shown.mean((0, 1)), expected.mean((0, 1)), atol=2)
     with rawpy.imread(str(merged["folder"] / "mosaic.dng")) as raw:
         pixels = (raw.raw_image.astype(float) - BLACK_CODE) / (65535 - BLACK_CODE)
         assert raw.raw_pattern.tolist() == [[0, 1], [3, 2]]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from burstfix.atomic import atomic_path
 from burstfix.errors import OutputError
@@ -75,7 +76,7 @@ def write_merged_dng(
     with atomic_path(path, overwrite) as temporary:
         with tifffile.TiffWriter(temporary, bigtiff=False, byteorder="<") as tif:
             tif.write(
-                _eight_bits(preview),
+                _jpeg_planes(preview),
                 photometric="ycbcr",
                 subsampling=(1, 1),
                 compression="jpeg",
@@ -112,8 +113,10 @@ def _codes(data: NDArray[np.float32], black: int) -> NDArray[np.uint16]:
     return codes[..., 0] if data.shape[0] == 1 else np.ascontiguousarray(codes)
 
 
-def _eight_bits(preview: RenderedImage) -> NDArray[np.uint8]:
-    return np.rint(preview.data / 257.0).astype(np.uint8)
+def _jpeg_planes(preview: RenderedImage) -> NDArray[np.uint8]:
+    """(H, W, 3) Y, Cb, Cr: what tifffile hands to the JPEG coder as it is."""
+    rgb = np.rint(preview.data / 257.0).astype(np.uint8)
+    return np.asarray(Image.fromarray(rgb).convert("YCbCr"))
 
 
 def _shared_tags(metadata: FrameMetadata, preview: RenderedImage, *, needs_opcodes: bool) -> list[Tag]:
