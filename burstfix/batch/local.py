@@ -91,7 +91,8 @@ class LocalWorker:
                     reading.append(_Reading(upcoming, size, readers.submit(timed_read, upcoming)))
                     upcoming = next(waiting, None)
                 if not reading:
-                    yield self._written(writing.popleft())
+                    if writing:  # else the last bursts were all too large
+                        yield self._written(writing.popleft())
                     continue
                 outcome = self._merge(reading.popleft(), writer, writing, starting, progress)
                 if outcome:

@@ -19,7 +19,7 @@ _FRAME = 4
 # The merged picture in float32 (12), and what rendering and writing make of it.
 _PICTURE = 60
 _SHARE = 0.75  # of the free memory, where nothing is asked for
-_RESERVE = 100_000_000  # code loaded later, threads, and what the allocator keeps: measured 60 MB
+RESERVE = 100_000_000  # code loaded later, threads, and what the allocator keeps: measured 60 MB
 _TILE_SHARE = 0.4  # of the limit that tiles may take
 
 
@@ -45,8 +45,8 @@ class Budget:
     """Memory that bursts share; each takes its part before it is read and gives it back once written."""
 
     def __init__(self, limit: int) -> None:
-        """Bytes in all; bursts and tiles get what is not used yet, less a reserve. 0 takes three quarters of the free memory."""
-        self.limit = limit - used_now() - _RESERVE if limit else int(_SHARE * free_memory(torch.device("cpu")))
+        """Bytes in all, of which a part is in use and a part in reserve; 0: three quarters of the free."""
+        self.limit = limit - used_now() - RESERVE if limit else int(_SHARE * free_memory(torch.device("cpu")))
         self.for_tiles = int(max(0, self.limit) * _TILE_SHARE)
         self.for_bursts = max(0, self.limit) - self.for_tiles
         self._taken = 0

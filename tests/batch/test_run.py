@@ -14,7 +14,7 @@ import pytest
 from burstfix.batch import job as jobs
 from burstfix.batch.journal import Journal, read_entries
 from burstfix.batch.lock import only_run
-from burstfix.batch.memory import Budget
+from burstfix.batch.memory import RESERVE, Budget
 from burstfix.batch.run import BatchReport, run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
@@ -198,7 +198,7 @@ def test_batch_when_memory_is_too_small_for_a_burst_then_it_fails_and_says_what_
     for k in range(2):
         shoot(card / f"LARGE_{k}.dng", 1000 + 0.2 * k, camera=large)
     monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
-    report = run(card, replace(SETTINGS, max_memory=30_000_000))
+    report = run(card, replace(SETTINGS, max_memory=RESERVE + 30_000_000))
     assert len(report.done) == 3 and "--max-memory" in report.failed["LARGE_0.dng"]
 
 
@@ -217,7 +217,7 @@ def test_budget_when_bursts_are_read_ahead_then_never_more_than_the_limit(
 
     monkeypatch.setattr(Budget, "take", take)
     # Room for two of the three bursts beside the tiles' share.
-    assert len(run(card, replace(SETTINGS, jobs=3, max_memory=int(2.5 * size / 0.6))).done) == 3
+    assert len(run(card, replace(SETTINGS, jobs=3, max_memory=RESERVE + int(2.5 * size / 0.6))).done) == 3
     assert most == 2 * size
 
 
@@ -317,3 +317,11 @@ def test_batch_when_a_noise_table_is_named_then_its_noise_is_taken_and_a_bad_one
     table.write_text(f'[[camera]]\nname = "Acme One"\n{profile}')
     assert main(command) == 0
     assert read_entries(out)[0].facts["noise"] == "table"
+
+
+def test_batch_when_memory_is_too_small_for_every_burst_then_all_fail_and_it_ends(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
+    report = run(card, replace(SETTINGS, max_memory=RESERVE + 1000))
+    assert not report.done and len(report.failed) == 3
