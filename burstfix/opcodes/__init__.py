@@ -20,6 +20,7 @@ from burstfix.opcodes.records import (
     Vignette,
     WarpFisheye,
     WarpRectilinear,
+    WarpRectilinear2,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Vignette",
     "WarpFisheye",
     "WarpRectilinear",
+    "WarpRectilinear2",
     "parse_list",
     "plan_opcodes",
     "summary",

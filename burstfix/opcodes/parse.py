@@ -28,6 +28,7 @@ from burstfix.opcodes.records import (
     Vignette,
     WarpFisheye,
     WarpRectilinear,
+    WarpRectilinear2,
 )
 
 _NEWEST = (1, 7, 1, 0)  # version of the format up to which opcodes are understood
@@ -247,6 +248,18 @@ def _warp_rectilinear(header: Header, fields: _Fields) -> WarpRectilinear:
     return WarpRectilinear(header, coefficients, center)
 
 
+def _warp_rectilinear_2(header: Header, fields: _Fields) -> WarpRectilinear2:
+    terms, center = _planes_and_center(fields, 19)
+    (reciprocal,) = fields.numbers("L")
+    fields.end()
+    if reciprocal > 1:
+        raise _DamagedError(f"has the reciprocal flag {reciprocal}; 0 and 1 are known")
+    least, most = terms[:, 17], terms[:, 18]
+    if not ((least >= 0) & (least < most) & (most <= 1)).all():
+        raise _DamagedError("its range of valid radii is none within 0 to 1")
+    return WarpRectilinear2(header, terms[:, :17], terms[:, 17:], center, bool(reciprocal))
+
+
 def _warp_fisheye(header: Header, fields: _Fields) -> WarpFisheye:
     coefficients, center = _planes_and_center(fields, 4)
     fields.end()
@@ -274,6 +287,7 @@ _READERS: dict[int, Callable[[Header, _Fields], Opcode]] = {
     11: _line_values(by_row=False, scales=False),
     12: _line_values(by_row=True, scales=True),
     13: _line_values(by_row=False, scales=True),
+    14: _warp_rectilinear_2,
 }
 
 _NAMES = {

@@ -17,14 +17,16 @@ from burstfix.opcodes.records import (
     Table,
     Trim,
     Vignette,
+    Warp,
     WarpFisheye,
     WarpRectilinear,
+    WarpRectilinear2,
 )
 from burstfix.types import LINEAR, FrameMetadata, OpcodeMode
 
 _POINTWISE = (GainMap, Table, Polynomial, LineValues, Trim)
 _BAD_PIXELS = (BadPixelValue, BadPixelList)
-_LENS = (WarpRectilinear, WarpFisheye, Vignette)
+_LENS = (WarpRectilinear, WarpRectilinear2, WarpFisheye, Vignette)
 # Bad pixels are a mosaic's, lenses are corrected once there are colours at every pixel.
 _SUITABLE = {1: _POINTWISE + _BAD_PIXELS, 2: _POINTWISE + _BAD_PIXELS, 3: _POINTWISE + _LENS}
 
@@ -135,7 +137,7 @@ def _cannot(opcode: Opcode, number: int, metadata: FrameMetadata) -> str | None:
             return f"has no meaning in list {number}"
         if isinstance(opcode, _BAD_PIXELS) and metadata.cfa == LINEAR:
             return "is for sensors with a colour mosaic"
-        if isinstance(opcode, (WarpRectilinear, WarpFisheye)) and len(opcode.coefficients) == 2:
+        if isinstance(opcode, Warp) and len(opcode.coefficients) == 2:
             return "is for two planes, which is neither one for all nor one for each"
         linearised = lists is not None and lists.linearised
         if number == 1 and linearised and not isinstance(opcode, (BadPixelList, Trim)):

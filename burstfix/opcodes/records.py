@@ -151,6 +151,26 @@ class WarpRectilinear:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class WarpRectilinear2:
+    """WarpRectilinear2 (14, DNG 1.6): a longer polynomial, in odd powers of the distance as well.
+
+    Attributes:
+        header: See `Header`.
+        coefficients: float64 (planes, 17): kr0 to kr14 radial, kt0 and kt1 tangential; one row serves all.
+        valid: float64 (planes, 2): the distances, 0 to 1, between which the radial polynomial holds; nearer
+            and farther pixels take its value there.
+        center: x and y as a share of the picture.
+        reciprocal: Pixels move by the polynomial's reciprocal.
+    """
+
+    header: Header
+    coefficients: NDArray[np.float64]
+    valid: NDArray[np.float64]
+    center: tuple[float, float]
+    reciprocal: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WarpFisheye:
     """WarpFisheye (2): as `WarpRectilinear`, with four coefficients of the angle: float64 (planes, 4)."""
 
@@ -175,6 +195,8 @@ class Unsupported:
     header: Header
 
 
+Warp = WarpRectilinear | WarpRectilinear2 | WarpFisheye
+
 Opcode = (
     BadPixelValue
     | BadPixelList
@@ -183,8 +205,7 @@ Opcode = (
     | Polynomial
     | GainMap
     | LineValues
-    | WarpRectilinear
-    | WarpFisheye
+    | Warp
     | Vignette
     | Unsupported
 )

@@ -5,16 +5,18 @@ DNG specification 1.7.1, chapter 7. Warps take their pixels by cubic interpolati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.opcodes.plan import OpcodePlan
-from burstfix.opcodes.records import Trim, Vignette, WarpFisheye, WarpRectilinear
+from burstfix.opcodes.records import Trim, Vignette, Warp, WarpFisheye, WarpRectilinear
 from burstfix.raw.mosaic_opcodes import apply_steps, is_pointwise
 
-_STRIP_PIXELS = 1 << 20
+_STRIP_PIXELS = 1 << 15  # what is at work stays in the processor's cache
 
 
 def apply_to_picture(data: NDArray[np.float32], plan: OpcodePlan) -> NDArray[np.float32]:
@@ -37,21 +39,11 @@ def apply_to_picture(data: NDArray[np.float32], plan: OpcodePlan) -> NDArray[np.
             origin = (origin[0] + opcode.top, origin[1] + opcode.left)
         elif isinstance(opcode, Vignette):
             picture *= vignette_gain(opcode, *picture.shape[1:])
-        elif isinstance(opcode, (WarpRectilinear, WarpFisheye)):
+        elif isinstance(opcode, Warp):
             picture = warp(picture, opcode)
         elif is_pointwise(step):
             picture = apply_steps(picture, [step], *origin)
     return picture.numpy()
-
-
-def picture_size(plan: OpcodePlan) -> tuple[int, int]:
-    """Height and width of what `apply_to_picture` returns."""
-    top, left, bottom, right = plan.crop
-    size = (bottom - top, right - left)
-    for step in plan.picture:
-        if isinstance(step.opcode, Trim):
-            size = (step.opcode.bottom - step.opcode.top, step.opcode.right - step.opcode.left)
-    return size
 
 
 def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
@@ -64,69 +56,88 @@ def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
     return (1 + gain).float()
 
 
-def warp(picture: Tensor, opcode: WarpRectilinear | WarpFisheye) -> Tensor:
-    """(C, H, W) -> the same size, every pixel from where the opcode says; edges are repeated beyond."""
-    out = torch.empty_like(picture)
-    channels, height, width = picture.shape
+def warp(picture: Tensor, opcode: Warp) -> Tensor:
+    """Takes every pixel of (C, H, W) from where the opcode says, in place; edges are repeated beyond."""
+    for channel, plane in enumerate(picture):
+        # One set of coefficients serves all colours, or each has its own.
+        _warp_plane(plane, opcode, min(channel, len(opcode.coefficients) - 1))
+    return picture
+
+
+def _warp_plane(plane: Tensor, opcode: Warp, chosen: int) -> None:
+    height, width = plane.shape
     rows = max(1, _STRIP_PIXELS // width)
-    planes = len(opcode.coefficients)
+    source = _with_edges(plane)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        # One set of coefficients serves all colours, or each has its own.
-        for group in [slice(0, channels)] if planes == 1 else [slice(c, c + 1) for c in range(channels)]:
-            y, x = source_places(opcode, min(group.start, planes - 1), height, width, top, bottom)
-            out[group, top:bottom] = _sample(picture[group], y, x)
-    return out
+        y, x = source_places(opcode, chosen, height, width, top, bottom)
+        plane[top:bottom] = _sample(source, y, x)
 
 
 def source_places(
-    opcode: WarpRectilinear | WarpFisheye,
-    plane: int,
-    height: int,
-    width: int,
-    top: int = 0,
-    bottom: int | None = None,
+    opcode: Warp, plane: int, height: int, width: int, top: int = 0, bottom: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Where each pixel of some rows comes from: float64 rows and columns, each (bottom - top, width)."""
     y, x = _places(opcode.center, height, width)
     y = y[top:bottom, None]
     squared = y**2 + x**2
     k = [float(value) for value in opcode.coefficients[plane]]
-    if isinstance(opcode, WarpRectilinear):
-        radial = k[0] + squared * (k[1] + squared * (k[2] + squared * k[3]))
-        new_x = x * radial + k[4] * (2 * x * y) + k[5] * (squared + 2 * x**2)
-        new_y = y * radial + k[5] * (2 * x * y) + k[4] * (squared + 2 * y**2)
-    else:
+    if isinstance(opcode, WarpFisheye):
         r = squared.sqrt()
         angle = torch.atan(r)
-        turned = angle**2
-        curve = angle * (k[0] + turned * (k[1] + turned * (k[2] + turned * k[3])))
+        curve = angle * _polynomial(k, angle**2)
         scale = torch.where(r > 1e-12, curve / r.clamp(min=1e-12), torch.full_like(r, k[0]))
         new_x, new_y = x * scale, y * scale
+    else:
+        if isinstance(opcode, WarpRectilinear):
+            radial = _polynomial(k[:4], squared)
+        else:
+            least, most = (float(value) for value in opcode.valid[plane])
+            radial = _polynomial(k[:15], squared.sqrt().clamp(least, most))
+            radial = 1 / radial if opcode.reciprocal else radial
+        down, across = k[-2:]
+        new_x = x * radial + down * (2 * x * y) + across * (squared + 2 * x**2)
+        new_y = y * radial + across * (2 * x * y) + down * (squared + 2 * y**2)
     center_x, center_y = opcode.center[0] * (width - 1), opcode.center[1] * (height - 1)
     reach = _reach(opcode.center, height, width)
     return center_y + reach * new_y, center_x + reach * new_x
 
 
-def _sample(picture: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Values (C, h, w) of a picture (C, H, W) at fractional places; outside, the edge goes on.
+def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
+    """Of x, the coefficient of x^0 first."""
+    total = torch.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total = total * x + coefficient
+    return total
+
+
+def _with_edges(plane: Tensor) -> Tensor:
+    """(H, W) -> (H + 5, W + 5), a copy with its edges repeated: what `_sample` reads needs no bounds."""
+    return torch.nn.functional.pad(plane[None], (2, 3, 2, 3), mode="replicate")[0]
+
+
+def _sample(source: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Values (h, w) at fractional places of the picture that `source` holds (`_with_edges`).
 
     Cubic convolution with a = -1/2 (Keys 1981), the one of its kind that keeps quadratic curves.
     """
-    channels, height, width = picture.shape
-    # Damaged coefficients may point anywhere.
-    y = torch.nan_to_num(y).clamp(-2, height + 1)
-    x = torch.nan_to_num(x).clamp(-2, width + 1)
+    height, width = (side - 5 for side in source.shape)
+    # Beyond the edge all is the edge. Damaged coefficients may point anywhere.
+    y = torch.nan_to_num(y).clamp(-1, height)
+    x = torch.nan_to_num(x).clamp(-1, width)
     first_y, first_x = y.floor(), x.floor()
     weights_y, weights_x = _cubic((y - first_y).float()), _cubic((x - first_x).float())
-    flat = picture.reshape(channels, -1)
-    out = torch.zeros(channels, y.numel())
-    cols = [(first_x.long() + step).clamp(0, width - 1) for step in (-1, 0, 1, 2)]
-    for step_y, weight_y in zip((-1, 0, 1, 2), weights_y, strict=True):
-        row = (first_y.long() + step_y).clamp(0, height - 1) * width
-        for col, weight_x in zip(cols, weights_x, strict=True):
-            out += flat.index_select(1, (row + col).flatten()) * (weight_y * weight_x).flatten()
-    return out.reshape(channels, *y.shape)
+    # The upper left of each pixel's 4x4 samples; the others lie at fixed distances from it.
+    corner = ((first_y + 1) * source.shape[1] + first_x + 1).flatten().long()
+    flat = source.flatten()
+    out = torch.zeros_like(weights_y[0])
+    for row, weight_y in enumerate(weights_y):
+        line = torch.zeros_like(out)
+        for col, weight_x in enumerate(weights_x):
+            values = flat[row * source.shape[1] + col :].index_select(0, corner)
+            line.addcmul_(values.view_as(out), weight_x)
+        out.addcmul_(line, weight_y)
+    return out
 
 
 def _cubic(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -61,6 +61,15 @@ def warp(planes: Sequence[Sequence[float]], center=(0.5, 0.5)) -> bytes:
     return opcode(1, struct.pack(f">L{len(flat)}d2d", len(planes), *flat, *center))
 
 
+def warp_2(
+    planes: Sequence[Sequence[float]], center=(0.5, 0.5), reciprocal: int = 0, version=(1, 6, 0, 0)
+) -> bytes:
+    """Each plane: 15 radial and 2 tangential coefficients, least and greatest valid radius."""
+    flat = [x for plane in planes for x in plane]
+    body = struct.pack(f">L{len(flat)}d2dL", len(planes), *flat, *center, reciprocal)
+    return opcode(14, body, version=version)
+
+
 def fisheye(planes: Sequence[Sequence[float]], center=(0.5, 0.5)) -> bytes:
     flat = [x for plane in planes for x in plane]
     return opcode(2, struct.pack(f">L{len(flat)}d2d", len(planes), *flat, *center))

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from burstfix.errors import InputError
 from burstfix.opcodes import GainMap, WarpRectilinear, parse_list, plan_opcodes
-from burstfix.types import OpcodeLists
+from burstfix.raw.mosaic_opcodes import MosaicCorrections
+from burstfix.raw.picture_opcodes import apply_to_picture
+from burstfix.types import LINEAR, Frame, OpcodeLists
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 
@@ -33,6 +36,7 @@ def every_kind() -> list[bytes]:
     )
     third = make.opcode_list(
         make.warp([[1, 0.01, 0, 0, 0, 0]] * 3),
+        make.warp_2([[1] + [0.01] * 14 + [0, 0, 0, 1]] * 3, reciprocal=1),
         make.fisheye([[1, 0.1, 0, 0]]),
         make.vignette([0.1, 0, 0, 0, 0]),
         make.gain_map(make.area(0, 0, 48, 64, 0, 3), GAINS),
@@ -88,7 +92,23 @@ def test_parse_list_of_every_kind_then_gives_what_was_packed():
         ),
         (make.opcode_list(make.gain_map(make.area(0, 0, 9, 9, pitch=(0, 1)), GAINS)), "pitch 0, 1"),
         (make.opcode_list(make.gain_map(WHOLE, -GAINS)), "negative gains"),
+        (make.opcode_list(make.gain_map(WHOLE, GAINS, spacing=(0.5, 0.0))), "points lie 0.5, 0 apart"),
+        (
+            make.opcode_list(make.gain_map(make.area(9, 0, 9, 9), GAINS)),
+            "rows 9 to 9, columns 0 to 9",
+        ),
+        (make.opcode_list(make.gain_map(WHOLE, GAINS[:0])), "0x4 points"),
+        (make.opcode_list(make.line_values(13, WHOLE, [-1.0] * 64)), "negative factors"),
+        (make.opcode_list(make.bad_list([], [(3, 4, 3, 9)])), "empty rectangle"),
+        (make.opcode_list(make.opcode(4, b"\0\0\0\0" + b"\0\0\0\4")), "Bayer phase 4"),
+        (make.opcode_list(make.opcode(4, b"\0" * 9)), "has 9 bytes of parameters where 8 belong"),
         (make.opcode_list(make.warp([[1, 0, 0, 0, 0, 0]], (2, 0.5))), "outside the picture"),
+        (make.opcode_list(make.warp([[1, 0, 0, 0, 0, 0]] * 5)), "is for 5 planes"),
+        (make.opcode_list(make.vignette([0.1, 0, 0, 0, 0], (0.5, -0.1))), "outside the picture"),
+        (make.opcode_list(make.warp_2([[1] + [0] * 18])), "range of valid radii"),
+        (make.opcode_list(make.warp_2([[1] + [0] * 17 + [1.1]])), "range of valid radii"),
+        (make.opcode_list(make.warp_2([[1] + [0] * 17 + [1]], reciprocal=2)), "reciprocal flag 2"),
+        (make.opcode_list(make.warp_2([[1] + [0] * 18 + [1]])), "184 bytes of parameters where 176 belong"),
         (b"\xff" * 8, "claims 4294967295 opcodes"),
         (make.opcode_list(make.bad_value(0)[:8] + b"\0\0\0\4" + make.bad_value(0)[12:]), "unknown flags 0x4"),
     ],
@@ -130,9 +150,36 @@ def test_plan_of_list_1_after_a_linearisation_table_then_values_from_before_it_a
         plan_opcodes(make_metadata(opcodes=lists))
 
 
-def test_parse_list_of_200_mutants_then_parsed_or_refused_in_little_memory():
+def test_plan_when_trims_do_not_fit_then_it_is_an_error():
+    outside = with_lists(b"", make.opcode_list(make.trim(0, 0, 48, 65)))
+    with pytest.raises(InputError, match="TrimBounds to rows 0 to 48, columns 0 to 65 of a picture of 48x64"):
+        plan_opcodes(outside)
+    apart = with_lists(make.opcode_list(make.trim(0, 0, 20, 64)), make.opcode_list(make.trim(30, 0, 48, 64)))
+    with pytest.raises(InputError, match="leaves nothing"):
+        plan_opcodes(apart)
+
+
+@pytest.mark.parametrize(
+    ("number", "one", "changes", "words"),
+    [
+        (1, make.bad_value(0), {"cfa": LINEAR}, "sensors with a colour mosaic"),
+        (3, make.warp([[1, 0, 0, 0, 0, 0]] * 2), {}, "two planes"),
+        (3, make.warp_2([[1] + [0] * 17 + [1]] * 2), {}, "two planes"),
+    ],
+)
+def test_plan_when_an_opcode_does_not_suit_the_picture_then_it_is_an_error(
+    number: int, one: bytes, changes: dict, words: str
+):
+    lists = [b"", b"", b""]
+    lists[number - 1] = make.opcode_list(one)
+    with pytest.raises(InputError, match=words):
+        plan_opcodes(with_lists(*lists, **changes))
+
+
+def test_200_mutated_lists_then_refused_or_applied_in_little_memory():
     rng = np.random.default_rng(5)
     originals = every_kind()
+    mosaic = rng.integers(100, 60000, (48, 64)).astype(np.uint16)
     refused = 0
     tracemalloc.start()
     for k in range(200):
@@ -152,7 +199,12 @@ def test_parse_list_of_200_mutants_then_parsed_or_refused_in_little_memory():
         lists = [b"", b"", b""]
         lists[k % 3] = bytes(data)
         try:
-            plan_opcodes(with_lists(*lists))
+            metadata = with_lists(*lists)
+            plan = plan_opcodes(metadata)
+            corrections = MosaicCorrections(Frame(mosaic, metadata), plan)
+            corrections.normalise(torch.from_numpy(mosaic), 0, 0)
+            corrections.slopes(0, 0, 48, 64, 1, "cpu")
+            apply_to_picture(np.ones((3, 48, 64), np.float32), plan)
         except InputError as error:
             refused += 1
             assert "\n" not in str(error)
