@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from burstfix.align.blocks import BlockField, gray_features, match_blocks
 from burstfix.align.gather import BurstTile
 from burstfix.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,24 @@ class BurstModel(nn.Module):
             reference: Index of the reference in N.
         """
         raise NotImplementedError
+
+    def start_from(self, other: BurstModel) -> None:
+        """Takes over the weights of another model of the same kind, to train on from there.
+
+        Parts that the other one lacks keep their fresh weights.
+
+        Raises:
+            UsageError: The other one is of another kind, has parts that this one lacks, or other sizes.
+        """
+        own, theirs = self.state_dict(), other.state_dict()
+        odd = [name for name, value in theirs.items() if name not in own or own[name].shape != value.shape]
+        if odd or not isinstance(other, type(self)):
+            why = f"{odd[0]} is not alike" if odd else "another kind of network"
+            raise UsageError(f"{self.info.name} cannot start from these weights of {other.info.name}: {why}")
+        fresh = len(own) - len(theirs)
+        if fresh:
+            logger.info("%d of %d tensors are new, not from the weights to start from", fresh, len(own))
+        self.load_state_dict({**own, **theirs})
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
         """(B, 4, h, w) packed -> what `match` compares; by default the grey picture (B, 1, h, w)."""

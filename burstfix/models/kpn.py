@@ -33,12 +33,17 @@ class KpnConfig:
         kernel: Side of the predicted kernels in packed pixels, odd.
         head_channels: Features of the demosaicking head, at packed size.
         head_blocks: Residual blocks in the head.
+        refine_channels: Features of a second level of the head at half the packed size, which sees farther;
+            0 leaves that level out.
+        refine_blocks: Residual blocks on it.
     """
 
     channels: int = 48
     kernel: int = 5
     head_channels: int = 48
     head_blocks: int = 3
+    refine_channels: int = 0
+    refine_blocks: int = 4
 
 
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
@@ -47,6 +52,13 @@ def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
 
 def _act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=True)  # no gradient needs what a convolution or a sum put out
+
+
+def _silence(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Zero out; a network that grew by this layer starts as it was."""
+    nn.init.zeros_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
 
 
 class _Double(nn.Module):
@@ -71,10 +83,34 @@ class _Residual(nn.Module):
         return self.second(_act(self.first(x))).add_(x)
 
 
-class Kpn(BurstModel):
-    """Kernel prediction network; see the module's text."""
+class _Refine(nn.Module):
+    """The head's second level, at half the packed size; adds nothing before it is trained."""
 
-    def __init__(self, config: KpnConfig | None = None) -> None:
+    def __init__(self, channels: int, context: int, refine: int, blocks: int) -> None:
+        super().__init__()
+        self.down = _conv(channels, refine, stride=2)
+        self.context = nn.Conv2d(context, refine, 1)
+        self.blocks = nn.ModuleList(_Residual(refine) for _ in range(blocks))
+        self.up = nn.ConvTranspose2d(refine, channels, 2, 2)
+        _silence(self.up)
+
+    def forward(self, x: Tensor, shared: Tensor) -> Tensor:
+        y = _act(self.down(x) + self.context(shared))
+        for block in self.blocks:
+            y = block(y)
+        return x + self.up(_act(y))
+
+
+class Kpn(BurstModel):
+    """Kernel prediction network; see the module's text.
+
+    Args:
+        config: Sizes.
+        context_channels: Features at half the packed size that `forward` is given besides the frames, of a
+            network that this one is the head of; 0 for none.
+    """
+
+    def __init__(self, config: KpnConfig | None = None, *, context_channels: int = 0) -> None:
         super().__init__()
         self.config = config = config or KpnConfig()
         c, taps = config.channels, config.kernel**2
@@ -100,6 +136,12 @@ class Kpn(BurstModel):
         self.head_in = _conv(4 + 4 + 4 + h // 4, h)
         self.head_blocks = nn.ModuleList(_Residual(h) for _ in range(config.head_blocks))
         self.head_out = _conv(h, 12)
+        self.refine = (
+            _Refine(h, c, config.refine_channels, config.refine_blocks) if config.refine_channels else None
+        )
+        self.given = _conv(context_channels, c) if context_channels else None
+        if self.given is not None:
+            _silence(self.given)
         self._start_as_average(taps)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -118,7 +160,14 @@ class Kpn(BurstModel):
             self.head_out.weight.mul_(0.1)
             self.head_out.bias.zero_()
 
-    def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
+    def forward(
+        self,
+        frames: Tensor,
+        shot_gain: Tensor,
+        read_variance: Tensor,
+        reference: int,
+        context: Tensor | None = None,
+    ) -> Merged:
         """Merges aligned frames; see `BurstModel.forward`. In training mode `extra` holds "frames".
 
         `extra["frames"]` is (B, N, 4, h, w): what each frame's kernels alone make of it, for the annealed
@@ -132,6 +181,9 @@ class Kpn(BurstModel):
         common = self.encode_anchor(_unshuffle(torch.cat([anchor, std], 1)))
         encoded = [self._encode_frame(frames[:, i], anchor, std, common) for i in range(n)]
         mean = torch.stack(encoded).mean(0)
+        if self.given is not None:
+            assert context is not None
+            mean = mean + self.given(context)
         shared = self._unet(torch.cat([encoded[reference], mean], 1))
         kernel_shared = self.kernel_shared(shared)
 
@@ -173,6 +225,8 @@ class Kpn(BurstModel):
         context = F.pixel_shuffle(self.head_context(shared), 2)
         x = torch.cat([mosaic, anchor, std, context.to(mosaic.dtype)], 1)
         x = self.head_in(_channels_last(x))
+        if self.refine is not None:
+            x = self.refine(x, shared)
         for block in self.head_blocks:
             x = block(x)
         return F.pixel_shuffle(self.head_out(_act(x)).float(), 2)

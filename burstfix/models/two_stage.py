@@ -26,6 +26,7 @@ from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, Merged, ModelInfo, noise_variance
 from burstfix.models.block_matching import SCALE, CoarseFeatures, SoftAlignment, align_soft, match_patches
 from burstfix.models.deformable import PyramidAlign
+from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.models.layers import AttentionBlock, ConvGru, ConvStack, channels_last, conv3, init_conv
 from burstfix.raw.demosaic import bilinear
 
@@ -46,7 +47,9 @@ class TwoStageConfig:
         unet: Channels of the three levels of the reconstruction.
         unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
         unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
-        base: What the network's output is added to: "average" of the frames, "reference", or "none" (paper).
+        head: What makes the picture of the fused features: "unet" (paper), or "kernels", a kernel prediction
+            network that is told them. The settings of the U-Net then mean nothing, nor does `base`.
+        base: What the U-Net's output is added to: "average" of the frames, "reference", or "none" (paper).
         attention: "window" or "patch" (paper) for the mean in channel attention.
         max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
         noise_map: "std" or "linear", see the module's text.
@@ -63,6 +66,12 @@ class TwoStageConfig:
     unet: tuple[int, int, int] = (64, 128, 256)
     unet_blocks: bool = True
     unet_scale: int = 1
+    head: str = "unet"
+    kernel_channels: int = 48
+    head_channels: int = 48
+    head_blocks: int = 3
+    refine_channels: int = 0
+    refine_blocks: int = 4
     base: str = "average"
     attention: str = "window"
     max_offset: float = 8.0
@@ -75,6 +84,7 @@ class TwoStageConfig:
         for name, allowed in (
             ("stride", (1, 2)),
             ("unet_scale", (1, 2, 4)),
+            ("head", ("unet", "kernels")),
             ("base", ("average", "reference", "none")),
             ("attention", ("window", "patch")),
             ("noise_map", ("std", "linear")),
@@ -137,7 +147,8 @@ class TwoStage(BurstModel):
         self.gru = ConvGru(c)
         self.fuse = nn.Conv2d(2 * c, c, 1)
         init_conv(self.fuse)
-        self.unet = UNet(config)
+        self.unet = UNet(config) if config.head == "unet" else None
+        self.kernels = _kernel_head(config) if config.head == "kernels" else None
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
         """(B, 4, h, w) -> what `match` compares, at the same size.
@@ -235,12 +246,22 @@ class TwoStage(BurstModel):
         frames = frames.float()
         features = self.extract_features(frames, shot_gain, read_variance)
         before, after = self._fuse(self._align(features, batch, n, reference), n, reference)
+        if self.kernels is not None:
+            return self.kernels(frames, shot_gain, read_variance, reference, after)
+        assert self.unet is not None
         base = self._base(frames, shot_gain, read_variance, reference, with_reference=True)
         if not (self.training and n > 1):
             return Merged(rgb=_add(self.unet(after), base))
         both = self.unet(torch.cat([after, before]))
         others = self._base(frames, shot_gain, read_variance, reference, with_reference=False)
         return Merged(rgb=_add(both[:batch], base), extra={"interpolation": _add(both[batch:], others)})
+
+    def start_from(self, other: BurstModel) -> None:
+        """Also takes a kernel prediction network, as the head."""
+        if isinstance(other, Kpn) and self.kernels is not None:
+            self.kernels.start_from(other)
+        else:
+            super().start_from(other)
 
     def extract_features(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
         """(B, N, 4, h, w) -> features of each frame by itself, (B * N, C, h / stride, w / stride)."""
@@ -370,6 +391,17 @@ def frame_order(count: int, reference: int) -> list[int]:
         side = own if len(dealt[own]) < room[own] else other
         dealt[side].append(i)
     return [*reversed(dealt["before"]), reference, *dealt["after"]]
+
+
+def _kernel_head(config: TwoStageConfig) -> Kpn:
+    sizes = KpnConfig(
+        channels=config.kernel_channels,
+        head_channels=config.head_channels,
+        head_blocks=config.head_blocks,
+        refine_channels=config.refine_channels,
+        refine_blocks=config.refine_blocks,
+    )
+    return Kpn(sizes, context_channels=config.channels)
 
 
 def _cell(config: TwoStageConfig, scale: float) -> int:

@@ -109,7 +109,7 @@ def train(
     model = build(recipe.model.name, recipe.model.config).to(place)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if init_from is not None:
-        model.load_state_dict(init_from.state_dict())
+        model.start_from(init_from)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     coarse = [p for name, p in model.named_parameters() if name.startswith("coarse.")]
     others = [p for name, p in model.named_parameters() if not name.startswith("coarse.")]

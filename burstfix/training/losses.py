@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from burstfix.align.gather import gather_cells
-from burstfix.models.base import BurstModel
+from burstfix.models.base import BurstModel, Merged
 from burstfix.models.two_stage import TwoStage
 from burstfix.sim import SimulatedBurst, mosaic_packed, to_display
 from burstfix.training.recipe import LossSettings, Recipe
@@ -38,14 +38,19 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
 
 
 def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
-    """Picture loss, the same on the denoised mosaic, and the annealed loss of each frame alone."""
-    margin, settings = recipe.train.margin, recipe.loss
-    frames = align_frames(model, burst, margin)
+    """Picture loss and those of the predicted kernels."""
+    frames = align_frames(model, burst, recipe.train.margin)
     merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
-    losses = picture_loss(merged.rgb.float(), burst, margin, settings)
+    picture = picture_loss(merged.rgb.float(), burst, recipe.train.margin, recipe.loss)
+    return picture | kernel_losses(merged, burst, recipe, step)
+
+
+def kernel_losses(merged: Merged, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
+    """Charbonnier on the denoised mosaic, and the annealed one on what each frame alone gives."""
+    margin, settings = recipe.train.margin, recipe.loss
     truth = _gamma(_inner(mosaic_packed(burst.clean[:, burst.reference]), margin))
     assert merged.mosaic is not None
-    losses["mosaic"] = settings.mosaic * charbonnier(_gamma(merged.mosaic.float()), truth)
+    losses = {"mosaic": settings.mosaic * charbonnier(_gamma(merged.mosaic.float()), truth)}
     annealing = settings.annealing * 0.01 ** (step / max(settings.annealing_steps, 1))
     if "frames" in merged.extra and annealing > 1e-4:
         losses["alone"] = annealing * charbonnier(_gamma(merged.extra["frames"].float()), truth[:, None])
@@ -53,7 +58,7 @@ def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: i
 
 
 def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
-    """Picture loss, interpolation loss, and those of differentiable block matching where it is learned.
+    """Picture loss, interpolation loss, and those of kernels or of block matching where these are learned.
 
     Block matching is supervised by the clean frames for the first third of the training, with a softmax of
     temperature 1e-2; afterwards it is 1e-3 (the paper's schedule).
@@ -81,6 +86,8 @@ def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, s
         losses["interpolation"] = settings.interpolation * charbonnier(
             _edges(truth) * between, _edges(truth) * truth
         )
+    if merged.mosaic is not None:
+        losses |= kernel_losses(merged, burst, recipe, step)
     if model.coarse is not None:
         matching = merged.extra["one_hot"] + merged.extra["supervision"]
         losses["matching"] = settings.matching * matching

@@ -1,9 +1,13 @@
 """Kernel prediction: any number of frames, kernels that sum to one, a result that tiles can be cut from."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from burstfix.checkpoints import load_model
+from burstfix.errors import UsageError
+from burstfix.models.average import Average
 from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.sim import add_noise, mosaic_packed
 from tests.scenes import draw_scene
@@ -57,14 +61,45 @@ def test_kpn_when_untrained_then_the_mosaic_is_less_noisy_than_a_frame(model):
     assert (mosaic - clean).square().mean() < 0.8 * (frames[:, 2] - clean).square().mean()
 
 
-def test_kpn_when_training_then_every_weight_gets_a_gradient():
+@pytest.mark.parametrize("refine", [0, 16])
+def test_kpn_when_training_then_every_weight_gets_a_gradient(refine):
     torch.manual_seed(1)
-    model = Kpn(SMALL).train()
+    model = Kpn(replace(SMALL, refine_channels=refine, refine_blocks=1)).train()
+    if model.refine is not None:
+        torch.nn.init.normal_(model.refine.up.weight, std=0.1)  # as after the first step
     merged = model(burst(3, 16), SHOT, READ, 1)
     (merged.rgb.square().mean() + merged.extra["frames"].square().mean()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_start_from_when_the_network_has_a_new_level_then_the_picture_is_the_same_at_first(model):
+    grown = Kpn(replace(SMALL, refine_channels=24, refine_blocks=1)).eval()
+    grown.start_from(model)
+    frames = burst(3, 32)
+    with torch.no_grad():
+        assert torch.equal(grown(frames, SHOT, READ, 1).rgb, model(frames, SHOT, READ, 1).rgb)
+        assert grown.refine is not None
+        grown.refine.up.weight.normal_(0, 0.1)
+        assert not torch.equal(grown(frames, SHOT, READ, 1).rgb, model(frames, SHOT, READ, 1).rgb)
+
+
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [
+        (replace(SMALL, channels=24), "is not alike"),
+        (replace(SMALL, head_blocks=0), r"head_blocks.0.first.weight is not alike"),
+    ],
+)
+def test_start_from_when_sizes_differ_then_says_which_part(model, own, why):
+    with pytest.raises(UsageError, match=why):
+        Kpn(own).start_from(model)
+
+
+def test_start_from_when_the_other_is_another_network_then_refuses(model):
+    with pytest.raises(UsageError, match="another kind of network"):
+        model.start_from(Average())
 
 
 @pytest.mark.slow

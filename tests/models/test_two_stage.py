@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from burstfix.errors import UsageError
+from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.models.layers import ConvGru
 from burstfix.models.two_stage import TwoStage, TwoStageConfig, TwoStageLite, TwoStageLiteConfig, frame_order
 from burstfix.raw.cfa import pack
@@ -13,6 +14,15 @@ from tests.scenes import add_noise, draw_scene, mosaic_of
 
 SMALL = TwoStageConfig(channels=8, groups=2, feature_blocks=1, unet=(8, 12, 16))
 LITE = TwoStageLiteConfig(channels=8, groups=2, unet=(8, 12, 16))
+LITE_KERNELS = dataclasses.replace(
+    LITE,
+    head="kernels",
+    kernel_channels=16,
+    head_channels=16,
+    head_blocks=1,
+    refine_channels=16,
+    refine_blocks=1,
+)
 SHOT, READ = torch.full((1, 1, 4, 1, 1), 6.4e-3), torch.full((1, 1, 4, 1, 1), 4e-4)
 
 
@@ -43,6 +53,35 @@ def test_forward_when_frames_are_1_to_9_then_rgb_has_sensor_size(count):
     assert merged.rgb.isfinite().all()
     assert ("interpolation" in merged.extra) == (count > 1)
     assert not model.eval()(_burst(count, 16), SHOT, READ, 0).extra
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_forward_when_the_head_predicts_kernels_then_there_is_a_mosaic_too(count):
+    model = TwoStageLite(LITE_KERNELS)
+    merged = model(_burst(count, 16), SHOT, READ, count // 2)
+    assert merged.rgb.shape == (1, 3, 32, 32)
+    assert merged.mosaic is not None and merged.mosaic.shape == (1, 4, 16, 16)
+
+
+def test_start_from_when_given_a_kernel_prediction_network_then_begins_with_its_picture():
+    torch.manual_seed(0)
+    kpn = Kpn(KpnConfig(channels=16, head_channels=16, head_blocks=1)).eval()
+    model = TwoStageLite(LITE_KERNELS).eval()
+    model.start_from(kpn)
+    frames = _burst(3, 16)
+    with torch.no_grad():
+        assert torch.equal(model(frames, SHOT, READ, 1).rgb, kpn(frames, SHOT, READ, 1).rgb)
+
+
+def test_forward_when_the_kernel_head_is_trained_then_both_stages_get_gradients():
+    torch.manual_seed(0)
+    model = TwoStageLite(LITE_KERNELS)
+    assert model.kernels is not None and model.kernels.given is not None and model.kernels.refine is not None
+    torch.nn.init.normal_(model.kernels.given.weight, std=0.1)  # as after the first step
+    torch.nn.init.normal_(model.kernels.refine.up.weight, std=0.1)
+    model(_burst(3, 16), SHOT, READ, 1).rgb.square().mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
 @pytest.mark.parametrize("stride, unet_scale", [(1, 1), (1, 2), (2, 1), (2, 2), (2, 4)])

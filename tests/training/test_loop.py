@@ -202,7 +202,12 @@ TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_block
     ("name", "config", "parts"),
     [
         ("two-stage", TINY_TWO_STAGE, {"linear", "display", "interpolation", "matching"}),
-        ("two-stage-lite", TINY_TWO_STAGE, {"linear", "display", "interpolation"}),
+        ("two-stage-lite", {**TINY_TWO_STAGE, "head": "unet"}, {"linear", "display", "interpolation"}),
+        (
+            "two-stage-lite",
+            {**TINY_TWO_STAGE, "head": "kernels", "kernel_channels": 16, "head_channels": 16},
+            {"linear", "display", "mosaic", "alone"},
+        ),
     ],
 )
 def test_train_when_two_stage_then_every_part_of_its_loss_is_logged(photos, tmp_path, name, config, parts):
