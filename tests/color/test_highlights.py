@@ -52,6 +52,18 @@ def test_reconstruct_of_a_saturated_lamp_then_its_colour_stays(lamp: int):
     np.testing.assert_allclose(np.delete(found, lamp), 0.1, rtol=1e-5)
 
 
+def test_reconstruct_of_yellow_light_that_clips_twice_then_it_does_not_turn_green():
+    light = np.array([3.0, 3.0, 0.45], np.float32).reshape(3, 1, 1)
+    found = reconstruct(clipped(light), NEUTRAL).ravel()
+    # Blue is half of the others at best: nothing says that green is brighter than what it reads.
+    np.testing.assert_allclose(found, [1 / NEUTRAL[0], 1.0, 0.45], rtol=1e-5)
+
+
+def test_reconstruct_when_corrections_lift_values_above_white_then_white():
+    found = reconstruct(np.array([0.2, 2.5, 9.0], np.float32).reshape(3, 1, 1), NEUTRAL).ravel()
+    assert found.max() <= np.float32(white_level(NEUTRAL))
+
+
 @pytest.mark.parametrize("exposure", [-1.0, 0.0, 1.0])
 def test_filmic_when_one_channel_still_sees_then_nothing_reaches_white_before_the_sensor_does(
     exposure: float,

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from burstfix.color import render
 from burstfix.color.icc import icc_profile
 from burstfix.color.spaces import SPACES, SRGB_CURVE, color_space
 from burstfix.errors import UsageError
+from tests.color.pictures import linear_image
 
 
 def test_srgb_curve_when_given_known_values_then_those_of_the_standard():
@@ -34,6 +36,17 @@ def test_srgb_space_when_turned_to_xyz_then_the_standard_matrix():
 def test_prophoto_space_when_turned_to_xyz_then_the_published_matrix():
     expected = [[0.79767, 0.13519, 0.03135], [0.28804, 0.71188, 0.00009], [0.0, 0.0, 0.82521]]
     np.testing.assert_allclose(color_space("prophoto").to_xyz_d50(), expected, atol=4e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [  # SMPTE EG 432-1 with the white of D65; ITU-R BT.2020
+        ("display-p3", [[0.48657, 0.26567, 0.19822], [0.22897, 0.69174, 0.07929], [0.0, 0.04511, 1.04394]]),
+        ("rec2020", [[0.63696, 0.14462, 0.16888], [0.2627, 0.6780, 0.0593], [0.0, 0.02807, 1.06099]]),
+    ],
+)
+def test_wide_space_when_turned_to_xyz_then_the_published_matrix(name, expected):
+    np.testing.assert_allclose(color_space(name).to_xyz(), expected, atol=2e-4)
 
 
 def test_color_space_when_not_known_then_the_known_ones_are_listed():
@@ -74,6 +87,20 @@ def test_icc_profile_when_wide_then_little_cms_converts_as_our_matrices_do(name)
     wide = linear @ (space.from_xyz_d50() @ SPACES["srgb"].to_xyz_d50()).T
     expected = space.curve.encode(np.clip(wide, 0, 1).astype(np.float32)) * 255
     assert np.abs(found - expected).max() <= 1.5  # its rounding, and 16-bit fixed point on the way
+
+
+@pytest.mark.parametrize("name", ["display-p3", "rec2020", "prophoto"])
+def test_render_to_a_wide_space_when_little_cms_turns_it_back_then_our_own_srgb(name):
+    camera = np.random.default_rng(6).uniform(0.05, 0.8, (3, 24, 24))
+    wide, srgb = (render(linear_image(camera), color_space=space) for space in (name, "srgb"))
+    assert wide.icc_profile is not None
+    picture = Image.fromarray(np.rint(wide.data / 257).astype(np.uint8))
+    back = _through_little_cms(
+        picture, ImageCms.getOpenProfile(io.BytesIO(wide.icc_profile)), ImageCms.createProfile("sRGB")
+    )
+    difference = np.abs(back - srgb.data / 257.0)
+    assert difference.mean() < 1  # both roundings to 8 bit
+    assert difference.max() < 12  # dark saturated colours come from few codes
 
 
 @pytest.mark.parametrize("name", SPACES)

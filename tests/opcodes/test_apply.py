@@ -122,6 +122,45 @@ def test_lines_and_curves_in_any_area_then_are_what_the_specification_says(place
     np.testing.assert_allclose(corrected(frame_with(lists, mosaic)), want, atol=3e-4)
 
 
+def test_map_table_then_every_code_is_looked_up_exactly():
+    codes = np.random.default_rng(4).integers(0, 65536, 40000)
+    mosaic = np.random.default_rng(5).integers(0, 65536, (H, W)).astype(np.uint16)
+    mosaic[mosaic >= 65500] = 0  # at white samples stay white
+    got = corrected(frame_with(second(make.table(make.area(0, 0, H, W), codes.tolist())), mosaic))
+    np.testing.assert_allclose(got, codes[np.minimum(mosaic, 39999)] / 65535, atol=1e-6)
+
+
+def test_map_polynomial_when_noise_goes_below_black_then_the_curve_goes_on_straight():
+    coefficients = [0.01, 0.8, 0.3, -0.2]
+    levels = Levels(np.full((1, 1), 1000, np.float32), 61000.0)
+    mosaic = np.full((H, W), 700, np.uint16)
+    metadata = make_metadata(
+        H, W, levels=levels, opcodes=second(make.polynomial(make.area(0, 0, H, W), coefficients))
+    )
+    got = corrected(Frame(mosaic, metadata))
+    np.testing.assert_allclose(got, 0.01 + 0.9 * (700 - 1000) / 60000, atol=1e-6)
+
+
+def test_curves_then_noise_is_stretched_by_their_mean_slope():
+    whole = make.area(0, 0, H, W)
+    lists = second(
+        make.table(whole, np.linspace(0, 32767.5, 65536).astype(int).tolist()),
+        make.polynomial(make.area(0, 0, H, W, pitch=(2, 1)), [0.3, 1.5, -0.2]),
+    )
+    frame = frame_with(lists, some_mosaic())
+    slopes = MosaicCorrections(frame, plan_opcodes(frame.metadata)).slopes(0, 0, H, W, 1, "cpu")[0].numpy()
+    np.testing.assert_allclose(slopes[::2], 0.5 * 1.3, rtol=1e-4)
+    np.testing.assert_allclose(slopes[1::2], 0.5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("planes", "expected"), [(1, (1.2, 1.2, 1.2)), (2, (1.2, 1.5, 1.5))])
+def test_gain_map_of_fewer_planes_than_the_picture_then_the_last_serves_the_rest(planes: int, expected):
+    gains = np.array([1.2, 1.5])[None, None, :planes]
+    one = make.gain_map(make.area(0, 0, 40, 60, 0, 3), gains)
+    got = apply_to_picture(np.ones((3, 40, 60), np.float32), plan_of(one))
+    np.testing.assert_allclose(got, np.broadcast_to(np.array(expected)[:, None, None], got.shape), rtol=1e-6)
+
+
 @pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "BGGR"])
 def test_opcodes_of_a_part_when_read_alone_then_the_same_as_in_the_whole(cfa: str):
     gains = np.random.default_rng(3).uniform(1, 2, (3, 5, 1))
