@@ -15,40 +15,12 @@ import rawpy
 from PIL import Image
 
 from burstfix.cli import main
-from burstfix.io import write_cfa_dng
 from burstfix.io.merged_dng_writer import BLACK_CODE
 from burstfix.pipeline import merge_burst, read_burst
 from burstfix.raws_out import noise_left, preview_of, write_dng
-from burstfix.types import ExifTags, Levels, NoiseProfile, OpcodeLists
-from tests.io.raw_files import make_metadata
+from burstfix.types import OpcodeLists
+from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
 from tests.opcodes import lists as make
-from tests.scenes import add_noise, draw_scene, mosaic_of
-
-GAIN, READ = 4e-4, 4e-6
-NEUTRAL = np.array([0.5, 1.0, 0.7])
-WARP = make.opcode_list(make.warp([[1.0, 0.01, 0, 0, 0, 0]]))
-
-
-def burst_of(folder: Path, count: int = 3, height: int = 256, width: int = 320, **changes) -> list[Path]:
-    """Still frames of a drawn scene with little noise, as DNGs."""
-    scene = draw_scene(height, width, seed=3) * 0.8
-    camera = scene * scene.new_tensor(NEUTRAL)[:, None, None]
-    paths = []
-    for k in range(count):
-        noisy = add_noise(mosaic_of(camera, changes.get("cfa", "RGGB")), GAIN, READ, seed=k).numpy()
-        mosaic = np.clip(np.rint(1024 + noisy * (16383 - 1024)), 0, 16383).astype(np.uint16)
-        metadata = make_metadata(
-            height,
-            width,
-            **{
-                "levels": Levels(np.full((2, 2), 1024, np.float32), 16383.0),
-                "noise": NoiseProfile((GAIN,) * 4, (READ,) * 4, "file"),
-                "exif": ExifTags(gps={1: "N", 2: (47, 22, 30)}),
-                **changes,
-            },
-        )
-        paths.append(write_cfa_dng(folder / f"shot_{k}.dng", mosaic, metadata))
-    return paths
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +33,6 @@ def merged(tmp_path_factory: pytest.TempPathFactory):
     write_dng(linear, folder / "linear.dng")
     write_dng(mosaic, folder / "mosaic.dng")
     return {"folder": folder, "reference": paths[1], "linear": linear, "mosaic": mosaic}
-
-
-def tags_of(path: Path) -> dict:
-    if shutil.which("exiftool") is None:
-        pytest.skip("exiftool is not installed")
-    run = subprocess.run(
-        ["exiftool", "-j", "-a", "-n", str(path)], capture_output=True, text=True, check=True
-    )
-    return json.loads(run.stdout)[0]
 
 
 @pytest.mark.parametrize("name", ["linear.dng", "mosaic.dng"])

@@ -135,8 +135,8 @@ def color_tags(metadata: FrameMetadata) -> list[Tag]:
         tags.append(rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
     elif color.as_shot_white_xy is not None:  # the format allows one of the two
         tags.append(rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
-    if color.baseline_exposure:
-        tags.append(rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
+    # Zero is the format's default; said outright, no reader takes one of its own for the camera.
+    tags.append(rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
     return tags
 
 

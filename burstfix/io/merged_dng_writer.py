@@ -134,8 +134,7 @@ def _shared_tags(metadata: FrameMetadata, preview: RenderedImage, *, needs_opcod
     ]
     if metadata.cfa != MONOCHROME:
         return [*tags, *color_tags(metadata)]
-    exposure = metadata.color.baseline_exposure
-    return [*tags, rationals(tn.BASELINE_EXPOSURE, [exposure])] if exposure else tags
+    return [*tags, rationals(tn.BASELINE_EXPOSURE, [metadata.color.baseline_exposure])]
 
 
 def _raw_tags(

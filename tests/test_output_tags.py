@@ -1,0 +1,117 @@
+"""What exiftool reads in merged files: calibration, opcodes, the settings used, the noise that is left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from burstfix.cli import main
+from burstfix.types import ColorProfile, OpcodeLists
+from tests.io.raw_files import MATRIX
+from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
+from tests.opcodes import lists as make
+
+HEIGHT, WIDTH = 96, 128
+FORWARD = np.array([[0.5, 0.3, 0.16], [0.2, 0.7, 0.1], [0.0, 0.1, 0.72]])
+CALIBRATED = ColorProfile(
+    MATRIX,
+    NEUTRAL,
+    illuminant_1=17,
+    color_matrix_2=MATRIX * 0.9,
+    illuminant_2=21,
+    forward_matrix_1=FORWARD,
+    forward_matrix_2=FORWARD * 1.01,
+    camera_calibration_1=np.diag([1.01, 1.0, 0.99]),
+    camera_calibration_2=np.diag([1.02, 1.0, 0.98]),
+    analog_balance=np.array([1.25, 1.0, 0.75]),
+    baseline_exposure=0.75,
+)
+GAINS = make.opcode_list(make.gain_map(make.area(0, 0, HEIGHT, WIDTH), np.full((1, 1, 1), 1.5)))
+LISTS = OpcodeLists(second=GAINS, third=WARP, sensor_height=HEIGHT, sensor_width=WIDTH)
+
+
+def merged_tags(folder: Path, name: str, *options: str, **changes: object) -> dict:
+    """Merges three frames with the command and reads the output's tags."""
+    paths = burst_of(folder, 3, HEIGHT, WIDTH, **changes)
+    out = folder / name
+    assert main(["merge", *map(str, paths), "-m", "average", *options, "-o", str(out), "-q"]) == 0
+    return tags_of(out)
+
+
+def numbers(text: object) -> list[float]:
+    return [float(x) for x in str(text).split()]
+
+
+@pytest.mark.parametrize("kind", ["linear", "mosaic"])
+def test_merge_to_a_dng_then_exiftool_reads_the_references_calibration(tmp_path: Path, kind: str):
+    tags = merged_tags(tmp_path, "out.dng", "--dng", kind, color=CALIBRATED)
+    assert (tags["CalibrationIlluminant1"], tags["CalibrationIlluminant2"]) == (17, 21)
+    assert tags["BaselineExposure"] == 0.75
+    for name, expected in {
+        "ColorMatrix1": CALIBRATED.color_matrix_1,
+        "ColorMatrix2": CALIBRATED.color_matrix_2,
+        "ForwardMatrix1": CALIBRATED.forward_matrix_1,
+        "ForwardMatrix2": CALIBRATED.forward_matrix_2,
+        "CameraCalibration1": CALIBRATED.camera_calibration_1,
+        "CameraCalibration2": CALIBRATED.camera_calibration_2,
+        "AnalogBalance": CALIBRATED.analog_balance,
+        "AsShotNeutral": NEUTRAL,
+    }.items():
+        assert numbers(tags[name]) == pytest.approx(np.ravel(expected), abs=2e-6), name
+
+
+def test_merge_to_a_dng_when_the_file_asks_for_no_exposure_then_it_says_so(tmp_path: Path):
+    assert merged_tags(tmp_path, "out.dng")["BaselineExposure"] == 0
+
+
+@pytest.mark.parametrize("kind", ["linear", "mosaic"])
+def test_merge_to_a_dng_then_its_noise_profile_is_lower_than_the_frames(tmp_path: Path, kind: str):
+    tags = merged_tags(tmp_path, "out.dng", "--dng", kind)
+    before = numbers(tags_of(tmp_path / "shot_1.dng")["NoiseProfile"])
+    assert before == pytest.approx([GAIN, READ])
+    left = np.array(numbers(tags["NoiseProfile"])).reshape(-1, 2)
+    at_grey = 0.2 * left[:, 0] + left[:, 1]
+    # Three frames: a third of the variance at best.
+    assert (at_grey > 0.15 * (0.2 * GAIN + READ)).all()
+    assert (at_grey < 0.8 * (0.2 * GAIN + READ)).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "second", "third"),
+    [
+        ("apply", "linear", b"", b""),
+        ("skip", "linear", b"", WARP),
+        ("apply", "mosaic", b"", WARP),
+        ("skip", "mosaic", GAINS, WARP),
+    ],
+)
+def test_merge_to_a_dng_then_exiftool_finds_only_opcodes_that_still_hold(
+    tmp_path: Path, mode: str, kind: str, second: bytes, third: bytes
+):
+    merged_tags(tmp_path, "out.dng", "--opcodes", mode, "--dng", kind, opcodes=LISTS)
+    for number, expected in ((1, b""), (2, second), (3, third)):
+        command = ["exiftool", "-b", f"-OpcodeList{number}", str(tmp_path / "out.dng")]
+        assert subprocess.run(command, capture_output=True, check=True).stdout == expected
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg", "out.dng"])
+@pytest.mark.parametrize("mode", ["apply", "skip"])
+def test_merge_to_any_format_then_exiftool_reads_files_and_opcodes(tmp_path: Path, name: str, mode: str):
+    tags = merged_tags(tmp_path, name, "--opcodes", mode, "--strength", "0.5", opcodes=LISTS)
+    names = ["GainMap (list 2)", "WarpRectilinear (list 3)"]
+    applied, skipped = (names, []) if mode == "apply" else ([], names)
+    frames = ["shot_0.dng", "shot_1.dng", "shot_2.dng"]
+    settings = json.loads(tags["ImageDescription"])
+    assert settings["frames"] == frames
+    assert settings["opcodes"] == {"mode": mode, "applied": applied, "skipped": skipped}
+    assert settings["strength"] == 0.5
+    # The same in XMP, by names of their own.
+    assert json.loads(str(tags["Frames"])) == frames
+    assert tags["OpcodesMode"] == mode
+    assert json.loads(str(tags["OpcodesApplied"])) == applied
+    assert json.loads(str(tags["OpcodesSkipped"])) == skipped
+    assert str(tags["CreatorTool"]) == str(tags["Software"])
