@@ -122,7 +122,8 @@ def _display(
     rgb = matrix.astype(np.float32) @ balanced
     np.fmax(rgb, 0.0, out=rgb)  # and not-a-number becomes black
     if tone == "filmic":
-        np.minimum(rgb, np.float32(white), out=rgb)
+        # Saturated colours can leave the colour space by the matrix: they are darkened, hue stays.
+        rgb *= np.minimum(np.float32(white) / np.maximum(rgb.max(axis=0), 1e-9), 1.0)
         rgb = filmic(rgb, white)
     else:
         np.minimum(rgb, 1.0, out=rgb)

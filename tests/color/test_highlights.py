@@ -43,6 +43,17 @@ def test_render_of_a_pale_clipped_gradient_then_never_magenta(colour):
     assert (magenta / picture[:, 1]).max() < max(own, 0) + 0.02
 
 
+@pytest.mark.parametrize("tone", ["none", "filmic"])
+@pytest.mark.parametrize(
+    "colour", [(1, 0.7, 0.4), (1, 0.5, 0.25), (1, 0.3, 0.1), (0.9, 0.9, 0.2), (0.8, 1, 0.2), (0.3, 0.8, 1)]
+)
+def test_render_of_coloured_light_that_grows_then_it_pales_without_turning_pink(colour, tone):
+    light = np.array(colour)[:, None, None] * np.geomspace(0.1, 12, 500, dtype=np.float32)
+    picture = render(linear_image(clipped(light), ACTION_CAMERA), tone=tone).data[0] / 65535
+    assert (np.minimum(picture[:, 0], picture[:, 2]) - picture[:, 1]).max() < 0.003
+    assert picture[-1].min() > 0.85
+
+
 @pytest.mark.parametrize("lamp", [0, 2])
 def test_reconstruct_of_a_saturated_lamp_then_its_colour_stays(lamp: int):
     light = np.full((3, 1, 1), 0.1, np.float32)
@@ -73,6 +84,18 @@ def test_filmic_when_one_channel_still_sees_then_nothing_reaches_white_before_th
     assert picture.max() < 65535
     assert (np.diff(picture[:, 1].astype(int)) >= -40).all()  # brighter light, brighter picture
     assert picture[-1, 1] > picture[-60, 1]
+
+
+def test_filmic_of_a_lamp_beyond_the_colour_space_then_its_hue_stays():
+    from burstfix.color import SRGB_CURVE
+
+    # The matrix brings this red to more than the sensor's white long before the sensor clips.
+    light = gradient(np.array((1, 0.35, 0.1)), 0.3, 1.55)
+    picture = render(linear_image(clipped(light), ACTION_CAMERA), tone="filmic").data[0] / 65535
+    linear = SRGB_CURVE.decode(picture)
+    hue = np.degrees(np.arctan2(linear[:, 1] - linear[:, 2], linear[:, 0] - linear[:, 2]))
+    assert np.ptp(hue) < 0.3
+    assert (np.diff(picture[:, 0]) > -1e-4).all()
 
 
 def test_filmic_over_hues_then_hue_stays_up_to_where_the_sensor_clips():
