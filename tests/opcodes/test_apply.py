@@ -21,6 +21,7 @@ from burstfix.raw.picture_opcodes import apply_to_picture
 from burstfix.types import Burst, Frame, GlobalMotion, Levels, NoiseProfile, OpcodeLists
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
+from tests.opcodes.slow_gain import slow_gain
 
 H, W = 12, 16
 
@@ -43,22 +44,6 @@ def second(*opcodes: bytes) -> OpcodeLists:
 
 def some_mosaic(seed: int = 0, height: int = H, width: int = W) -> np.ndarray:
     return np.random.default_rng(seed).integers(500, 30000, (height, width)).astype(np.uint16)
-
-
-def slow_gain(gains: np.ndarray, origin, spacing, row: int, col: int, height: int, width: int) -> float:
-    """GainMap at one pixel, as the specification words it."""
-    at = []
-    for place, size, start, step, points in (
-        (row, height, origin[0], spacing[0], gains.shape[0]),
-        (col, width, origin[1], spacing[1], gains.shape[1]),
-    ):
-        at.append(min(max(((place + 0.5) / size - start) / step, 0), points - 1))
-    (y, x), (y0, x0) = at, (int(at[0]), int(at[1]))
-    y1, x1 = min(y0 + 1, gains.shape[0] - 1), min(x0 + 1, gains.shape[1] - 1)
-    fy, fx = y - y0, x - x0
-    upper = gains[y0, x0, 0] * (1 - fx) + gains[y0, x1, 0] * fx
-    lower = gains[y1, x0, 0] * (1 - fx) + gains[y1, x1, 0] * fx
-    return upper * (1 - fy) + lower * fy
 
 
 areas = st.tuples(
