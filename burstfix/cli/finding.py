@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from burstfix.cli.options import stack
 
 if TYPE_CHECKING:
     from burstfix.batch.settings import Resolved
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 # Not settings: what to do this time.
 _COMMAND_LINE = "command line"
-
-
-def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
 
 
 folders = click.argument(
@@ -34,7 +25,7 @@ config = click.option("--config", type=click.Path(path_type=Path), metavar="FILE
                       help="Settings, over those of FOLDER/burstfix.toml.")  # fmt: skip
 
 # Defaults are shown, not set: what is not typed may come from a settings file.
-grouping = _stack(
+grouping = stack(
     click.option("--gap", type=float, metavar="SECONDS", help="A pause that ends a burst.  [default: 2]"),
     click.option("--min-frames", type=int, metavar="N", help="Frames of a burst at least.  [default: 2]"),
     click.option("--max-frames", type=int, metavar="N",

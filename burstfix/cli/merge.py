@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,6 @@ from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import UsageError
-from burstfix.types import NoiseProfile
 
 EXAMPLES = (
     "burstfix merge shots/*.dng",
@@ -37,13 +35,7 @@ EXAMPLES = (
 @options.pass_terminal
 def command(
     terminal: Terminal,
-    paths: tuple[str, ...],
-    reference: int | Path | None,
-    noise: NoiseProfile | None,
-    noise_profiles: Path | None,
-    skip_bad: bool,
-    keep_all: bool,
-    opcodes: Any,
+    chosen: options.BurstChoice,
     output: str | None,
     format: str | None,
     bit_depth: str | None,
@@ -75,27 +67,18 @@ def command(
     )
     if dng is not None and destination.format != "dng":
         raise UsageError(f"--dng is for raws out; the output is {destination.format} (use -o NAME.dng)")
-    files = expand(paths)
+    files = expand(chosen.paths)
     destination.refuse_inputs(files)
 
     # Here and not above: torch takes seconds to import, and everything so far needed none of it.
     from burstfix.finish import Finish, finish_picture
-    from burstfix.pipeline import merge_burst, read_burst
+    from burstfix.pipeline import merge_burst
     from burstfix.raws_out import write_dng
     from burstfix.report.frames import burst_document
     from burstfix.report.summary import closing_line
 
     with terminal.progress() as progress:
-        burst = read_burst(
-            files,
-            reference=options.reference_index(reference),
-            noise=noise,
-            skip_bad=skip_bad,
-            keep_all=keep_all,
-            opcodes=opcodes,
-            noise_profiles=options.noise_table(noise_profiles),
-            progress=progress,
-        )
+        burst = chosen.read(files, progress)
         path = destination.path(burst.frames[burst.reference].metadata.path)
         was_read = time.perf_counter()
         linear = merge_burst(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,13 +15,15 @@ from burstfix.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from burstfix.noise_profiles import NoiseTable
+    from burstfix.pipeline import Progress
+    from burstfix.types import Burst, NoiseProfile, OpcodeMode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
 
 
-def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     """Applies decorators so that --help lists them in the order given."""
 
     def decorate(function: F) -> F:
@@ -38,7 +42,7 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 
 # What the terminal shows. The values go to the Terminal, not to the command's function.
-speech = _stack(
+speech = stack(
     click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
                  help="Print one JSON document on stdout."),
     click.option("-v", "--verbose", count=True, expose_value=False, is_eager=True,
@@ -48,7 +52,7 @@ speech = _stack(
 )  # fmt: skip
 
 # How raws are read.
-reading = _stack(
+reading = stack(
     click.option("--noise", type=values.Noise(), default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).  "
                       "[default: the file's, else estimated]"),
@@ -61,8 +65,38 @@ reading = _stack(
     click.option("--keep-all", is_flag=True, help="Keep frames that are blurred or do not overlap."),
 )  # fmt: skip
 
-# Which files make up the burst, and how they are read.
-burst = _stack(
+
+@dataclass(frozen=True)
+class BurstChoice:
+    """Which files make up the burst, and how they are read: what `burst` gathers for a command."""
+
+    paths: tuple[str, ...]
+    reference: int | Path | None
+    noise: NoiseProfile | None
+    noise_profiles: Path | None
+    opcodes: OpcodeMode
+    skip_bad: bool
+    keep_all: bool
+
+    def read(self, files: Sequence[Path], progress: Progress) -> Burst:
+        """Reads the files that `paths` stand for; imports torch."""
+        from burstfix.pipeline import read_burst
+
+        # People count frames from 1, the library from 0.
+        reference = self.reference - 1 if isinstance(self.reference, int) else self.reference
+        return read_burst(
+            files,
+            reference=reference,
+            noise=self.noise,
+            skip_bad=self.skip_bad,
+            keep_all=self.keep_all,
+            opcodes=self.opcodes,
+            noise_profiles=noise_table(self.noise_profiles),
+            progress=progress,
+        )
+
+
+_burst_options = stack(
     click.argument("paths", nargs=-1, required=True, metavar="PATHS..."),
     click.option("--reference", type=values.Reference(), default=None,
                  help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
@@ -70,11 +104,24 @@ burst = _stack(
     reading,
 )  # fmt: skip
 
+
+def burst(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options of `BurstChoice`, gathered as its argument `chosen`."""
+    names = [field.name for field in fields(BurstChoice)]
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        chosen = BurstChoice(**{name: kwargs.pop(name) for name in names})
+        return function(*args, chosen=chosen, **kwargs)
+
+    return _burst_options(gathered)
+
+
 device = click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",
                       show_default=True, help="Where it runs.")  # fmt: skip
 
 # What merges them.
-compute = _stack(
+compute = stack(
     click.option("-m", "--model", default="auto", show_default=True, metavar="NAME|FILE",
                  help="What merges: auto, a model's name, or a .safetensors file."),
     device,
@@ -87,7 +134,7 @@ compute = _stack(
 )  # fmt: skip
 
 # What is made of the merged burst.
-rendering = _stack(
+rendering = stack(
     click.option("--wb", "white_balance", type=values.WhiteBalance(), metavar="camera|auto|R,G,B",
                  default="camera", show_default=True, help="White balance."),
     click.option("--exposure", type=values.Exposure(), default=0.0, metavar="EV|auto", show_default=True,
@@ -99,7 +146,7 @@ rendering = _stack(
 )  # fmt: skip
 
 # The file that holds it.
-picture = _stack(
+picture = stack(
     click.option("--format", type=click.Choice(["tiff", "png", "jpeg", "dng"]), default=None,
                  help="Format of the picture.  [default: by the name, else tiff]"),
     click.option("--bit-depth", type=click.Choice(["8", "16"]), default=None,
@@ -122,8 +169,3 @@ def noise_table(path: Path | None) -> NoiseTable | None:
         if not path.is_file():
             return None
     return load_table(path)
-
-
-def reference_index(reference: int | Path | None) -> int | Path | None:
-    """People count frames from 1, the library from 0."""
-    return reference - 1 if isinstance(reference, int) else reference

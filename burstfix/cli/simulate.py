@@ -41,139 +41,71 @@ class Size(click.ParamType):
         return int(match[2]), int(match[1])
 
 
+# What is recorded.
+_recording = options.stack(
+    click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True,
+                 help="Frames to record."),
+    click.option("--reference", type=click.IntRange(min=1), default=None, metavar="N",
+                 help="Frame that the truth belongs to.  [default: the middle one]"),
+    click.option("--first", type=click.IntRange(min=1), default=1, show_default=True,
+                 help="First frame of a clip to use."),
+    click.option("--size", type=Size(), metavar="WIDTHxHEIGHT", default=None,
+                 help="Largest size of the frames, cut from the middle.  [default: all that motion leaves]"),
+)  # fmt: skip
+
+# The camera that records it.
+_camera = options.stack(
+    click.option("--camera", type=click.Choice(["random", "protocol"]), default="random", show_default=True,
+                 help="Colour of the camera: drawn with the seed, or that of the REDS4 protocol."),
+    click.option("--tone-curve/--no-tone-curve", default=True, show_default=True,
+                 help="Undo a contrast curve that the source is taken to carry."),
+    click.option("--cfa", type=click.Choice(CFA_PATTERNS, case_sensitive=False), default="RGGB",
+                 show_default=True, help="Bayer pattern."),
+    click.option("--bits", type=click.Choice(["10", "12", "14"]), default="12", show_default=True,
+                 help="Of the numbers in the raw."),
+    click.option("--black-level", type=click.IntRange(min=0), default=None, metavar="DN",
+                 help="Number for black.  [default: a sixteenth of full scale]"),
+    click.option("--hot-pixels", type=click.IntRange(0, 100_000), default=0, show_default=True,
+                 help="How many."),
+)  # fmt: skip
+
+# Its noise, said in one of three ways.
+_noise = options.stack(
+    click.option("--noise", type=values.Noise(), default=None,
+                 help="Noise, variance = S*x + O for x from 0 (black) to 1 (white)."),
+    click.option("--noise-level", type=click.Choice(["high", "low"]), default=None,
+                 help="A noise level of the REDS4 protocol.  [default: high]"),
+    click.option("--iso", type=click.IntRange(25, 65535), default=None,
+                 help="Noise of a small sensor at this speed; 6400 is the high level."),
+)  # fmt: skip
+
+# What moves.
+_motion = options.stack(
+    click.option("--shift", type=click.FloatRange(0, 1000), default=24.0, show_default=True, metavar="PIXELS",
+                 help="Largest shift of the camera; half of it at least is reached."),
+    click.option("--rotation", type=click.FloatRange(0, 10), default=0.3, show_default=True,
+                 metavar="DEGREES", help="Standard deviation of a frame's rotation."),
+    click.option("--zoom", type=click.FloatRange(0, 0.2), default=0.002, show_default=True,
+                 help="Standard deviation of a frame's change of scale."),
+    click.option("--perspective", type=click.FloatRange(0, 0.1), default=0.001, show_default=True,
+                 help="The same for the change of scale over 1000 pixels."),
+    click.option("--object/--no-object", "moving_object", default=True, show_default=True,
+                 help="Something that moves on its own and hides what is behind it."),
+    click.option("--blur", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="SHARE",
+                 help="Motion blur: share of the time between frames in which the shutter is open."),
+)  # fmt: skip
+
+
 @click.command("simulate", epilog=epilog(*EXAMPLES))
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FOLDER",
-    help="Folder to make: DNGs, ground_truth.tif, simulation.json.",
-)
-@click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True, help="Frames to record.")
-@click.option(
-    "--reference",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="N",
-    help="Frame that the truth belongs to.  [default: the middle one]",
-)
-@click.option(
-    "--first", type=click.IntRange(min=1), default=1, show_default=True, help="First frame of a clip to use."
-)
-@click.option(
-    "--size",
-    type=Size(),
-    metavar="WIDTHxHEIGHT",
-    default=None,
-    help="Largest size of the frames, cut from the middle.  [default: all that motion leaves]",
-)
-@click.option(
-    "--camera",
-    type=click.Choice(["random", "protocol"]),
-    default="random",
-    show_default=True,
-    help="Colour of the camera: drawn with the seed, or that of the REDS4 protocol.",
-)
-@click.option(
-    "--tone-curve/--no-tone-curve",
-    default=True,
-    show_default=True,
-    help="Undo a contrast curve that the source is taken to carry.",
-)
-@click.option(
-    "--cfa",
-    type=click.Choice(CFA_PATTERNS, case_sensitive=False),
-    default="RGGB",
-    show_default=True,
-    help="Bayer pattern.",
-)
-@click.option(
-    "--bits",
-    type=click.Choice(["10", "12", "14"]),
-    default="12",
-    show_default=True,
-    help="Of the numbers in the raw.",
-)
-@click.option(
-    "--black-level",
-    type=click.IntRange(min=0),
-    default=None,
-    metavar="DN",
-    help="Number for black.  [default: a sixteenth of full scale]",
-)
-@click.option(
-    "--noise",
-    type=values.Noise(),
-    default=None,
-    help="Noise, variance = S*x + O for x from 0 (black) to 1 (white).",
-)
-@click.option(
-    "--noise-level",
-    type=click.Choice(["high", "low"]),
-    default=None,
-    help="A noise level of the REDS4 protocol.  [default: high]",
-)
-@click.option(
-    "--iso",
-    type=click.IntRange(25, 65535),
-    default=None,
-    help="Noise of a small sensor at this speed; 6400 is the high level.",
-)
-@click.option(
-    "--shift",
-    type=click.FloatRange(0, 1000),
-    default=24.0,
-    show_default=True,
-    metavar="PIXELS",
-    help="Largest shift of the camera; half of it at least is reached.",
-)
-@click.option(
-    "--rotation",
-    type=click.FloatRange(0, 10),
-    default=0.3,
-    show_default=True,
-    metavar="DEGREES",
-    help="Standard deviation of a frame's rotation.",
-)
-@click.option(
-    "--zoom",
-    type=click.FloatRange(0, 0.2),
-    default=0.002,
-    show_default=True,
-    help="Standard deviation of a frame's change of scale.",
-)
-@click.option(
-    "--perspective",
-    type=click.FloatRange(0, 0.1),
-    default=0.001,
-    show_default=True,
-    help="The same for the change of scale over 1000 pixels.",
-)
-@click.option(
-    "--object/--no-object",
-    "moving_object",
-    default=True,
-    show_default=True,
-    help="Something that moves on its own and hides what is behind it.",
-)
-@click.option(
-    "--blur",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Motion blur: share of the time between frames in which the shutter is open.",
-)
-@click.option("--hot-pixels", type=click.IntRange(0, 100_000), default=0, show_default=True, help="How many.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**48),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same files.",
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
+              help="Folder to make: DNGs, ground_truth.tif, simulation.json.")  # fmt: skip
+@_recording
+@_camera
+@_noise
+@_motion
+@click.option("--seed", type=click.IntRange(0, 2**48), default=0, show_default=True,
+              help="The same seed gives the same files.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an earlier simulated burst.")
 @options.speech
 @click.pass_context

@@ -19,7 +19,7 @@ from burstfix.types import OpcodeLists
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 
-H, W = 13, 18
+H, W = 13, 17  # odd, so that a pixel lies in the middle
 PICTURE = np.random.default_rng(8).uniform(-0.1, 1.2, (3, H, W)).astype(np.float32)
 
 Move = Callable[[Sequence[float], float, float], tuple[float, float]]
