@@ -43,6 +43,7 @@ class Trained:
     Attributes:
         model: With the averaged (EMA) weights, in evaluation mode, on the CPU.
         step: Optimiser steps done in all.
+        bursts: Trained on in all, by all processes.
         seconds: Training time in all.
         psnr: The last validation, in dB by noise level; empty without validation pictures.
         pictures: Names of the training pictures.
@@ -51,6 +52,7 @@ class Trained:
 
     model: BurstModel
     step: int
+    bursts: int
     seconds: float
     psnr: dict[str, float]
     pictures: list[str]
@@ -163,7 +165,7 @@ def train(
         if max_minutes is not None and _agree(time.monotonic() - started > 60 * max_minutes, place, world):
             break
         before = time.monotonic()
-        burst = draw_burst(store, recipe, step * world + rank, crop, patch)
+        burst = draw_burst(store, recipe, step, crop, patch, rank, world)
         data_seconds += time.monotonic() - before
 
         for group in optimizer.param_groups:
@@ -207,17 +209,25 @@ def train(
     save()
     if world > 1:
         dist.destroy_process_group()
-    return Trained(ema.cpu(), step, spent(), psnr, store.names, _machine(place, world))
+    return Trained(
+        ema.cpu(), step, step * settings.batch * world, spent(), psnr, store.names, _machine(place, world)
+    )
 
 
-def draw_burst(store: PhotoStore, recipe: Recipe, index: int, crop: int, patch: int) -> SimulatedBurst:
-    """The data of one step: depends on the recipe's seed and on `index` alone."""
+def draw_burst(
+    store: PhotoStore, recipe: Recipe, step: int, crop: int, patch: int, rank: int = 0, world: int = 1
+) -> SimulatedBurst:
+    """The data of one step: depends on the recipe's seed, the step and the process alone.
+
+    All processes get as many frames as each other, so that none waits for one with more.
+    """
     settings = recipe.train
     device = store.pictures[0].device
-    generator = torch.Generator(device=device).manual_seed(settings.seed * 1_000_003 + index)
+    shape = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     low, high = settings.frames
-    frames = int(torch.randint(low, high + 1, (), generator=generator, device=device))
-    reference = int(torch.randint(0, frames, (), generator=generator, device=device))
+    frames = int(torch.randint(low, high + 1, (), generator=shape))
+    reference = int(torch.randint(0, frames, (), generator=shape))
+    generator = torch.Generator(device=device).manual_seed(settings.seed * 1_000_003 + step * world + rank)
     return simulate_burst(
         store.crops(settings.batch, crop, generator),
         store.crops(settings.batch, crop, generator),
@@ -280,12 +290,15 @@ def _agree(stop: bool, device: torch.device, world: int) -> bool:
 
 
 def _average_gradients(model: BurstModel, world: int) -> None:
+    """One message for all weights: many small ones would cost more than the step."""
     if world == 1:
         return
-    for parameter in model.parameters():
-        if parameter.grad is not None:
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= world
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(together)
+    parts = (together / world).split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def _machine(device: torch.device, world: int) -> str:

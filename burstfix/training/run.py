@@ -61,7 +61,7 @@ def make_card(recipe: Recipe, recipe_name: str, trained: Trained) -> dict[str, A
     return {
         "recipe": recipe_name,
         "steps": trained.step,
-        "bursts": trained.step * recipe.train.batch,
+        "bursts": trained.bursts,
         "hours": round(trained.seconds / 3600, 3),
         "machine": trained.machine,
         "pictures": len(trained.pictures),
