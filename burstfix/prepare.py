@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from burstfix.align.gather import gather_cells
 from burstfix.align.global_motion import estimate_global_motion
 from burstfix.errors import UsageError
 from burstfix.noise_profiles import NoiseTable
-from burstfix.raw.cfa import pack, pad_to_rggb
+from burstfix.raw.cfa import pack, pad_to_rggb, rggb_padding
 from burstfix.raw.hot_pixels import find_hot_pixels
 from burstfix.raw.levels import normalise
 from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
@@ -33,7 +34,7 @@ MIDDLE = 0.5  # share of the frames, around the middle of the burst, among which
 STRIP = 1024  # rows unpacked at once
 PATCH = 128  # packed pixels on a side of the patches in which noise is measured
 PATCHES = 24
-NOISE_NEIGHBOURS = 3
+NOISE_NEIGHBOURS = 5
 # Sensors lie well inside; beyond, a tag holds rubbish (all zero, or in DN instead of normalised units).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
 FALLBACK_NOISE = NoiseProfile(
@@ -129,6 +130,25 @@ def packed_frame(frame: Frame, top: int = 0, bottom: int | None = None) -> Tenso
     rows = torch.from_numpy(_as_mosaic(part) if part.ndim == 3 else np.ascontiguousarray(part))
     levels = normalise(rows, frame.metadata.levels, (top, 0))
     return pack(pad_to_rggb(levels, frame.metadata.cfa).mosaic)
+
+
+def _packed_size(frame: Frame) -> tuple[int, int]:
+    padding = rggb_padding(frame.metadata.cfa, *frame.mosaic.shape[:2])
+    height, width = frame.mosaic.shape[:2]
+    return (padding.top + height + padding.bottom) // 2, (padding.left + width + padding.right) // 2
+
+
+def _packed_window(frame: Frame, top: int, left: int, height: int, width: int) -> Tensor:
+    """float32 (4, height, width): the part of `packed_frame` from packed row top and column left."""
+    padding = rggb_padding(frame.metadata.cfa, *frame.mosaic.shape[:2])
+    # Packed pixels begin before the picture where a row or column was added; inside they need none.
+    first, start = max(2 * top - padding.top, 0), max(2 * left - padding.left, 0)
+    part = frame.mosaic[first : 2 * (top + height) - padding.top, start : 2 * (left + width) - padding.left]
+    rows = torch.from_numpy(_as_mosaic(part) if part.ndim == 3 else np.ascontiguousarray(part))
+    levels = normalise(rows, frame.metadata.levels, (first, start))
+    pad = (padding.left if left == 0 else 0, 0, padding.top if top == 0 else 0, 0)
+    pad = (pad[0], -(levels.shape[1] + pad[0]) % 2, pad[2], -(levels.shape[0] + pad[2]) % 2)
+    return pack(F.pad(levels[None], pad, mode="reflect")[0])
 
 
 def _as_mosaic(picture: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -248,22 +268,20 @@ def _measure_burst(frames: Sequence[Frame], motions: Sequence[GlobalMotion], ref
     nearest = sorted((i for i in range(len(frames)) if i != reference), key=lambda i: abs(i - reference))
     if not nearest:
         raise ValueError("there is one frame only")
-    planes = packed_frame(frames[reference])
-    height, width = planes.shape[-2:]
+    height, width = _packed_size(frames[reference])
     side_y, side_x = min(PATCH, height // 8 * 8), min(PATCH, width // 8 * 8)
     if min(side_y, side_x) < 16:
         raise ValueError("the picture is too small")
     corners = _patch_corners(height, width, side_y, side_x)
-    anchor = torch.stack([planes[:, y : y + side_y, x : x + side_x] for y, x in corners])
+    anchor = torch.stack([_packed_window(frames[reference], y, x, side_y, side_x) for y, x in corners])
     aligned = []
     for i in nearest[:NOISE_NEIGHBOURS]:
-        other = packed_frame(frames[i])
         patches = []
         for y, x in corners:
             dy, dx = _shift_at(motions[i], y + side_y / 2 - height / 2, x + side_x / 2 - width / 2)
             top = min(max(y + dy, 0), height - side_y)
             left = min(max(x + dx, 0), width - side_x)
-            patches.append(other[:, top : top + side_y, left : left + side_x])
+            patches.append(_packed_window(frames[i], top, left, side_y, side_x))
         frame = torch.stack(patches)
         # Any plausible noise serves for matching.
         features = [gray_features(p, 1e-3, 1e-5) for p in (anchor, frame)]

@@ -1,16 +1,20 @@
 """Noise measured from pictures: the fit of variance = shot_gain * x + read_variance to a burst or a frame.
 
-Scene and noise are told apart by frequency. In squares of 2x2 packed pixels the diagonal detail,
-(a - b - c + d) / 2, holds all of the noise's variance and next to nothing of most scenes; the other three
-sums and differences show where the scene is busy, and their noise is independent of the diagonal's, so that
-choosing quiet blocks by them does not choose blocks of little noise. Between two frames the scene cancels
-besides, as far as they are aligned.
+Scene and noise are told apart by frequency. Squares of 2x2 packed pixels have three details: the diagonal
+one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White noise is equally strong in all
+three and independent, whereas a scene (in a difference of two frames: what of it is not aligned, what moved,
+what was hidden) shows in all of them and most in the edges. So blocks are chosen where the edges of the other
+three planes are weakest, and the diagonal detail is measured there: choosing does not favour blocks that have
+little noise by chance. Frames are compared in all pairs, for among many pairs some fit by luck where the
+scene is finest. What scene is left even so, `noise_fit` discounts.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -18,31 +22,41 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from burstfix.raw.noise_fit import SMALLEST, Line, Points, fit_planes, joined
 from burstfix.types import NoiseProfile, NoiseSource
 
 _BLOCK = 4  # squares on a side of a block: 16 details, 8x8 packed pixels
 _FREEDOM = _BLOCK**2
 _BINS = 20  # ranges of signal, of equal width in its square root
-_MIN_IN_BIN = 32  # blocks: their median then scatters by 9 percent in variance
-_QUIET = 0.1  # share of the blocks of a range, the least busy ones, that is measured
-_FEW_QUIET = 0.05  # the same for one frame, whose scene does not cancel
-_BUSY_NOISE = 3 - 1 / _BLOCK**2  # busyness of noise of variance 1
-_BUSY = 2.0  # times the noise's busyness: from here on even quiet blocks hold scene and count less
+_MIN_IN_BIN = 24  # blocks: their median then scatters by 9 percent in variance
+_QUIET = 0.01  # share of the blocks of a range, the least disturbed ones, that is measured
+# Of what the edges have more than the diagonal, the diagonal is taken to have as scene. In one frame it has
+# nothing of the smooth slopes that the edges show; in a difference they cancel.
+_EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
+_LEAST_LEFT = 0.6  # of a measured variance, whatever the edges say
+_MODEL_ERROR = 0.05  # of a variance: no point counts as more exact than that
+_CLIPPED_ERROR = 0.1  # added to it for each standard deviation that the signal is nearer to black than three
 _WHITE = 0.97
 _CLIPS = 1e-3  # share of a plane's pixels at its very smallest value from which this is a clipping level
 _DARKEST = -0.7  # standard deviations from clipping: where more is lost, nothing can be said
-_ROUNDS = 15
-_POOLED = 0.3  # weight of all planes together in the fit of one, against its own
-_SMALLEST = 1e-10  # normalised variance, far below the quantisation of any sensor
+_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Points:
-    """Signal and variance, (count,) each, to fit a line through, and how many blocks each stands for."""
+class _Blocks:
+    """What was measured in blocks, float64 (4, count) each, one row a plane.
+
+    Attributes:
+        signal: Mean.
+        peak: Mean of the brightest square.
+        diagonal: Variance of the diagonal detail.
+        edges: Mean variance of the other two.
+    """
 
     signal: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    blocks: NDArray[np.float64]
+    peak: NDArray[np.float64]
+    diagonal: NDArray[np.float64]
+    edges: NDArray[np.float64]
 
 
 def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
@@ -59,10 +73,9 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     Raises:
         ValueError: No part of the picture is fit to measure noise on (too small, or clipped everywhere).
     """
-    root = math.sqrt(0.5)
-    details = [(neighbour - reference) * root for neighbour in neighbours]
-    scenes = [(neighbour + reference) * root for neighbour in neighbours]
-    return _estimate(reference, details, scenes, root, _QUIET, "burst")
+    pairs = itertools.combinations((reference, *neighbours), 2)
+    measured = ((math.sqrt(0.5) * (a - b), (a + b) / 2) for a, b in pairs)
+    return _estimate(reference, measured, _EDGES_OF_PAIRS, "burst")
 
 
 def estimate_from_frame(packed: Tensor) -> NoiseProfile:
@@ -71,70 +84,59 @@ def estimate_from_frame(packed: Tensor) -> NoiseProfile:
     Raises:
         ValueError: As for a burst.
     """
-    return _estimate(packed, [packed], [packed], 1.0, _FEW_QUIET, "frame")
+    return _estimate(packed, [(packed, packed)], _EDGES_OF_FRAME, "frame")
 
 
 def _estimate(
-    frame: Tensor,
-    details: list[Tensor],
-    scenes: list[Tensor],
-    scale: float,
-    quiet: float,
-    source: NoiseSource,
+    frame: Tensor, pictures: Iterable[tuple[Tensor, Tensor]], edges: float, source: NoiseSource
 ) -> NoiseProfile:
     """Fits every plane.
 
     Args:
         frame: (4, h, w), to find clipping levels in.
-        details: Pictures (4, h, w) whose noise is measured.
-        scenes: Pictures with noise independent of it, where the scene is looked for; signal / scale.
-        scale: What to multiply the mean of a scene with to get the signal.
-        quiet: Share of blocks to measure.
+        pictures: Pairs of (4, h, w): one with the noise of a frame to measure, and the signal.
+        edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
         source: For the profile.
     """
-    height, width = frame.shape[-2:]
-    if min(height, width) < 2 * _BLOCK:
+    if min(frame.shape[-2:]) < 2 * _BLOCK:
         raise ValueError("the picture is too small to estimate noise from")
+    parts = [_measure(detail, signal) for detail, signal in pictures]
+    blocks = _Blocks(*(np.concatenate([getattr(p, f.name) for p in parts], 1) for f in fields(_Blocks)))
     floors = [_clipping_level(plane) for plane in frame]
-    points = []
-    for plane in range(4):
-        signal, variance, busy, peak = (
-            np.concatenate(parts)
-            for parts in zip(
-                *(_measure(d[plane], s[plane], scale) for d, s in zip(details, scenes, strict=True)),
-                strict=True,
-            )
-        )
-        points.append(_points(signal, variance, busy, peak, quiet, floors[plane]))
-    pooled = _Points(*(np.concatenate([getattr(p, name) for p in points]) for name in _Points.__slots__))
-    if not pooled.blocks.size:
-        raise ValueError("too little of the picture is unclipped to estimate noise from")
-    common = _line(pooled.signal, pooled.variance, _sureness(pooled))
-    (s0, o0), (s1, o1), (s2, o2), (s3, o3) = (_plane_line(own, pooled, common) for own in points)
-    return NoiseProfile((s0, s1, s2, s3), (o0, o1, o2, o3), source)
+    lines = [Line(0.0, max(float(np.median(blocks.diagonal)), SMALLEST))] * 4
+    for k in range(_ROUNDS):
+        disturbed = _disturbance(blocks, lines)
+        points = [_points(blocks, plane, disturbed[plane], edges, floors[plane]) for plane in range(4)]
+        if not joined(points).signal.size:
+            raise ValueError("too little of the picture is unclipped to estimate noise from")
+        # How disturbed a point is says something once the lines are roughly right.
+        lines = fit_planes(points, trust_disturbance=k >= _ROUNDS // 2)
+    first, second, third, fourth = lines
+    return NoiseProfile(
+        (first.slope, second.slope, third.slope, fourth.slope),
+        (first.intercept, second.intercept, third.intercept, fourth.intercept),
+        source,
+    )
 
 
-def _measure(detail: Tensor, scene: Tensor, scale: float) -> tuple[NDArray[np.float64], ...]:
-    """For each block of one plane: signal, variance of the detail, busyness of the scene, largest signal."""
+def _measure(detail: Tensor, signal: Tensor) -> _Blocks:
+    """Blocks of (4, h, w) pictures."""
     a, b, c, d = _squares(detail)
-    variance = _block_mean(((a - b - c + d) / 2).square())
-    a, b, c, d = _squares(scene)
-    means = (a + b + c + d) / 2  # of squares, doubled: the noise keeps its variance
-    busy = _block_mean(means.square()) - _block_mean(means).square()
-    busy = busy + _block_mean(((a + b - c - d) / 2).square() + ((a - b + c - d) / 2).square())
-    signal = _block_mean(means) / 2 * scale
-    peak = F.max_pool2d(means[None], _BLOCK)[0] / 2 * scale
-    return tuple(t.flatten().double().numpy() for t in (signal, variance, busy, peak))
+    diagonal = _block_mean((a - b - c + d).square() / 4)
+    edges = _block_mean(((a + b - c - d).square() + (a - b + c - d).square()) / 8)
+    means = torch.stack(_squares(signal)).mean(0)
+    peak = F.max_pool2d(means, _BLOCK)
+    return _Blocks(*(t.flatten(1).double().numpy() for t in (_block_mean(means), peak, diagonal, edges)))
 
 
-def _squares(plane: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    height, width = (size // 2 * 2 for size in plane.shape)
-    top, bottom = plane[0:height:2], plane[1:height:2]
-    return top[:, 0:width:2], top[:, 1:width:2], bottom[:, 0:width:2], bottom[:, 1:width:2]
+def _squares(planes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    height, width = (size // 2 * 2 for size in planes.shape[-2:])
+    top, bottom = planes[:, 0:height:2], planes[:, 1:height:2]
+    return top[..., 0:width:2], top[..., 1:width:2], bottom[..., 0:width:2], bottom[..., 1:width:2]
 
 
 def _block_mean(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x[None], _BLOCK)[0]
+    return F.avg_pool2d(x, _BLOCK)
 
 
 def _clipping_level(plane: Tensor) -> float | None:
@@ -144,41 +146,62 @@ def _clipping_level(plane: Tensor) -> float | None:
     return float(floor) if share > _CLIPS else None
 
 
+def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
+    """(4, count): for each plane the mean edges of the three others, in units of their noise."""
+    noise = np.stack([line.at(signal) for line, signal in zip(lines, blocks.signal, strict=True)])
+    relative = blocks.edges / noise
+    return (relative.sum(0) - relative) / 3
+
+
 def _points(
-    signal: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    busy: NDArray[np.float64],
-    peak: NDArray[np.float64],
-    quiet: float,
-    floor: float | None,
-) -> _Points:
-    """A point for each range of signals: the noise of its quiet blocks, what clipping took given back."""
-    keep = peak + 2.5 * np.sqrt(variance) < _WHITE
-    signal, variance, busy = signal[keep], variance[keep], busy[keep]
+    blocks: _Blocks, plane: int, disturbed: NDArray[np.float64], share: float, floor: float | None
+) -> Points:
+    """A point for each range of signals: the noise of its least disturbed blocks, clipping made good."""
+    diagonal = blocks.diagonal[plane]
+    keep = blocks.peak[plane] + 2.5 * np.sqrt(diagonal) < _WHITE
+    signal, diagonal, edges, disturbed = (
+        x[keep] for x in (blocks.signal[plane], diagonal, blocks.edges[plane], disturbed)
+    )
     if signal.size < _MIN_IN_BIN:
-        return _Points(*np.empty((3, 0)))
-    base = signal.min()
-    root = np.sqrt(signal - base)
+        return Points(*np.empty((4, 0)))
+    root = np.sqrt(signal - signal.min())
     low, high = np.quantile(root, (0.002, 0.998))
     bins = np.clip(((root - low) / max(high - low, 1e-9) * _BINS).astype(int), 0, _BINS - 1)
-    # Wilson and Hilferty: the median of a chi-square over its mean.
-    shrink = (1 - 2 / (9 * _FREEDOM)) ** 3
     found = []
     for k in range(_BINS):
-        mine = bins == k
-        count = int(mine.sum())
-        if count < _MIN_IN_BIN:
+        mine = np.flatnonzero(bins == k)
+        if mine.size < _MIN_IN_BIN:
             continue
-        wanted = max(_MIN_IN_BIN, int(quiet * count))
-        chosen = np.argpartition(busy[mine], wanted - 1)[:wanted] if wanted < count else slice(None)
-        level, spread = float(signal[mine][chosen].mean()), float(np.median(variance[mine][chosen])) / shrink
-        excess = max(0.0, float(np.median(busy[mine][chosen])) / (_BUSY_NOISE * max(spread, _SMALLEST)) - 1)
+        wanted = max(_MIN_IN_BIN, int(_QUIET * mine.size))
+        if wanted < mine.size:
+            mine = mine[np.argpartition(disturbed[mine], wanted - 1)[:wanted]]
+        level, error = float(signal[mine].mean()), _MODEL_ERROR
+        spread = _median(diagonal[mine], _FREEDOM)
+        scene = share * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
+        spread = max(spread - scene, _LEAST_LEFT * spread)
         if floor is not None:
-            level, spread = _unclip(level - floor, spread)
-            level += floor
+            # Of clipped noise only the mean is known how to be made good.
+            unclipped = _unclip(level - floor, float(diagonal[mine].mean()))
+            depth = unclipped.signal / math.sqrt(unclipped.variance)
+            level = floor + unclipped.signal
+            if not depth >= 3:
+                spread, error = unclipped.variance, _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth)
         if math.isfinite(level) and spread > 0:
-            found.append((level, spread, wanted / (1 + (excess / _BUSY) ** 2) ** 2))
-    return _Points(*np.array(found, np.float64).reshape(-1, 3).T)
+            # A median scatters 1.57 times as much as a mean.
+            error = math.hypot(error, math.sqrt(1.57 * 2 / (_FREEDOM * wanted)))
+            found.append((max(level, 0.0), spread, error, float(disturbed[mine].mean())))
+    return Points(*np.array(found, np.float64).reshape(-1, 4).T)
+
+
+def _median(variances: NDArray[np.float64], freedom: int) -> float:
+    """Mean of variances of so many degrees of freedom, from their median (Wilson and Hilferty 1931)."""
+    return float(np.median(variances)) / (1 - 2 / (9 * freedom)) ** 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Unclipped:
+    signal: float
+    variance: float
 
 
 def _clipped_normal(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -193,79 +216,16 @@ _Z = np.linspace(-2.0, 6.0, 801)
 _CLIPPED_MEAN, _CLIPPED_VARIANCE = _clipped_normal(_Z)
 
 
-def _unclip(level: float, variance: float) -> tuple[float, float]:
+def _unclip(level: float, variance: float) -> _Unclipped:
     """Mean and variance of a normal signal from those of its values clipped at 0; NaN if too much is lost."""
     if level <= 0 or variance <= 0:
-        return math.nan, math.nan
+        return _Unclipped(math.nan, math.nan)
     ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # falls with z
     ratio = math.sqrt(variance) / level
     if ratio <= ratios[-1]:
-        return level, variance
+        return _Unclipped(level, variance)
     z = float(np.interp(-ratio, -ratios, _Z))
     if z < _DARKEST:
-        return math.nan, math.nan
+        return _Unclipped(math.nan, math.nan)
     std = level / float(np.interp(z, _Z, _CLIPPED_MEAN))
-    return z * std, std**2
-
-
-def _plane_line(own: _Points, pooled: _Points, common: tuple[float, float]) -> tuple[float, float]:
-    """Shot gain and read variance of one plane.
-
-    Args:
-        own: The plane's points.
-        pooled: Those of all planes.
-        common: The line through `pooled`. Scaled to the plane's noise it says how the noise goes on where
-            the plane has no signals.
-    """
-    if not own.signal.size:
-        return common
-    expected = np.maximum(common[0] * np.maximum(own.signal, 0) + common[1], _SMALLEST)
-    ratios = own.variance / expected
-    order = np.argsort(ratios)
-    share = np.cumsum(_sureness(own)[order])
-    ratio = ratios[order][np.searchsorted(share, share[-1] / 2)]
-    # So that the pooled points together weigh a fixed part of the plane's own, however many there are.
-    weight = _POOLED * _sureness(own).sum() / _sureness(pooled).sum()
-    return _line(
-        np.concatenate([own.signal, pooled.signal]),
-        np.concatenate([own.variance, pooled.variance * ratio]),
-        np.concatenate([_sureness(own), _sureness(pooled) * weight]),
-    )
-
-
-def _sureness(points: _Points) -> NDArray[np.float64]:
-    """Weight of each point's relative error: one over its variance."""
-    # A median scatters 1.57 times as much as a mean. A tenth is what the model itself is wrong by: points of
-    # many blocks do not count for more than that.
-    return 1 / (1.57 * 2 / (_FREEDOM * points.blocks) + 0.1**2)
-
-
-def _line(
-    signal: NDArray[np.float64], variance: NDArray[np.float64], sureness: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Robust non-negative line by reweighted least squares on relative errors."""
-    signal = np.maximum(signal, 0)
-    slope, intercept = 0.0, float(np.median(variance))
-    for _ in range(_ROUNDS):
-        fitted = np.maximum(slope * signal + intercept, _SMALLEST)
-        misfit = variance / fitted - 1
-        # What the scene adds lies above the line; what lies below is only chance.
-        trust = 1 / (1 + (np.maximum(misfit, 0) / 0.2) ** 2 + (np.maximum(-misfit, 0) / 0.5) ** 2)
-        slope, intercept = _weighted_line(signal, variance, sureness * trust / fitted**2)
-    return slope, intercept
-
-
-def _weighted_line(
-    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Least squares with neither value negative."""
-    weight = weight / weight.sum()
-    mean_x, mean_y = float(weight @ x), float(weight @ y)
-    spread = float(weight @ (x - mean_x) ** 2)
-    slope = float(weight @ ((x - mean_x) * (y - mean_y))) / spread if spread > 0 else 0.0
-    intercept = mean_y - slope * mean_x
-    if slope < 0:
-        return 0.0, max(mean_y, _SMALLEST)
-    if intercept < _SMALLEST:
-        return float(weight @ (x * y)) / max(float(weight @ x**2), 1e-30), _SMALLEST
-    return slope, intercept
+    return _Unclipped(z * std, std**2)

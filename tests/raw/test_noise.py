@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from burstfix.prepare import prepare_burst
 from burstfix.raw.cfa import pack
 from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
-from burstfix.types import NoiseProfile
+from burstfix.sim.motion import warp
+from burstfix.sim.recording import RecordingSettings, record_photo
+from burstfix.sim.sources import read_picture
+from burstfix.types import ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
 HIGH, MID, LOW = (6.4e-3, 4e-4), (1.5e-3, 5e-5), (2e-4, 2e-6)
 HEIGHT, WIDTH, MARGIN = 640, 800, 16
+QUANTISATION = 1 / (16383 - 512) ** 2 / 12  # variance of rounding to 14 bits
 SHIFTS = ((0.0, 0.0), (0.7, -0.4), (-0.9, 0.95))  # sensor pixels that alignment to packed pixels leaves
 
 
@@ -37,6 +45,48 @@ def shoot(
         if k == 0:
             reference = pack(clean)
     return [*frames, reference]
+
+
+def busy_scene(height: int, width: int, seed: int) -> Tensor:
+    """(3, height, width) in 0.01..0.9: texture on all scales, strong here and weak there, flat nowhere."""
+    generator = torch.Generator().manual_seed(seed)
+    fy, fx = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
+    frequency = torch.sqrt(fy**2 + fx**2)
+
+    def field(low: float, high: float) -> Tensor:
+        """Spectrum as of photographs, 1 / frequency, between two scales; variance 1."""
+        band = torch.exp(-((frequency / high) ** 2)) / frequency.clamp(min=low)
+        white = torch.randn(height, width, generator=generator)
+        drawn = torch.fft.irfft2(torch.fft.rfft2(white) * band, s=(height, width))
+        return (drawn - drawn.mean()) / drawn.std()
+
+    shape, strength = field(0.003, 0.02), torch.exp(1.5 * field(0.003, 0.01) - 3)
+    # Bright and dark in equal steps of stops, as things are.
+    stops = [1.2 * shape + 0.3 * field(0.003, 0.02) + strength * field(0.05, 0.4) for _ in range(3)]
+    return (0.18 * torch.exp2(torch.stack(stops))).clamp(0.01, 0.9)
+
+
+def shaken_frames(scene: Tensor, count: int, noise: tuple[float, float], seed: int) -> list[Frame]:
+    """Frames of a scene by a hand that shifts and turns, with a thing that moves; 14 bits."""
+    levels = Levels(np.array([[512.0]], np.float32), 16383.0)
+    color = ColorProfile(np.eye(3), np.ones(3))
+    height, width = scene.shape[-2] - 2 * MARGIN, scene.shape[-1] - 2 * MARGIN
+    generator = torch.Generator().manual_seed(seed)
+    frames = []
+    for k in range(count):
+        angle, dy, dx = (torch.rand(3, generator=generator) * 2 - 1) * torch.tensor([0.004, 6.0, 6.0])
+        motion = GlobalMotion(float(dy), float(dx), float(angle))
+        matrix = torch.eye(3)
+        matrix[0, 1], matrix[1, 0] = -motion.angle, motion.angle
+        matrix[0, 2], matrix[1, 2] = motion.dx, motion.dy
+        view = warp(scene[None], matrix[None, None], height, width, mode="bicubic")[0, 0].clamp(0, 1)
+        view[:, 100 + 20 * k : 190 + 20 * k, 60:150] = torch.tensor([0.5, 0.3, 0.1])[:, None, None]
+        noisy = add_noise(mosaic_of(view), *noise, seed=50 * seed + k)
+        values = (512 + noisy * (16383 - 512)).round().clamp(0, 16383).numpy().astype(np.uint16)
+        frames.append(
+            Frame(values, FrameMetadata(Path(f"busy{k}.dng"), height, width, "RGGB", levels, color))
+        )
+    return frames
 
 
 def worst_ratio(profile: NoiseProfile, noise: tuple[float, float], clean: Tensor) -> float:
@@ -90,9 +140,53 @@ def test_estimate_from_burst_when_highlights_are_clipped_then_they_do_not_count(
     assert worst_ratio(found, (4e-3, 1e-4), ramp.clamp(max=0.95)) < 1.2
 
 
+@pytest.mark.parametrize(
+    ("noise", "count"),
+    [((2e-5, 1e-8), 5), ((5e-5, 9e-8), 3), ((1e-4, 2.5e-7), 2), ((1e-4, 2.5e-7), 8), ((1e-2, 9e-4), 2)],
+)
+def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_its_noise_is_near_the_truth(noise, count):
+    scene = busy_scene(500 + 2 * MARGIN, 700 + 2 * MARGIN, seed=count)
+    burst = prepare_burst(shaken_frames(scene, count, noise, seed=count), keep_all=True)
+    assert burst.noise.source == "burst"
+    clean = pack(mosaic_of(scene))
+    assert worst_ratio(burst.noise, (noise[0], noise[1] + QUANTISATION), clean) < 1.2
+
+
 @pytest.mark.parametrize("frame", [torch.zeros(4, 6, 40), torch.ones(4, 64, 64), torch.zeros(4, 64, 64)])
 def test_estimates_when_nothing_can_be_measured_then_they_say_so(frame):
     with pytest.raises(ValueError, match="estimate noise"):
         estimate_from_burst(frame, frame[None])
     with pytest.raises(ValueError, match="estimate noise"):
         estimate_from_frame(frame)
+
+
+@pytest.mark.parametrize(
+    ("photo", "noise", "frames"),
+    [
+        ("045", (2e-5, 1e-8), 4),
+        ("153", (5e-5, 9e-8), 5),
+        ("171", (1e-4, 2.5e-7), 5),
+        ("189", (4e-4, 1e-6), 3),
+        ("009", (1e-4, 2.5e-7), 3),
+        ("207", (1e-2, 9e-4), 2),
+    ],
+)
+def test_prepare_burst_when_simulated_from_a_photograph_then_its_noise_is_near_the_truth(
+    photo, noise, frames, shared_data
+):
+    settings = RecordingSettings(
+        frames=frames,
+        bits=14,
+        shot_gain=noise[0],
+        read_variance=noise[1],
+        moving_object=True,
+        seed=int(photo),
+    )
+    recording = record_photo(read_picture(shared_data / "photos" / "val" / f"{photo}.png"), settings)
+    levels = Levels(np.array([[float(settings.black)]], np.float32), float(settings.white))
+    color = ColorProfile(np.eye(3), np.ones(3))
+    height, width = recording.mosaics.shape[1:]
+    metadata = FrameMetadata(Path("photo.dng"), height, width, "RGGB", levels, color)
+    burst = prepare_burst([Frame(mosaic, metadata) for mosaic in recording.mosaics], keep_all=True)
+    clean = pack(mosaic_of(recording.truth)).clamp(max=0.95)
+    assert worst_ratio(burst.noise, (noise[0], noise[1] + QUANTISATION), clean) < 1.2
