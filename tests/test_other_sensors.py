@@ -7,18 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from burstfix.cli import main
 from burstfix.errors import UnsupportedSensorError, UsageError
 from burstfix.io import dng, read_frame
+from burstfix.io import tag_numbers as tn
+from burstfix.io.dng_writer import color_tags, tag
 from burstfix.io.merged_dng_writer import write_merged_dng
 from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata
 from burstfix.io.tags import FileTags
 from burstfix.models.kpn import Kpn, KpnConfig
+from burstfix.opcodes import plan_opcodes
 from burstfix.pipeline import merge_burst, read_burst
 from burstfix.types import LINEAR, MONOCHROME, ExifTags, Levels, NoiseProfile, RenderedImage
-from tests.io.raw_files import MATRIX, make_metadata
+from tests.io.raw_files import MATRIX, make_metadata, set_tag
+from tests.opcodes import lists as make
 from tests.scenes import add_noise, draw_scene
 
 GAIN, READ = 1e-3, 1e-5
@@ -71,6 +76,58 @@ def test_merge_command_of_monochrome_frames_then_the_picture_is_grey(tmp_path: P
     assert picture.std() > 10
     assert main(["merge", *map(str, paths), "-o", str(tmp_path / "out.dng"), "-q"]) == 0
     assert read_frame(tmp_path / "out.dng").metadata.cfa == MONOCHROME
+
+
+def write_jpeg_dng(path: Path, codes: np.ndarray, bits: int, lossless: bool, second: bytes = b"") -> Path:
+    """A demosaiced DNG in JPEG tiles, lossless (as ProRAW) or lossy (as Adobe's lossy DNGs)."""
+    tags = [
+        tag(tn.DNG_VERSION, 1, (1, 6, 0, 0)),
+        tag(tn.DNG_BACKWARD_VERSION, 1, (1, 4, 0, 0)),
+        (tn.UNIQUE_CAMERA_MODEL, 2, 0, "Acme Phone", True),
+        tag(tn.WHITE, 3, (2**bits - 1,) * 3),
+        *color_tags(make_metadata(HEIGHT, WIDTH)),
+    ]
+    tags += [(tn.OPCODE_LIST_2, 7, len(second), second, True)] if second else []
+    tifffile.imwrite(
+        path, codes, photometric=tn.PHOTOMETRIC_LINEAR_RAW, planarconfig="contig", metadata=None,
+        extratags=tags, byteorder="<", compression="jpeg", tile=(128, 128),
+        compressionargs={"lossless": True, "level": 0} if lossless else {"level": 97},
+    )  # fmt: skip
+    if not lossless:
+        set_tag(path, tn.COMPRESSION, tn.COMPRESSION_LOSSY_JPEG)
+    return path
+
+
+def test_read_of_a_demosaiced_dng_in_lossless_jpeg_then_it_is_linear_and_exact(tmp_path: Path):
+    scene = draw_scene(HEIGHT, WIDTH, seed=5).numpy().transpose(1, 2, 0).clip(0, 1)
+    codes = np.rint(scene * 4095).astype(np.uint16)
+    frame = read_frame(write_jpeg_dng(tmp_path / "phone.dng", codes, 12, lossless=True))
+    assert (frame.metadata.cfa, frame.metadata.levels.white) == (LINEAR, 4095)
+    np.testing.assert_array_equal(frame.mosaic, codes)
+
+
+def test_merge_of_a_lossy_dng_then_its_curves_are_applied_once(tmp_path: Path):
+    scene = draw_scene(HEIGHT, WIDTH, seed=5).numpy().transpose(1, 2, 0).clip(0, 1)
+    codes = np.rint(np.sqrt(scene) * 255).astype(np.uint8)
+    whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(3)]
+    gain = make.gain_map(make.area(0, 0, HEIGHT, WIDTH, 0, 3), np.full((1, 1, 1), 0.5))
+    second = make.opcode_list(*[make.polynomial(area, [0, 0, 1.0]) for area in whole], gain)
+    path = write_jpeg_dng(tmp_path / "lossy.dng", codes, 8, lossless=False, second=second)
+    burst = read_burst([path], noise=(GAIN, READ))
+    assert plan_opcodes(burst.frames[0].metadata).applied == ("GainMap (list 2)",)
+    merged = merge_burst(burst, model="average", strength=0).data.transpose(1, 2, 0)
+    assert np.abs(merged - 0.5 * scene).mean() < 0.005
+
+
+@pytest.mark.parametrize("curves", [0, 1, 2])
+def test_read_of_a_lossy_dng_without_its_curves_then_says_what_to_do(tmp_path: Path, curves: int):
+    # LibRaw would take a curve of its own for the colours that have none.
+    whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(curves)]
+    second = make.opcode_list(*[make.polynomial(area, [0, 0, 1.0]) for area in whole]) if whole else b""
+    codes = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+    path = write_jpeg_dng(tmp_path / "lossy.dng", codes, 8, lossless=False, second=second)
+    with pytest.raises(UnsupportedSensorError, match="lossless"):
+        read_frame(path)
 
 
 def test_merge_of_demosaiced_frames_by_a_network_then_says_what_to_use(tmp_path: Path):

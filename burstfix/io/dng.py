@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.tags import FileTags
+from burstfix.opcodes import Area as OpcodeArea
+from burstfix.opcodes import Polynomial, parse_list, without_polynomials
 from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME, ColorProfile, Levels, NoiseProfile, OpcodeLists
 
 # XYZ to linear sRGB (IEC 61966-2-1): stands in where a file names no colour matrix.
@@ -158,6 +160,9 @@ def levels(tags: FileTags, area: Area, notes: list[str]) -> Levels:
     default_white = float(max(table)) if table else float(2**bits - 1)
     white_values = tags.numbers(tn.WHITE)
     white = float(white_values[0]) if white_values else default_white
+    if _is_lossy(tags):
+        # LibRaw stretches what is in the file to 16 bits.
+        black, white = black * (65535 / (2**bits - 1)), white * (65535 / (2**bits - 1))
     return checked_levels(
         tags,
         Levels(
@@ -167,6 +172,10 @@ def levels(tags: FileTags, area: Area, notes: list[str]) -> Levels:
             _deltas(tags, tn.BLACK_DELTA_H, area.width, "BlackLevelDeltaH", notes),
         ),
     )
+
+
+def _is_lossy(tags: FileTags) -> bool:
+    return tags.raw is not None and tags.raw.number(tn.COMPRESSION, 0) == tn.COMPRESSION_LOSSY_JPEG
 
 
 def checked_levels(tags: FileTags, levels: Levels) -> Levels:
@@ -257,11 +266,18 @@ def _vector(tags: FileTags, tag: int, length: int) -> NDArray[np.float64] | None
 
 
 def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
-    """The opcode lists as bytes; None where there are none."""
+    """The opcode lists as bytes; None where there are none.
+
+    Raises:
+        UnsupportedSensorError: A lossy DNG without the curves that LibRaw takes for granted.
+        InputError: A lossy DNG's list 2 is malformed.
+    """
     assert tags.raw is not None
     first, second, third = (
         tags.find(tag).data(tag) for tag in (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
     )
+    if _is_lossy(tags):
+        second = _left_by_libraw(tags, area, second)
     if not (first or second or third):
         return None
     return OpcodeLists(
@@ -274,6 +290,21 @@ def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
         left=area.left,
         linearised=bool(tags.numbers(tn.LINEARIZATION_TABLE)),
     )
+
+
+def _left_by_libraw(tags: FileTags, area: Area, second: bytes) -> bytes:
+    """List 2 of a lossy DNG without the curves (one for each colour), which LibRaw applies as it decodes."""
+    opcodes = parse_list(second, 2, str(tags.path))
+    whole = [OpcodeArea(0, 0, area.height, area.width, plane) for plane in range(3)]
+    curves = [opcode.area for opcode in opcodes[:3] if isinstance(opcode, Polynomial)]
+    if sorted(curves, key=lambda one: one.plane) != whole or any(
+        isinstance(opcode, Polynomial) for opcode in opcodes[3:]
+    ):
+        raise UnsupportedSensorError(
+            f"{tags.path}: is a lossy DNG whose OpcodeList2 does not begin with a curve for each colour, on "
+            "which LibRaw counts; convert it to a lossless DNG first"
+        )
+    return without_polynomials(second)
 
 
 def noise(tags: FileTags, notes: list[str]) -> NoiseProfile | None:

@@ -4,7 +4,7 @@ Applying them to tensors is the work of `burstfix.raw.mosaic_opcodes` (lists 1 a
 `burstfix.raw.picture_opcodes` (list 3). Numpy only.
 """
 
-from burstfix.opcodes.parse import parse_list
+from burstfix.opcodes.parse import parse_list, without_polynomials
 from burstfix.opcodes.plan import OpcodePlan, plan_opcodes, summary
 from burstfix.opcodes.records import (
     Area,
@@ -42,4 +42,5 @@ __all__ = [
     "parse_list",
     "plan_opcodes",
     "summary",
+    "without_polynomials",
 ]

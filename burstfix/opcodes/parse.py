@@ -33,6 +33,7 @@ from burstfix.opcodes.records import (
 
 _NEWEST = (1, 7, 1, 0)  # version of the format up to which opcodes are understood
 _OPTIONAL, _SKIP_FOR_PREVIEW = 1, 2
+_MAP_POLYNOMIAL = 8
 _MAX_COUNT = 1000  # opcodes in a list; cameras write a handful
 _MAX_PLANES = 4
 _MAX_DEGREE = 8
@@ -86,6 +87,18 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
     if at != len(data):
         raise InputError(f"{title} is malformed: {len(data) - at} bytes follow its {count} opcodes")
     return tuple(opcodes)
+
+
+def without_polynomials(data: bytes) -> bytes:
+    """A list that `parse_list` accepts, without its MapPolynomial opcodes; empty where none is left."""
+    kept = []
+    at = 4
+    while at < len(data):
+        code, size = struct.unpack_from(">L8xL", data, at)
+        if code != _MAP_POLYNOMIAL:
+            kept.append(data[at : at + 16 + size])
+        at += 16 + size
+    return struct.pack(">L", len(kept)) + b"".join(kept) if kept else b""
 
 
 class _Fields:
@@ -281,7 +294,7 @@ _READERS: dict[int, Callable[[Header, _Fields], Opcode]] = {
     5: _bad_pixel_list,
     6: _trim,
     7: _table,
-    8: _polynomial,
+    _MAP_POLYNOMIAL: _polynomial,
     9: _gain_map,
     10: _line_values(by_row=True, scales=False),
     11: _line_values(by_row=False, scales=False),
@@ -298,7 +311,7 @@ _NAMES = {
     5: "FixBadPixelsList",
     6: "TrimBounds",
     7: "MapTable",
-    8: "MapPolynomial",
+    _MAP_POLYNOMIAL: "MapPolynomial",
     9: "GainMap",
     10: "DeltaPerRow",
     11: "DeltaPerColumn",
