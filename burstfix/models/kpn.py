@@ -54,13 +54,6 @@ def _act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=True)  # no gradient needs what a convolution or a sum put out
 
 
-def _silence(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Zero out; a network that grew by this layer starts as it was."""
-    nn.init.zeros_(conv.weight)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-
-
 class _Double(nn.Module):
     """Two 3x3 convolutions, the first one strided where asked."""
 
@@ -92,7 +85,9 @@ class _Refine(nn.Module):
         self.context = nn.Conv2d(context, refine, 1)
         self.blocks = nn.ModuleList(_Residual(refine) for _ in range(blocks))
         self.up = nn.ConvTranspose2d(refine, channels, 2, 2)
-        _silence(self.up)
+        nn.init.zeros_(self.up.weight)
+        assert self.up.bias is not None
+        nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor, shared: Tensor) -> Tensor:
         y = _act(self.down(x) + self.context(shared))
@@ -102,15 +97,9 @@ class _Refine(nn.Module):
 
 
 class Kpn(BurstModel):
-    """Kernel prediction network; see the module's text.
+    """Kernel prediction network; see the module's text."""
 
-    Args:
-        config: Sizes.
-        context_channels: Features at half the packed size that `forward` is given besides the frames, of a
-            network that this one is the head of; 0 for none.
-    """
-
-    def __init__(self, config: KpnConfig | None = None, *, context_channels: int = 0) -> None:
+    def __init__(self, config: KpnConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or KpnConfig()
         c, taps = config.channels, config.kernel**2
@@ -139,9 +128,6 @@ class Kpn(BurstModel):
         self.refine = (
             _Refine(h, c, config.refine_channels, config.refine_blocks) if config.refine_channels else None
         )
-        self.given = _conv(context_channels, c) if context_channels else None
-        if self.given is not None:
-            _silence(self.given)
         self._start_as_average(taps)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -160,14 +146,7 @@ class Kpn(BurstModel):
             self.head_out.weight.mul_(0.1)
             self.head_out.bias.zero_()
 
-    def forward(
-        self,
-        frames: Tensor,
-        shot_gain: Tensor,
-        read_variance: Tensor,
-        reference: int,
-        context: Tensor | None = None,
-    ) -> Merged:
+    def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merges aligned frames; see `BurstModel.forward`. In training mode `extra` holds "frames".
 
         `extra["frames"]` is (B, N, 4, h, w): what each frame's kernels alone make of it, for the annealed
@@ -181,9 +160,6 @@ class Kpn(BurstModel):
         common = self.encode_anchor(_unshuffle(torch.cat([anchor, std], 1)))
         encoded = [self._encode_frame(frames[:, i], anchor, std, common) for i in range(n)]
         mean = torch.stack(encoded).mean(0)
-        if self.given is not None:
-            assert context is not None
-            mean = mean + self.given(context)
         shared = self._unet(torch.cat([encoded[reference], mean], 1))
         kernel_shared = self.kernel_shared(shared)
 

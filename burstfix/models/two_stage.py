@@ -47,9 +47,9 @@ class TwoStageConfig:
         unet: Channels of the three levels of the reconstruction.
         unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
         unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
-        head: What makes the picture of the fused features: "unet" (paper), or "kernels", a kernel prediction
-            network that is told them. The settings of the U-Net then mean nothing, nor does `base`.
-        base: What the U-Net's output is added to: "average" of the frames, "reference", or "none" (paper).
+        base: What the U-Net's output is added to: "average" of the frames, "reference", "kernels" (what a
+            kernel prediction network makes of them), or "none" (paper).
+        refine_channels: Of that network (`KpnConfig`), whose other sizes are its defaults.
         attention: "window" or "patch" (paper) for the mean in channel attention.
         max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
         noise_map: "std" or "linear", see the module's text.
@@ -66,13 +66,8 @@ class TwoStageConfig:
     unet: tuple[int, int, int] = (64, 128, 256)
     unet_blocks: bool = True
     unet_scale: int = 1
-    head: str = "unet"
-    kernel_channels: int = 48
-    head_channels: int = 48
-    head_blocks: int = 3
-    refine_channels: int = 0
-    refine_blocks: int = 4
     base: str = "average"
+    refine_channels: int = 0
     attention: str = "window"
     max_offset: float = 8.0
     noise_map: str = "std"
@@ -84,8 +79,7 @@ class TwoStageConfig:
         for name, allowed in (
             ("stride", (1, 2)),
             ("unet_scale", (1, 2, 4)),
-            ("head", ("unet", "kernels")),
-            ("base", ("average", "reference", "none")),
+            ("base", ("average", "reference", "kernels", "none")),
             ("attention", ("window", "patch")),
             ("noise_map", ("std", "linear")),
             ("coarse", ("dpbm", "blocks")),
@@ -147,8 +141,12 @@ class TwoStage(BurstModel):
         self.gru = ConvGru(c)
         self.fuse = nn.Conv2d(2 * c, c, 1)
         init_conv(self.fuse)
-        self.unet = UNet(config) if config.head == "unet" else None
-        self.kernels = _kernel_head(config) if config.head == "kernels" else None
+        self.unet = UNet(config)
+        self.kernels = None
+        if config.base == "kernels":
+            self.kernels = Kpn(KpnConfig(refine_channels=config.refine_channels))
+            # The U-Net adds nothing at first.
+            nn.init.zeros_(self.unet.head.convs[-1].weight)  # type: ignore[arg-type]
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
         """(B, 4, h, w) -> what `match` compares, at the same size.
@@ -238,7 +236,8 @@ class TwoStage(BurstModel):
         """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of `info.lattice`.
 
         In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`
-        that is decoded from the other frames alone (the states before they see the reference).
+        that is decoded from the other frames alone (the states before they see the reference). With
+        `base="kernels"` there is all that `Kpn.forward` returns, too.
         """
         batch, n, _, h, w = frames.shape
         if h % self.info.lattice or w % self.info.lattice:
@@ -247,17 +246,21 @@ class TwoStage(BurstModel):
         features = self.extract_features(frames, shot_gain, read_variance)
         before, after = self._fuse(self._align(features, batch, n, reference), n, reference)
         if self.kernels is not None:
-            return self.kernels(frames, shot_gain, read_variance, reference, after)
-        assert self.unet is not None
-        base = self._base(frames, shot_gain, read_variance, reference, with_reference=True)
+            merged = self.kernels(frames, shot_gain, read_variance, reference)
+        else:
+            base = self._base(frames, shot_gain, read_variance, reference, with_reference=True)
+            merged = Merged(rgb=torch.zeros((), device=frames.device) if base is None else base)
         if not (self.training and n > 1):
-            return Merged(rgb=_add(self.unet(after), base))
+            merged.rgb = merged.rgb + self.unet(after)
+            return merged
         both = self.unet(torch.cat([after, before]))
+        merged.rgb = merged.rgb + both[:batch]
         others = self._base(frames, shot_gain, read_variance, reference, with_reference=False)
-        return Merged(rgb=_add(both[:batch], base), extra={"interpolation": _add(both[batch:], others)})
+        merged.extra["interpolation"] = both[batch:] if others is None else both[batch:] + others
+        return merged
 
     def start_from(self, other: BurstModel) -> None:
-        """Also takes a kernel prediction network, as the head."""
+        """Also takes a kernel prediction network, as the base."""
         if isinstance(other, Kpn) and self.kernels is not None:
             self.kernels.start_from(other)
         else:
@@ -393,24 +396,9 @@ def frame_order(count: int, reference: int) -> list[int]:
     return [*reversed(dealt["before"]), reference, *dealt["after"]]
 
 
-def _kernel_head(config: TwoStageConfig) -> Kpn:
-    sizes = KpnConfig(
-        channels=config.kernel_channels,
-        head_channels=config.head_channels,
-        head_blocks=config.head_blocks,
-        refine_channels=config.refine_channels,
-        refine_blocks=config.refine_blocks,
-    )
-    return Kpn(sizes, context_channels=config.channels)
-
-
 def _cell(config: TwoStageConfig, scale: float) -> int:
     """Side of the cells of channel attention for a level of `scale` packed pixels a pixel."""
     return 0 if config.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
-
-
-def _add(residual: Tensor, base: Tensor | None) -> Tensor:
-    return residual if base is None else residual + base
 
 
 def _info(name: str, config: TwoStageConfig) -> ModelInfo:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from burstfix.errors import UsageError
-from burstfix.models.kpn import Kpn, KpnConfig
+from burstfix.models.kpn import Kpn
 from burstfix.models.layers import ConvGru
 from burstfix.models.two_stage import TwoStage, TwoStageConfig, TwoStageLite, TwoStageLiteConfig, frame_order
 from burstfix.raw.cfa import pack
@@ -14,15 +14,7 @@ from tests.scenes import add_noise, draw_scene, mosaic_of
 
 SMALL = TwoStageConfig(channels=8, groups=2, feature_blocks=1, unet=(8, 12, 16))
 LITE = TwoStageLiteConfig(channels=8, groups=2, unet=(8, 12, 16))
-LITE_KERNELS = dataclasses.replace(
-    LITE,
-    head="kernels",
-    kernel_channels=16,
-    head_channels=16,
-    head_blocks=1,
-    refine_channels=16,
-    refine_blocks=1,
-)
+LITE_KERNELS = dataclasses.replace(LITE, base="kernels", refine_channels=16)
 SHOT, READ = torch.full((1, 1, 4, 1, 1), 6.4e-3), torch.full((1, 1, 4, 1, 1), 4e-4)
 
 
@@ -56,7 +48,7 @@ def test_forward_when_frames_are_1_to_9_then_rgb_has_sensor_size(count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_forward_when_the_head_predicts_kernels_then_there_is_a_mosaic_too(count):
+def test_forward_when_the_base_is_predicted_by_kernels_then_there_is_a_mosaic_too(count):
     model = TwoStageLite(LITE_KERNELS)
     merged = model(_burst(count, 16), SHOT, READ, count // 2)
     assert merged.rgb.shape == (1, 3, 32, 32)
@@ -65,20 +57,24 @@ def test_forward_when_the_head_predicts_kernels_then_there_is_a_mosaic_too(count
 
 def test_start_from_when_given_a_kernel_prediction_network_then_begins_with_its_picture():
     torch.manual_seed(0)
-    kpn = Kpn(KpnConfig(channels=16, head_channels=16, head_blocks=1)).eval()
+    kpn = Kpn().eval()
     model = TwoStageLite(LITE_KERNELS).eval()
     model.start_from(kpn)
     frames = _burst(3, 16)
     with torch.no_grad():
-        assert torch.equal(model(frames, SHOT, READ, 1).rgb, kpn(frames, SHOT, READ, 1).rgb)
+        expected = kpn(frames, SHOT, READ, 1)
+        assert torch.equal(model(frames, SHOT, READ, 1).rgb, expected.rgb)
+        _lively(model)
+        model.unet.head.convs[-1].weight.normal_(0, 0.1)  # type: ignore[union-attr]
+        assert not torch.equal(model(frames, SHOT, READ, 1).rgb, expected.rgb)
 
 
-def test_forward_when_the_kernel_head_is_trained_then_both_stages_get_gradients():
+def test_forward_when_kernels_are_trained_too_then_every_weight_gets_a_gradient():
     torch.manual_seed(0)
     model = TwoStageLite(LITE_KERNELS)
-    assert model.kernels is not None and model.kernels.given is not None and model.kernels.refine is not None
-    torch.nn.init.normal_(model.kernels.given.weight, std=0.1)  # as after the first step
-    torch.nn.init.normal_(model.kernels.refine.up.weight, std=0.1)
+    assert model.kernels is not None and model.kernels.refine is not None
+    model.unet.head.convs[-1].weight.data.normal_(0, 0.1)  # as after the first step  # type: ignore[union-attr]
+    model.kernels.refine.up.weight.data.normal_(0, 0.1)
     model(_burst(3, 16), SHOT, READ, 1).rgb.square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name

@@ -204,11 +204,15 @@ TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_block
     ("name", "config", "parts"),
     [
         ("two-stage", TINY_TWO_STAGE, {"linear", "display", "interpolation", "matching"}),
-        ("two-stage-lite", {**TINY_TWO_STAGE, "head": "unet"}, {"linear", "display", "interpolation"}),
         (
             "two-stage-lite",
-            {**TINY_TWO_STAGE, "head": "kernels", "kernel_channels": 16, "head_channels": 16},
-            {"linear", "display", "mosaic", "alone"},
+            {**TINY_TWO_STAGE, "base": "average"},
+            {"linear", "display", "interpolation"},
+        ),
+        (
+            "two-stage-lite",
+            {**TINY_TWO_STAGE, "base": "kernels"},
+            {"linear", "display", "interpolation", "mosaic", "alone"},
         ),
     ],
 )
