@@ -55,14 +55,15 @@ def read_burst(
     Args:
         paths: Raw files in any order; duplicates, `._*` files and files that are no raws are skipped.
         reference: The frame that the result shall look like: index in time order (0 is the first), or file.
-            None takes the sharpest of the frames nearest the middle.
+            None takes the sharpest of the frames nearest the middle, or another if most frames do not overlap
+            that one.
         noise: A profile, or (shot gain, read variance) for all planes. None takes the reference file's own,
             else the table's, else measures it on the burst.
         skip_bad: Leave out frames that cannot be read or do not fit, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         opcodes: Whether the corrections that DNGs ask for (opcode lists) are applied in the merge.
         noise_profiles: Noise of cameras whose files do not say it.
-        progress: Called with (stage, done, total), here with the stage "decode".
+        progress: Called with (stage, done, total), stages "decode" and "prepare".
 
     Raises:
         InputError: A file cannot be read or its sensor is not supported.
@@ -86,6 +87,7 @@ def read_burst(
         keep_all=keep_all,
         dropped=read.dropped,
         warnings=read.warnings,
+        progress=progress,
     )
     return replace(burst, opcodes=opcodes)
 
@@ -121,7 +123,7 @@ def measure_noise(
             replace(frame, metadata=replace(frame.metadata, noise=None))
             for frame in read_frames(group, progress=progress).frames
         ]
-        burst = prepare_burst(frames)
+        burst = prepare_burst(frames, progress=progress)
         if burst.noise is FALLBACK_NOISE:
             raise InputError(f"{group[0]}: its noise cannot be measured; give flat, well exposed frames")
         found.append(MeasuredNoise(camera, iso, len(burst.frames), burst.noise))

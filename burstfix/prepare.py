@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,18 +51,20 @@ def prepare_burst(
     keep_all: bool = False,
     dropped: Sequence[DroppedFrame] = (),
     warnings: Sequence[str] = (),
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Burst:
     """Analyses frames that belong together.
 
     Args:
         frames: In time order, at least one.
         reference: Index into `frames` (0 is the first) or a frame's file, by path or name; None chooses the
-            sharpest of the frames nearest the middle.
+            sharpest of the frames nearest the middle, or another if most frames do not overlap that one.
         noise: Known noise; None takes the reference file's, else the table's, else measures.
         table: Noise of cameras whose files do not say it.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
         warnings: Sentences so far.
+        progress: Called with (stage, done, total), the stage "prepare".
 
     Raises:
         UsageError: There is no such reference, or the noise given is impossible.
@@ -73,17 +75,36 @@ def prepare_burst(
             "variance = S*x + O for x from 0 (black) to 1 (white), both small and not negative"
         )
     notes = list(warnings)
-    grays = [_gray(frame) for frame in frames]
-    sharp = [sharpness(gray) for gray in grays]
+    report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
+    grays, sharp = [], []
+    for frame in frames:
+        grays.append(_gray(frame))
+        sharp.append(sharpness(grays[-1]))
+        report.step()
     best = max(sharp) or 1.0
     relative = [value / best for value in sharp]
-    chosen = _choose_reference(frames, relative) if reference is None else _find_reference(frames, reference)
+    if reference is None:
+        chosen, *others = _ranked_references(len(frames), relative)
+        motions = _motions(grays, chosen, report)
+        found = _overlapping(frames, motions, chosen)
+        for other in others if 2 * found < len(frames) - 1 else ():
+            tried = _motions(grays, other, None)
+            count = _overlapping(frames, tried, other)
+            if count > found:
+                log.info(
+                    "reference: %s overlaps %d other frames, %s only %d",
+                    frames[other].metadata.path.name,
+                    count,
+                    frames[chosen].metadata.path.name,
+                    found,
+                )
+                chosen, motions, found = other, tried, count
+            if 2 * found >= len(frames) - 1:
+                break
+    else:
+        chosen = _find_reference(frames, reference)
+        motions = _motions(grays, chosen, report)
     log.info("reference: %s", frames[chosen].metadata.path.name)
-
-    motions = [
-        GlobalMotion() if i == chosen else estimate_global_motion(grays[chosen], gray)
-        for i, gray in enumerate(grays)
-    ]
     del grays
     reasons = {} if keep_all else _reasons_to_drop(frames, relative, motions, chosen)
     left_out = [DroppedFrame(frames[i].metadata.path, reason, i) for i, reason in reasons.items()]
@@ -112,6 +133,7 @@ def prepare_burst(
     else:
         hot = find_hot_pixels(chosen_frames, profile, chosen_motions)
     log.info("%d hot pixels", len(hot))
+    report.step()
     return Burst(
         frames=tuple(chosen_frames),
         reference=middle,
@@ -174,12 +196,49 @@ def _gray(frame: Frame) -> Tensor:
     return torch.cat(strips)
 
 
-def _choose_reference(frames: Sequence[Frame], relative: Sequence[float]) -> int:
-    """The sharpest of the frames nearest the middle, from which the others have moved least."""
-    count = len(frames)
+class _Report:
+    """Counts the steps of the stage "prepare"."""
+
+    def __init__(self, progress: Callable[[str, int, int], None] | None, total: int) -> None:
+        self._progress = progress
+        self._done, self._total = 0, total
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress("prepare", self._done, self._total)
+
+
+def _ranked_references(count: int, relative: Sequence[float]) -> list[int]:
+    """The sharpest of the frames nearest the middle first, from which the others have moved least."""
     near = sorted(range(count), key=lambda i: (abs(i - (count - 1) / 2), i))
-    candidates = near[: max(min(3, count), round(MIDDLE * count))]
-    return max(candidates, key=lambda i: relative[i])
+    middle = max(min(3, count), round(MIDDLE * count))
+    ranked = (sorted(part, key=lambda i: -relative[i]) for part in (near[:middle], near[middle:]))
+    return [i for part in ranked for i in part]
+
+
+def _motions(grays: Sequence[Tensor], reference: int, report: _Report | None) -> list[GlobalMotion]:
+    motions = []
+    for i, gray in enumerate(grays):
+        motions.append(GlobalMotion() if i == reference else estimate_global_motion(grays[reference], gray))
+        if report is not None:
+            report.step()
+    return motions
+
+
+def _overlapping(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> int:
+    """How many other frames show enough of the reference's scene to be merged with it."""
+    height, width = frames[reference].mosaic.shape[:2]
+    return sum(
+        motion.confidence >= UNRELATED and _overlap(motion, height, width) >= MIN_OVERLAP
+        for i, motion in enumerate(motions)
+        if i != reference
+    )
+
+
+def _overlap(motion: GlobalMotion, height: int, width: int) -> float:
+    """Share of the picture that a frame has in common with the reference."""
+    return max(0.0, 1 - abs(motion.dy) / height) * max(0.0, 1 - abs(motion.dx) / width)
 
 
 def _find_reference(frames: Sequence[Frame], reference: int | str | Path) -> int:
@@ -209,7 +268,7 @@ def _reasons_to_drop(
     for i, motion in enumerate(motions):
         if i == reference:
             continue
-        overlap = max(0.0, 1 - abs(motion.dy) / height) * max(0.0, 1 - abs(motion.dx) / width)
+        overlap = _overlap(motion, height, width)
         if motion.confidence < UNRELATED:
             reasons[i] = f"does not show the reference's scene (match {motion.confidence:.2f} of 1)"
         elif overlap < MIN_OVERLAP:

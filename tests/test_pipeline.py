@@ -20,6 +20,7 @@ def test_read_burst_when_given_raws_then_it_is_the_analysed_burst(small_burst):
     assert [frame.metadata.path for frame in burst.frames] == small_burst
     assert burst.reference == 2 and burst.noise.source == "file"
     assert ("decode", 3, 3) in calls
+    assert [call for call in calls if call[0] == "prepare"] == [("prepare", k, 7) for k in range(1, 8)]
 
 
 def test_read_burst_when_noise_is_given_as_numbers_then_every_plane_has_it(small_burst):

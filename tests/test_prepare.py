@@ -94,6 +94,25 @@ def test_prepare_burst_when_frames_do_not_help_then_they_are_dropped_with_the_re
     assert len(everything.frames) == 5 and everything.dropped == ()
 
 
+@pytest.mark.parametrize("keep_all", [False, True])
+def test_prepare_burst_when_the_middle_shows_something_else_then_another_frame_is_the_reference(
+    keep_all, caplog
+):
+    frames = [shot(k, blur=9) for k in range(5)]
+    frames[2] = shot(2, scene=draw_scene(*SCENE.shape[1:], seed=77))  # the sharpest, too
+    with caplog.at_level("INFO", logger="burstfix"):
+        burst = prepare_burst(frames, keep_all=keep_all)
+    reference = burst.frames[burst.reference]
+    assert reference in (frames[1], frames[3])
+    assert len(burst.frames) == (5 if keep_all else 4)
+    assert any(
+        f"{reference.metadata.path.name} overlaps 3 other frames" in line and "f2.dng only 0" in line
+        for line in caplog.messages
+    )
+    told = prepare_burst(frames, reference=2, keep_all=keep_all)
+    assert told.frames[told.reference] is frames[2]
+
+
 def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped():
     frames = [shot(0), shot(1), shot(2, move=(190, 195))]
     burst = prepare_burst(frames, reference=0)

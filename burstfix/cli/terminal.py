@@ -19,6 +19,7 @@ Progress = Callable[[str, int, int], None]
 STAGES = {
     "scan": "Looking",
     "decode": "Decoding",
+    "prepare": "Preparing",
     "align": "Aligning",
     "merge": "Merging",
     "write": "Writing",

@@ -26,7 +26,7 @@ from burstfix.opcodes import plan_opcodes
 from burstfix.types import Burst
 
 Progress = Callable[[str, int, int], None]
-"""Called with the stage ("decode", "align", "merge", "write"), what is done of it, and the total."""
+"""Called with the stage ("decode", "prepare", "align", "merge", "write"), what is done, and the total."""
 
 _READ_MARGIN = CELL // 2  # around each cell, for `BurstTile.windows`
 

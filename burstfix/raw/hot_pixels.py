@@ -36,7 +36,8 @@ def find_hot_pixels(
     than noise allows, and when its neighbours of the other colours show nothing of it: even the smallest
     star is spread over several pixels by the lens. While the camera moves no detail of the scene stays on
     one pixel. Where it stands still for most frames (a tripod), or there are less than three, the neighbours
-    must be entirely unlit. Two rows and columns at the border are not searched.
+    must be entirely unlit. At the
+    border the neighbours that there are decide.
 
     Args:
         frames: Of one camera and size, at least one; with less than three only extreme pixels are found.
@@ -78,12 +79,16 @@ def _stuck(
     top, left = padded[0].top, padded[0].left
     packed = torch.stack([pack(p.mosaic) for p in padded])  # N, 4, h, w
     mean = packed.mean(0)
+    inside = torch.zeros_like(padded[0].mosaic, dtype=torch.bool)
+    inside[top : top + last - first, left : left + metadata.width] = True
+    # What padding added repeats pixels, which would hide them from themselves.
+    known = torch.where(pack(inside), mean, torch.nan)
     limit = _EVERY_FRAME if len(frames) >= 3 else _FEW_FRAMES
     gain = packed.new_tensor(noise.shot_gain)[:, None, None]
     read = packed.new_tensor(noise.read_variance)[:, None, None]
     out = []
     for sign in (1.0, -1.0):
-        around = _neighbours_max(sign * mean)
+        around = _neighbours_max(sign * known)
         level = torch.clamp(sign * around, min=0)
         std = torch.sqrt(gain * level + read)
         excess = sign * mean - around
@@ -93,8 +98,8 @@ def _stuck(
             continue
         every = sign * packed[:, plane, y, x] - around[plane, y, x]
         steady = (every > limit * std[plane, y, x]).all(0)
-        steady &= excess[plane, y, x] > _TEXTURE * _spread(mean, plane, y, x)
-        spill = _spill(unpack(mean), plane, y, x, sign)
+        steady &= excess[plane, y, x] > _TEXTURE * _spread(known, plane, y, x)
+        spill = _spill(unpack(known), plane, y, x, sign)
         if still:
             # What the noise may have taken from the light of a star is given back.
             spill = spill + _SPILL_ERRORS * _SPILL_NOISE * std[plane, y, x] / len(frames) ** 0.5
@@ -106,40 +111,41 @@ def _stuck(
     if not out:
         return np.empty((0, 2), np.int64)
     places = torch.cat(out).numpy() + np.array([first - top, -left])
-    inside = ((places >= (first, 0)) & (places < (last, metadata.width))).all(1)
-    return np.unique(places[inside], axis=0)
+    return np.unique(places, axis=0)
 
 
 def _neighbours_max(planes: Tensor) -> Tensor:
-    """Largest of the eight neighbours in each plane; the border takes what lies inside."""
-    padded = F.pad(planes[None], (1, 1, 1, 1), mode="replicate")[0]
+    """Largest of the eight neighbours in each plane, of those that are known (not NaN); NaN stays NaN."""
+    padded = F.pad(planes.nan_to_num(-torch.inf), (1, 1, 1, 1), value=-torch.inf)
     row = torch.maximum(padded[..., :-2], padded[..., 2:])
     whole = torch.maximum(row, padded[..., 1:-1])
     out = torch.maximum(torch.maximum(whole[..., :-2, :], whole[..., 2:, :]), row[..., 1:-1, :])
-    # At the border replication repeats the pixel itself, which would hide it: nothing is found there.
-    out[..., 0, :] = out[..., -1, :] = torch.inf
-    out[..., 0] = out[..., -1] = torch.inf
-    return out
+    return torch.where(planes.isnan(), torch.nan, out)
 
 
 def _spread(planes: Tensor, plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """How much the eight neighbours in the plane differ among themselves."""
-    ring = torch.stack([planes[plane, y + dy, x + dx] for dy, dx in _RING])
-    return ring.amax(0) - ring.amin(0)
+    """How much the known ones of the eight neighbours in the plane differ among themselves."""
+    padded = F.pad(planes, (1, 1, 1, 1), value=torch.nan)
+    ring = torch.stack([padded[plane, y + 1 + dy, x + 1 + dx] for dy, dx in _RING])
+    return ring.nan_to_num(-torch.inf).amax(0) - ring.nan_to_num(torch.inf).amin(0)
 
 
 def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:
-    """How far the four sensor neighbours (of other colours) rise above their own surroundings on average."""
-    rows, cols = 2 * y + plane // 2, 2 * x + plane % 2
+    """How far the sensor neighbours (of other colours) rise above their own surroundings on average.
+
+    They are the four nearest; at the border those that are known.
+    """
+    mosaic = F.pad(mosaic, (2, 2, 2, 2), value=torch.nan)
+    rows, cols = 2 * y + plane // 2 + 2, 2 * x + plane % 2 + 2
     rises = []
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         beside = mosaic[rows + dy, cols + dx]
         # The next pixel of that colour further out on either side of it, along the other axis.
-        far = (
-            mosaic[rows + dy + 2 * dx, cols + dx + 2 * dy] + mosaic[rows + dy - 2 * dx, cols + dx - 2 * dy]
-        ) / 2
+        far = torch.stack(
+            [mosaic[rows + dy + 2 * side * dx, cols + dx + 2 * side * dy] for side in (-1, 1)]
+        ).nanmean(0)
         rises.append(sign * (beside - far))
-    return torch.stack(rises).mean(0)
+    return torch.stack(rises).nanmean(0)
 
 
 def repair(mosaic: Tensor, places: NDArray[np.int32], origin: tuple[int, int] = (0, 0)) -> Tensor:

@@ -3,8 +3,8 @@
 Scene can only add to the noise, and by any factor, so the line is that of the likeliest mixture: some points
 lie on it but for their scatter, the others anywhere above. A grid search finds it, for there are many local
 optima. What points leave open, mostly the noise in the dark where all that is dark is busy, a weak knowledge
-of sensors fills in: reading out a charge has an error of a few electrons. (With g electrons for full scale the
-slope is 1 / g and the intercept e^2 / g^2, so that intercept / slope^2 is the square of that error e.)
+of sensors fills in: reading out a charge has an error of a few electrons. (With g electrons for full scale
+the slope is 1 / g and the intercept e^2 / g^2, so that intercept / slope^2 is the square of that error e.)
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ def work(terminal: Terminal) -> None:
     with terminal.progress() as progress:
         for done in range(4):
             progress("decode", done, 3)
+        progress("prepare", 7, 7)
         progress("merge", 1, 10)
 
 
@@ -39,6 +40,7 @@ def test_progress_when_stderr_is_a_terminal_then_shows_the_stages(
     work(Terminal())
     shown = screen.getvalue()
     assert "Decoding" in shown and "100%" in shown
+    assert "Preparing" in shown
     assert "Merging" in shown and "10%" in shown
 
 

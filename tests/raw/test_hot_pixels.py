@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,24 @@ def test_find_hot_pixels_when_the_hand_shakes_then_it_finds_defects_and_nothing_
     found = find_hot_pixels(frames, NOISE, motions)
     assert found.dtype == np.int32
     assert [tuple(place) for place in found.tolist()] == places
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_find_hot_pixels_when_they_lie_at_the_border_then_they_are_found(cfa):
+    bottom, right = HEIGHT - 1, WIDTH - 1
+    places = [(0, 0), (0, 91), (1, 40), (1, right), (70, 0), (90, 1), (200, right), (300, right - 1)]
+    places += [(bottom - 1, 60), (bottom, 1), (bottom, 120)]
+    frames, motions = shoot(5, 5, cfa, dict.fromkeys(places, 0.5))
+    assert [tuple(place) for place in find_hot_pixels(frames, NOISE, motions).tolist()] == places
+
+
+def test_find_hot_pixels_when_the_size_is_odd_then_the_last_row_and_column_are_searched():
+    frames, motions = shoot(5, 5, "GBRG", {(558, 60): 0.5, (90, 178): 0.5})
+    cut = []
+    for frame in frames:
+        mosaic = np.ascontiguousarray(frame.mosaic[:559, :179])
+        cut.append(Frame(mosaic, replace(frame.metadata, height=559, width=179)))
+    assert find_hot_pixels(cut, NOISE, motions).tolist() == [[90, 178], [558, 60]]
 
 
 def test_find_hot_pixels_when_a_pixel_is_dead_in_a_lit_place_then_it_is_found():
