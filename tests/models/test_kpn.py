@@ -7,6 +7,7 @@ import torch
 
 from burstfix.checkpoints import load_model
 from burstfix.errors import UsageError
+from burstfix.models import kpn
 from burstfix.models.average import Average
 from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.sim import add_noise, mosaic_packed
@@ -59,6 +60,15 @@ def test_kpn_when_untrained_then_the_mosaic_is_less_noisy_than_a_frame(model):
     with torch.no_grad():
         mosaic = model(frames, SHOT, READ, 2).mosaic
     assert (mosaic - clean).square().mean() < 0.8 * (frames[:, 2] - clean).square().mean()
+
+
+def test_apply_kernels_when_done_in_strips_then_equals_all_rows_at_once(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    frame = torch.rand(2, 4, 33, 20, generator=generator)
+    kernels = torch.rand(2, 25, 33, 20, generator=generator)
+    whole = kpn._apply_kernels(frame, kernels)
+    monkeypatch.setattr(kpn, "STRIP", 7 * 2 * 20)  # seven rows, which 33 is no multiple of
+    assert torch.equal(kpn._apply_kernels(frame, kernels), whole)
 
 
 @pytest.mark.parametrize("refine", [0, 16])
