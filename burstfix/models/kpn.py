@@ -21,6 +21,7 @@ from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import bilinear
 
 SLOPE = 0.1
+BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 90, 1300  # working memory, measured; see `ModelInfo`
 STRIP = 2**16  # packed pixels that kernels are applied to at a time
 LOGIT_LIMIT = 12.0  # e^12 against e^-12 is still far inside float32; keeps the running sums finite
 
@@ -106,7 +107,13 @@ class Kpn(BurstModel):
         c, taps = config.channels, config.kernel**2
         # The network sees 64 packed pixels far; what lies beyond 32 changes the result by 1e-5 of white
         # (shipped weights, high noise; a test holds it under 1e-4).
-        self.info = ModelInfo("kpn", lattice=8, halo=32, bytes_per_pixel=90, bytes_per_pixel_fixed=1300)
+        self.info = ModelInfo(
+            "kpn",
+            lattice=8,
+            halo=32,
+            bytes_per_pixel=BYTES_PER_PIXEL,
+            bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED,
+        )
         # Everything before the head works at half the packed size; 2x2 packed pixels go into channels.
         # A convolution of concatenated inputs is a sum of convolutions: what is the same for every frame
         # is convolved once.

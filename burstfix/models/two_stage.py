@@ -26,7 +26,7 @@ from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, Merged, ModelInfo, noise_variance
 from burstfix.models.block_matching import SCALE, CoarseFeatures, SoftAlignment, align_soft, match_patches
 from burstfix.models.deformable import PyramidAlign
-from burstfix.models.kpn import Kpn, KpnConfig
+from burstfix.models.kpn import BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED, Kpn, KpnConfig
 from burstfix.models.layers import AttentionBlock, ConvGru, ConvStack, channels_last, conv3, init_conv
 from burstfix.raw.demosaic import bilinear
 
@@ -108,7 +108,7 @@ class TwoStageConfig:
 
 @dataclass(frozen=True, slots=True)
 class TwoStageLiteConfig(TwoStageConfig):
-    """Both stages, light enough for CPUs: everything at half the packed size, one attention block."""
+    """Both stages, light enough for CPUs: at half the packed size, one attention block, base of kernels."""
 
     channels: int = 32
     groups: int = 4
@@ -118,6 +118,8 @@ class TwoStageLiteConfig(TwoStageConfig):
     unet: tuple[int, int, int] = (48, 64, 96)
     unet_blocks: bool = False
     unet_scale: int = 4
+    base: str = "kernels"
+    refine_channels: int = 96
     max_offset: float = 4.0
     coarse: str = "blocks"
 
@@ -405,10 +407,12 @@ def _info(name: str, config: TwoStageConfig) -> ModelInfo:
     # What a pixel depends on reaches farther than any halo one would pay for, but fades: with these halos
     # tiles and the whole picture agree to 1e-5 and 5e-5 (scenes at high noise, offsets up to their bound).
     c, area = config.channels, config.stride**2
+    kernels = config.base == "kernels"
     return ModelInfo(
         name,
         lattice=config.lattice,
         halo=64 if config.stride == 1 else 96,
-        bytes_per_pixel=4 * (8 * c / area + 12),
-        bytes_per_pixel_fixed=4 * (24 * c / area + 6 * config.unet[0] * 4 / config.unet_scale**2 + 40),
+        bytes_per_pixel=4 * (8 * c / area + 12) + kernels * BYTES_PER_PIXEL,
+        bytes_per_pixel_fixed=4 * (24 * c / area + 6 * config.unet[0] * 4 / config.unet_scale**2 + 40)
+        + kernels * BYTES_PER_PIXEL_FIXED,
     )
