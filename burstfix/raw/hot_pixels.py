@@ -36,8 +36,7 @@ def find_hot_pixels(
     than noise allows, and when its neighbours of the other colours show nothing of it: even the smallest
     star is spread over several pixels by the lens. While the camera moves no detail of the scene stays on
     one pixel. Where it stands still for most frames (a tripod), or there are less than three, the neighbours
-    must be entirely unlit. At the
-    border the neighbours that there are decide.
+    must be entirely unlit. At the border the neighbours that there are decide.
 
     Args:
         frames: Of one camera and size, at least one; with less than three only extreme pixels are found.
