@@ -33,6 +33,9 @@ from burstfix.training.validation import Validator, crop_size
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
+# With 0.999 for the second, a gradient that grows suddenly moves weights three times as far as the learning
+# rate says: a run blew up.
+BETAS = (0.9, 0.99)
 LOG = "log.jsonl"
 
 
@@ -116,7 +119,7 @@ def train(
     coarse = [p for name, p in model.named_parameters() if name.startswith("coarse.")]
     others = [p for name, p in model.named_parameters() if not name.startswith("coarse.")]
     groups = [{"params": others, "pace": 1.0}, {"params": coarse, "pace": settings.coarse_pace}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, betas=BETAS, weight_decay=settings.weight_decay)
     step, earlier_seconds = 0, 0.0
     if resume:
         content = load_checkpoint(out / CHECKPOINT, place)
