@@ -97,6 +97,8 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                     raise InputError(
                         f"{path}: decoded to {mosaic.dtype} {mosaic.shape}, which fits no mosaic"
                     )
+                if not mosaic.any():  # what LibRaw leaves where it does not know a compression after all
+                    raise InputError(f"{path}: nothing but zeros came out; LibRaw cannot decode its pixels")
     except rawpy.LibRawError as error:
         compression = tags.raw.number(COMPRESSION, 0) if tags.raw is not None else 0
         raise InputError(f"{path}: {_libraw_message(error, compression)}") from error

@@ -252,6 +252,14 @@ def test_read_frame_when_a_gigapixel_is_claimed_refuses_from_the_header(tmp_path
         read_frame(path)
 
 
+def test_read_frame_when_only_zeros_come_out_refuses_instead_of_a_black_picture(tmp_path: Path):
+    metadata = make_metadata(48, 64)
+    path = write_cfa_dng(tmp_path / "a.dng", np.zeros((48, 64), np.uint16), metadata)
+    with pytest.raises(InputError, match="nothing but zeros"):
+        read_frame(path)
+    assert read_metadata(path).width == 64
+
+
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
 def test_read_frame_when_the_file_is_cut_off_refuses(tmp_path: Path, keep: float):
     path = write_raw(tmp_path / "a.dng")
