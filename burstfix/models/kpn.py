@@ -44,7 +44,7 @@ class KpnConfig:
     kernel: int = 5
     head_channels: int = 48
     head_blocks: int = 3
-    refine_channels: int = 0
+    refine_channels: int = 96
     refine_blocks: int = 4
 
 

@@ -67,7 +67,7 @@ class TwoStageConfig:
     unet_blocks: bool = True
     unet_scale: int = 1
     base: str = "average"
-    refine_channels: int = 0
+    refine_channels: int = 96
     attention: str = "window"
     max_offset: float = 8.0
     noise_map: str = "std"
@@ -119,7 +119,6 @@ class TwoStageLiteConfig(TwoStageConfig):
     unet_blocks: bool = False
     unet_scale: int = 4
     base: str = "kernels"
-    refine_channels: int = 96
     max_offset: float = 4.0
     coarse: str = "blocks"
 

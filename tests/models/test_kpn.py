@@ -14,7 +14,7 @@ from burstfix.sim import add_noise, mosaic_packed
 from tests.scenes import draw_scene
 
 SHOT, READ = torch.full((1, 1, 4, 1, 1), 6.4e-3), torch.full((1, 1, 4, 1, 1), 4e-4)
-SMALL = KpnConfig(channels=16, head_channels=16, head_blocks=1)
+SMALL = KpnConfig(channels=16, head_channels=16, head_blocks=1, refine_channels=0)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from burstfix.errors import UsageError
-from burstfix.models.kpn import Kpn
+from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.models.layers import ConvGru
 from burstfix.models.two_stage import TwoStage, TwoStageConfig, TwoStageLite, TwoStageLiteConfig, frame_order
 from burstfix.raw.cfa import pack
@@ -57,7 +57,7 @@ def test_forward_when_the_base_is_predicted_by_kernels_then_there_is_a_mosaic_to
 
 def test_start_from_when_given_a_kernel_prediction_network_then_begins_with_its_picture():
     torch.manual_seed(0)
-    kpn = Kpn().eval()
+    kpn = Kpn(KpnConfig(refine_channels=0)).eval()
     model = TwoStageLite(LITE_KERNELS).eval()
     model.start_from(kpn)
     frames = _burst(3, 16)
