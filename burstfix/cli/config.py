@@ -13,13 +13,16 @@ from burstfix.cli.terminal import Terminal
 EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config night.toml")
 
 
-@click.group("config", epilog=epilog(*EXAMPLES))
-def command() -> None:
+@click.group("config", invoke_without_command=True, epilog=epilog(*EXAMPLES))
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Show the settings of `burstfix batch` and `burstfix group`.
 
     They stand in burstfix.toml: in the user's config folder, over it in the folder of the raws, over it in
     the file named by --config; the command line is over all of them.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @command.command("show", epilog=epilog(*EXAMPLES))

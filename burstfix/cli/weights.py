@@ -18,9 +18,12 @@ EXAMPLES = (
 )
 
 
-@click.group("weights", epilog=epilog(*EXAMPLES))
-def command() -> None:
+@click.group("weights", invoke_without_command=True, epilog=epilog(*EXAMPLES))
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """List the models that ship, or import the two-stage authors' published weights."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @command.command("list", epilog=epilog(EXAMPLES[0]))

@@ -47,6 +47,16 @@ def test_command_when_asked_for_help_then_shows_examples_and_exit_codes(
     assert err == ""
 
 
+@pytest.mark.parametrize("name", ["weights", "config"])
+def test_command_of_commands_when_none_is_named_then_shows_its_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: burstfix {name} ") and "Commands:\n" in out
+    assert err == ""
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_when_loaded_then_its_help_begins_as_it_is_listed(name: str) -> None:
     ctx = app.group.make_context("burstfix", [], resilient_parsing=True)
