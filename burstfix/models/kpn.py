@@ -105,8 +105,8 @@ class Kpn(BurstModel):
         super().__init__()
         self.config = config = config or KpnConfig()
         c, taps = config.channels, config.kernel**2
-        # The network sees 64 packed pixels far; what lies beyond 32 changes the result by 1e-5 of white
-        # (shipped weights, high noise; a test holds it under 1e-4).
+        # The network sees farther, but what lies beyond 32 packed pixels changes the result by less than 1e-4
+        # of white (shipped weights, high noise; a test holds it).
         self.info = ModelInfo(
             "kpn",
             lattice=8,
