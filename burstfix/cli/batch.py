@@ -77,8 +77,7 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
     """
     folders, output = list(values["folders"]), values["output"]
     settings = finding.settings_in_force(folders, values["config"], _typed(ctx, values)).settings
-    own_table = finding.user_folder() / "noise_profiles.toml"
-    if settings.noise_profiles is None and own_table.is_file():
+    if settings.noise_profiles is None and (own_table := options.own_noise_profiles()):
         settings = dataclasses.replace(settings, noise_profiles=str(own_table))
     if values["dry_run"]:
         _show_plan(terminal, folders, output, settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from burstfix.cli.options import stack
+from burstfix.cli import options
 
 if TYPE_CHECKING:
     from burstfix.batch.settings import Resolved
@@ -25,7 +25,7 @@ config = click.option("--config", type=click.Path(path_type=Path), metavar="FILE
                       help="Settings, over those of FOLDER/burstfix.toml.")  # fmt: skip
 
 # Defaults are shown, not set: what is not typed may come from a settings file.
-grouping = stack(
+grouping = options.stack(
     click.option("--gap", type=float, metavar="SECONDS", help="A pause that ends a burst.  [default: 2]"),
     click.option("--min-frames", type=int, metavar="N", help="Frames of a burst at least.  [default: 2]"),
     click.option("--max-frames", type=int, metavar="N",
@@ -34,11 +34,6 @@ grouping = stack(
                  help="Part bursts where the scene changes.  [default: yes]"),
     config,
 )  # fmt: skip
-
-
-def user_folder() -> Path:
-    """Where a user's settings are kept: ~/.config/burstfix, or what the system has for it."""
-    return Path(click.get_app_dir("burstfix"))
 
 
 def settings_in_force(where: Sequence[Path], config_file: Path | None, typed: dict[str, Any]) -> Resolved:
@@ -52,7 +47,7 @@ def settings_in_force(where: Sequence[Path], config_file: Path | None, typed: di
     from burstfix.batch.settings import file_layers, resolve
 
     layers: list[tuple[str, dict[str, Any]]] = list(
-        file_layers(where, user_folder=user_folder(), config=config_file)
+        file_layers(where, user_folder=options.user_folder(), config=config_file)
     )
     given = {name: value for name, value in typed.items() if value is not None}
     return resolve([*layers, (_COMMAND_LINE, given)])

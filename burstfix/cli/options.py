@@ -160,12 +160,22 @@ picture = stack(
 )  # fmt: skip
 
 
+def user_folder() -> Path:
+    """Where a user's settings are kept: ~/.config/burstfix, or what the system has for it."""
+    return Path(click.get_app_dir("burstfix"))
+
+
+def own_noise_profiles() -> Path | None:
+    """The user's own noise table, if there is one."""
+    from burstfix.noise_profiles import FILE_NAME
+
+    path = user_folder() / FILE_NAME
+    return path if path.is_file() else None
+
+
 def noise_table(path: Path | None) -> NoiseTable | None:
     """The table of --noise-profiles, else the user's own if there is one."""
-    from burstfix.noise_profiles import FILE_NAME, load_table
+    from burstfix.noise_profiles import load_table
 
-    if path is None:
-        path = Path(click.get_app_dir("burstfix")) / FILE_NAME
-        if not path.is_file():
-            return None
-    return load_table(path)
+    path = path or own_noise_profiles()
+    return load_table(path) if path else None
