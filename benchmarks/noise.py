@@ -1,25 +1,33 @@
 """How exact the noise is that burstfix measures in a burst whose file does not say it.
 
-    python benchmarks/noise.py photos/ --seed 7
+    python benchmarks/noise.py photos/ --bursts stress --seed 7
 
-Bursts are simulated from photographs at six noise levels, from a large sensor at base ISO to a phone at
-night, with a steady hand, a shaking one and one that also turns the camera, 2 to 8 frames each; the estimate
-is held against the truth over the signals that are present (2nd to 98th percentile).
+Bursts are simulated from photographs; the estimate is held against the truth over the signals that are
+present (2nd to 98th percentile). Three kinds of bursts:
+
+- simulate: as `burstfix simulate` makes them if it is told the ISO alone, 100 to 6400;
+- drawn: shot gain and read noise drawn apart from each other, log-uniform, as the two-stage paper trains:
+  among them are sensors that nobody builds;
+- stress: six levels from a large sensor at base ISO to a phone at night.
+
+The latter two with a steady hand, a shaking one and one that also turns the camera, 2 to 8 frames each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 import torch
 
 from burstfix.errors import InputError
 from burstfix.prepare import prepare_burst
 from burstfix.raw.cfa import pack, pad_to_rggb
 from burstfix.raw.levels import normalise
-from burstfix.sim.files import frame_metadata
+from burstfix.sim.files import frame_metadata, noise_at
 from burstfix.sim.motion import MotionSettings
 from burstfix.sim.recording import Recording, RecordingSettings, record_photo
 from burstfix.sim.sources import pictures_in, read_picture
@@ -45,28 +53,67 @@ QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 WITHIN = 0.2
 
 
+ISOS = (100, 200, 400, 800, 1600, 3200, 6400)
+DRAWN_SHOT_GAIN, DRAWN_READ_STD, DRAWN_BITS = (1e-4, 1e-2), (1e-3, 10**-1.5), (14, 12, 12, 10, 14, 12)
+
+
+def simulated(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
+    """As `burstfix simulate --iso` records."""
+    for k, iso in enumerate(ISOS):
+        shot_gain, read_variance = noise_at(iso)
+        yield (
+            f"ISO {iso}",
+            RecordingSettings(
+                shot_gain=shot_gain, read_variance=read_variance, seed=1000 * seed + 10 * photo + k
+            ),
+        )
+
+
+def stressed(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
+    """At all of `LEVELS`."""
+    yield from _varied(photo, seed, LEVELS)
+
+
+def drawn(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
+    """At levels drawn at random."""
+    rng = np.random.default_rng((seed, photo))
+    gains, reads = (np.exp(rng.uniform(*np.log(r), 6)) for r in (DRAWN_SHOT_GAIN, DRAWN_READ_STD))
+    yield from _varied(photo, seed, zip(gains.tolist(), reads.tolist(), DRAWN_BITS, strict=True))
+
+
+def _varied(
+    photo: int, seed: int, levels: Iterable[tuple[float, float, int]]
+) -> Iterator[tuple[str, RecordingSettings]]:
+    for k, (shot_gain, read_std, bits) in enumerate(levels):
+        motion = list(MOTIONS)[(photo + k + seed) % len(MOTIONS)]
+        settings = RecordingSettings(
+            frames=FRAMES[(photo + 2 * k) % len(FRAMES)],
+            cfa=CFA_PATTERNS[(photo + k) % 4],
+            bits=bits,
+            shot_gain=shot_gain,
+            read_variance=read_std**2,
+            motion=MOTIONS[motion],
+            seed=1000 * seed + 10 * photo + k,
+        )
+        yield f"{shot_gain:.1e} {read_std:.1e} {motion}", settings
+
+
+KINDS = {"simulate": simulated, "drawn": drawn, "stress": stressed}
+
+
 @click.command()
 @click.argument("photos", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--bursts", "kind", type=click.Choice(list(KINDS)), default="simulate", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--single", is_flag=True, help="Measure one frame instead of the burst.")
 @click.option("--threads", default=2, show_default=True)
-def main(photos: Path, seed: int, single: bool, threads: int) -> None:
+def main(photos: Path, kind: str, seed: int, single: bool, threads: int) -> None:
     """Prints the lowest and highest ratio of estimated to true standard deviation, a burst a line."""
     torch.set_num_threads(threads)
     lows, highs = [], []
     for i, path in enumerate(pictures_in(photos)):
         picture = read_picture(path)
-        for k, (shot_gain, read_std, bits) in enumerate(LEVELS):
-            motion = list(MOTIONS)[(i + k + seed) % len(MOTIONS)]
-            settings = RecordingSettings(
-                frames=FRAMES[(i + 2 * k) % len(FRAMES)],
-                cfa=CFA_PATTERNS[(i + k) % 4],
-                bits=bits,
-                shot_gain=shot_gain,
-                read_variance=read_std**2,
-                motion=MOTIONS[motion],
-                seed=1000 * seed + 10 * i + k,
-            )
+        for label, settings in KINDS[kind](i, seed):
             try:
                 low, high = measure(record_photo(picture, settings), single)
             except InputError as error:
@@ -75,7 +122,7 @@ def main(photos: Path, seed: int, single: bool, threads: int) -> None:
             highs.append(high)
             good = low >= 1 - WITHIN and high <= 1 + WITHIN
             click.echo(
-                f"{path.stem:>12} {shot_gain:.0e} {read_std:.0e} {motion:>8} x{settings.frames}"
+                f"{path.stem:>12} {label:>24} x{settings.frames}"
                 f"  {low:.2f} to {high:.2f}{'' if good else '  *'}"
             )
     good = sum(low >= 1 - WITHIN and high <= 1 + WITHIN for low, high in zip(lows, highs, strict=True))

@@ -38,6 +38,8 @@ class KpnConfig:
         refine_channels: Features of a second level of the head at half the packed size, which sees farther;
             0 leaves that level out.
         refine_blocks: Residual blocks on it.
+        coarse_channels: Features of a third level below that, at a quarter of the packed size; likewise.
+        coarse_blocks: Residual blocks on it.
     """
 
     channels: int = 48
@@ -46,6 +48,8 @@ class KpnConfig:
     head_blocks: int = 3
     refine_channels: int = 96
     refine_blocks: int = 4
+    coarse_channels: int = 128
+    coarse_blocks: int = 3
 
 
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
@@ -78,21 +82,29 @@ class _Residual(nn.Module):
         return self.second(_act(self.first(x))).add_(x)
 
 
-class _Refine(nn.Module):
-    """The head's second level, at half the packed size; adds nothing before it is trained."""
+class _Coarser(nn.Module):
+    """A level of the head at half its input's size; adds nothing before it is trained."""
 
-    def __init__(self, channels: int, context: int, refine: int, blocks: int) -> None:
+    def __init__(
+        self, channels: int, width: int, blocks: int, context: int = 0, below: _Coarser | None = None
+    ) -> None:
         super().__init__()
-        self.down = _conv(channels, refine, stride=2)
-        self.context = nn.Conv2d(context, refine, 1)
-        self.blocks = nn.ModuleList(_Residual(refine) for _ in range(blocks))
-        self.up = nn.ConvTranspose2d(refine, channels, 2, 2)
+        self.down = _conv(channels, width, stride=2)
+        self.context = nn.Conv2d(context, width, 1) if context else None
+        self.below = below
+        self.blocks = nn.ModuleList(_Residual(width) for _ in range(blocks))
+        self.up = nn.ConvTranspose2d(width, channels, 2, 2)
         nn.init.zeros_(self.up.weight)
         assert self.up.bias is not None
         nn.init.zeros_(self.up.bias)
 
-    def forward(self, x: Tensor, shared: Tensor) -> Tensor:
-        y = _act(self.down(x) + self.context(shared))
+    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
+        y = self.down(x)
+        if self.context is not None:
+            y = y + self.context(shared)
+        y = _act(y)
+        if self.below is not None:
+            y = self.below(y)
         for block in self.blocks:
             y = block(y)
         return x + self.up(_act(y))
@@ -133,9 +145,10 @@ class Kpn(BurstModel):
         self.head_in = _conv(4 + 4 + 4 + h // 4, h)
         self.head_blocks = nn.ModuleList(_Residual(h) for _ in range(config.head_blocks))
         self.head_out = _conv(h, 12)
-        self.refine = (
-            _Refine(h, c, config.refine_channels, config.refine_blocks) if config.refine_channels else None
-        )
+        r, coarse = config.refine_channels, None
+        if r and config.coarse_channels:
+            coarse = _Coarser(r, config.coarse_channels, config.coarse_blocks)
+        self.refine = _Coarser(h, r, config.refine_blocks, context=c, below=coarse) if r else None
         self._start_as_average(taps)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 

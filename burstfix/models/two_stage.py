@@ -47,8 +47,8 @@ class TwoStageConfig:
         unet: Channels of the three levels of the reconstruction.
         unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
         unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
-        base: What the U-Net's output is added to: "average" of the frames, "reference", "kernels" (what a
-            kernel prediction network makes of them), or "none" (paper).
+        base: The picture that the U-Net looks at and adds to: "average" of the frames, "reference", "kernels"
+            (what a kernel prediction network makes of them), or "none" (paper).
         refine_channels: Of that network (`KpnConfig`), whose other sizes are its defaults.
         attention: "window" or "patch" (paper) for the mean in channel attention.
         max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
@@ -238,7 +238,7 @@ class TwoStage(BurstModel):
 
         In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`
         that is decoded from the other frames alone (the states before they see the reference). With
-        `base="kernels"` there is all that `Kpn.forward` returns, too.
+        `base="kernels"` there is all that `Kpn.forward` returns instead: the kernels join the frames already.
         """
         batch, n, _, h, w = frames.shape
         if h % self.info.lattice or w % self.info.lattice:
@@ -248,17 +248,15 @@ class TwoStage(BurstModel):
         before, after = self._fuse(self._align(features, batch, n, reference), n, reference)
         if self.kernels is not None:
             merged = self.kernels(frames, shot_gain, read_variance, reference)
-        else:
-            base = self._base(frames, shot_gain, read_variance, reference, with_reference=True)
-            merged = Merged(rgb=torch.zeros((), device=frames.device) if base is None else base)
-        if not (self.training and n > 1):
-            merged.rgb = merged.rgb + self.unet(after)
+            merged.rgb = merged.rgb + self.unet(after, merged.rgb)
             return merged
-        both = self.unet(torch.cat([after, before]))
-        merged.rgb = merged.rgb + both[:batch]
+        base = self._base(frames, shot_gain, read_variance, reference, with_reference=True)
+        if not (self.training and n > 1):
+            return Merged(rgb=_add(self.unet(after, base), base))
         others = self._base(frames, shot_gain, read_variance, reference, with_reference=False)
-        merged.extra["interpolation"] = both[batch:] if others is None else both[batch:] + others
-        return merged
+        bases = None if base is None or others is None else torch.cat([base, others])
+        both = _add(self.unet(torch.cat([after, before]), bases), bases)
+        return Merged(rgb=both[:batch], extra={"interpolation": both[batch:]})
 
     def start_from(self, other: BurstModel) -> None:
         """Also takes a kernel prediction network, as the base."""
@@ -334,8 +332,12 @@ class TwoStageLite(TwoStage):
         super().__init__(config or TwoStageLiteConfig())
 
 
+def _add(x: Tensor, base: Tensor | None) -> Tensor:
+    return x if base is None else x + base
+
+
 class UNet(nn.Module):
-    """Reconstruction: fused features to linear RGB at the sensor's size."""
+    """Reconstruction: fused features, and the picture to add to, become linear RGB at the sensor's size."""
 
     def __init__(self, config: TwoStageConfig) -> None:
         super().__init__()
@@ -346,6 +348,8 @@ class UNet(nn.Module):
             self.enlarge = nn.ConvTranspose2d(config.channels, c1, zoom, zoom)
         else:
             self.enlarge = nn.Conv2d(config.channels, c1, 1)
+        # Without a look at the picture it would have to find out by itself what that picture has got wrong.
+        self.look = conv3(3 * config.unet_scale**2, c1) if config.base != "none" else None
         self.up2 = nn.ConvTranspose2d(c3, c2, 2, 2)
         self.up1 = nn.ConvTranspose2d(c2, c1, 2, 2)
         for conv in (self.enlarge, self.up2, self.up1):
@@ -370,9 +374,13 @@ class UNet(nn.Module):
         self.join2 = level(2, 2 * c2, c2, scales[1])
         self.head = ConvStack(3, 2 * c1, c1, 3 * config.unet_scale**2, gain=0.1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h / stride, w / stride) -> float32 (B, 3, 2h, 2w)."""
-        level1 = self.level1(self.enlarge(x))
+    def forward(self, x: Tensor, picture: Tensor | None) -> Tensor:
+        """Features (B, C, h / stride, w / stride), picture (B, 3, 2h, 2w) -> float32 (B, 3, 2h, 2w)."""
+        x = self.enlarge(x)
+        if self.look is not None:
+            assert picture is not None
+            x = x + self.look(channels_last(F.pixel_unshuffle(picture, self.shuffle)))
+        level1 = self.level1(x)
         level2 = self.level2(self.down1(level1))
         x = self.up2(self.bottom(self.level3(self.down2(level2))))
         x = self.up1(self.join2(torch.cat([x, level2], 1)))

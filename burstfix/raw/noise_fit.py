@@ -20,7 +20,8 @@ SMALLEST = 1e-10
 """Normalised variance below which nothing is fitted, far below the quantisation of any sensor."""
 
 _READ_ELECTRONS = 10.0  # the typical square of the error of reading; sensors have 1 to 10 electrons
-_READ_SPREAD = 1.0  # standard deviation of its logarithm
+_READ_SPREAD = 1.0  # scale of its logarithm: Student's t with so many degrees of freedom, whose long tails
+_READ_FREEDOM = 3.0  # give way to points that say otherwise
 _CLEAN = 0.2  # share of the points that are taken to be noise alone, where nothing speaks against it
 _CLEAN_AT_FIRST = 0.3
 _SCENE_RATE = 0.5  # of the exponential distribution of the logarithm of what scene multiplies variance by
@@ -129,7 +130,8 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> Line:
 
 def _prior(slope: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-likelihood of lines, given as logarithms, for a sensor."""
-    return -0.5 * ((intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD) ** 2
+    odd = (intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD
+    return -0.5 * (_READ_FREEDOM + 1) * np.log1p(odd**2 / _READ_FREEDOM)
 
 
 def _scale(points: Points, common: Line, clean: NDArray[np.float64]) -> float:

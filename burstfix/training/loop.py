@@ -116,10 +116,9 @@ def train(
     if init_from is not None:
         model.start_from(init_from)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
-    coarse = [p for name, p in model.named_parameters() if name.startswith("coarse.")]
-    others = [p for name, p in model.named_parameters() if not name.startswith("coarse.")]
-    groups = [{"params": others, "pace": 1.0}, {"params": coarse, "pace": settings.coarse_pace}]
-    optimizer = torch.optim.AdamW(groups, betas=BETAS, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        _paced_groups(model, settings), betas=BETAS, weight_decay=settings.weight_decay
+    )
     step, earlier_seconds = 0, 0.0
     if resume:
         content = load_checkpoint(out / CHECKPOINT, place)
@@ -241,6 +240,19 @@ def draw_burst(
         settings=recipe.simulate,
         generator=generator,
     )
+
+
+def _paced_groups(model: BurstModel, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Parameters by how fast they learn; those that do not are left out, and cost no gradient."""
+    paces = {"coarse": settings.coarse_pace, "kernels": settings.kernels_pace}
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, part in model.named_children():
+        pace = paces.get(name, 1.0)
+        if pace:
+            groups.setdefault(pace, []).extend(part.parameters())
+        else:
+            part.requires_grad_(False)
+    return [{"params": parameters, "pace": pace} for pace, parameters in groups.items()]
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:

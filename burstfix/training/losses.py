@@ -86,7 +86,7 @@ def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, s
         losses["interpolation"] = settings.interpolation * charbonnier(
             _edges(truth) * between, _edges(truth) * truth
         )
-    if merged.mosaic is not None:
+    if merged.mosaic is not None and merged.mosaic.requires_grad:
         losses |= kernel_losses(merged, burst, recipe, step)
     if model.coarse is not None:
         matching = merged.extra["one_hot"] + merged.extra["supervision"]

@@ -56,6 +56,7 @@ class TrainSettings:
         learning_rate, warmup, final_rate: AdamW's peak rate, steps to reach it, and the last rate
             relative to the peak (cosine between).
         coarse_pace: Learning rate of learned block matching relative to the rest.
+        kernels_pace: That of the kernels that a two-stage network adds to; 0 leaves them as they are.
         weight_decay, clip: AdamW's, and the largest norm of the gradient.
         ema: Decay of the averaged weights, which are what is validated and shipped.
         precision: "bfloat16" or "float32".
@@ -72,6 +73,7 @@ class TrainSettings:
     warmup: int = 100
     final_rate: float = 0.01
     coarse_pace: float = 0.1
+    kernels_pace: float = 1.0
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999

@@ -71,12 +71,14 @@ def test_apply_kernels_when_done_in_strips_then_equals_all_rows_at_once(monkeypa
     assert torch.equal(kpn._apply_kernels(frame, kernels), whole)
 
 
-@pytest.mark.parametrize("refine", [0, 16])
-def test_kpn_when_training_then_every_weight_gets_a_gradient(refine):
+@pytest.mark.parametrize(("refine", "coarse"), [(0, 0), (16, 0), (16, 24)])
+def test_kpn_when_training_then_every_weight_gets_a_gradient(refine, coarse):
     torch.manual_seed(1)
-    model = Kpn(replace(SMALL, refine_channels=refine, refine_blocks=1)).train()
-    if model.refine is not None:
-        torch.nn.init.normal_(model.refine.up.weight, std=0.1)  # as after the first step
+    config = replace(SMALL, refine_channels=refine, refine_blocks=1, coarse_channels=coarse, coarse_blocks=1)
+    model = Kpn(config).train()
+    for level in (model.refine, model.refine and model.refine.below):
+        if level is not None:
+            torch.nn.init.normal_(level.up.weight, std=0.1)  # as after the first step
     merged = model(burst(3, 16), SHOT, READ, 1)
     (merged.rgb.square().mean() + merged.extra["frames"].square().mean()).backward()
     for name, parameter in model.named_parameters():

@@ -49,10 +49,25 @@ def test_forward_when_frames_are_1_to_9_then_rgb_has_sensor_size(count):
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_forward_when_the_base_is_predicted_by_kernels_then_there_is_a_mosaic_too(count):
-    model = TwoStageLite(LITE_KERNELS)
+    model = TwoStageLite(LITE_KERNELS).train()
     merged = model(_burst(count, 16), SHOT, READ, count // 2)
     assert merged.rgb.shape == (1, 3, 32, 32)
     assert merged.mosaic is not None and merged.mosaic.shape == (1, 4, 16, 16)
+
+
+@pytest.mark.parametrize("base", ["average", "kernels"])
+def test_forward_when_there_is_a_base_then_the_network_looks_at_it(base):
+    torch.manual_seed(0)
+    model = _lively(TwoStageLite(dataclasses.replace(LITE_KERNELS, base=base))).eval()
+    model.unet.head.convs[-1].weight.data.normal_(0, 0.1)  # type: ignore[union-attr]
+    frames, seen = _burst(3, 16), []
+    assert model.unet.look is not None
+    model.unet.look.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        rgb = model(frames, SHOT, READ, 1).rgb
+        model.unet.look.weight.zero_()
+        assert not torch.allclose(model(frames, SHOT, READ, 1).rgb, rgb)
+    assert seen[0].shape == (1, 3 * 4**2, 8, 8)
 
 
 def test_start_from_when_given_a_kernel_prediction_network_then_begins_with_its_picture():
@@ -74,7 +89,9 @@ def test_forward_when_kernels_are_trained_too_then_every_weight_gets_a_gradient(
     model = TwoStageLite(LITE_KERNELS)
     assert model.kernels is not None and model.kernels.refine is not None
     model.unet.head.convs[-1].weight.data.normal_(0, 0.1)  # as after the first step  # type: ignore[union-attr]
-    model.kernels.refine.up.weight.data.normal_(0, 0.1)
+    for level in (model.kernels.refine, model.kernels.refine.below):
+        assert level is not None
+        level.up.weight.data.normal_(0, 0.1)
     model(_burst(3, 16), SHOT, READ, 1).rgb.square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from burstfix.errors import OutputError, UsageError
+from burstfix.models.catalog import build
 from burstfix.training import checkpoint
 from burstfix.training.loop import CHECKPOINT, LOG, learning_rate, train
 from burstfix.training.recipe import TrainSettings, recipe_from_dict
@@ -212,7 +213,7 @@ TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_block
         (
             "two-stage-lite",
             {**TINY_TWO_STAGE, "base": "kernels"},
-            {"linear", "display", "interpolation", "mosaic", "alone"},
+            {"linear", "display", "mosaic", "alone"},
         ),
     ],
 )
@@ -223,3 +224,15 @@ def test_train_when_two_stage_then_every_part_of_its_loss_is_logged(photos, tmp_
     record = json.loads((tmp_path / LOG).read_text().splitlines()[1])
     assert set(record["parts"]) == parts
     assert all(np.isfinite(value) for value in record["parts"].values())
+
+
+def test_train_when_the_kernels_have_no_pace_then_only_the_rest_learns(photos, tmp_path):
+    model = replace(RECIPE.model, name="two-stage-lite", config={**TINY_TWO_STAGE, "base": "kernels"})
+    recipe = replace(with_train(steps=2, patch=16, margin=16, kernels_pace=0.0), model=model)
+    torch.manual_seed(recipe.train.seed)
+    before = build("two-stage-lite", recipe.model.config).state_dict()
+    after = train(recipe, [photos], tmp_path, device="cpu").model.state_dict()
+    for name, value in after.items():
+        assert torch.equal(value, before[name]) == name.startswith("kernels."), name
+    record = json.loads((tmp_path / LOG).read_text().splitlines()[1])
+    assert set(record["parts"]) == {"linear", "display"}
