@@ -15,8 +15,6 @@ Shift" (CVPR 2022) and the authors' published settings. Settled here, where thes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,103 +22,14 @@ from torch import Tensor, nn
 from burstfix.align.blocks import CELL, BlockField
 from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, Merged, ModelInfo, noise_variance
-from burstfix.models.block_matching import SCALE, CoarseFeatures, SoftAlignment, align_soft, match_patches
+from burstfix.models.block_matching import CoarseFeatures, SoftAlignment, align_soft, match_patches
 from burstfix.models.deformable import PyramidAlign
 from burstfix.models.kpn import BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED, Kpn, KpnConfig
 from burstfix.models.layers import AttentionBlock, ConvGru, ConvStack, channels_last, conv3, init_conv
+from burstfix.models.two_stage_config import TwoStageConfig, TwoStageLiteConfig
 from burstfix.raw.demosaic import bilinear
 
-_ATTENTION_CELL = 8  # packed pixels: a grid that every level of the network can have
 _OUTLIER = 4.0  # differences of this many variances halve a frame's weight in the robust average
-
-
-@dataclass(frozen=True, slots=True)
-class TwoStageConfig:
-    """Sizes and forms of the network; the defaults are the paper's sizes.
-
-    Attributes:
-        channels: Features of each frame.
-        groups: Groups of features that move together in the deformable convolutions.
-        stride: Packed pixels on a side of a feature pixel, 1 (paper) or 2.
-        feature_convs: Convolutions of the feature extraction.
-        feature_blocks: Attention blocks after them.
-        unet: Channels of the three levels of the reconstruction.
-        unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
-        unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
-        base: The picture that the U-Net looks at and adds to: "average" of the frames, "reference", "kernels"
-            (what a kernel prediction network makes of them), or "none" (paper).
-        refine_channels: Of that network (`KpnConfig`), whose other sizes are its defaults.
-        attention: "window" or "patch" (paper) for the mean in channel attention.
-        max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
-        noise_map: "std" or "linear", see the module's text.
-        coarse: "dpbm", block matching on learned features (paper), or "blocks", that of `align.blocks`.
-        patch: Packed pixels on a side of a patch that "dpbm" aligns as one.
-        search: Packed pixels that "dpbm" looks to each side (the paper's window of 48 is 24 to each side).
-    """
-
-    channels: int = 64
-    groups: int = 8
-    stride: int = 1
-    feature_convs: int = 5
-    feature_blocks: int = 4
-    unet: tuple[int, int, int] = (64, 128, 256)
-    unet_blocks: bool = True
-    unet_scale: int = 1
-    base: str = "average"
-    refine_channels: int = 96
-    attention: str = "window"
-    max_offset: float = 8.0
-    noise_map: str = "std"
-    coarse: str = "dpbm"
-    patch: int = 64
-    search: int = 24
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("stride", (1, 2)),
-            ("unet_scale", (1, 2, 4)),
-            ("base", ("average", "reference", "kernels", "none")),
-            ("attention", ("window", "patch")),
-            ("noise_map", ("std", "linear")),
-            ("coarse", ("dpbm", "blocks")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"two-stage setting {name} is {getattr(self, name)!r}; it may be {allowed}")
-        if self.channels % (2 * self.groups) or len(self.unet) != 3 or self.feature_convs < 2:
-            raise UsageError(
-                f"two-stage: {self.channels} channels in {self.groups} groups, U-Net {self.unet}, "
-                f"{self.feature_convs} convolutions; channels must be a multiple of twice the groups, the "
-                "U-Net has three levels, and there are at least two convolutions"
-            )
-        if self.unet_scale > 2 * self.stride:
-            raise UsageError(f"two-stage: unet_scale {self.unet_scale} is coarser than stride {self.stride}")
-        if self.patch % CELL or self.search % SCALE or self.search < 2 * SCALE:
-            raise UsageError(
-                f"two-stage: patch {self.patch} must be a multiple of {CELL}, search {self.search} a "
-                f"multiple of {SCALE} of at least {2 * SCALE}"
-            )
-
-    @property
-    def lattice(self) -> int:
-        """Packed pixels that sizes and tile origins are multiples of, for every strided layer to fit."""
-        return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
-
-
-@dataclass(frozen=True, slots=True)
-class TwoStageLiteConfig(TwoStageConfig):
-    """Both stages, light enough for CPUs: at half the packed size, one attention block, base of kernels."""
-
-    channels: int = 32
-    groups: int = 4
-    stride: int = 2
-    feature_convs: int = 3
-    feature_blocks: int = 1
-    unet: tuple[int, int, int] = (48, 64, 96)
-    unet_blocks: bool = False
-    unet_scale: int = 4
-    base: str = "kernels"
-    max_offset: float = 4.0
-    coarse: str = "blocks"
 
 
 class TwoStage(BurstModel):
@@ -136,7 +45,7 @@ class TwoStage(BurstModel):
         c = config.channels
         self.coarse = CoarseFeatures() if config.coarse == "dpbm" else None
         self.extract = ConvStack(config.feature_convs, 8 * config.stride**2, c, c)
-        cell = _cell(config, config.stride)
+        cell = config.cell(config.stride)
         self.extract_blocks = nn.Sequential(*[AttentionBlock(c, cell) for _ in range(config.feature_blocks)])
         self.align = PyramidAlign(c, config.groups, config.max_offset)
         self.gru = ConvGru(c)
@@ -360,7 +269,7 @@ class UNet(nn.Module):
         def level(depth: int, c_in: int, c: int, scale: float) -> nn.Sequential:
             stack = ConvStack(depth, c_in, c, c)
             return (
-                nn.Sequential(stack, AttentionBlock(c, _cell(config, scale)))
+                nn.Sequential(stack, AttentionBlock(c, config.cell(scale)))
                 if config.unet_blocks
                 else (nn.Sequential(stack))
             )
@@ -403,11 +312,6 @@ def frame_order(count: int, reference: int) -> list[int]:
         side = own if len(dealt[own]) < room[own] else other
         dealt[side].append(i)
     return [*reversed(dealt["before"]), reference, *dealt["after"]]
-
-
-def _cell(config: TwoStageConfig, scale: float) -> int:
-    """Side of the cells of channel attention for a level of `scale` packed pixels a pixel."""
-    return 0 if config.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
 
 
 def _info(name: str, config: TwoStageConfig) -> ModelInfo:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -64,6 +64,21 @@ class _Blocks:
     texture: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What the blocks were measured in.
+
+    Attributes:
+        source: For the profile.
+        edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
+        repeats: Blocks that say the same: of the n (n - 1) / 2 pairs of n frames, n - 1 are independent.
+    """
+
+    source: NoiseSource
+    edges: float
+    repeats: float
+
+
 def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     """Noise from the differences between a frame and its aligned neighbours.
 
@@ -78,8 +93,9 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     Raises:
         ValueError: No part of the picture is fit to measure noise on (too small, or clipped everywhere).
     """
-    pairs = itertools.combinations((reference, *neighbours), 2)
-    return _estimate(reference, (_measure_pair(a, b) for a, b in pairs), _EDGES_OF_PAIRS, "burst")
+    frames = (reference, *neighbours)
+    blocks = [_measure_pair(a, b) for a, b in itertools.combinations(frames, 2)]
+    return _estimate(reference, blocks, _Origin("burst", _EDGES_OF_PAIRS, repeats=len(frames) / 2))
 
 
 def estimate_from_frame(packed: Tensor) -> NoiseProfile:
@@ -88,27 +104,19 @@ def estimate_from_frame(packed: Tensor) -> NoiseProfile:
     Raises:
         ValueError: As for a burst.
     """
-    return _estimate(packed, [_measure(packed, packed)], _EDGES_OF_FRAME, "frame")
+    return _estimate(packed, [_measure(packed, packed)], _Origin("frame", _EDGES_OF_FRAME, repeats=1))
 
 
-def _estimate(frame: Tensor, parts: Iterable[_Blocks], edges: float, source: NoiseSource) -> NoiseProfile:
-    """Fits every plane.
-
-    Args:
-        frame: (4, h, w), to find clipping levels in.
-        parts: Blocks of all pictures that have been measured.
-        edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
-        source: For the profile.
-    """
+def _estimate(frame: Tensor, parts: Sequence[_Blocks], origin: _Origin) -> NoiseProfile:
+    """Fits every plane; `frame` (4, h, w) tells where values clip."""
     if min(frame.shape[-2:]) < 2 * _BLOCK:
         raise ValueError("the picture is too small to estimate noise from")
-    measured = list(parts)
-    blocks = _Blocks(*(np.concatenate([getattr(p, f.name) for p in measured], 1) for f in fields(_Blocks)))
+    blocks = _Blocks(*(np.concatenate([getattr(p, f.name) for p in parts], 1) for f in fields(_Blocks)))
     floors = [_clipping_level(plane) for plane in frame]
     lines = [Line(0.0, max(float(np.median(blocks.diagonal)), SMALLEST))] * 4
     for k in range(_ROUNDS):
         disturbed = _disturbance(blocks, lines)
-        points = [_points(blocks, plane, disturbed[plane], edges, floors[plane]) for plane in range(4)]
+        points = [_points(blocks, plane, disturbed[plane], origin, floors[plane]) for plane in range(4)]
         if not joined(points).signal.size:
             raise ValueError("too little of the picture is unclipped to estimate noise from")
         # How disturbed a point is says something once the lines are roughly right.
@@ -117,7 +125,7 @@ def _estimate(frame: Tensor, parts: Iterable[_Blocks], edges: float, source: Noi
     return NoiseProfile(
         (first.slope, second.slope, third.slope, fourth.slope),
         (first.intercept, second.intercept, third.intercept, fourth.intercept),
-        source,
+        origin.source,
     )
 
 
@@ -173,7 +181,7 @@ def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
 
 
 def _points(
-    blocks: _Blocks, plane: int, disturbed: NDArray[np.float64], share: float, floor: float | None
+    blocks: _Blocks, plane: int, disturbed: NDArray[np.float64], origin: _Origin, floor: float | None
 ) -> Points:
     """A point for each range of signals: the noise of its least disturbed blocks, clipping made good."""
     diagonal = blocks.diagonal[plane]
@@ -196,7 +204,7 @@ def _points(
             mine = mine[np.argpartition(disturbed[mine], wanted - 1)[:wanted]]
         level, error = float(signal[mine].mean()), _MODEL_ERROR
         spread = _median(diagonal[mine], _FREEDOM)
-        scene = share * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
+        scene = origin.edges * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
         spread = max(spread - scene, _LEAST_LEFT * spread)
         if floor is not None:
             # Of clipped noise only the mean is known how to be made good.
@@ -207,7 +215,7 @@ def _points(
                 spread, error = unclipped.variance, _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth)
         if math.isfinite(level) and spread > 0:
             # A median scatters 1.57 times as much as a mean.
-            error = math.hypot(error, math.sqrt(1.57 * 2 / (_FREEDOM * wanted)))
+            error = math.hypot(error, math.sqrt(1.57 * 2 * origin.repeats / (_FREEDOM * wanted)))
             found.append((max(level, 0.0), spread, error, float(disturbed[mine].mean())))
     return Points(*np.array(found, np.float64).reshape(-1, 4).T)
 

@@ -1,0 +1,104 @@
+"""Sizes and forms of the two-stage network, checked before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from burstfix.align.blocks import CELL
+from burstfix.errors import UsageError
+from burstfix.models.block_matching import SCALE
+
+_ATTENTION_CELL = 8  # packed pixels: a grid that every level of the network can have
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStageConfig:
+    """Sizes and forms of the network; the defaults are the paper's sizes.
+
+    Attributes:
+        channels: Features of each frame.
+        groups: Groups of features that move together in the deformable convolutions.
+        stride: Packed pixels on a side of a feature pixel, 1 (paper) or 2.
+        feature_convs: Convolutions of the feature extraction.
+        feature_blocks: Attention blocks after them.
+        unet: Channels of the three levels of the reconstruction.
+        unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
+        unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
+        base: The picture that the U-Net looks at and adds to: "average" of the frames, "reference", "kernels"
+            (what a kernel prediction network makes of them), or "none" (paper).
+        refine_channels: Of that network (`KpnConfig`), whose other sizes are its defaults.
+        attention: "window" or "patch" (paper) for the mean in channel attention.
+        max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
+        noise_map: "std" or "linear", see the module's text.
+        coarse: "dpbm", block matching on learned features (paper), or "blocks", that of `align.blocks`.
+        patch: Packed pixels on a side of a patch that "dpbm" aligns as one.
+        search: Packed pixels that "dpbm" looks to each side (the paper's window of 48 is 24 to each side).
+    """
+
+    channels: int = 64
+    groups: int = 8
+    stride: int = 1
+    feature_convs: int = 5
+    feature_blocks: int = 4
+    unet: tuple[int, int, int] = (64, 128, 256)
+    unet_blocks: bool = True
+    unet_scale: int = 1
+    base: str = "average"
+    refine_channels: int = 96
+    attention: str = "window"
+    max_offset: float = 8.0
+    noise_map: str = "std"
+    coarse: str = "dpbm"
+    patch: int = 64
+    search: int = 24
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("stride", (1, 2)),
+            ("unet_scale", (1, 2, 4)),
+            ("base", ("average", "reference", "kernels", "none")),
+            ("attention", ("window", "patch")),
+            ("noise_map", ("std", "linear")),
+            ("coarse", ("dpbm", "blocks")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"two-stage setting {name} is {getattr(self, name)!r}; it may be {allowed}")
+        if self.channels % (2 * self.groups) or len(self.unet) != 3 or self.feature_convs < 2:
+            raise UsageError(
+                f"two-stage: {self.channels} channels in {self.groups} groups, U-Net {self.unet}, "
+                f"{self.feature_convs} convolutions; channels must be a multiple of twice the groups, the "
+                "U-Net has three levels, and there are at least two convolutions"
+            )
+        if self.unet_scale > 2 * self.stride:
+            raise UsageError(f"two-stage: unet_scale {self.unet_scale} is coarser than stride {self.stride}")
+        if self.patch % CELL or self.search % SCALE or self.search < 2 * SCALE:
+            raise UsageError(
+                f"two-stage: patch {self.patch} must be a multiple of {CELL}, search {self.search} a "
+                f"multiple of {SCALE} of at least {2 * SCALE}"
+            )
+
+    @property
+    def lattice(self) -> int:
+        """Packed pixels that sizes and tile origins are multiples of, for every strided layer to fit."""
+        return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
+
+    def cell(self, scale: float) -> int:
+        """Side of the cells of channel attention for a level of `scale` packed pixels a pixel; 0 for none."""
+        return 0 if self.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStageLiteConfig(TwoStageConfig):
+    """Both stages, light enough for CPUs: at half the packed size, one attention block, base of kernels."""
+
+    channels: int = 32
+    groups: int = 4
+    stride: int = 2
+    feature_convs: int = 3
+    feature_blocks: int = 1
+    unet: tuple[int, int, int] = (48, 64, 96)
+    unet_blocks: bool = False
+    unet_scale: int = 4
+    base: str = "kernels"
+    max_offset: float = 4.0
+    coarse: str = "blocks"
