@@ -93,9 +93,11 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     Raises:
         ValueError: No part of the picture is fit to measure noise on (too small, or clipped everywhere).
     """
+    _check_size(reference)
     frames = (reference, *neighbours)
-    blocks = [_measure_pair(a, b) for a, b in itertools.combinations(frames, 2)]
-    return _estimate(reference, blocks, _Origin("burst", _EDGES_OF_PAIRS, repeats=len(frames) / 2))
+    pairs = itertools.combinations(frames, 2)
+    origin = _Origin("burst", _EDGES_OF_PAIRS, repeats=len(frames) / 2)
+    return _estimate(reference, [_measure_pair(a, b) for a, b in pairs], origin)
 
 
 def estimate_from_frame(packed: Tensor) -> NoiseProfile:
@@ -104,13 +106,17 @@ def estimate_from_frame(packed: Tensor) -> NoiseProfile:
     Raises:
         ValueError: As for a burst.
     """
+    _check_size(packed)
     return _estimate(packed, [_measure(packed, packed)], _Origin("frame", _EDGES_OF_FRAME, repeats=1))
+
+
+def _check_size(frame: Tensor) -> None:
+    if min(frame.shape[-2:]) < 2 * _BLOCK:
+        raise ValueError("the picture is too small to estimate noise from")
 
 
 def _estimate(frame: Tensor, parts: Sequence[_Blocks], origin: _Origin) -> NoiseProfile:
     """Fits every plane; `frame` (4, h, w) tells where values clip."""
-    if min(frame.shape[-2:]) < 2 * _BLOCK:
-        raise ValueError("the picture is too small to estimate noise from")
     blocks = _Blocks(*(np.concatenate([getattr(p, f.name) for p in parts], 1) for f in fields(_Blocks)))
     floors = [_clipping_level(plane) for plane in frame]
     lines = [Line(0.0, max(float(np.median(blocks.diagonal)), SMALLEST))] * 4
