@@ -23,10 +23,15 @@ def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) 
     height, width = mosaic.shape
     rows = np.arange(origin[0], origin[0] + height)
     cols = np.arange(origin[1], origin[1] + width)
-    black = levels.black[np.ix_(rows % levels.black.shape[0], cols % levels.black.shape[1])]
-    if levels.black_rows is not None:
-        black = black + levels.black_rows[rows][:, None]
+    pattern_rows, pattern_cols = levels.black.shape
+    black = levels.black[:, cols % pattern_cols]
     if levels.black_cols is not None:
         black = black + levels.black_cols[cols]
+    if levels.black_rows is not None or np.ptp(black) > 0:
+        black = black[rows % pattern_rows]
+        if levels.black_rows is not None:
+            black = black + levels.black_rows[rows][:, None]
+    else:
+        black = black[:1, :1]  # one number does for all, in half the time
     dark = torch.from_numpy(np.ascontiguousarray(black, np.float32)).to(mosaic.device)
     return (mosaic.to(torch.float32) - dark) / (levels.white - dark)

@@ -62,13 +62,14 @@ def test_kpn_when_untrained_then_the_mosaic_is_less_noisy_than_a_frame(model):
     assert (mosaic - clean).square().mean() < 0.8 * (frames[:, 2] - clean).square().mean()
 
 
-def test_apply_kernels_when_done_in_strips_then_equals_all_rows_at_once(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    frame = torch.rand(2, 4, 33, 20, generator=generator)
-    kernels = torch.rand(2, 25, 33, 20, generator=generator)
-    whole = kpn._apply_kernels(frame, kernels)
-    monkeypatch.setattr(kpn, "STRIP", 7 * 2 * 20)  # seven rows, which 33 is no multiple of
-    assert torch.equal(kpn._apply_kernels(frame, kernels), whole)
+def test_kpn_when_kernels_are_used_in_strips_then_the_result_is_that_of_all_rows_at_once(model, monkeypatch):
+    frames = burst(2, 32)
+    with torch.no_grad():
+        whole = model(frames, SHOT, READ, 1)
+        monkeypatch.setattr(kpn, "STRIP", 7 * 32)  # six rows, which 32 is no multiple of
+        strips = model(frames, SHOT, READ, 1)
+    torch.testing.assert_close(strips.mosaic, whole.mosaic, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(strips.rgb, whole.rgb, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("refine", "coarse"), [(0, 0), (16, 0), (16, 24)])
