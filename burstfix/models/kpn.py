@@ -117,8 +117,8 @@ class Kpn(BurstModel):
         super().__init__()
         self.config = config = config or KpnConfig()
         c, taps = config.channels, config.kernel**2
-        # The network sees farther, but what lies beyond 32 packed pixels changes the result by less than 1e-4
-        # of white (shipped weights, high noise; a test holds it).
+        # The network sees farther, but what lies beyond 32 packed pixels changes the result by about 1e-4
+        # of white (shipped weights, high noise; a test holds 2e-4).
         self.info = ModelInfo(
             "kpn",
             lattice=8,

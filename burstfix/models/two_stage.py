@@ -258,7 +258,7 @@ class UNet(nn.Module):
         else:
             self.enlarge = nn.Conv2d(config.channels, c1, 1)
         # Without a look at the picture it would have to find out by itself what that picture has got wrong.
-        self.look = conv3(3 * config.unet_scale**2, c1) if config.base != "none" else None
+        self.look = conv3(3 * config.unet_scale**2, c1, gain=0.3) if config.base != "none" else None
         self.up2 = nn.ConvTranspose2d(c3, c2, 2, 2)
         self.up1 = nn.ConvTranspose2d(c2, c1, 2, 2)
         for conv in (self.enlarge, self.up2, self.up1):

@@ -5,17 +5,16 @@ one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White nois
 three and independent, whereas a scene (in a difference of two frames: what of it is not aligned, what moved,
 what was hidden) shows in all of them and most in the edges. So blocks are chosen where the edges of the other
 three planes are weakest, and the diagonal detail is measured there: choosing does not favour blocks that have
-little noise by chance. What two frames have in common helps to choose, for its noise is independent of that
-of their difference: where little is drawn, little can be misaligned. Frames are compared in all pairs, for
-among many pairs some fit by luck where the scene is finest. What is left even so, `noise_fit` discounts.
+little noise by chance. Frames are compared in all pairs, for among many pairs some fit by luck where the
+scene is finest. What scene is left even so, `noise_fit` discounts.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -34,7 +33,6 @@ _QUIET = 0.01  # share of the blocks of a range, the least disturbed ones, that 
 # Of what the edges have more than the diagonal, the diagonal is taken to have as scene. In one frame it has
 # nothing of the smooth slopes that the edges show; in a difference they cancel.
 _EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
-_TEXTURE = 0.15  # power with which the texture counts in choosing blocks, beside their edges; tried out
 _LEAST_LEFT = 0.6  # of a measured variance, whatever the edges say
 _MODEL_ERROR = 0.05  # of a variance: no point counts as more exact than that
 _CLIPPED_ERROR = 0.1  # added to it for each standard deviation that the signal is nearer to black than three
@@ -53,30 +51,12 @@ class _Blocks:
         peak: Mean of the brightest square.
         diagonal: Variance of the diagonal detail.
         edges: Mean variance of the other two.
-        texture: Mean variance of all three in what the frames of a pair have in common; for one frame, whose
-            texture has the noise that is to be measured in it, NaN.
     """
 
     signal: NDArray[np.float64]
     peak: NDArray[np.float64]
     diagonal: NDArray[np.float64]
     edges: NDArray[np.float64]
-    texture: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """What the blocks were measured in.
-
-    Attributes:
-        source: For the profile.
-        edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
-        repeats: Blocks that say the same: of the n (n - 1) / 2 pairs of n frames, n - 1 are independent.
-    """
-
-    source: NoiseSource
-    edges: float
-    repeats: float
 
 
 def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
@@ -93,11 +73,9 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     Raises:
         ValueError: No part of the picture is fit to measure noise on (too small, or clipped everywhere).
     """
-    _check_size(reference)
-    frames = (reference, *neighbours)
-    pairs = itertools.combinations(frames, 2)
-    origin = _Origin("burst", _EDGES_OF_PAIRS, repeats=len(frames) / 2)
-    return _estimate(reference, [_measure_pair(a, b) for a, b in pairs], origin)
+    pairs = itertools.combinations((reference, *neighbours), 2)
+    measured = ((math.sqrt(0.5) * (a - b), (a + b) / 2) for a, b in pairs)
+    return _estimate(reference, measured, _EDGES_OF_PAIRS, "burst")
 
 
 def estimate_from_frame(packed: Tensor) -> NoiseProfile:
@@ -106,23 +84,29 @@ def estimate_from_frame(packed: Tensor) -> NoiseProfile:
     Raises:
         ValueError: As for a burst.
     """
-    _check_size(packed)
-    return _estimate(packed, [_measure(packed, packed)], _Origin("frame", _EDGES_OF_FRAME, repeats=1))
+    return _estimate(packed, [(packed, packed)], _EDGES_OF_FRAME, "frame")
 
 
-def _check_size(frame: Tensor) -> None:
+def _estimate(
+    frame: Tensor, pictures: Iterable[tuple[Tensor, Tensor]], edges: float, source: NoiseSource
+) -> NoiseProfile:
+    """Fits every plane.
+
+    Args:
+        frame: (4, h, w), to find clipping levels in.
+        pictures: Pairs of (4, h, w): one with the noise of a frame to measure, and the signal.
+        edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
+        source: For the profile.
+    """
     if min(frame.shape[-2:]) < 2 * _BLOCK:
         raise ValueError("the picture is too small to estimate noise from")
-
-
-def _estimate(frame: Tensor, parts: Sequence[_Blocks], origin: _Origin) -> NoiseProfile:
-    """Fits every plane; `frame` (4, h, w) tells where values clip."""
+    parts = [_measure(detail, signal) for detail, signal in pictures]
     blocks = _Blocks(*(np.concatenate([getattr(p, f.name) for p in parts], 1) for f in fields(_Blocks)))
     floors = [_clipping_level(plane) for plane in frame]
     lines = [Line(0.0, max(float(np.median(blocks.diagonal)), SMALLEST))] * 4
     for k in range(_ROUNDS):
         disturbed = _disturbance(blocks, lines)
-        points = [_points(blocks, plane, disturbed[plane], origin, floors[plane]) for plane in range(4)]
+        points = [_points(blocks, plane, disturbed[plane], edges, floors[plane]) for plane in range(4)]
         if not joined(points).signal.size:
             raise ValueError("too little of the picture is unclipped to estimate noise from")
         # How disturbed a point is says something once the lines are roughly right.
@@ -131,34 +115,18 @@ def _estimate(frame: Tensor, parts: Sequence[_Blocks], origin: _Origin) -> Noise
     return NoiseProfile(
         (first.slope, second.slope, third.slope, fourth.slope),
         (first.intercept, second.intercept, third.intercept, fourth.intercept),
-        origin.source,
+        source,
     )
 
 
-def _measure_pair(a: Tensor, b: Tensor) -> _Blocks:
-    """Blocks of the difference of two (4, h, w) frames, scaled to the noise of one; so is their sum."""
-    blocks = _measure(math.sqrt(0.5) * (a - b), (a + b) / 2)
-    diagonal, edges = _details(math.sqrt(0.5) * (a + b))
-    return replace(blocks, texture=_flat((diagonal + 2 * edges) / 3))
-
-
 def _measure(detail: Tensor, signal: Tensor) -> _Blocks:
-    """Blocks of (4, h, w) pictures, one with the noise to measure, one with the signal; without texture."""
-    diagonal, edges = (_flat(x) for x in _details(detail))
-    means = torch.stack(_squares(signal)).mean(0)
-    signal_mean, peak = _flat(_block_mean(means)), _flat(F.max_pool2d(means, _BLOCK))
-    return _Blocks(signal_mean, peak, diagonal, edges, np.full_like(edges, np.nan))
-
-
-def _details(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Variance of the diagonal detail in each block, and mean variance of the other two."""
-    a, b, c, d = _squares(x)
+    """Blocks of (4, h, w) pictures."""
+    a, b, c, d = _squares(detail)
     diagonal = _block_mean((a - b - c + d).square() / 4)
-    return diagonal, _block_mean(((a + b - c - d).square() + (a - b + c - d).square()) / 8)
-
-
-def _flat(x: Tensor) -> NDArray[np.float64]:
-    return x.flatten(1).double().numpy()
+    edges = _block_mean(((a + b - c - d).square() + (a - b + c - d).square()) / 8)
+    means = torch.stack(_squares(signal)).mean(0)
+    peak = F.max_pool2d(means, _BLOCK)
+    return _Blocks(*(t.flatten(1).double().numpy() for t in (_block_mean(means), peak, diagonal, edges)))
 
 
 def _squares(planes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -179,15 +147,14 @@ def _clipping_level(plane: Tensor) -> float | None:
 
 
 def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
-    """(4, count): for each plane the mean edges of the three others in units of their noise, and texture."""
+    """(4, count): for each plane the mean edges of the three others, in units of their noise."""
     noise = np.stack([line.at(signal) for line, signal in zip(lines, blocks.signal, strict=True)])
     relative = blocks.edges / noise
-    texture = np.nan_to_num((blocks.texture / noise).mean(0), nan=1.0)
-    return (relative.sum(0) - relative) / 3 * texture**_TEXTURE
+    return (relative.sum(0) - relative) / 3
 
 
 def _points(
-    blocks: _Blocks, plane: int, disturbed: NDArray[np.float64], origin: _Origin, floor: float | None
+    blocks: _Blocks, plane: int, disturbed: NDArray[np.float64], share: float, floor: float | None
 ) -> Points:
     """A point for each range of signals: the noise of its least disturbed blocks, clipping made good."""
     diagonal = blocks.diagonal[plane]
@@ -210,7 +177,7 @@ def _points(
             mine = mine[np.argpartition(disturbed[mine], wanted - 1)[:wanted]]
         level, error = float(signal[mine].mean()), _MODEL_ERROR
         spread = _median(diagonal[mine], _FREEDOM)
-        scene = origin.edges * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
+        scene = share * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
         spread = max(spread - scene, _LEAST_LEFT * spread)
         if floor is not None:
             # Of clipped noise only the mean is known how to be made good.
@@ -221,7 +188,7 @@ def _points(
                 spread, error = unclipped.variance, _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth)
         if math.isfinite(level) and spread > 0:
             # A median scatters 1.57 times as much as a mean.
-            error = math.hypot(error, math.sqrt(1.57 * 2 * origin.repeats / (_FREEDOM * wanted)))
+            error = math.hypot(error, math.sqrt(1.57 * 2 / (_FREEDOM * wanted)))
             found.append((max(level, 0.0), spread, error, float(disturbed[mine].mean())))
     return Points(*np.array(found, np.float64).reshape(-1, 4).T)
 

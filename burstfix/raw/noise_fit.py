@@ -20,12 +20,11 @@ SMALLEST = 1e-10
 """Normalised variance below which nothing is fitted, far below the quantisation of any sensor."""
 
 _READ_ELECTRONS = 10.0  # the typical square of the error of reading; sensors have 1 to 10 electrons
-_READ_SPREAD = 1.0  # scale of its logarithm: Student's t with so many degrees of freedom, whose long tails
-_READ_FREEDOM = 6.0  # give way to points that say otherwise
+_READ_SPREAD = 1.0  # standard deviation of its logarithm
 _CLEAN = 0.2  # share of the points that are taken to be noise alone, where nothing speaks against it
 _CLEAN_AT_FIRST = 0.3
 _SCENE_RATE = 0.5  # of the exponential distribution of the logarithm of what scene multiplies variance by
-_OUTLIER = 1e-2  # density of points that lie below for no reason
+_OUTLIER = 1e-3  # density of points that lie below for no reason
 _PLANES_DIFFER = 0.02  # scale of the logarithm of one plane's noise over that of all
 _INSISTENCE = 12.0  # log-likelihood with which a plane's points get any scale: amplifiers may differ
 _LEAST_DISTURBED = 0.2  # share of the points whose disturbance counts as none
@@ -130,8 +129,7 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> Line:
 
 def _prior(slope: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-likelihood of lines, given as logarithms, for a sensor."""
-    odd = (intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD
-    return -0.5 * (_READ_FREEDOM + 1) * np.log1p(odd**2 / _READ_FREEDOM)
+    return -0.5 * ((intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD) ** 2
 
 
 def _scale(points: Points, common: Line, clean: NDArray[np.float64]) -> float:
