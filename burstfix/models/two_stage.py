@@ -9,8 +9,8 @@ Shift" (CVPR 2022) and the authors' published settings. Settled here, where thes
 - Channel attention averages over fixed windows, not over the patch, and offsets are bounded, so that the
   result does not depend on tiles.
 - Any number of frames, any of them the reference: the others are dealt to both sides of it.
-- The network adds to a picture that is there before it learns: the bilinear demosaic of a robust average,
-  or what predicted kernels make; `base="none"` is the paper's form.
+- The network looks at, and adds to, a picture that is there before it learns: the bilinear demosaic of a
+  robust average, or what predicted kernels make; `base="none"` is the paper's form.
 """
 
 from __future__ import annotations

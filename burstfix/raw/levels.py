@@ -27,10 +27,10 @@ def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) 
     black = levels.black[:, cols % pattern_cols]
     if levels.black_cols is not None:
         black = black + levels.black_cols[cols]
-    if levels.black_rows is not None or np.ptp(black) > 0:
+    if levels.black_rows is not None:
+        black = black[rows % pattern_rows] + levels.black_rows[rows][:, None]
+    elif np.ptp(black) > 0:
         black = black[rows % pattern_rows]
-        if levels.black_rows is not None:
-            black = black + levels.black_rows[rows][:, None]
     else:
         black = black[:1, :1]  # one number does for all, in half the time
     dark = torch.from_numpy(np.ascontiguousarray(black, np.float32)).to(mosaic.device)
