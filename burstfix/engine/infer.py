@@ -28,6 +28,8 @@ from burstfix.types import Burst
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("decode", "prepare", "align", "merge", "write"), what is done, and the total."""
 
+BORDER = 16
+"""Packed pixels mirrored around the picture, where a halo has nothing to show."""
 _READ_MARGIN = CELL // 2  # around each cell, for `BurstTile.windows`
 
 T = TypeVar("T")
@@ -118,6 +120,7 @@ class _Merge:
         # Tiles are made of whole cells, whatever the model's own lattice.
         self.lattice = int(np.lcm(model.info.lattice, CELL))
         self.halo = round_up(model.info.halo, self.lattice)
+        self.border = min(self.halo, round_up(BORDER, self.lattice))
         self._move_to(place)
         if tile:
             self.side = round_up(-(-tile // SCALE), self.lattice)
@@ -192,10 +195,9 @@ class _Merge:
         return rgb.float().cpu()
 
     def _compute(self, tile: Tile, dtype: torch.dtype) -> Tensor:
-        height, width = round_up(tile.height, self.lattice), round_up(tile.width, self.lattice)
-        top, left = tile.top - self.halo, tile.left - self.halo
-        cells_y = torch.arange(top // CELL, (top + height + 2 * self.halo) // CELL)
-        cells_x = torch.arange(left // CELL, (left + width + 2 * self.halo) // CELL)
+        top, bottom = self._with_halo(tile.top, tile.height, self.height)
+        left, right = self._with_halo(tile.left, tile.width, self.width)
+        cells_y, cells_x = torch.arange(top // CELL, bottom // CELL), torch.arange(left // CELL, right // CELL)
         picture = (self.height, self.width)
         sources, origins, offsets = [], [], []
         for source, field in zip(self.sources, self.fields, strict=True):
@@ -224,8 +226,13 @@ class _Merge:
                 rgb = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2)
             else:
                 rgb = self.model.merge_tile(burst_tile)
-        first = SCALE * self.halo
-        return rgb[:, first : first + SCALE * tile.height, first : first + SCALE * tile.width]
+        y, x = SCALE * (tile.top - top), SCALE * (tile.left - left)
+        return rgb[:, y : y + SCALE * tile.height, x : x + SCALE * tile.width]
+
+    def _with_halo(self, start: int, length: int, size: int) -> tuple[int, int]:
+        """From where to where a tile is computed, along an axis on which the picture has `size`."""
+        end = min(start + round_up(length, self.lattice) + self.halo, round_up(size, self.lattice) + self.border)
+        return max(start - self.halo, -self.border), end
 
     def _noise_at(self, cells_y: Tensor, cells_x: Tensor) -> tuple[Tensor, Tensor]:
         """What the model is told of the noise in these cells: shot gain and read variance."""
