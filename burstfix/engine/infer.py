@@ -197,7 +197,8 @@ class _Merge:
     def _compute(self, tile: Tile, dtype: torch.dtype) -> Tensor:
         top, bottom = self._with_halo(tile.top, tile.height, self.height)
         left, right = self._with_halo(tile.left, tile.width, self.width)
-        cells_y, cells_x = torch.arange(top // CELL, bottom // CELL), torch.arange(left // CELL, right // CELL)
+        cells_y = torch.arange(top // CELL, bottom // CELL)
+        cells_x = torch.arange(left // CELL, right // CELL)
         picture = (self.height, self.width)
         sources, origins, offsets = [], [], []
         for source, field in zip(self.sources, self.fields, strict=True):
@@ -231,8 +232,8 @@ class _Merge:
 
     def _with_halo(self, start: int, length: int, size: int) -> tuple[int, int]:
         """From where to where a tile is computed, along an axis on which the picture has `size`."""
-        end = min(start + round_up(length, self.lattice) + self.halo, round_up(size, self.lattice) + self.border)
-        return max(start - self.halo, -self.border), end
+        end = start + round_up(length, self.lattice) + self.halo
+        return max(start - self.halo, -self.border), min(end, round_up(size, self.lattice) + self.border)
 
     def _noise_at(self, cells_y: Tensor, cells_x: Tensor) -> tuple[Tensor, Tensor]:
         """What the model is told of the noise in these cells: shot gain and read variance."""
