@@ -3,7 +3,7 @@
     python benchmarks/noise.py photos/ --bursts stress --seed 7
 
 Bursts are simulated from photographs; the estimate is held against the truth over the signals that are
-present (2nd to 98th percentile). Three kinds of bursts:
+present (2nd to 98th percentile of the scene without its noise). Three kinds of bursts:
 
 - simulate: as `burstfix simulate` makes them if it is told the ISO alone, 100 to 6400;
 - drawn: shot gain and read noise drawn apart from each other, log-uniform, as the two-stage paper trains:
@@ -25,8 +25,6 @@ import torch
 
 from burstfix.errors import InputError
 from burstfix.prepare import prepare_burst
-from burstfix.raw.cfa import pack, pad_to_rggb
-from burstfix.raw.levels import normalise
 from burstfix.sim.files import frame_metadata, noise_at
 from burstfix.sim.motion import MotionSettings
 from burstfix.sim.recording import Recording, RecordingSettings, record_photo
@@ -142,12 +140,10 @@ def measure(recording: Recording, single: bool) -> tuple[float, float]:
     middle = settings.reference_index
     burst = prepare_burst([frames[middle]] if single else frames, reference=None if single else middle)
     quantisation = 1 / (12 * (settings.white - settings.black) ** 2)
-    reference = frames[middle]
-    mosaic = normalise(torch.from_numpy(reference.mosaic), reference.metadata.levels)
-    planes = pack(pad_to_rggb(mosaic, settings.cfa).mosaic)
+    colours = recording.truth[[0, 1, 1, 2]].flatten(1)[:, ::5]  # those of the planes
     ratios = []
-    for plane, gain, read in zip(planes, burst.noise.shot_gain, burst.noise.read_variance, strict=True):
-        signal = plane.flatten()[::5].quantile(torch.tensor(QUANTILES)).clamp(0, 0.95).double()
+    for colour, gain, read in zip(colours, burst.noise.shot_gain, burst.noise.read_variance, strict=True):
+        signal = colour.quantile(torch.tensor(QUANTILES)).clamp(0, 0.95).double()
         truth = settings.shot_gain * signal + settings.read_variance + quantisation
         ratios += ((gain * signal + read) / truth).sqrt().tolist()
     return min(ratios), max(ratios)

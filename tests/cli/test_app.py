@@ -222,6 +222,14 @@ def test_log_when_verbosity_changes_then_shows_what_belongs_to_it(
     assert all(text in line for text, line in zip(expected, lines, strict=False))
 
 
+def test_main_when_the_c_library_is_another_then_works_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app.ctypes, "CDLL", lambda name: object())  # without mallopt
+    assert main(["--version"]) == 0
+    assert "burstfix" in capsys.readouterr().out
+
+
 def test_module_when_run_then_is_the_command() -> None:
     done = run("--version")
     assert done.returncode == 0
