@@ -1,10 +1,12 @@
 """The line variance = slope * signal + intercept through measured points that may hold scene besides noise.
 
 Scene can only add to the noise, and by any factor, so the line is that of the likeliest mixture: some points
-lie on it but for their scatter, the others anywhere above. A grid search finds it, for there are many local
-optima. What points leave open, mostly the noise in the dark where all that is dark is busy, a weak knowledge
-of sensors fills in: reading out a charge has an error of a few electrons. (With g electrons for full scale
-the slope is 1 / g and the intercept e^2 / g^2, so that intercept / slope^2 is the square of that error e.)
+lie on it but for their scatter, the others anywhere above. Where all points hold some scene, that part of it
+shows which grows with the square of the signal, as texture does under more light: it is fitted beside the
+line, and left out. A grid search finds both, for there are many local optima. What points leave open, mostly
+the noise in the dark where all that is dark is busy, a weak knowledge of sensors fills in: reading out a
+charge has an error of a few electrons. (With g electrons for full scale the slope is 1 / g and the intercept
+e^2 / g^2, so that intercept / slope^2 is the square of that error e.)
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ _UNDISTURBED = 0.6  # disturbance that the choice among pure noise leaves, at th
 _TOLERATED = 1.25  # times the least disturbance: from here on scene becomes likely
 _FIT_FOR_THAT = 0.2  # relative error: points next to black are disturbed less, as noise is lost there
 _RATIOS = np.concatenate([[1e-9], np.geomspace(1e-6, 1e2, 50)])  # intercept / slope
+_TEXTURES = (1e-3, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # variance by texture / by slope, where it is brightest
+_TEXTURE_RARITY = 1.0  # power of (1 + that) with which it becomes less likely
 _CANDIDATES = 41
 
 
@@ -64,6 +68,17 @@ class Line:
         return np.maximum(self.slope * np.maximum(signal, 0) + self.intercept, SMALLEST)
 
 
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """A line, and texture * signal^2 that lies on top of it."""
+
+    line: Line
+    texture: float
+
+    def at(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.line.at(signal) + self.texture * signal**2
+
+
 def joined(points: Sequence[Points]) -> Points:
     """All points as one set."""
     return Points(*(np.concatenate([getattr(p, f.name) for p in points]) for f in fields(Points)))
@@ -83,7 +98,7 @@ def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Lin
     for own in planes:
         clean = _clean_shares(own, everything) if trust_disturbance else _CLEAN_AT_FIRST
         scale = _scale(own, common, np.broadcast_to(clean, own.signal.shape))
-        lines.append(Line(scale * common.slope, scale * common.intercept))
+        lines.append(Line(scale * common.line.slope, scale * common.line.intercept))
     return lines
 
 
@@ -105,35 +120,49 @@ def _scores(
     return np.log(noise + scene + _OUTLIER * np.exp(-np.abs(misfit))).sum(-1)
 
 
-def _fit(points: Points, clean: NDArray[np.float64]) -> Line:
-    """The likeliest line: the best of a grid, refined."""
-    logs = np.log(points.variance) - np.log(np.maximum(points.signal + _RATIOS[:, None], SMALLEST))
-    slopes = np.quantile(logs, np.linspace(0, 0.8, _CANDIDATES), axis=1).T  # ratios, candidates
-    intercepts = slopes + np.log(_RATIOS)[:, None]
-    scores = _scores(logs[:, None] - slopes[..., None], points.error, clean) + _prior(slopes, intercepts)
-    best = int(scores.argmax())
-    place = np.array([slopes.flat[best], intercepts.flat[best]])
-    score, step = float(scores.flat[best]), 0.2
-    moves = np.array([(1, 0), (-1, 0), (0, 2), (0, -2), (1, -2), (-1, 2)], np.float64)
+def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
+    """The likeliest curve: the best of a grid, refined."""
+    brightest = max(float(points.signal.max()), SMALLEST)
+    logs = np.log(points.variance)
+    place, score = np.zeros(3), -math.inf
+    for texture in _TEXTURES:
+        shape = points.signal + texture * points.signal**2 / brightest + _RATIOS[:, None]
+        above = logs - np.log(np.maximum(shape, SMALLEST))
+        slopes = np.quantile(above, np.linspace(0, 0.8, _CANDIDATES), axis=1).T  # ratios, candidates
+        intercepts = slopes + np.log(_RATIOS)[:, None]
+        scores = _scores(above[:, None] - slopes[..., None], points.error, clean)
+        scores += _prior(slopes, intercepts, np.float64(math.log(texture)))
+        best = int(scores.argmax())
+        if scores.flat[best] > score:
+            score = float(scores.flat[best])
+            place = np.array([slopes.flat[best], intercepts.flat[best], math.log(texture)])
+    moves = np.array([(1, 0, 0), (0, 2, 0), (1, -2, 0), (0, 0, 2), (1, 0, -2)], np.float64)
+    moves, step = np.concatenate([moves, -moves]), 0.2
     while step > 0.005:
         around = place + step * moves
-        lines = np.exp(around[:, :1]) * points.signal + np.exp(around[:, 1:])
-        misfit = np.log(points.variance) - np.log(np.maximum(lines, SMALLEST))
-        scores = _scores(misfit, points.error, clean) + _prior(around[:, 0], around[:, 1])
-        if scores.max() > score + 1e-6:
-            score, place = float(scores.max()), around[int(scores.argmax())]
+        slope, intercept, texture = np.exp(around).T[..., None]
+        shape = slope * (points.signal + texture * points.signal**2 / brightest) + intercept
+        scores = _scores(logs - np.log(np.maximum(shape, SMALLEST)), points.error, clean)
+        scores += _prior(*around.T)
+        best = int(scores.argmax())
+        if scores[best] > score + 1e-3:
+            score, place = float(scores[best]), around[best]
         else:
             step /= 2
-    return Line(float(np.exp(place[0])), float(np.exp(place[1])))
+    slope, intercept, texture = np.exp(place).tolist()
+    return _Curve(Line(slope, intercept), slope * texture / brightest)
 
 
-def _prior(slope: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-likelihood of lines, given as logarithms, for a sensor."""
-    return -0.5 * ((intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD) ** 2
+def _prior(
+    slope: NDArray[np.float64], intercept: NDArray[np.float64], texture: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Log-likelihood of curves, given as logarithms, for a sensor and a scene."""
+    sensor = -0.5 * ((intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD) ** 2
+    return sensor - _TEXTURE_RARITY * np.log1p(np.exp(texture))
 
 
-def _scale(points: Points, common: Line, clean: NDArray[np.float64]) -> float:
-    """By what a line is to be multiplied to be the likeliest for one plane."""
+def _scale(points: Points, common: _Curve, clean: NDArray[np.float64]) -> float:
+    """By what a curve is to be multiplied to be the likeliest for one plane."""
     if not points.signal.size:
         return 1.0
     misfit = np.log(points.variance / common.at(points.signal))
