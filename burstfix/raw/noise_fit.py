@@ -131,7 +131,7 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
         slopes = np.quantile(above, np.linspace(0, 0.8, _CANDIDATES), axis=1).T  # ratios, candidates
         intercepts = slopes + np.log(_RATIOS)[:, None]
         scores = _scores(above[:, None] - slopes[..., None], points.error, clean)
-        scores += _prior(slopes, intercepts, np.float64(math.log(texture)))
+        scores += _prior(slopes, intercepts, np.full_like(slopes, math.log(texture)))
         best = int(scores.argmax())
         if scores.flat[best] > score:
             score = float(scores.flat[best])
