@@ -9,6 +9,7 @@ from torch import Tensor
 
 from burstfix.align.gather import BurstTile
 from burstfix.engine import merge_tiled
+from burstfix.engine.infer import BORDER
 from burstfix.engine.tiling import SCALE
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.catalog import build
@@ -247,4 +248,20 @@ def test_merge_tiled_when_the_model_s_lattice_is_no_multiple_of_cells_then_tiles
 
     burst = make_burst(90, 90, 1)
     merged = merge_tiled(burst, Checks(lattice=12, halo=12), tile=50, **CPU)
+    np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
+
+
+def test_merge_tiled_when_tiles_end_at_the_picture_then_less_than_a_halo_lies_beyond():
+    spans = set()
+
+    class Watched(Identity):
+        def merge_tile(self, tile: BurstTile) -> Tensor:
+            spans.add((tile.top, tile.top + tile.offsets[0].shape[-2] * tile.cell))
+            return super().merge_tile(tile)
+
+    burst = make_burst(200, 40, 1)  # 100 packed rows: to row 104 in whole cells
+    merged = merge_tiled(burst, Watched(halo=32), tile=64, **CPU)
+    assert min(spans)[0] == -BORDER
+    assert max(bottom for _, bottom in spans) == 104 + BORDER
+    assert any(bottom - top == 32 + 2 * 32 for top, bottom in spans)
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
