@@ -75,7 +75,8 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     """
     pairs = itertools.combinations((reference, *neighbours), 2)
     measured = ((math.sqrt(0.5) * (a - b), (a + b) / 2) for a, b in pairs)
-    return _estimate(reference, measured, _EDGES_OF_PAIRS, "burst")
+    # n frames have n (n - 1) / 2 pairs, but only n - 1 of their differences are independent.
+    return _estimate(reference, measured, _EDGES_OF_PAIRS, (1 + len(neighbours)) / 2, "burst")
 
 
 def estimate_from_frame(packed: Tensor) -> NoiseProfile:
@@ -84,11 +85,15 @@ def estimate_from_frame(packed: Tensor) -> NoiseProfile:
     Raises:
         ValueError: As for a burst.
     """
-    return _estimate(packed, [(packed, packed)], _EDGES_OF_FRAME, "frame")
+    return _estimate(packed, [(packed, packed)], _EDGES_OF_FRAME, 1.0, "frame")
 
 
 def _estimate(
-    frame: Tensor, pictures: Iterable[tuple[Tensor, Tensor]], edges: float, source: NoiseSource
+    frame: Tensor,
+    pictures: Iterable[tuple[Tensor, Tensor]],
+    edges: float,
+    repeats: float,
+    source: NoiseSource,
 ) -> NoiseProfile:
     """Fits every plane.
 
@@ -96,6 +101,7 @@ def _estimate(
         frame: (4, h, w), to find clipping levels in.
         pictures: Pairs of (4, h, w): one with the noise of a frame to measure, and the signal.
         edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
+        repeats: How many of the pictures show the same noise.
         source: For the profile.
     """
     if min(frame.shape[-2:]) < 2 * _BLOCK:
@@ -106,7 +112,9 @@ def _estimate(
     lines = [Line(0.0, max(float(np.median(blocks.diagonal)), SMALLEST))] * 4
     for k in range(_ROUNDS):
         disturbed = _disturbance(blocks, lines)
-        points = [_points(blocks, plane, disturbed[plane], edges, floors[plane]) for plane in range(4)]
+        points = [
+            _points(blocks, plane, disturbed[plane], edges, repeats, floors[plane]) for plane in range(4)
+        ]
         if not joined(points).signal.size:
             raise ValueError("too little of the picture is unclipped to estimate noise from")
         # How disturbed a point is says something once the lines are roughly right.
@@ -154,7 +162,12 @@ def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
 
 
 def _points(
-    blocks: _Blocks, plane: int, disturbed: NDArray[np.float64], share: float, floor: float | None
+    blocks: _Blocks,
+    plane: int,
+    disturbed: NDArray[np.float64],
+    share: float,
+    repeats: float,
+    floor: float | None,
 ) -> Points:
     """A point for each range of signals: the noise of its least disturbed blocks, clipping made good."""
     diagonal = blocks.diagonal[plane]
@@ -188,7 +201,7 @@ def _points(
                 spread, error = unclipped.variance, _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth)
         if math.isfinite(level) and spread > 0:
             # A median scatters 1.57 times as much as a mean.
-            error = math.hypot(error, math.sqrt(1.57 * 2 / (_FREEDOM * wanted)))
+            error = math.hypot(error, math.sqrt(1.57 * 2 * repeats / (_FREEDOM * wanted)))
             found.append((max(level, 0.0), spread, error, float(disturbed[mine].mean())))
     return Points(*np.array(found, np.float64).reshape(-1, 4).T)
 
