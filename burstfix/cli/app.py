@@ -39,8 +39,9 @@ COMMANDS = {
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 TERMINATED = 143  # 128 + SIGTERM
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 
 class LazyGroup(click.Group):
@@ -120,12 +121,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep large blocks that are freed: a quarter of a merge's time went into getting them anew."""
+    """Has glibc keep large blocks that are freed: a quarter of a network's time went into getting them anew."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
             libc = ctypes.CDLL(None)
-            libc.mallopt(M_MMAP_MAX, 0)
-            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _report(terminal: Terminal, error: Exception) -> int:
