@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep large blocks that are freed: a quarter of a network's time went into getting them anew."""
+    """Has glibc keep large blocks that are freed: getting them anew took a network a quarter of its time."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
             libc = ctypes.CDLL(None)
