@@ -1,8 +1,9 @@
 """Kernel prediction for bursts of mosaics: the small network for CPUs.
 
 For every packed pixel and every frame the network predicts one 5x5 kernel shared by the four planes; the
-kernels of all frames together are positive and sum to one, so their sum over the aligned frames is a
-denoised mosaic. A small head demosaics and refines it.
+kernels of all frames together sum to one, so their sum over the aligned frames is a denoised mosaic. A small
+head demosaics and refines it. A kernel has a positive part, which says how much the frame counts, and a part
+of both signs that adds nothing to its sum: without it, a frame half a pixel off could only be blurred.
 
 After Mildenhall et al., "Burst denoising with kernel prediction networks" (CVPR 2018). Different here:
 kernels are predicted frame by frame from that frame, the reference and what all frames share, so any
@@ -24,6 +25,7 @@ SLOPE = 0.1
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 900  # working memory, measured; see `ModelInfo`
 STRIP = 2**16  # packed pixels that kernels are applied to at a time
 LOGIT_LIMIT = 12.0  # e^12 against e^-12 is still far inside float32; keeps the running sums finite
+SIGNED_SCALE = 0.25  # of the part of both signs: lets it learn no faster than the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class KpnConfig:
     Attributes:
         channels: Features at half the packed size; the U-Net's lower levels have 2 and 3 times as many.
         kernel: Side of the predicted kernels in packed pixels, odd.
+        signed: Whether kernels have a part of both signs.
         head_channels: Features of the demosaicking head, at packed size.
         head_blocks: Residual blocks in the head.
         refine_channels: Features of a second level of the head at half the packed size, which sees farther;
@@ -44,6 +47,7 @@ class KpnConfig:
 
     channels: int = 48
     kernel: int = 5
+    signed: bool = True
     head_channels: int = 48
     head_blocks: int = 3
     refine_channels: int = 96
@@ -140,6 +144,7 @@ class Kpn(BurstModel):
         self.kernel_frame = _conv(c, c)
         self.kernel_shared = _conv(c, c)
         self.kernel_out = nn.Conv2d(c, 4 * taps, 1)
+        self.kernel_signed = nn.Conv2d(c, 4 * taps, 1) if config.signed else None
         h = config.head_channels
         self.head_context = nn.Conv2d(c, 4 * (h // 4), 1)
         self.head_in = _conv(4 + 4 + 4 + h // 4, h)
@@ -166,6 +171,10 @@ class Kpn(BurstModel):
             self.kernel_out.bias.copy_(soft.repeat_interleave(4))  # channel = tap * 4 + subpixel
             self.head_out.weight.mul_(0.1)
             self.head_out.bias.zero_()
+            if self.kernel_signed is not None:
+                assert self.kernel_signed.bias is not None
+                self.kernel_signed.weight.zero_()
+                self.kernel_signed.bias.zero_()
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merges aligned frames; see `BurstModel.forward`. In training mode `extra` holds "frames".
@@ -225,11 +234,26 @@ class Kpn(BurstModel):
         strips: list[Tensor] = []
         masses: list[Tensor] = []
         for top in range(0, h, rows):
-            logits = self.kernel_out(features[:, :, top // 2 : (top + rows) // 2]).float()
-            kernels = F.pixel_shuffle(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp(), 2)
+            kernels, mass = self._kernels(features[:, :, top // 2 : (top + rows) // 2])
             strips.append(_sum_taps(padded[:, :, top : top + rows + side - 1], kernels, side))
-            masses.append(kernels.sum(1, keepdim=True))
+            masses.append(mass)
         return (strips[0], masses[0]) if len(strips) == 1 else (torch.cat(strips, 2), torch.cat(masses, 2))
+
+    def _kernels(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, c, h / 2, w / 2) -> kernels (B, taps, h, w) and their sums (B, 1, h, w)."""
+        logits = self.kernel_out(features).float()
+        kernels = F.pixel_shuffle(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp(), 2)
+        mass = kernels.sum(1, keepdim=True)
+        if self.kernel_signed is not None:
+            weight, bias = (self._centred(p) for p in self.kernel_signed.parameters())
+            signed = F.pixel_shuffle(F.conv2d(features, weight, bias).float(), 2)
+            kernels.addcmul_(mass, signed)
+        return kernels, mass
+
+    def _centred(self, parameter: Tensor) -> Tensor:
+        """Weights or biases without their mean over taps: what they put out then sums to nothing."""
+        by_tap = parameter.unflatten(0, (-1, 4))
+        return SIGNED_SCALE * (by_tap - by_tap.mean(0)).flatten(0, 1)
 
     def _head(self, mosaic: Tensor, anchor: Tensor, std: Tensor, shared: Tensor) -> Tensor:
         context = F.pixel_shuffle(self.head_context(shared), 2)

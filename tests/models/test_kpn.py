@@ -46,6 +46,31 @@ def test_kpn_when_frames_are_constant_then_kernels_return_the_constant(model):
     assert torch.allclose(mosaic, level[:, 0].expand_as(mosaic), atol=1e-5)
 
 
+def signed_model():
+    torch.manual_seed(2)
+    model = Kpn(SMALL).eval()
+    with torch.no_grad():
+        model.kernel_signed.weight.normal_()
+        model.kernel_signed.bias.normal_()
+    return model
+
+
+def test_kpn_when_kernels_have_both_signs_then_they_still_sum_to_one():
+    level = torch.tensor([0.1, 0.4, 0.4, 0.7]).reshape(1, 1, 4, 1, 1)
+    with torch.no_grad():
+        mosaic = signed_model()(level.expand(1, 4, 4, 32, 32), SHOT, READ, 1).mosaic
+    assert torch.allclose(mosaic, level[:, 0].expand_as(mosaic), atol=1e-5)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_kpn_when_a_single_pixel_is_bright_then_only_signed_kernels_fall_below_zero(model, signed):
+    frames = torch.zeros(1, 2, 4, 32, 32)
+    frames[..., 16, 16] = 1
+    with torch.no_grad():
+        mosaic = (signed_model() if signed else model)(frames, SHOT, READ, 0).mosaic
+    assert (mosaic.min() < -1e-3) == signed
+
+
 def test_kpn_when_other_frames_change_places_then_result_stays(model):
     frames = burst(4, 32)
     with torch.no_grad():
@@ -87,15 +112,16 @@ def test_kpn_when_training_then_every_weight_gets_a_gradient(refine, coarse):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_start_from_when_the_network_has_a_new_level_then_the_picture_is_the_same_at_first(model):
+@pytest.mark.parametrize("part", ["refine.up.weight", "kernel_signed.weight"])
+def test_start_from_when_the_network_has_a_new_part_then_the_picture_is_the_same_at_first(part):
+    small = Kpn(replace(SMALL, signed=False)).eval()
     grown = Kpn(replace(SMALL, refine_channels=24, refine_blocks=1)).eval()
-    grown.start_from(model)
+    grown.start_from(small)
     frames = burst(3, 32)
     with torch.no_grad():
-        assert torch.equal(grown(frames, SHOT, READ, 1).rgb, model(frames, SHOT, READ, 1).rgb)
-        assert grown.refine is not None
-        grown.refine.up.weight.normal_(0, 0.1)
-        assert not torch.equal(grown(frames, SHOT, READ, 1).rgb, model(frames, SHOT, READ, 1).rgb)
+        assert torch.equal(grown(frames, SHOT, READ, 1).rgb, small(frames, SHOT, READ, 1).rgb)
+        grown.get_parameter(part).normal_(0, 0.1)
+        assert not torch.equal(grown(frames, SHOT, READ, 1).rgb, small(frames, SHOT, READ, 1).rgb)
 
 
 @pytest.mark.parametrize(
