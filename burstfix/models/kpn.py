@@ -35,7 +35,6 @@ class KpnConfig:
     Attributes:
         channels: Features at half the packed size; the U-Net's lower levels have 2 and 3 times as many.
         kernel: Side of the predicted kernels in packed pixels, odd.
-        signed: Whether kernels have a part of both signs.
         head_channels: Features of the demosaicking head, at packed size.
         head_blocks: Residual blocks in the head.
         refine_channels: Features of a second level of the head at half the packed size, which sees farther;
@@ -43,17 +42,18 @@ class KpnConfig:
         refine_blocks: Residual blocks on it.
         coarse_channels: Features of a third level below that, at a quarter of the packed size; likewise.
         coarse_blocks: Residual blocks on it.
+        signed: Whether kernels have a part of both signs.
     """
 
     channels: int = 48
     kernel: int = 5
-    signed: bool = True
     head_channels: int = 48
     head_blocks: int = 3
     refine_channels: int = 96
     refine_blocks: int = 4
     coarse_channels: int = 128
     coarse_blocks: int = 3
+    signed: bool = True
 
 
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
