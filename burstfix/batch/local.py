@@ -120,7 +120,12 @@ class LocalWorker:
                 starting(job)
             model = model_of(job, burst)
             tile = self._budget.tile(model.info, len(burst.frames), self._device)
-            report = (lambda *stage: progress(job, *stage)) if progress else None
+
+            def report(stage: str, done: int, total: int) -> None:
+                self._budget.trim()  # tile by tile
+                if progress:
+                    progress(job, stage, done, total)
+
             linear, merging = timed_merge(job, burst, model, tile, report)
             future = writer.submit(write, job, burst, linear, seconds + merging)
             writing.append(_Writing(job, item.size, future))

@@ -49,9 +49,10 @@ def test_burst_bytes_when_frames_are_demosaiced_then_three_times_the_frames_are_
 
 
 @pytest.mark.slow
-def test_batch_when_memory_is_limited_then_all_its_processes_stay_below(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["average", "kpn"])
+def test_batch_when_memory_is_limited_then_all_its_processes_stay_below(model: str, tmp_path: Path) -> None:
     card, out = large_card(tmp_path / "card"), tmp_path / "out"
-    command = ["batch", str(card), "-o", str(out), "-m", "average", "--device", "cpu", "-q"]
+    command = ["batch", str(card), "-o", str(out), "-m", model, "--device", "cpu", "-q"]
     # More readers than the limit has room for: it is the budget that holds them back.
     with subprocess.Popen(
         [sys.executable, "-m", "burstfix", *command, "--jobs", "4", "--max-memory", f"{LIMIT_MB}MB"],
