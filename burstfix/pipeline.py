@@ -167,7 +167,8 @@ def merge_burst(
             a model.
         device: "auto", "cpu", "cuda" or "cuda:N".
         tile: Side of the tiles in sensor pixels; 0 chooses by free memory. The result does not depend on it.
-        precision: "auto" (bfloat16 on CUDA, float32 on CPUs), "float32", "bfloat16" or "float16".
+        precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
+            "float16".
         strength: How strong the noise is taken to be, 0 (keep the grain) to 2; 1 = as measured.
         mosaic: Stop before demosaicking, for a DNG that others develop; opcode list 3 stays to be done.
         progress: Called with (stage, done, total), stages "align" and "merge".

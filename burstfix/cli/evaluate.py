@@ -103,7 +103,7 @@ EXAMPLES = (
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     show_default=True,
-    help="Arithmetic.",
+    help="Arithmetic; auto = bfloat16 where the device computes in it, else float32.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file of -o if it exists.")
 @options.speech

@@ -128,7 +128,8 @@ compute = stack(
     click.option("-t", "--tile", type=click.IntRange(min=0), default=0, show_default=True, metavar="PIXELS",
                  help="Size of a tile in sensor pixels; 0 = automatic, from the free memory."),
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
-                 show_default=True, help="Arithmetic; auto = bfloat16 on CUDA, float32 on CPU."),
+                 show_default=True,
+                 help="Arithmetic; auto = bfloat16 where the device computes in it, else float32."),
     click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True, metavar="0..2",
                  help="How strong the noise is taken to be: less keeps grain, 1 = as measured."),
 )  # fmt: skip

@@ -38,7 +38,9 @@ def pick_device(device: str) -> torch.device:
 
 
 def pick_precision(precision: str, place: torch.device) -> torch.dtype:
-    """The number format that the network computes in; "auto" is bfloat16 on CUDA and float32 on CPUs.
+    """The number format that networks compute in.
+
+    "auto" is bfloat16 on CUDA and on CPUs that have instructions for it, float32 on others.
 
     Raises:
         UsageError: The name is none of `PRECISIONS`.
@@ -46,8 +48,16 @@ def pick_precision(precision: str, place: torch.device) -> torch.dtype:
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is unknown; use one of: {', '.join(PRECISIONS)}")
     if precision == "auto":
-        return torch.bfloat16 if place.type == "cuda" else torch.float32
+        fast = place.type == "cuda" or _cpu_has_bfloat16()
+        return torch.bfloat16 if fast else torch.float32
     return getattr(torch, precision)
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies in bfloat16 (x86 alone: elsewhere torch was not measured)."""
+    # torch before 2.12 may lack the function; nothing there says what a CPU can do.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def computing_in(dtype: torch.dtype, place: torch.device) -> AbstractContextManager[object]:

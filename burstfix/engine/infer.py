@@ -60,7 +60,8 @@ def merge_tiled(
         model: Is moved to the device meanwhile.
         device: "auto", "cpu", "cuda" or "cuda:N".
         tile: Side of a tile in sensor pixels, rounded up to what the model can do; 0: by free memory.
-        precision: "auto" (bfloat16 on CUDA, float32 on CPUs), "float32", "bfloat16" or "float16".
+        precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
+            "float16".
         strength: How strong the model shall take the noise to be: 0 to 2, 1 = as measured.
         mosaic: Stop before demosaicking.
         progress: Told of the stages "align" (frames) and "merge" (tiles; the total grows when they shrink).
@@ -76,6 +77,8 @@ def merge_tiled(
     """
     place = pick_device(device)
     dtype = pick_precision(precision, place)
+    if precision == "auto" and not list(model.parameters()):
+        dtype = torch.float32  # plain arithmetic gains nothing by less
     if not 0 <= strength <= 2:
         raise UsageError(f"strength {strength:g}: expected 0 (keep the noise) to 2")
     if tile < 0:

@@ -15,7 +15,7 @@ FLOOR = 64
 """Packed pixels: below this the halo costs more than the tile, so out-of-memory is final."""
 
 _SHARE = 0.5  # of the free memory: the estimate of a model's need is rough, and others want some too
-_CPU_LIMIT = 0.75e9  # bytes; more gains little on CPUs and would crowd out other programs
+_CPU_LIMIT = 0.9e9  # bytes; more gains little on CPUs and would crowd out other programs
 _CUDA_SIDE = 1024  # packed pixels; larger tiles gain nothing there either
 _CGROUP = Path("/sys/fs/cgroup")
 

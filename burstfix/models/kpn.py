@@ -4,6 +4,8 @@ For every packed pixel and every frame the network predicts one 5x5 kernel share
 kernels of all frames together sum to one, so their sum over the aligned frames is a denoised mosaic. A small
 head demosaics and refines it. A kernel has a positive part, which says how much the frame counts, and a part
 of both signs that adds nothing to its sum: without it, a frame half a pixel off could only be blurred.
+Further kernels give each colour at every pixel, from all frames at once: frames that lie between pixels have
+measured what the mosaic's pattern leaves out. The head is shown that too.
 
 After Mildenhall et al., "Burst denoising with kernel prediction networks" (CVPR 2018). Different here:
 kernels are predicted frame by frame from that frame, the reference and what all frames share, so any
@@ -13,16 +15,18 @@ number of frames works; they act on packed mosaics; the frames come aligned by b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from burstfix.models.base import BurstModel, Merged, ModelInfo
+from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
 from burstfix.raw.demosaic import bilinear
 
 SLOPE = 0.1
-BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 900  # working memory, measured; see `ModelInfo`
+BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
 STRIP = 2**16  # packed pixels that kernels are applied to at a time
 LOGIT_LIMIT = 12.0  # e^12 against e^-12 is still far inside float32; keeps the running sums finite
 SIGNED_SCALE = 0.25  # of the part of both signs: lets it learn no faster than the rest
@@ -43,6 +47,7 @@ class KpnConfig:
         coarse_channels: Features of a third level below that, at a quarter of the packed size; likewise.
         coarse_blocks: Residual blocks on it.
         signed: Whether kernels have a part of both signs.
+        color: Whether there are kernels for the colours that a pixel has not measured itself.
     """
 
     channels: int = 48
@@ -54,6 +59,7 @@ class KpnConfig:
     coarse_channels: int = 128
     coarse_blocks: int = 3
     signed: bool = True
+    color: bool = True
 
 
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
@@ -121,6 +127,8 @@ class Kpn(BurstModel):
         super().__init__()
         self.config = config = config or KpnConfig()
         c, taps = config.channels, config.kernel**2
+        self.parities = [own_color(config.kernel), *(OTHER_COLORS if config.color else ())]
+        odd_taps = sum(parity.taps for parity in self.parities[1:])
         # The network sees farther, but what lies beyond 40 packed pixels changes the result by less than 1e-4
         # of white (shipped weights, high noise; a test holds it).
         self.info = ModelInfo(
@@ -145,42 +153,45 @@ class Kpn(BurstModel):
         self.kernel_shared = _conv(c, c)
         self.kernel_out = nn.Conv2d(c, 4 * taps, 1)
         self.kernel_signed = nn.Conv2d(c, 4 * taps, 1) if config.signed else None
+        self.color_out = nn.Conv2d(c, 4 * odd_taps, 1) if config.color else None
+        self.color_signed = nn.Conv2d(c, 4 * odd_taps, 1) if config.color and config.signed else None
         h = config.head_channels
         self.head_context = nn.Conv2d(c, 4 * (h // 4), 1)
         self.head_in = _conv(4 + 4 + 4 + h // 4, h)
+        self.head_color = _conv(12, h) if config.color else None
         self.head_blocks = nn.ModuleList(_Residual(h) for _ in range(config.head_blocks))
         self.head_out = _conv(h, 12)
         r, coarse = config.refine_channels, None
         if r and config.coarse_channels:
             coarse = _Coarser(r, config.coarse_channels, config.coarse_blocks)
         self.refine = _Coarser(h, r, config.refine_blocks, context=c, below=coarse) if r else None
-        self._start_as_average(taps)
+        self._start_as_average()
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def _start_as_average(self, taps: int) -> None:
+    def _start_as_average(self) -> None:
         """Starts from kernels that average softly around the centre, and a head that adds nothing."""
-        radius = self.config.kernel // 2
-        ys, xs = torch.meshgrid(
-            torch.arange(-radius, radius + 1), torch.arange(-radius, radius + 1), indexing="ij"
-        )
-        soft = -0.5 * (ys**2 + xs**2).float().flatten()
+        soft = [-0.125 * parity.distances() for parity in self.parities]
         with torch.no_grad():
-            self.kernel_out.weight.mul_(0.1)
-            assert self.kernel_out.bias is not None
+            for out, logits in ((self.kernel_out, soft[0]), (self.color_out, torch.cat(soft[1:] or soft))):
+                if out is not None:
+                    assert out.bias is not None
+                    out.weight.mul_(0.1)
+                    out.bias.copy_(logits.repeat_interleave(4))  # channel = tap * 4 + subpixel
             assert self.head_out.bias is not None
-            self.kernel_out.bias.copy_(soft.repeat_interleave(4))  # channel = tap * 4 + subpixel
             self.head_out.weight.mul_(0.1)
             self.head_out.bias.zero_()
-            if self.kernel_signed is not None:
-                assert self.kernel_signed.bias is not None
-                self.kernel_signed.weight.zero_()
-                self.kernel_signed.bias.zero_()
+            for part in (self.kernel_signed, self.color_signed, self.head_color):
+                if part is not None:
+                    assert part.bias is not None
+                    part.weight.zero_()
+                    part.bias.zero_()
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """Merges aligned frames; see `BurstModel.forward`. In training mode `extra` holds "frames".
+        """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of 8.
 
-        `extra["frames"]` is (B, N, 4, h, w): what each frame's kernels alone make of it, for the annealed
-        loss of the paper. h and w are multiples of 8.
+        In training mode `extra` holds "frames", (B, N, 4, h, w): what each frame's kernels alone make of it,
+        for the annealed loss of the paper; and where there are kernels for all colours what these give,
+        "color", (B, 3, 2h, 2w).
         """
         _, n, _, h, w = frames.shape
         anchor = frames[:, reference]
@@ -193,20 +204,25 @@ class Kpn(BurstModel):
         shared = self._unet(torch.cat([encoded[reference], mean], 1))
         kernel_shared = self.kernel_shared(shared)
 
-        total = torch.zeros_like(anchor, dtype=torch.float32)
-        weight = torch.zeros_like(anchor[:, :1], dtype=torch.float32)
         alone: list[Tensor] = []
-        for i in range(n):
-            filtered, mass = self._filter(frames[:, i].float(), encoded[i], kernel_shared)
-            total = total + filtered
-            weight = weight + mass
+        sums, masses = self._filter(frames[:, 0].float(), encoded[0], kernel_shared)
+        if self.training:
+            alone.append(sums[:, 0] / masses[:, 0])
+        for i in range(1, n):
+            more, mass = self._filter(frames[:, i].float(), encoded[i], kernel_shared)
+            sums, masses = sums + more, masses + mass
             if self.training:
-                alone.append(filtered / mass)
-        mosaic = total / weight
-        del encoded  # the head takes the most memory
+                alone.append(more[:, 0] / mass[:, 0])
+        mosaic = sums[:, 0] / masses[:, 0]
+        color = all_colors(sums, masses) if self.config.color else None
+        del encoded, sums, masses  # the head takes the most memory
 
-        rgb = self._head(mosaic, anchor, std, shared).add_(bilinear(mosaic))
-        extra = {"frames": torch.stack(alone, 1)} if self.training else {}
+        rgb = self._head(mosaic, anchor, std, shared, color)
+        extra: dict[str, Tensor] = {}
+        if self.training:
+            extra["frames"] = torch.stack(alone, 1)
+            if color is not None:
+                extra["color"] = color
         return Merged(rgb=rgb, mosaic=mosaic, extra=extra)
 
     def _encode_frame(self, frame: Tensor, anchor: Tensor, std: Tensor, common: Tensor) -> Tensor:
@@ -222,48 +238,71 @@ class Kpn(BurstModel):
         return self.up0(torch.cat([_double_size(x), level0], 1))
 
     def _filter(self, frame: Tensor, encoded: Tensor, kernel_shared: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted sums of each pixel's neighbourhood in a frame (B, 4, h, w), and their weight (B, 1, h, w).
+        """Weighted sums of each pixel's neighbourhood in a frame, for each of K parities of displacements.
 
-        Kernels are made and used in strips that stay in the processor's cache: they are 25 times as large as
+        Kernels are made and used in strips that stay in the processor's cache: they are 41 times as large as
         the picture.
+
+        Returns:
+            (B, K, 4, h, w) and the sums of the weights, (B, K, 1, h, w).
         """
         features = _act(self.kernel_frame(encoded).add_(kernel_shared))
-        side, (batch, _, h, w) = self.config.kernel, frame.shape
-        padded = F.pad(frame, (side // 2,) * 4, mode="replicate")
+        batch, _, h, w = frame.shape
+        gathered = [parity.gather(frame) for parity in self.parities]
         rows = max(2, STRIP // (batch * w) // 2 * 2)
-        strips: list[Tensor] = []
+        sums: list[Tensor] = []
         masses: list[Tensor] = []
         for top in range(0, h, rows):
             kernels, mass = self._kernels(features[:, :, top // 2 : (top + rows) // 2])
-            strips.append(_sum_taps(padded[:, :, top : top + rows + side - 1], kernels, side))
+            size = kernels[0].shape[2]
+            strip = [
+                parity.sum_taps(around[:, :, top : top + size + len(parity.ys) - 1], kernel)
+                for parity, around, kernel in zip(self.parities, gathered, kernels, strict=True)
+            ]
+            sums.append(torch.stack(strip, 1))
             masses.append(mass)
-        return (strips[0], masses[0]) if len(strips) == 1 else (torch.cat(strips, 2), torch.cat(masses, 2))
+        return torch.cat(sums, 3), torch.cat(masses, 3)
 
-    def _kernels(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, c, h / 2, w / 2) -> kernels (B, taps, h, w) and their sums (B, 1, h, w)."""
-        logits = self.kernel_out(features).float()
+    def _kernels(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, c, h / 2, w / 2) -> for each parity kernels (B, taps, h, w); all their sums (B, K, 1, h, w)."""
+        logits = F.conv2d(features, *_joined(self.kernel_out, self.color_out)).float()
         kernels = F.pixel_shuffle(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp(), 2)
-        mass = kernels.sum(1, keepdim=True)
+        taps = [parity.taps for parity in self.parities]
+        by_parity = list(kernels.split(taps, 1))
+        masses = [kernel.sum(1, keepdim=True) for kernel in by_parity]
         if self.kernel_signed is not None:
-            weight, bias = (self._centred(p) for p in self.kernel_signed.parameters())
-            signed = F.pixel_shuffle(F.conv2d(features, weight, bias).float(), 2)
-            kernels.addcmul_(mass, signed)
-        return kernels, mass
+            weight, bias = (self._centred(p) for p in _joined(self.kernel_signed, self.color_signed))
+            signed = F.pixel_shuffle(F.conv2d(features, weight, bias).float(), 2).split(taps, 1)
+            by_parity = [
+                kernel.addcmul(mass, part)
+                for kernel, mass, part in zip(by_parity, masses, signed, strict=True)
+            ]
+        return by_parity, torch.stack(masses, 1)
 
     def _centred(self, parameter: Tensor) -> Tensor:
-        """Weights or biases without their mean over taps: what they put out then sums to nothing."""
-        by_tap = parameter.unflatten(0, (-1, 4))
-        return SIGNED_SCALE * (by_tap - by_tap.mean(0)).flatten(0, 1)
+        """Weights or biases without their mean over each parity's taps: what they put out sums to nothing."""
+        by_tap = parameter.unflatten(0, (-1, 4)).split([parity.taps for parity in self.parities])
+        return SIGNED_SCALE * torch.cat([taps - taps.mean(0) for taps in by_tap]).flatten(0, 1)
 
-    def _head(self, mosaic: Tensor, anchor: Tensor, std: Tensor, shared: Tensor) -> Tensor:
-        context = F.pixel_shuffle(self.head_context(shared), 2)
-        x = torch.cat([mosaic, anchor, std, context.to(mosaic.dtype)], 1)
-        x = self.head_in(_channels_last(x))
+    def _head(
+        self, mosaic: Tensor, anchor: Tensor, std: Tensor, shared: Tensor, color: Tensor | None
+    ) -> Tensor:
+        base = bilinear(mosaic)
+        context = F.pixel_shuffle(self.head_context(shared), 2).to(mosaic.dtype)
+        parts, weights, bias = [mosaic, anchor, std, context], [self.head_in.weight], self.head_in.bias
+        if self.head_color is not None:
+            assert color is not None and bias is not None and self.head_color.bias is not None
+            parts.append(F.pixel_unshuffle(color - base, 2))
+            weights.append(self.head_color.weight)
+            bias = bias + self.head_color.bias
+        x = _channels_last(torch.cat(parts, 1))
+        del parts
+        x = F.conv2d(x, torch.cat(weights, 1), bias, padding=1)
         if self.refine is not None:
             x = self.refine(x, shared)
         for block in self.head_blocks:
             x = block(x)
-        return F.pixel_shuffle(self.head_out(_act(x)).float(), 2)
+        return F.pixel_shuffle(self.head_out(_act(x)).float(), 2).add_(base)
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -282,11 +321,7 @@ def _box3(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def _sum_taps(padded: Tensor, kernels: Tensor, side: int) -> Tensor:
-    """(B, 4, h + side - 1, w + side - 1), (B, side * side, h, w) -> (B, 4, h, w)."""
-    h, w = kernels.shape[-2:]
-    out = torch.zeros_like(padded[:, :, :h, :w])
-    for tap in range(side * side):
-        dy, dx = divmod(tap, side)
-        out.addcmul_(kernels[:, tap : tap + 1], padded[:, :, dy : dy + h, dx : dx + w])
-    return out
+def _joined(first: nn.Conv2d, second: nn.Conv2d | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias of one convolution that puts out what two do."""
+    parts = [first] if second is None else [first, second]
+    return torch.cat([part.weight for part in parts]), torch.cat([cast(Tensor, part.bias) for part in parts])

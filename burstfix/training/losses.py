@@ -46,11 +46,14 @@ def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: i
 
 
 def kernel_losses(merged: Merged, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
-    """Charbonnier on the denoised mosaic, and the annealed one on what each frame alone gives."""
+    """Charbonnier on what kernels give, mosaic and all colours; the annealed one on each frame's own."""
     margin, settings = recipe.train.margin, recipe.loss
     truth = _gamma(_inner(mosaic_packed(burst.clean[:, burst.reference]), margin))
     assert merged.mosaic is not None
     losses = {"mosaic": settings.mosaic * charbonnier(_gamma(merged.mosaic.float()), truth)}
+    if "color" in merged.extra:
+        every = _gamma(_inner(burst.clean[:, burst.reference], 2 * margin))
+        losses["color"] = settings.mosaic * charbonnier(_gamma(merged.extra["color"].float()), every)
     annealing = settings.annealing * 0.01 ** (step / max(settings.annealing_steps, 1))
     if "frames" in merged.extra and annealing > 1e-4:
         losses["alone"] = annealing * charbonnier(_gamma(merged.extra["frames"].float()), truth[:, None])

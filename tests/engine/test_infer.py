@@ -44,20 +44,24 @@ def test_merge_tiled_when_black_differs_by_row_and_column_then_every_tile_subtra
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["average", "net"])
+@pytest.mark.parametrize(
+    ("name", "precision", "atol"),
+    [("average", "auto", 1e-4), ("net", "float32", 1e-4), ("net", "bfloat16", 3e-3)],
+)
 @pytest.mark.parametrize(
     ("cfa", "frames", "height", "width"),
     [("RGGB", 1, 150, 170), ("GRBG", 2, 151, 130), ("GBRG", 5, 130, 151), ("BGGR", 9, 121, 133)],
 )
 def test_merge_tiled_when_tiles_have_another_size_then_the_result_is_the_same(
-    name, cfa, frames, height, width
+    name, precision, atol, cfa, frames, height, width
 ):
     model = SmallNet() if name == "net" else build("average")
     burst = make_burst(height, width, frames, cfa)
-    one_tile = merge_tiled(burst, model, tile=1000, **CPU)
+    one_tile = merge_tiled(burst, model, tile=1000, precision=precision, **CPU)
     assert np.isfinite(one_tile).all() and one_tile.std() > 0.01
     for tile in (32, 100):
-        np.testing.assert_allclose(merge_tiled(burst, model, tile=tile, **CPU), one_tile, atol=1e-4)
+        merged = merge_tiled(burst, model, tile=tile, precision=precision, **CPU)
+        np.testing.assert_allclose(merged, one_tile, atol=atol)
 
 
 @pytest.mark.parametrize("name", ["average", "net"])
@@ -199,6 +203,28 @@ def test_merge_tiled_when_in_bfloat16_then_it_is_close_to_float32():
     full = merge_tiled(burst, SmallNet(), precision="float32", **CPU)
     half = merge_tiled(burst, SmallNet(), precision="bfloat16", **CPU)
     assert 0 < np.abs(full - half).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "mixed"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False), (None, False)],
+)
+def test_merge_tiled_when_precision_is_left_open_then_the_cpu_decides_for_networks(
+    monkeypatch, capabilities, mixed
+):
+    if capabilities is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    burst = make_burst(64, 64, 2)
+    for model, expected in ((SmallNet(), mixed), (Mean(), False)):
+        seen = []
+        merge_tile = model.merge_tile
+        model.merge_tile = lambda tile, merge=merge_tile, seen=seen: (
+            seen.append(torch.is_autocast_enabled("cpu")) or merge(tile)
+        )
+        merge_tiled(burst, model, **CPU)
+        assert seen == [expected]
 
 
 def test_merge_tiled_when_watched_then_both_stages_count_up_to_their_total():

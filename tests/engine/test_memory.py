@@ -51,7 +51,7 @@ def test_automatic_side_whatever_is_free_then_the_tile_fits_or_is_the_smallest(f
     side = automatic_side(info, frames, CPU)
     assert side % info.lattice == 0
     smallest = FLOOR + info.lattice
-    assert side < smallest or (side + 2 * info.halo) ** 2 * (200 * frames + 900) <= min(free / 2, 0.75e9)
+    assert side < smallest or (side + 2 * info.halo) ** 2 * (200 * frames + 900) <= min(free / 2, 0.9e9)
     assert side >= FLOOR
 
 

@@ -68,7 +68,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_on_cuda_is_the
 def test_merge_tiled_when_precision_is_left_open_then_cuda_computes_in_bfloat16():
     seen = []
 
-    class Looks(Mean):
+    class Looks(SmallNet):
         def merge_tile(self, tile: BurstTile) -> Tensor:
             seen.append((torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")))
             assert tile.sources[0].is_cuda and tile.sources[0].dtype == torch.float32

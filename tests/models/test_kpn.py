@@ -50,8 +50,9 @@ def signed_model():
     torch.manual_seed(2)
     model = Kpn(SMALL).eval()
     with torch.no_grad():
-        model.kernel_signed.weight.normal_()
-        model.kernel_signed.bias.normal_()
+        for part in (model.kernel_signed, model.color_signed):
+            part.weight.normal_()
+            part.bias.normal_()
     return model
 
 
@@ -60,6 +61,13 @@ def test_kpn_when_kernels_have_both_signs_then_they_still_sum_to_one():
     with torch.no_grad():
         mosaic = signed_model()(level.expand(1, 4, 4, 32, 32), SHOT, READ, 1).mosaic
     assert torch.allclose(mosaic, level[:, 0].expand_as(mosaic), atol=1e-5)
+
+
+def test_kpn_when_a_colour_is_constant_then_its_kernels_return_it_at_every_pixel():
+    level = torch.tensor([0.1, 0.4, 0.4, 0.7]).reshape(1, 1, 4, 1, 1)
+    color = signed_model().train()(level.expand(1, 4, 4, 32, 32), SHOT, READ, 1).extra["color"]
+    expected = torch.tensor([0.1, 0.4, 0.7]).reshape(1, 3, 1, 1).expand(1, 3, 64, 64)
+    assert torch.allclose(color, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -106,15 +114,15 @@ def test_kpn_when_training_then_every_weight_gets_a_gradient(refine, coarse):
         if level is not None:
             torch.nn.init.normal_(level.up.weight, std=0.1)  # as after the first step
     merged = model(burst(3, 16), SHOT, READ, 1)
-    (merged.rgb.square().mean() + merged.extra["frames"].square().mean()).backward()
+    sum(x.square().mean() for x in (merged.rgb, *merged.extra.values())).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("part", ["refine.up.weight", "kernel_signed.weight"])
+@pytest.mark.parametrize("part", ["refine.up.weight", "kernel_signed.weight", "head_color.weight"])
 def test_start_from_when_the_network_has_a_new_part_then_the_picture_is_the_same_at_first(part):
-    small = Kpn(replace(SMALL, signed=False)).eval()
+    small = Kpn(replace(SMALL, signed=False, color=False)).eval()
     grown = Kpn(replace(SMALL, refine_channels=24, refine_blocks=1)).eval()
     grown.start_from(small)
     frames = burst(3, 32)

@@ -92,6 +92,8 @@ def test_forward_when_kernels_are_trained_too_then_every_weight_gets_a_gradient(
     for level in (model.kernels.refine, model.kernels.refine.below):
         assert level is not None
         level.up.weight.data.normal_(0, 0.1)
+    assert model.kernels.head_color is not None
+    model.kernels.head_color.weight.data.normal_(0, 0.1)
     model(_burst(3, 16), SHOT, READ, 1).rgb.square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name

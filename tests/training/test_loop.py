@@ -213,7 +213,7 @@ TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_block
         (
             "two-stage-lite",
             {**TINY_TWO_STAGE, "base": "kernels"},
-            {"linear", "display", "mosaic", "alone"},
+            {"linear", "display", "mosaic", "color", "alone"},
         ),
     ],
 )
