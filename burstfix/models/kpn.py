@@ -205,14 +205,12 @@ class Kpn(BurstModel):
         kernel_shared = self.kernel_shared(shared)
 
         alone: list[Tensor] = []
-        sums, masses = self._filter(frames[:, 0].float(), encoded[0], kernel_shared)
-        if self.training:
-            alone.append(sums[:, 0] / masses[:, 0])
-        for i in range(1, n):
-            more, mass = self._filter(frames[:, i].float(), encoded[i], kernel_shared)
-            sums, masses = sums + more, masses + mass
+        sums = masses = torch.zeros((), device=frames.device)
+        for i in range(n):
+            filtered, mass = self._filter(frames[:, i].float(), encoded[i], kernel_shared)
+            sums, masses = sums + filtered, masses + mass
             if self.training:
-                alone.append(more[:, 0] / mass[:, 0])
+                alone.append(filtered[:, 0] / mass[:, 0])
         mosaic = sums[:, 0] / masses[:, 0]
         color = all_colors(sums, masses) if self.config.color else None
         del encoded, sums, masses  # the head takes the most memory
@@ -240,8 +238,8 @@ class Kpn(BurstModel):
     def _filter(self, frame: Tensor, encoded: Tensor, kernel_shared: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums of each pixel's neighbourhood in a frame, for each of K parities of displacements.
 
-        Kernels are made and used in strips that stay in the processor's cache: they are 41 times as large as
-        the picture.
+        Kernels are made and used in strips that stay in the processor's cache: they are ten times as large as
+        the frame.
 
         Returns:
             (B, K, 4, h, w) and the sums of the weights, (B, K, 1, h, w).
