@@ -275,7 +275,8 @@ class _Merge:
         return split(tile, self.side, self.lattice, self.lattice)
 
     def _automatic_side(self) -> int:
-        side = automatic_side(self.model.info, len(self.sources) * self.sources[0].planes // 4, self.place)
+        frames = len(self.sources) * self.sources[0].planes // 4
+        side = automatic_side(self.model.info, frames, self.place, self.dtype)
         return round_up(side, self.lattice)
 
     def _move_to(self, place: torch.device) -> None:

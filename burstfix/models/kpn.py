@@ -264,7 +264,7 @@ class Kpn(BurstModel):
     def _kernels(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
         """(B, c, h / 2, w / 2) -> for each parity kernels (B, taps, h, w); all their sums (B, K, 1, h, w)."""
         logits = F.conv2d(features, *_joined(self.kernel_out, self.color_out)).float()
-        kernels = F.pixel_shuffle(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp(), 2)
+        kernels = F.pixel_shuffle(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp_(), 2)
         taps = [parity.taps for parity in self.parities]
         by_parity = list(kernels.split(taps, 1))
         masses = [kernel.sum(1, keepdim=True) for kernel in by_parity]

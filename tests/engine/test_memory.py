@@ -51,8 +51,14 @@ def test_automatic_side_whatever_is_free_then_the_tile_fits_or_is_the_smallest(f
     side = automatic_side(info, frames, CPU)
     assert side % info.lattice == 0
     smallest = FLOOR + info.lattice
-    assert side < smallest or (side + 2 * info.halo) ** 2 * (200 * frames + 900) <= min(free / 2, 0.9e9)
+    assert side < smallest or (side + 2 * info.halo) ** 2 * (200 * frames + 900) <= min(free / 2, 1e9)
     assert side >= FLOOR
+
+
+def test_automatic_side_when_numbers_take_half_then_tiles_are_larger(monkeypatch):
+    info = ModelInfo("x", lattice=8, halo=16, bytes_per_pixel=200)
+    monkeypatch.setattr(memory, "free_memory", lambda place: 10**9)
+    assert automatic_side(info, 5, CPU, torch.bfloat16) > automatic_side(info, 5, CPU, torch.float32)
 
 
 def test_automatic_side_when_more_is_free_then_tiles_are_larger(monkeypatch):
