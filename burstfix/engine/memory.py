@@ -16,7 +16,7 @@ FLOOR = 64
 
 _SHARE = 0.5  # of the free memory: the estimate of a model's need is rough, and others want some too
 _CPU_LIMIT = 1.0e9  # bytes; more gains little on CPUs and would crowd out other programs
-_HALF = 0.7  # of a network's need in bfloat16 or float16 instead of float32, measured: not all of it is halved
+_HALF = 0.7  # of a network's need in bfloat16 or float16, measured: not all of it is halved
 _CUDA_SIDE = 1024  # packed pixels; larger tiles gain nothing there either
 _CGROUP = Path("/sys/fs/cgroup")
 
