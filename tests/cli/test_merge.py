@@ -199,6 +199,8 @@ def test_merge_when_interrupted_then_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Shells start background jobs with the interrupt ignored, and so it would be here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     process.stderr.readline()  # -v names the reference, and then the merge begins
