@@ -166,7 +166,7 @@ def merge_burst(
         model: "auto" (the best that ships for the device), a name of the catalogue, a .safetensors file, or
             a model.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        tile: Side of the tiles in sensor pixels; 0 chooses by free memory. The result does not depend on it.
+        tile: Side of the tiles in sensor pixels; 0 chooses by free memory. Changes nothing but rounding.
         precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
             "float16".
         strength: How strong the noise is taken to be, 0 (keep the grain) to 2; 1 = as measured.

@@ -55,7 +55,7 @@ def pick_precision(precision: str, place: torch.device) -> torch.dtype:
 
 def _cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies in bfloat16 (x86 alone: elsewhere torch was not measured)."""
-    # torch before 2.12 may lack the function; nothing there says what a CPU can do.
+    # Public, but not in every torch that we allow: float32 then.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -16,7 +16,7 @@ FLOOR = 64
 
 _SHARE = 0.5  # of the free memory: the estimate of a model's need is rough, and others want some too
 _CPU_LIMIT = 1.0e9  # bytes; more gains little on CPUs and would crowd out other programs
-_HALF = 0.7  # of a network's need in bfloat16 or float16, measured: not all of it is halved
+_MIXED_NEED = 0.7  # of a network's need in bfloat16 or float16, measured: not all of it is halved
 _CUDA_SIDE = 1024  # packed pixels; larger tiles gain nothing there either
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -76,7 +76,7 @@ def automatic_side(
         budget = min(budget, _CPU_LIMIT)
     each = info.bytes_per_pixel * frames + info.bytes_per_pixel_fixed
     if dtype != torch.float32:
-        each *= _HALF
+        each *= _MIXED_NEED
     side = int(math.sqrt(budget / each)) - 2 * info.halo
     if place.type == "cuda":
         side = min(side, _CUDA_SIDE)

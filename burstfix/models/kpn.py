@@ -172,11 +172,11 @@ class Kpn(BurstModel):
         """Starts from kernels that average softly around the centre, and a head that adds nothing."""
         soft = [-0.125 * parity.distances() for parity in self.parities]
         with torch.no_grad():
-            for out, logits in ((self.kernel_out, soft[0]), (self.color_out, torch.cat(soft[1:] or soft))):
+            for out, logits in ((self.kernel_out, soft[:1]), (self.color_out, soft[1:])):
                 if out is not None:
                     assert out.bias is not None
                     out.weight.mul_(0.1)
-                    out.bias.copy_(logits.repeat_interleave(4))  # channel = tap * 4 + subpixel
+                    out.bias.copy_(torch.cat(logits).repeat_interleave(4))  # channel = tap * 4 + subpixel
             assert self.head_out.bias is not None
             self.head_out.weight.mul_(0.1)
             self.head_out.bias.zero_()

@@ -27,7 +27,7 @@ class LossSettings:
 
     Attributes:
         linear, display: Charbonnier on linear camera RGB and on display RGB.
-        mosaic: The same on the denoised mosaic, where the model has one.
+        mosaic: The same on what predicted kernels give: the denoised mosaic, and all colours if they do.
         annealing: Weight of the loss of each frame alone at the first step (kernel prediction).
         annealing_steps: Steps in which that weight falls to a hundredth.
         interpolation: Weight of the interpolation loss (two-stage).
