@@ -16,6 +16,8 @@ from burstfix.training.recipe import LossSettings, Recipe
 
 CHARBONNIER = 1e-6  # under the root, as in the two-stage paper's published settings
 DISPLAY_FLOOR = 1e-3  # bounds the slope of x^(1/2.2) at black to about 20
+RAISED_MEAN, RAISED_NOISE = 0.18, 0.05  # of white: how bright, and how noisy, a raised patch becomes at most
+RAISED_LIMIT = 32.0  # five stops
 
 Losses = dict[str, Tensor]
 Objective = Callable[[BurstModel, SimulatedBurst, Recipe, int], Losses]
@@ -27,14 +29,28 @@ def charbonnier(a: Tensor, b: Tensor) -> Tensor:
 
 
 def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: LossSettings) -> Losses:
-    """Charbonnier on linear and on display RGB; `rgb` (B, 3, 2p, 2p) is the patch without margin."""
+    """Charbonnier on linear and on display RGB; `rgb` (B, 3, 2p, 2p) is the patch without margin.
+
+    Below the floor the display loss is blind. "raised" is the same loss of patches as bright as somebody who
+    raises the shadows would make them, who stops where noise would show.
+    """
     truth = _inner(burst.clean[:, burst.reference], 2 * margin)
-    display = to_display(rgb, burst.camera, DISPLAY_FLOOR)
-    display_truth = to_display(truth, burst.camera, DISPLAY_FLOOR)
-    return {
+
+    def on_display(gain: Tensor | float = 1.0) -> Tensor:
+        with torch.autocast(rgb.device.type, enabled=False):  # bfloat16 would round small errors away
+            found, expected = (to_display(gain * x, burst.camera, DISPLAY_FLOOR) for x in (rgb, truth))
+        return charbonnier(found, expected)
+
+    losses = {
         "linear": settings.linear * charbonnier(rgb, truth),
-        "display": settings.display * charbonnier(display, display_truth),
+        "display": settings.display * on_display(),
     }
+    if settings.raised:
+        mean = (truth.mean((-2, -1)) * burst.camera.gains).mean(1).clamp(min=1e-6)
+        noise = torch.sqrt(mean * burst.shot_gain[:, 0, 0, 0, 0] + burst.read_variance[:, 0, 0, 0, 0])
+        gain = torch.minimum(RAISED_MEAN / mean, RAISED_NOISE / noise).clamp(1, RAISED_LIMIT)
+        losses["raised"] = settings.raised * on_display(gain[:, None, None, None])
+    return losses
 
 
 def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:

@@ -27,7 +27,8 @@ class LossSettings:
 
     Attributes:
         linear, display: Charbonnier on linear camera RGB and on display RGB.
-        mosaic: The same on what predicted kernels give: the denoised mosaic, and all colours if they do.
+        raised: The display loss again, of dark patches made brighter.
+        mosaic: Charbonnier on what predicted kernels give: the denoised mosaic, and all colours if they do.
         annealing: Weight of the loss of each frame alone at the first step (kernel prediction).
         annealing_steps: Steps in which that weight falls to a hundredth.
         interpolation: Weight of the interpolation loss (two-stage).
@@ -36,6 +37,7 @@ class LossSettings:
 
     linear: float = 1.0
     display: float = 1.0
+    raised: float = 0.0
     mosaic: float = 0.5
     annealing: float = 2.0
     annealing_steps: int = 500

@@ -1,0 +1,48 @@
+"""Losses: which errors they see."""
+
+import pytest
+import torch
+
+from burstfix.sim import SimulatedBurst
+from burstfix.sim.camera import protocol_camera
+from burstfix.training.losses import CHARBONNIER, picture_loss
+from burstfix.training.recipe import LossSettings
+
+NOTHING = CHARBONNIER**0.5  # what the loss is without an error
+
+
+def losses_at(level: float, error: float, read_std: float = 1e-4, **settings: float) -> dict[str, float]:
+    clean = torch.full((2, 1, 3, 12, 12), level)
+    noise = torch.full((2, 1, 4, 1, 1), 1e-5), torch.full((2, 1, 4, 1, 1), read_std**2)
+    burst = SimulatedBurst(clean, torch.zeros(2, 1, 4, 6, 6), *noise, protocol_camera(2), 0)
+    found = picture_loss(clean[:, 0, :, 4:8, 4:8] + error, burst, 2, LossSettings(**settings))
+    return {name: value.item() for name, value in found.items()}
+
+
+def test_picture_loss_when_deep_shadows_are_wrong_then_only_the_raised_part_sees_it():
+    found = losses_at(3e-4, 1e-4, raised=1.0)
+    assert found["linear"] == pytest.approx(NOTHING, rel=0.01)
+    assert found["display"] == pytest.approx(NOTHING, rel=0.01)
+    assert found["raised"] > 10 * NOTHING
+
+
+def test_picture_loss_when_shadows_are_all_noise_then_they_are_not_raised():
+    found = losses_at(3e-3, 1e-3, read_std=0.05, raised=1.0)
+    assert found["raised"] == pytest.approx(found["display"])
+    assert losses_at(3e-3, 1e-3, raised=1.0)["raised"] > 2 * found["display"]
+
+
+def test_picture_loss_when_the_patch_is_bright_then_the_raised_part_is_the_display_part():
+    found = losses_at(0.3, 0.05, raised=0.5)
+    assert found["display"] > 10 * NOTHING
+    assert found["raised"] == pytest.approx(0.5 * found["display"])
+
+
+def test_picture_loss_when_nothing_is_raised_then_the_part_is_left_out():
+    assert set(losses_at(3e-4, 1e-4)) == {"linear", "display"}
+
+
+def test_picture_loss_when_under_bfloat16_autocast_then_small_errors_still_count():
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = losses_at(0.5, 5e-4, raised=1.0)
+    assert mixed == losses_at(0.5, 5e-4, raised=1.0)
