@@ -104,7 +104,10 @@ class MemoryStore:
 
 
 class FactReader:
-    """Reads metadata, content and hashes of files, each once for as long as the file stays the same."""
+    """Reads metadata, content and hashes of files, each once for as long as the file stays the same.
+
+    What cannot be read is tried anew each time: permissions, drives and memory change without the file.
+    """
 
     def __init__(self, store: Store | None = None) -> None:
         self._store = store or MemoryStore()
@@ -115,10 +118,7 @@ class FactReader:
         Raises:
             InputError: It cannot be read.
         """
-        text = self._once(path, "facts", lambda: _facts_text(path))
-        values = json.loads(text)
-        if "error" in values:
-            raise InputError(values["error"])
+        values = json.loads(self._once(path, "facts", lambda: _facts_text(path)))
         time = values.pop("time")
         return FileFacts(path=path, time=datetime.fromisoformat(time) if time else None, **values)
 
@@ -128,10 +128,7 @@ class FactReader:
         Raises:
             InputError: The pixels cannot be read.
         """
-        values = json.loads(self._once(path, "thumb", lambda: _thumb_text(path)))
-        if "error" in values:
-            raise InputError(values["error"])
-        return np.array(values["thumb"], np.float32)
+        return np.array(json.loads(self._once(path, "thumb", lambda: _thumb_text(path))), np.float32)
 
     def content_hash(self, path: Path) -> str:
         """sha256 of the whole file, in hexadecimal.
@@ -172,10 +169,7 @@ def hash_file(path: Path) -> str:
 
 
 def _facts_text(path: Path) -> str:
-    try:
-        facts = facts_of(read_metadata(path), path)
-    except InputError as error:
-        return json.dumps({"error": str(error)})
+    facts = facts_of(read_metadata(path), path)
     values: dict[str, Any] = asdict(facts)
     del values["path"]
     values["time"] = facts.time.isoformat() if facts.time else None
@@ -183,11 +177,7 @@ def _facts_text(path: Path) -> str:
 
 
 def _thumb_text(path: Path) -> str:
-    try:
-        mosaic = read_frame(path).mosaic
-    except InputError as error:
-        return json.dumps({"error": str(error)})
-    return json.dumps({"thumb": np.round(tiny_picture(mosaic), 2).tolist()})
+    return json.dumps(np.round(tiny_picture(read_frame(path).mosaic), 2).tolist())
 
 
 def tiny_picture(mosaic: NDArray[np.uint16]) -> NDArray[np.float32]:

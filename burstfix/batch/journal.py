@@ -19,7 +19,7 @@ from typing import Any, Literal
 from burstfix.errors import OutputError
 
 FILE_NAME = "burstfix.sqlite"
-VERSION = 1
+VERSION = 2  # 1 also kept of files that they could not be read
 _FLUSH_SECONDS = 0.2
 
 State = Literal["running", "done", "failed"]
@@ -97,6 +97,8 @@ class Journal:
                     f"{self.path}: is the journal of a newer burstfix; use that, or another folder"
                 )
             self._db.executescript(_SCHEMA)
+            if version < VERSION:
+                self._db.execute("DELETE FROM files")  # it is read again
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:

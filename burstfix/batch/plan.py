@@ -197,6 +197,8 @@ class _Look:
         """Of two files' content; 1 where one cannot be read."""
         thumbs = []
         for frame in (a, b):
+            if frame.path in self.damaged:
+                continue
             try:
                 thumbs.append(self._reader.thumb(frame.path))
             except InputError as error:
