@@ -28,6 +28,7 @@ from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, Noi
 log = logging.getLogger(__name__)
 
 BLURRED = 0.35  # a frame with less than this share of the median sharpness is left out
+SHOWING = 0.2  # of the noise in a gradient that a scene has to reach, for frames to be called blurred
 UNRELATED = 0.3  # confidence of the global motion under which a frame does not show the same scene
 MIN_OVERLAP = 0.25  # of the picture that a frame must share with the reference
 MIDDLE = 0.5  # share of the frames, around the middle of the burst, among which the reference is sought
@@ -81,8 +82,8 @@ def prepare_burst(
         grays.append(_gray(frame))
         sharp.append(sharpness(grays[-1]))
         report.step()
-    best = max(sharp) or 1.0
-    relative = [value / best for value in sharp]
+    best = max(found.energy for found in sharp) or 1.0
+    relative = [found.energy / best for found in sharp]
     if reference is None:
         chosen, *others = _ranked_references(len(frames), relative)
         motions = _motions(grays, chosen, report)
@@ -106,7 +107,9 @@ def prepare_burst(
         motions = _motions(grays, chosen, report)
     log.info("reference: %s", frames[chosen].metadata.path.name)
     del grays
-    reasons = {} if keep_all else _reasons_to_drop(frames, relative, motions, chosen)
+    # Of a scene that shows next to nothing the sharpness is chance.
+    showing = best * np.median(relative) > SHOWING * np.median([found.noise for found in sharp])
+    reasons = {} if keep_all else _reasons_to_drop(frames, relative if showing else None, motions, chosen)
     left_out = [DroppedFrame(frames[i].metadata.path, reason, i) for i, reason in reasons.items()]
     for frame in left_out:
         notes.append(f"{frame.path}: left out, {frame.reason}")
@@ -187,8 +190,10 @@ def _gray(frame: Frame) -> Tensor:
     known = known if known is not None and is_plausible(known) else FALLBACK_NOISE
     gain, read = known.shot_gain, known.read_variance
     strips = []
-    for top in range(0, frame.mosaic.shape[0], STRIP):
-        planes = packed_frame(frame, top, top + STRIP)
+    height = frame.mosaic.shape[0]
+    tops = range(0, max(height - 1, 1), STRIP)  # a strip of one row could not be mirrored: the last takes it
+    for top in tops:
+        planes = packed_frame(frame, top, height if top == tops[-1] else top + STRIP)
         strips.append(gray_features(planes[None], torch.tensor(gain), torch.tensor(read))[0, 0])
     if frame.metadata.cfa[:2] in ("GB", "BG"):
         # These patterns begin with a padded row, in every strip; only the first is the picture's.
@@ -259,10 +264,13 @@ def _find_reference(frames: Sequence[Frame], reference: int | str | Path) -> int
 
 
 def _reasons_to_drop(
-    frames: Sequence[Frame], relative: Sequence[float], motions: Sequence[GlobalMotion], reference: int
+    frames: Sequence[Frame],
+    sharp: Sequence[float] | None,
+    motions: Sequence[GlobalMotion],
+    reference: int,
 ) -> dict[int, str]:
-    """Why frames should be left out, by index; never the reference."""
-    median = float(np.median(relative))
+    """Why frames should be left out, by index; never the reference. `sharp` is None where it says nothing."""
+    median = 0.0 if sharp is None else float(np.median(sharp))
     height, width = frames[reference].mosaic.shape[:2]
     reasons = {}
     for i, motion in enumerate(motions):
@@ -273,8 +281,8 @@ def _reasons_to_drop(
             reasons[i] = f"does not show the reference's scene (match {motion.confidence:.2f} of 1)"
         elif overlap < MIN_OVERLAP:
             reasons[i] = f"overlaps only {overlap:.0%} of the reference"
-        elif relative[i] < BLURRED * median:
-            reasons[i] = f"is far blurrier than the rest (sharpness {relative[i] / median:.2f} of the median)"
+        elif sharp is not None and sharp[i] < BLURRED * median:
+            reasons[i] = f"is far blurrier than the rest (sharpness {sharp[i] / median:.2f} of the median)"
     return reasons
 
 

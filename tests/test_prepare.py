@@ -12,7 +12,15 @@ import torch.nn.functional as F
 
 from burstfix.errors import UsageError
 from burstfix.prepare import prepare_burst
-from burstfix.types import CFA_PATTERNS, ColorProfile, Frame, FrameMetadata, Levels, NoiseProfile
+from burstfix.types import (
+    CFA_PATTERNS,
+    ColorProfile,
+    Frame,
+    FrameMetadata,
+    GlobalMotion,
+    Levels,
+    NoiseProfile,
+)
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
 HEIGHT, WIDTH, REACH = 300, 400, 200
@@ -113,10 +121,32 @@ def test_prepare_burst_when_the_middle_shows_something_else_then_another_frame_i
     assert told.frames[told.reference] is frames[2]
 
 
-def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped():
+def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped(monkeypatch):
     frames = [shot(0), shot(1), shot(2, move=(190, 195))]
+    assert [frame.path.name for frame in prepare_burst(frames, reference=0).dropped] == ["f2.dng"]
+    sure = GlobalMotion(dy=0.8 * HEIGHT, confidence=0.9)
+    monkeypatch.setattr("burstfix.prepare.estimate_global_motion", lambda *_: sure)
     burst = prepare_burst(frames, reference=0)
-    assert [frame.path.name for frame in burst.dropped] == ["f2.dng"]
+    assert {frame.reason for frame in burst.dropped} == {"overlaps only 20% of the reference"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prepare_burst_when_a_scene_shows_nothing_then_no_frame_is_called_blurred(seed):
+    wall = torch.full_like(SCENE, 0.3)
+    burst = prepare_burst([shot(8 * seed + k, scene=wall, move=(0, 0)) for k in range(8)])
+    assert len(burst.frames) == 8 and burst.dropped == ()
+
+
+@pytest.mark.parametrize("cfa", ["RGGB", "BGGR"])
+@pytest.mark.parametrize("height", [1024, 1025, 1026, 2049])
+def test_prepare_burst_when_the_last_strip_would_be_one_row_then_it_is_no_worse(height, cfa):
+    scene = draw_scene(height, 64, seed=4)
+    frames = []
+    for k in range(2):
+        mosaic = np.rint(64 + mosaic_of(scene, cfa).numpy().clip(0, 1) * 4000).astype(np.uint16)
+        frames.append(Frame(mosaic, replace(shot(k).metadata, height=height, width=64, cfa=cfa)))
+    burst = prepare_burst(frames)
+    assert len(burst.frames) == 2 and burst.motions[0].confidence > 0.9
 
 
 def test_prepare_burst_when_the_chosen_reference_is_the_odd_one_then_it_is_kept():

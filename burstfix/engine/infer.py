@@ -30,6 +30,8 @@ Progress = Callable[[str, int, int], None]
 
 BORDER = 16
 """Packed pixels mirrored around the picture, where a halo has nothing to show."""
+LEAST_READ_VARIANCE = 1e-10
+"""Quantisation to 14 bits alone has three times as much; where black has no noise, weights are nought by nought."""
 _READ_MARGIN = CELL // 2  # around each cell, for `BurstTile.windows`
 
 T = TypeVar("T")
@@ -284,7 +286,8 @@ class _Merge:
         self.model.to(place)
         noise = self.burst.noise
         self.shot_gain = torch.tensor(noise.shot_gain, device=place).reshape(1, 1, 4, 1, 1)
-        self.read_variance = torch.tensor(noise.read_variance, device=place).reshape(1, 1, 4, 1, 1)
+        read_variance = torch.tensor(noise.read_variance, device=place).reshape(1, 1, 4, 1, 1)
+        self.read_variance = read_variance.clamp(min=LEAST_READ_VARIANCE)
 
     def _unless_out_of_memory(self, work: Callable[[], T]) -> T | None:
         """The result, or None when memory ran out."""

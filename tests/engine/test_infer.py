@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from burstfix.engine.infer import BORDER
 from burstfix.engine.tiling import SCALE
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.catalog import build
-from burstfix.types import CFA_PATTERNS, Levels
-from tests.engine.bursts import Identity, Mean, SmallNet, make_burst, normalised
+from burstfix.types import CFA_PATTERNS, Levels, NoiseProfile
+from tests.engine.bursts import WHITE, Identity, Mean, SmallNet, make_burst, normalised
 from tests.scenes import draw_scene, mosaic_of
 
 CPU = {"device": "cpu"}
@@ -71,6 +72,17 @@ def test_merge_tiled_when_the_picture_is_smaller_than_the_halo_then_it_is_merged
     merged = merge_tiled(make_burst(height, width, 3, "GRBG"), model, **CPU)
     assert merged.shape == (3, height, width)
     assert np.isfinite(merged).all()
+
+
+@pytest.mark.parametrize("name", ["average", "kpn", "two-stage-lite"])
+def test_merge_tiled_when_black_is_said_to_have_no_noise_then_it_comes_out_black(name):
+    burst = make_burst(64, 64, 3, levels=Levels(np.zeros((1, 1), np.float32), WHITE))
+    below = np.arange(64)[:, None] >= 40
+    frames = tuple(replace(frame, mosaic=frame.mosaic * below) for frame in burst.frames)
+    burst = replace(burst, frames=frames, noise=NoiseProfile((1e-3,) * 4, (0.0,) * 4))
+    merged = merge_tiled(burst, build(name), **CPU)
+    assert np.isfinite(merged).all()
+    assert np.abs(merged[:, :16]).max() < (1e-3 if name == "average" else 0.05)  # networks are untrained
 
 
 @pytest.mark.parametrize("shift", [0, 2, 40])
