@@ -133,6 +133,7 @@ class FrameMetadata:
         orientation: EXIF orientation, 1 to 8.
         noise: The file's own noise profile, or None.
         make, model, lens: Names from EXIF, "" where absent.
+        unique_model: A DNG's UniqueCameraModel, by which developers know the camera; "" where absent.
         iso: ISO speed; exposure_time in seconds; aperture as f-number; focal_length in mm; None
             where absent.
         time: Capture time with sub-seconds where the file has them, naive or aware; None if absent.
@@ -151,6 +152,7 @@ class FrameMetadata:
     make: str = ""
     model: str = ""
     lens: str = ""
+    unique_model: str = ""
     iso: float | None = None
     exposure_time: float | None = None
     aperture: float | None = None

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ import rawpy
 from PIL import Image
 
 from burstfix.cli import main
+from burstfix.io import read_metadata
 from burstfix.io.merged_dng_writer import BLACK_CODE
 from burstfix.pipeline import merge_burst, read_burst
 from burstfix.raws_out import noise_left, preview_of, write_dng
-from burstfix.types import OpcodeLists
+from burstfix.types import ExifTags, OpcodeLists
 from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
 from tests.opcodes import lists as make
 
@@ -63,6 +65,18 @@ def test_write_dng_then_tags_are_the_references_and_noise_is_what_is_left(merged
     # Three frames leave a third of the variance; how the merge weighs them costs a little of it.
     at_grey = 0.2 * left.shot_gain[1] + left.read_variance[1]
     assert 0.15 < at_grey / (0.2 * GAIN + READ) < 0.6
+
+
+@pytest.mark.parametrize(("unique", "expected"), [("Nikon D1", "Nikon D1"), ("", "Acme Caméra ™")])
+def test_write_dng_when_names_are_odd_and_a_tag_is_nonsense_then_the_rest_is_carried(
+    merged, tmp_path: Path, unique: str, expected: str
+):
+    linear = merged["linear"]
+    odd = ExifTags(exif={37383: -1, 37384: 9})
+    metadata = replace(linear.metadata, model="Caméra ™", unique_model=unique, exif=odd)
+    found = read_metadata(write_dng(replace(linear, metadata=metadata), tmp_path / "odd.dng"))
+    assert (found.make, found.model, found.unique_model) == ("Acme", "Caméra ™", expected)
+    assert 37383 not in found.exif.exif and found.exif.exif[37384] == 9
 
 
 def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged):

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from burstfix.atomic import atomic_path
 from burstfix.io import tag_numbers as tn
 from burstfix.io.exif_ifd import append_exif_ifds
+from burstfix.io.picture_tags import writable
 from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
 
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 7, 10, 12
+_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 3, 4, 5, 7, 10, 12
 _OPCODE_LISTS = (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
 
 # tifffile's form of a tag: number, type, count, value, whether for the first picture only.
@@ -84,7 +85,6 @@ def write_cfa_dng(
 
 
 def _structure_tags(metadata: FrameMetadata, area: tuple[int, int, int, int]) -> list[Tag]:
-    model = f"{metadata.make} {metadata.model}".strip() or "unknown camera"
     return [
         tag(tn.CFA_REPEAT, _SHORT, (2, 2)),
         tag(tn.CFA_PATTERN, _BYTE, ["RGB".index(c) for c in metadata.cfa]),
@@ -92,7 +92,6 @@ def _structure_tags(metadata: FrameMetadata, area: tuple[int, int, int, int]) ->
         tag(tn.CFA_LAYOUT, _SHORT, (1,)),
         tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
         tag(tn.DNG_BACKWARD_VERSION, _BYTE, (1, 1, 0, 0)),
-        (tn.UNIQUE_CAMERA_MODEL, _ASCII, 0, model, True),
         tag(tn.ACTIVE_AREA, _LONG, area),
         tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
         tag(tn.DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
@@ -152,11 +151,13 @@ def noise_values(noise: NoiseProfile) -> list[float]:
 
 
 def exif_tags(metadata: FrameMetadata) -> ExifTags:
-    """The carried tags, with what the metadata know put over them."""
+    """The carried tags that EXIF can hold, with what the metadata know put over them."""
     image: dict[int, Any] = dict(metadata.exif.image)
     exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
     image.update({271: metadata.make, 272: metadata.model} if metadata.make or metadata.model else {})
     image[274] = metadata.orientation
+    camera = metadata.unique_model or f"{metadata.make} {metadata.model}".strip() or "unknown camera"
+    image[tn.UNIQUE_CAMERA_MODEL] = camera
     numbers = {33434: metadata.exposure_time, 33437: metadata.aperture, 37386: metadata.focal_length}
     for number, value in numbers.items():
         if value is not None:
@@ -170,7 +171,7 @@ def exif_tags(metadata: FrameMetadata) -> ExifTags:
     if metadata.time is not None:
         image[306], exif[36867] = (metadata.time.strftime("%Y:%m:%d %H:%M:%S"),) * 2
         exif.update(_time_details(metadata.time))
-    return ExifTags(image, exif, metadata.exif.gps)
+    return writable(ExifTags(image, exif, metadata.exif.gps))
 
 
 def _time_details(time: datetime) -> dict[int, str]:

@@ -5,6 +5,7 @@ DNG specification 1.7.1. The first directory holds a JPEG to look at, a director
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from burstfix.errors import OutputError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.dng_writer import Tag, color_tags, exif_tags, noise_values, rationals, tag
 from burstfix.io.exif_ifd import append_exif_ifds
-from burstfix.io.picture_tags import SOFTWARE, picture_tags
+from burstfix.io.picture_tags import SOFTWARE, settings_json, xmp_packet
 from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 
 WHITE_CODE = 65535
@@ -121,14 +122,12 @@ def _jpeg_planes(preview: RenderedImage) -> NDArray[np.uint8]:
 
 def _shared_tags(metadata: FrameMetadata, preview: RenderedImage, *, needs_opcodes: bool) -> list[Tag]:
     """What holds for the whole file."""
-    model = f"{metadata.make} {metadata.model}".strip() or "unknown camera"
-    xmp = picture_tags(preview).xmp
+    xmp = xmp_packet(preview)
     # Readers from before opcodes may open what has none.
     oldest = (1, 3, 0, 0) if needs_opcodes else (1, 1, 0, 0)
     tags = [
         tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
         tag(tn.DNG_BACKWARD_VERSION, _BYTE, oldest),
-        (tn.UNIQUE_CAMERA_MODEL, 2, 0, model, True),
         (_XMP, _BYTE, len(xmp), xmp, True),
         tag(_PREVIEW_COLOR_SPACE, _LONG, (_SRGB,)),
     ]
@@ -175,6 +174,5 @@ def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
 
 def _exif(metadata: FrameMetadata, preview: RenderedImage) -> ExifTags:
     """The reference's tags, with the settings as ImageDescription."""
-    own, described = exif_tags(metadata), picture_tags(preview).exif
-    image = {**own.image, 270: described.image[270], 305: SOFTWARE}
-    return ExifTags(image, own.exif, own.gps)
+    own = exif_tags(metadata)
+    return replace(own, image={**own.image, 270: settings_json(preview.settings), 305: SOFTWARE})

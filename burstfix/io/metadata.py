@@ -95,12 +95,13 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
     """
     image, exif = tags.exif.image, tags.exif.exif
     make, model = _text(image.get(_MAKE)), _text(image.get(_MODEL))
+    unique_model = tags.directories[0].text(UNIQUE_CAMERA_MODEL).strip() if tags.is_dng else ""
     area = visible_area(tags, facts)
     camera = facts.camera
     if camera is None:
         cfa, levels = dng.cfa(tags), dng.levels(tags, area, notes)
         color, noise = dng.color(tags, notes), dng.noise(tags, notes)
-        model = model or tags.directories[0].text(UNIQUE_CAMERA_MODEL)
+        model = model or unique_model
         orientation = 1
     else:
         if not (make or model or camera.time or camera.iso > 0):
@@ -130,6 +131,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
         make=make,
         model=model,
         lens=_text(exif.get(_LENS_MODEL)) or (camera.lens if camera else ""),
+        unique_model=unique_model,
         iso=_positive(_iso(exif), camera.iso if camera else None),
         exposure_time=_positive(exif.get(_EXPOSURE_TIME), camera.exposure_time if camera else None),
         aperture=_positive(exif.get(_F_NUMBER), camera.aperture if camera else None),

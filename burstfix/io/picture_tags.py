@@ -47,11 +47,9 @@ class PictureTags:
 def picture_tags(image: RenderedImage) -> PictureTags:
     """The reference frame's EXIF with Software, ImageDescription (settings as JSON) and Orientation set.
 
-    What the frame itself had as ImageDescription moves to dc:description of the XMP packet. Values that EXIF
-    cannot hold are left out with a warning: a finished picture is not lost over a tag.
+    What the frame itself had as ImageDescription moves to dc:description of the XMP packet.
     """
     space = (image.settings.get("render") or {}).get("color_space")
-    caption = image.exif.image.get(_IMAGE_DESCRIPTION, "")
     exif = replace(
         image.exif,
         image={
@@ -70,7 +68,7 @@ def picture_tags(image: RenderedImage) -> PictureTags:
             _COLOR_SPACE: _COLOR_SPACE_SRGB if space == "srgb" else _COLOR_SPACE_OTHER,
         },
     )
-    return PictureTags(_writable(exif), _xmp(image.settings, caption if isinstance(caption, str) else ""))
+    return PictureTags(writable(exif), xmp_packet(image))
 
 
 def settings_json(settings: Mapping[str, Any]) -> str:
@@ -93,7 +91,8 @@ def exif_block_within(exif: ExifTags, limit: int) -> bytes:
     return block
 
 
-def _writable(exif: ExifTags) -> ExifTags:
+def writable(exif: ExifTags) -> ExifTags:
+    """The tags without values that EXIF cannot hold, each with a warning: no picture is lost over a tag."""
     for directory in _DIRECTORIES:
         for tag, value in getattr(exif, directory).items():
             try:
@@ -113,12 +112,13 @@ def _as_bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _xmp(settings: Mapping[str, Any], caption: str) -> bytes:
-    """An XMP packet (ISO 16684-1) with a property for each setting, and the caption."""
-    properties = {"Version": __version__, **_flat(settings)}
+def xmp_packet(image: RenderedImage) -> bytes:
+    """An XMP packet (ISO 16684-1) with a property for each setting, and the reference frame's caption."""
+    caption = image.exif.image.get(_IMAGE_DESCRIPTION)
+    properties = {"Version": __version__, **_flat(image.settings)}
     lines = [f"   <burstfix:{name}>{_xml(text)}</burstfix:{name}>" for name, text in properties.items()]
     lines.append(f"   <xmp:CreatorTool>{_xml(SOFTWARE)}</xmp:CreatorTool>")
-    if caption.strip():
+    if isinstance(caption, str) and caption.strip():
         alternative = f'<rdf:Alt><rdf:li xml:lang="x-default">{_xml(caption)}</rdf:li></rdf:Alt>'
         lines.append(f"   <dc:description>{alternative}</dc:description>")
     body = "\n".join(lines)
