@@ -37,7 +37,7 @@ _UNREADABLE = {9: "VC-5 (GoPro's GPR)", 52546: "JPEG XL"}
 _MEMORY_LIMIT = 4 << 30
 # LibRaw can repeat a complaint for every pixel.
 _LOG_LIMIT = 1 << 20
-# A little more than the parent waits, for when the parent is gone.
+# Twice what the parent waits, so that it matters only when the parent is gone.
 _SELF_DESTRUCT_SECONDS = 30.0
 
 

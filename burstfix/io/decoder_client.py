@@ -25,6 +25,8 @@ from burstfix.types import LINEAR, Frame, FrameMetadata
 _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 15.0
+# A computer that was put to sleep, a slow drive and a lack of memory end a child, too, but not twice.
+_ATTEMPTS = 2
 # Importing numpy and rawpy from a cold disk on a busy machine.
 _START_SECONDS = 60.0
 
@@ -40,7 +42,7 @@ class DecoderClient:
 
         Args:
             command: What to run, by default `io.decoder` in this Python.
-            answer_seconds: How long a file may take before the child is ended.
+            answer_seconds: How long each of two attempts at a file may take before the child is ended.
         """
         self._command = list(command) if command else [sys.executable, "-P", "-m", "burstfix.io.decoder"]
         self._answer_seconds = answer_seconds
@@ -88,30 +90,33 @@ class DecoderClient:
             process.returncode = 0  # it is not ours to wait for
 
     def _ask(self, path: Path, pixels: bool) -> tuple[Reply, np.ndarray | None]:
-        with self._lock:
-            process = self._running()
-            try:
-                with self._deadline(process, self._answer_seconds) as late:
-                    answer = self._exchange(process, path, pixels)
-            except BaseException:
-                self._stop()  # an answer half read would be taken for the next one's
-                raise
-            if answer is None:
-                status = self._stop(grace=1.0)
-                if late.is_set():
-                    raise InputError(
-                        f"{path}: decoding took more than {self._answer_seconds:g} s and was given up; "
-                        "the file is likely damaged"
-                    )
-                raise InputError(
-                    f"{path}: the decoder crashed on it (exit status {status}); the file is likely damaged"
-                )
-        reply, mosaic = answer
+        reply, mosaic = self._answer(path, pixels)
         if reply.error is not None:
             raise (UnsupportedSensorError if reply.unsupported else InputError)(reply.error)
         for note in reply.notes:
             _log.warning("%s", note)
         return reply, mosaic
+
+    def _answer(self, path: Path, pixels: bool) -> tuple[Reply, np.ndarray | None]:
+        failure = ""
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                process = self._running()
+                try:
+                    with self._deadline(process, self._answer_seconds) as late:
+                        answer = self._exchange(process, path, pixels)
+                except BaseException:
+                    self._stop()  # an answer half read would be taken for the next one's
+                    raise
+                if answer is not None:
+                    return answer
+                status = self._stop(grace=1.0)
+                if late.is_set():
+                    failure = f"decoding took more than {self._answer_seconds:g} s, and was given up"
+                else:
+                    failure = f"the decoder crashed on it (exit status {status})"
+                _log.debug("%s: %s", path, failure)
+        raise InputError(f"{path}: {failure} for the second time; the file is likely damaged")
 
     def _exchange(
         self, process: subprocess.Popen[bytes], path: Path, pixels: bool
