@@ -36,7 +36,7 @@ def burst_of(folder: Path, count: int = 3, height: int = 256, width: int = 320, 
             **{
                 "levels": Levels(np.full((2, 2), 1024, np.float32), 16383.0),
                 "noise": NoiseProfile((GAIN,) * 4, (READ,) * 4, "file"),
-                "exif": ExifTags(gps={1: "N", 2: (47, 22, 30)}),
+                "exif": ExifTags(exif={37510: b"ASCII\0\0\0a note"}, gps={1: "N", 2: (47, 22, 30)}),
                 **changes,
             },
         )

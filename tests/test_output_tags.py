@@ -115,3 +115,4 @@ def test_merge_to_any_format_then_exiftool_reads_files_and_opcodes(tmp_path: Pat
     assert json.loads(str(tags["OpcodesApplied"])) == applied
     assert json.loads(str(tags["OpcodesSkipped"])) == skipped
     assert str(tags["CreatorTool"]) == str(tags["Software"])
+    assert tags["UserComment"] == "a note"

@@ -21,6 +21,7 @@ import tifffile
 
 from burstfix.errors import InputError
 from burstfix.io import tag_numbers as tn
+from burstfix.io.user_comment import USER_COMMENT, read_user_comment
 from burstfix.types import ExifTags
 
 MAX_PIXELS = 1_000_000_000
@@ -36,7 +37,7 @@ _IMAGE_TAGS = frozenset({270, 271, 272, 274, 305, 306, 315, 33432})
 # EXIF 2.32 tables 7 and 8, without what describes the raw file rather than the photograph: MakerNote
 # (its offsets break when moved), pixel sizes, component layout, colour space, the interoperability link.
 _EXIF_TAGS = frozenset(
-    {33434, 33437, 34850, 34852, 34855, 36864, 36867, 36868, 36880, 36881, 36882, 37510, 37520, 37521, 37522}
+    {33434, 33437, 34850, 34852, 34855, 36864, 36867, 36868, 36880, 36881, 36882, 37520, 37521, 37522}
     | set(range(34864, 34870))
     | set(range(37377, 37387))
     | set(range(37888, 37894))
@@ -231,6 +232,9 @@ def _find_exif(file: BinaryIO) -> ExifTags:
     exif: dict[int, Any] = {}
     gps: dict[int, Any] = {}
     for source, is_gps in _exif_sources(file):
+        if (comment := None if is_gps else read_user_comment(source)) is not None:
+            exif[USER_COMMENT] = comment
+        source.seek(0)
         try:
             found = exifread.process_file(source, details=False, extract_thumbnail=False)
         except MemoryError:
@@ -281,6 +285,8 @@ def _exif_value(tag: Any) -> Any:
     """An exifread tag's value as ExifTags wants it; None when it is empty, undefined or of a float type."""
     kind, values = tag.field_type, tag.values
     if kind == 2:
+        if isinstance(values, bytes):  # what is no UTF-8
+            values = values.decode("cp1252", "replace")
         text = values if isinstance(values, str) else ""
         return text.split("\0", 1)[0].strip() or None
     if not isinstance(values, (list, tuple)) or not values:

@@ -20,7 +20,7 @@ from tests.io.raw_files import make_mosaic, rename_tag, write_raw
 
 EXIF = ExifTags(
     image={271: "Acme", 272: "One", 306: "2024:05:06 07:08:09"},
-    exif={33434: Fraction(1, 30), 34855: 800, 42036: "Fast 50"},
+    exif={33434: Fraction(1, 30), 34855: 800, 37510: b"ASCII\0\0\0a note", 42036: "Fast 50"},
     gps={0: b"\2\3\0\0", 1: "N", 2: (Fraction(47), Fraction(22), Fraction(12))},
 )
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import tifffile
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata, write_cfa_dng
+from burstfix.io.exif_ifd import append_exif_ifds
+from burstfix.io.tags import read_tags
 from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, Levels, NoiseProfile
 from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, set_tag, write_raw
 
@@ -157,6 +160,27 @@ def test_time_when_absent_is_none_and_names_stay_empty(tmp_path: Path):
     given = make_metadata(time=None, make="", model="", iso=None, exposure_time=None)
     got = read_metadata(write_cfa_dng(tmp_path / "a.dng", make_mosaic(), given))
     assert (got.time, got.make, got.iso, got.exposure_time) == (None, "", None, None)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_read_tags_when_a_comment_is_in_unicode_gives_it_in_our_byte_order(tmp_path: Path, byteorder: Any):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, make_mosaic(), byteorder=byteorder, metadata=None)
+    text = "Zoë 夜".encode("utf-16-le" if byteorder == "<" else "utf-16-be")
+    append_exif_ifds(path, ExifTags(exif={37510: b"UNICODE\0" + text}))
+    assert read_tags(path).exif.exif[37510] == b"UNICODE\0" + "Zoë 夜".encode("utf-16-le")
+
+
+@pytest.mark.parametrize("comment", [b"ASCII\0\0\0   ", bytes(20), b"", b"ASCII\0\0\0" + b"x" * 70_000])
+def test_read_tags_when_a_comment_is_blank_or_damaged_leaves_it_out(tmp_path: Path, comment: bytes):
+    path = write_raw(tmp_path / "a.dng", exif=ExifTags(exif={37510: comment}))
+    assert 37510 not in read_tags(path).exif.exif
+
+
+def test_read_tags_when_a_name_is_no_utf_8_keeps_it(tmp_path: Path):
+    path = write_raw(tmp_path / "a.dng", exif=ExifTags(image={315: "Zoe Photographer"}))
+    path.write_bytes(path.read_bytes().replace(b"Zoe Ph", b"Zo\xeb Ph"))
+    assert read_tags(path).exif.image[315] == "Zoë Photographer"
 
 
 def test_read_frame_when_the_file_is_big_endian_reads_the_same(tmp_path: Path):
