@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError
 from burstfix.io import read_frame, read_metadata
+from burstfix.io.picture_tags import is_merged
 from burstfix.types import FrameMetadata
 
 _SERIAL = 42033  # EXIF BodySerialNumber
@@ -35,6 +36,7 @@ class FileFacts:
         height, width, cfa: The mosaic.
         iso: ISO speed; exposure_time in seconds; aperture as f-number; None where unknown.
         time: Capture time without its zone (the camera's own clock); None where unknown.
+        is_merged: Whether it is a DNG that burstfix has merged.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class FileFacts:
     exposure_time: float | None
     aperture: float | None
     time: datetime | None
+    is_merged: bool = False
 
     @property
     def camera(self) -> str:
@@ -72,6 +75,7 @@ def facts_of(metadata: FrameMetadata, path: Path) -> FileFacts:
         exposure_time=metadata.exposure_time,
         aperture=metadata.aperture,
         time=metadata.time.replace(tzinfo=None) if metadata.time else None,
+        is_merged=is_merged(metadata.exif),
     )
 
 

@@ -24,6 +24,7 @@ _CLOCK_PAUSE = 2.0  # seconds beyond that, within which the jump is no pause
 _CLOCK_STEP = 1.0  # seconds that a clock may seem to go back by: whole-second stamps beside exact ones
 
 Likeness = Callable[[FileFacts, FileFacts], float]
+_Count = tuple[Path, str, str, str, int]  # folder, name before and after the number, suffix, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def group_frames(
     min_frames: int,
     max_frames: int,
     likeness: Likeness | None,
+    lost: frozenset[Path] = frozenset(),
 ) -> Grouping:
     """Sorts frames into groups.
 
@@ -64,20 +66,22 @@ def group_frames(
         min_frames: A burst has at least so many frames.
         max_frames: A longer one is cut into equal parts of at most so many; 0 = no limit.
         likeness: Tells whether two frames show the same scene (1 = yes); None does not look.
+        lost: Files that cannot be read; where names count on through them, they part no burst.
     """
+    gone = frozenset(filter(None, map(_counted, lost)))
     warnings: list[str] = []
     groups: list[Group] = []
     streams: dict[tuple[object, ...], list[FileFacts]] = {}
     for frame in sorted(frames, key=lambda f: (str(f.path.parent), natural_key(f.path))):
         streams.setdefault(_stream(frame), []).append(frame)
     for stream in streams.values():
-        ordered = _in_order(stream, warnings)
-        steps = {b.path for a, b in pairwise(ordered) if _set_forward(a, b, gap)}
+        ordered = _in_order(stream, warnings, gone)
+        steps = {b.path for a, b in pairwise(ordered) if _set_forward(a, b, gap, gone)}
         # A clock is set once; a camera that fires every hour does this each time.
         step = next(iter(steps)) if len(steps) == 1 and likeness is not None else None
 
         def goes_on(a: FileFacts, b: FileFacts, step: Path | None = step) -> bool:
-            return _goes_on(a, b, gap, likeness, b.path == step)
+            return _goes_on(a, b, gap, likeness, gone, b.path == step)
 
         for sequence in _split(ordered, goes_on):
             _warn_of_step(sequence, step, warnings)
@@ -96,7 +100,7 @@ def _stream(frame: FileFacts) -> tuple[object, ...]:
     )
 
 
-def _in_order(stream: list[FileFacts], warnings: list[str]) -> list[FileFacts]:
+def _in_order(stream: list[FileFacts], warnings: list[str], gone: frozenset[_Count]) -> list[FileFacts]:
     """By time; by name where times are missing or the clock was set back (`stream` is in name order)."""
     where = f"{stream[0].path.parent}: {stream[0].camera}"
     missing = [f for f in stream if f.time is None]
@@ -107,7 +111,7 @@ def _in_order(stream: list[FileFacts], warnings: list[str]) -> list[FileFacts]:
         )
         return stream
     for a, b in pairwise(stream):
-        if _consecutive(a.path, b.path) and _seconds(a, b) < -_CLOCK_STEP:
+        if _lost_between(a, b, gone) is not None and _seconds(a, b) < -_CLOCK_STEP:
             hours = -_seconds(a, b) / 3600
             warnings.append(
                 f"{where}: the clock goes back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
@@ -118,11 +122,12 @@ def _in_order(stream: list[FileFacts], warnings: list[str]) -> list[FileFacts]:
     return sorted(stream, key=lambda f: f.time)  # type: ignore[arg-type,return-value]
 
 
-def _set_forward(a: FileFacts, b: FileFacts, gap: float) -> bool:
+def _set_forward(a: FileFacts, b: FileFacts, gap: float, gone: frozenset[_Count]) -> bool:
     """Whether the clock may have been set forward between two frames, which but for that are neighbours."""
-    if a.time is None or b.time is None or not _consecutive(a.path, b.path) or not same_exposure(a, b):
+    lost = _lost_between(a, b, gone)
+    if a.time is None or b.time is None or lost is None or not same_exposure(a, b):
         return False
-    pause = _seconds(a, b) - (a.exposure_time or 0.0)
+    pause = _seconds(a, b) - (1 + lost) * (a.exposure_time or 0.0)
     jump = _CLOCK_UNIT * round(pause / _CLOCK_UNIT)
     return jump > 0 and pause > gap and -_CLOCK_STEP <= pause - jump <= min(gap, _CLOCK_PAUSE)
 
@@ -137,13 +142,23 @@ def _warn_of_step(sequence: Sequence[FileFacts], step: Path | None, warnings: li
             )
 
 
-def _goes_on(a: FileFacts, b: FileFacts, gap: float, likeness: Likeness | None, is_clock_step: bool) -> bool:
+def _goes_on(
+    a: FileFacts,
+    b: FileFacts,
+    gap: float,
+    likeness: Likeness | None,
+    gone: frozenset[_Count],
+    is_clock_step: bool,
+) -> bool:
     """Whether b belongs to the sequence that a ends."""
+    lost = _lost_between(a, b, gone)
     if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
         # No telling how long; cameras number what they take in one go.
-        close = _consecutive(a.path, b.path)
+        close = lost is not None
     else:
-        close = is_clock_step or _seconds(a, b) - (a.exposure_time or 0.0) <= gap
+        # A lost frame was exposed like its neighbours, and had its own pause.
+        steps = 1 + (lost or 0)
+        close = is_clock_step or _seconds(a, b) - steps * (a.exposure_time or 0.0) <= steps * gap
     if not close or likeness is None:
         return close
     return likeness(a, b) >= (SAME_SCENE if same_exposure(a, b) else SAME_SCENE_BRACKET)
@@ -203,12 +218,21 @@ def _seconds(a: FileFacts, b: FileFacts) -> float:
     return (b.time - a.time).total_seconds()
 
 
-def _consecutive(a: Path, b: Path) -> bool:
-    """Whether the names count on by one: IMG_0009, IMG_0010."""
-    one, two = (re.fullmatch(r"(.*?)(\d+)(\D*)", path.stem) for path in (a, b))
-    if not one or not two or (one[1], one[3]) != (two[1], two[3]):
-        return False
-    return int(two[2]) == int(one[2]) + 1
+def _counted(path: Path) -> _Count | None:
+    """Folder and name of a numbered file without its number, and the number."""
+    parts = re.fullmatch(r"(.*?)(\d+)(\D*)", path.stem)
+    return (path.parent, parts[1], parts[3], path.suffix.lower(), int(parts[2])) if parts else None
+
+
+def _lost_between(a: FileFacts, b: FileFacts, gone: frozenset[_Count]) -> int | None:
+    """How many lost frames lie between two whose names count on (IMG_0009, IMG_0010: 0), else None."""
+    one, two = _counted(a.path), _counted(b.path)
+    if one is None or two is None or one[:-1] != two[:-1] or two[-1] <= one[-1]:
+        return None
+    between = range(one[-1] + 1, two[-1])
+    if len(between) > len(gone) or any((*one[:-1], number) not in gone for number in between):
+        return None
+    return len(between)
 
 
 def _split(

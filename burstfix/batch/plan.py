@@ -11,7 +11,7 @@ from typing import Any
 from burstfix.batch import facts
 from burstfix.batch.facts import FactReader, FileFacts
 from burstfix.batch.grouping import Group, Kind, group_frames
-from burstfix.batch.scan import Aside, drop_copies, read_facts, roots_of, scan
+from burstfix.batch.scan import Aside, drop_copies, drop_results, read_facts, roots_of, scan
 from burstfix.errors import InputError
 
 Progress = Callable[[str, int, int], None]
@@ -164,19 +164,23 @@ def find_bursts(
     roots = roots_of(folders)
     reader = reader or FactReader()
     found = scan(roots, leave_out.resolve() if leave_out else None)
-    unreadable: list[Aside] = []
+    unreadable = list(found.unreadable)
     raws = [path for path in found.raws if path not in without]
     frames = read_facts(raws, reader, unreadable, progress)
+    frames = drop_results(frames, found.ignored)
     frames = drop_copies(frames, reader, found.ignored)
     look = _Look(reader)
     likeness = look.likeness if check_content else None
-    limits = {"min_frames": min_frames, "max_frames": max_frames}
-    grouping = group_frames(frames, gap=gap, likeness=likeness, **limits)
-    if look.damaged:
+    while True:
+        lost = frozenset(aside.path for aside in unreadable)
+        grouping = group_frames(
+            frames, gap=gap, min_frames=min_frames, max_frames=max_frames, likeness=likeness, lost=lost
+        )
+        if look.damaged.keys() <= lost:
+            break
         # Their metadata are readable, their pixels are not: group again without them.
-        unreadable += [Aside(path, reason) for path, reason in look.damaged.items()]
+        unreadable += [Aside(path, reason) for path, reason in look.damaged.items() if path not in lost]
         frames = [frame for frame in frames if frame.path not in look.damaged]
-        grouping = group_frames(frames, gap=gap, likeness=likeness, **limits)
     return Plan(
         roots=roots,
         groups=tuple(_found(group, roots) for group in grouping.groups),

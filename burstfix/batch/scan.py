@@ -23,23 +23,29 @@ class Aside:
 
 @dataclass(slots=True)
 class Scan:
-    """Raws found, absolute and in natural order, and files left aside."""
+    """Raws found, absolute and in natural order; files left aside; folders and files that may not be read."""
 
     raws: list[Path] = field(default_factory=list)
     ignored: list[Aside] = field(default_factory=list)
+    unreadable: list[Aside] = field(default_factory=list)
 
 
 def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
     """The folders to search, absolute, each once.
 
     Raises:
-        InputError: One does not exist or is no folder, or none is given.
+        InputError: One does not exist, is no folder or cannot be read, or none is given.
     """
     roots: dict[Path, None] = {}
     for folder in map(Path, folders):
-        if not folder.is_dir():
-            kind = "is no folder; name the folder it is in" if folder.exists() else "there is no such folder"
-            raise InputError(f"{folder}: {kind}")
+        try:
+            os.scandir(folder).close()
+        except FileNotFoundError as error:
+            raise InputError(f"{folder}: there is no such folder") from error
+        except NotADirectoryError as error:
+            raise InputError(f"{folder}: is no folder; name the folder it is in") from error
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
         roots[folder.resolve()] = None
     if not roots:
         raise InputError("no folders given")
@@ -54,8 +60,16 @@ def scan(roots: Sequence[Path], leave_out: Path | None = None) -> Scan:
     found = Scan()
     seen: set[Path] = set()
     identities: dict[tuple[int, int], Path] = {}
+
+
+    def refused(error: OSError) -> None:
+        aside = Aside(Path(error.filename), error.strerror or str(error))
+        # A folder that went away in the meantime holds nothing that could be missing.
+        if not isinstance(error, FileNotFoundError) and aside not in found.unreadable:
+            found.unreadable.append(aside)
+
     for root in roots:
-        for name, folders, files in os.walk(root):
+        for name, folders, files in os.walk(root, onerror=refused):
             here = Path(name)
             folders[:] = sorted(f for f in folders if not f.startswith(".") and here / f != leave_out)
             for path in sorted((here / file for file in files), key=natural_key):
@@ -74,8 +88,11 @@ def _sort_in(path: Path, found: Scan, identities: dict[tuple[int, int], Path]) -
         return
     try:
         status = path.stat()
-    except OSError:
+    except FileNotFoundError:
         found.ignored.append(Aside(path, "a link that leads nowhere"))
+        return
+    except OSError as error:
+        found.unreadable.append(Aside(path, error.strerror or str(error)))
         return
     # The same file by two names: a link. (Some file systems number nothing: 0.)
     first = identities.setdefault((status.st_dev, status.st_ino), path) if status.st_ino else path
@@ -99,11 +116,21 @@ def drop_copies(frames: Sequence[FileFacts], reader: FactReader, ignored: list[A
     for group in alike.values():
         first: dict[str, Path] = {}
         for frame in group if len(group) > 1 else ():
-            original = first.setdefault(reader.content_hash(frame.path), frame.path)
+            try:
+                content = reader.content_hash(frame.path)
+            except InputError:
+                continue  # as above
+            original = first.setdefault(content, frame.path)
             if original != frame.path:
                 copies.add(frame.path)
                 ignored.append(Aside(frame.path, f"a copy of {original}"))
     return [frame for frame in frames if frame.path not in copies]
+
+
+def drop_results(frames: Sequence[FileFacts], ignored: list[Aside]) -> list[FileFacts]:
+    """Leaves out DNGs that burstfix has merged; they lie among the raws where OUT is the folder searched."""
+    ignored += [Aside(frame.path, "merged by burstfix") for frame in frames if frame.is_merged]
+    return [frame for frame in frames if not frame.is_merged]
 
 
 def read_facts(

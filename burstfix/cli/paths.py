@@ -17,7 +17,8 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     of that very name exists.
 
     Raises:
-        InputError: A path does not exist, a pattern matches nothing, a folder holds no raws.
+        InputError: A path does not exist, a pattern matches nothing, a folder cannot be read or holds no
+            raws.
     """
     files: list[Path] = []
     for argument in arguments:
@@ -39,9 +40,13 @@ def expand(arguments: Sequence[str]) -> list[Path]:
 
 
 def _raws_in(folder: Path) -> list[Path]:
+    try:
+        inside = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
     raws = sorted(
         path
-        for path in folder.iterdir()
+        for path in inside
         if path.suffix.lower() in RAW_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     if not raws:

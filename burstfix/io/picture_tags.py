@@ -71,6 +71,11 @@ def picture_tags(image: RenderedImage) -> PictureTags:
     return PictureTags(writable(exif), xmp_packet(image))
 
 
+def is_merged(exif: ExifTags) -> bool:
+    """Whether burstfix has merged the picture that these tags come from: it has left its settings in them."""
+    return str(exif.image.get(_IMAGE_DESCRIPTION, "")).startswith('{"software": "burstfix ')
+
+
 def settings_json(settings: Mapping[str, Any]) -> str:
     """The settings as one line of ASCII JSON, the program's name and version first."""
     return json.dumps({"software": SOFTWARE, **settings}, default=str)

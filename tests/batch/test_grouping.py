@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstfix.batch.facts import FileFacts
-from burstfix.batch.grouping import Grouping, group_frames
+from burstfix.batch.facts import FileFacts, likeness
+from burstfix.batch.grouping import SAME_SCENE, Grouping, group_frames
 
 START = datetime(2024, 5, 31, 21)
 BASE = FileFacts(Path("/c/IMG_0001.dng"), "Acme", "One", "7", "50mm", 60, 90, "RGGB", 800, 0.05, 2.0, START)
@@ -168,3 +169,27 @@ def test_group_when_given_anything_then_every_frame_is_in_one_group(
         assert len({f.model for f in group.frames}) == 1
         assert (group.kind == "single") == (len(group.frames) == 1)
         assert group.kind != "burst" or len(group.frames) <= (most or 99)
+
+
+@pytest.mark.parametrize("cells", [-3, -2, -1, 0, 1, 2, 3])
+def test_likeness_when_the_content_moves_by_up_to_three_cells_then_the_same_scene(cells: int) -> None:
+    scene = np.random.default_rng(5).random((22, 30), np.float32)
+    here = scene[3:-3, 3:-3]
+    along = scene[3:-3, 3 + cells : 27 + cells]
+    across = scene[3 + cells : 19 + cells, 3:-3]
+    assert likeness(here, along) > 0.99 and likeness(here, across) > 0.99
+    assert likeness(here, np.random.default_rng(6).random(here.shape, np.float32)) < SAME_SCENE
+
+
+@pytest.mark.parametrize("times", [(None, None, None), (0, 3.1, 9.3)])
+def test_group_when_lost_frames_fill_the_numbers_then_one_burst(times: tuple[float | None, ...]) -> None:
+    frames = [frame(number, t, exposure_time=3.0) for number, t in zip((1, 2, 4), times, strict=True)]
+    assert shape(grouped(*frames, lost=frozenset({Path("/c/IMG_0003.dng")}))) == [("burst", [1, 2, 4])]
+    for other in ("/c/IMG_0005.dng", "/d/IMG_0003.dng", "/c/IMG_0003.nef", "/c/three.dng"):
+        assert shape(grouped(*frames, lost=frozenset({Path(other)}))) == [("burst", [1, 2]), ("single", [4])]
+
+
+def test_group_when_a_pause_is_too_long_for_the_lost_frames_then_parted() -> None:
+    frames = [frame(1, 0), frame(2, 0.2), frame(4, 4.6), frame(5, 4.8)]
+    lost = frozenset({Path("/c/IMG_0003.dng")})
+    assert shape(grouped(*frames, lost=lost)) == [("burst", [1, 2]), ("burst", [4, 5])]
