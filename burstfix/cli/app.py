@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import io
 import os
 import signal
 import sys
@@ -97,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Known before parsing, so that a mistake in the arguments is reported as JSON as well.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     terminal = Terminal(json="--json" in options)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that a pipe's encoding does not have must not end a command, least of all after its work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     with terminal.logging(), _terminate_as_exit():
         try:
             with group.make_context("burstfix", arguments, obj=terminal) as ctx:
@@ -105,8 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code if isinstance(code, int) else 0
         except click.exceptions.Exit as stop:
             return stop.exit_code
-        except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else 1
+        except SystemExit:  # of _terminate_as_exit
+            return _fail(terminal, "terminated", TERMINATED)
         except (KeyboardInterrupt, click.Abort):
             return _fail(terminal, "interrupted", INTERRUPTED)
         except BrokenPipeError:

@@ -90,7 +90,7 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
         def on_event(event: Event) -> None:
             if terminal.json:
                 data = event.data if event.kind != "plan" else {"counts": event.data["counts"]}
-                sys.stdout.write(json.dumps({"event": event.kind} | data, ensure_ascii=False) + "\n")
+                sys.stdout.write(json.dumps({"event": event.kind} | data) + "\n")
                 sys.stdout.flush()
             else:
                 display.event(event.kind, event.data)

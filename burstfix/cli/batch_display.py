@@ -31,7 +31,7 @@ class BatchDisplay:
         from rich import progress as bars
 
         with bars.Progress(
-            bars.TextColumn("{task.description}"),
+            bars.TextColumn("{task.description}", markup=False),  # names of files
             bars.BarColumn(),
             bars.MofNCompleteColumn(),
             bars.TimeRemainingColumn(),

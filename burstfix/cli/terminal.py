@@ -28,6 +28,9 @@ STAGES = {
 # Wide enough for every table where stdout is a file or a pipe, which have no width of their own.
 PIPE_WIDTH = 200
 
+# Names of files may hold what rich takes for its own language: [night], :cat:.
+_AS_IT_IS: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+
 
 @dataclass(slots=True)
 class Terminal:
@@ -53,14 +56,15 @@ class Terminal:
             closing: The text only sums up work that was done, so that -q leaves it out.
         """
         if self.json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+            # As ASCII, which every pipe takes (those of Windows are not in UTF-8).
+            sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         elif isinstance(text, str):
             if not (closing and self.quiet):
                 sys.stdout.write(text + "\n")
         else:
             from rich.console import Console
 
-            console = Console(file=sys.stdout, highlight=False)
+            console = Console(file=sys.stdout, **_AS_IT_IS)
             if not console.is_terminal:
                 console.width = PIPE_WIDTH
             with console.capture() as printed:
@@ -144,7 +148,7 @@ class Terminal:
         if self._console is None:
             from rich.console import Console
 
-            self._console = Console(stderr=True, highlight=False)
+            self._console = Console(stderr=True, **_AS_IT_IS)
         return self._console
 
 

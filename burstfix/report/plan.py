@@ -9,6 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from burstfix.report.frames import exposure_text
+
 _KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "short": "too few frames"}
 
 
@@ -33,7 +35,7 @@ def plan_table(document: Mapping[str, Any]) -> Group:
             _KINDS[group["kind"]],
             group["camera"],
             (group["time"] or "").replace("T", " ")[:22],
-            _exposure(group["exposure_time"]),
+            exposure_text(group["exposure_time"]),
             f"{group['iso']:g}" if group["iso"] else "",
         ]
         table.add_row(*row, *([group["output"] or "-"] if with_outputs else []))
@@ -50,9 +52,3 @@ def closing_line(document: Mapping[str, Any]) -> str:
     parts += [f"{counts['short']} with too few frames"] if counts["short"] else []
     parts += [f"{len(document['unreadable'])} unreadable"] if document["unreadable"] else []
     return ", ".join(parts) + f"; {len(document['ignored'])} other files ignored"
-
-
-def _exposure(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"1/{1 / seconds:.0f} s" if seconds < 0.5 else f"{seconds:g} s"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -111,7 +114,6 @@ ERRORS = [
     errors.OutputError,
     errors.OutOfMemoryError,
     errors.WeightsError,
-    errors.BatchError,
 ]
 
 
@@ -177,6 +179,43 @@ def test_main_when_stopped_from_outside_then_exits_with_its_code(
     # A broken pipe points the real stdout at nothing: keep that from the test runner's.
     monkeypatch.setattr("os.dup2", lambda *_: None)
     assert main(["merge", "a.dng"]) == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize(
+    ("number", "words", "code"), [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)]
+)
+def test_main_when_stopped_by_a_signal_and_json_is_asked_for_then_prints_one_document(
+    number: int, words: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(merge_file, "expand", lambda _: signal.raise_signal(number))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs in the background
+    try:
+        assert main(["merge", "a.dng", "--json"]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": words, "exit_code": code}
+    assert err == f"burstfix: {words}\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_module_when_a_pipe_cannot_take_a_name_then_the_result_is_printed_all_the_same(
+    flags: list[str], example_burst: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "夜").mkdir()
+    shutil.copy(example_burst[0], tmp_path / "夜")
+    done = subprocess.run(
+        [sys.executable, "-m", "burstfix", "group", str(tmp_path), *flags],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    if flags:
+        assert json.loads(done.stdout)["groups"][0]["name"].startswith("夜")
+    else:
+        assert b"\\u591c" in done.stdout
 
 
 def test_main_when_the_reader_of_stdout_has_gone_then_is_quiet() -> None:

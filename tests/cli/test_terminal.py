@@ -6,7 +6,9 @@ import io
 import sys
 
 import pytest
+from rich.table import Table
 
+from burstfix.cli.batch_display import BatchDisplay
 from burstfix.cli.terminal import Terminal
 
 
@@ -64,6 +66,25 @@ def test_progress_when_stderr_is_a_pipe_then_shows_nothing(capsys: pytest.Captur
     assert capsys.readouterr() == ("", "")
 
 
+def test_result_when_names_look_like_markup_then_shows_them_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table("[night] :cat:")
+    table.add_row("[bold]a[/bold] [/]")
+    Terminal().result({}, table)
+    out = capsys.readouterr().out
+    assert "[night] :cat:" in out and "[bold]a[/bold] [/]" in out
+
+
+def test_batch_display_when_a_burst_looks_like_markup_then_shows_it_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = screen_as_stderr(monkeypatch)
+    with BatchDisplay(Terminal()).shown() as display:
+        display.progress("[night]/a.dng", "merge", 1, 2)
+    assert "[night]/a.dng" in screen.getvalue()
+
+
 def test_result_when_closing_and_quiet_then_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal(quiet=True).result({}, "done", closing=True)
     assert capsys.readouterr() == ("", "")
@@ -73,4 +94,4 @@ def test_result_when_closing_and_quiet_then_says_nothing(capsys: pytest.CaptureF
 
 def test_result_when_json_and_quiet_then_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal(json=True, quiet=True).result({"ä": 1}, "done", closing=True)
-    assert capsys.readouterr() == ('{\n  "ä": 1\n}\n', "")
+    assert capsys.readouterr() == ('{\n  "\\u00e4": 1\n}\n', "")
