@@ -125,7 +125,7 @@ def load_model(name: str | Path = "auto", device: str | torch.device = "auto") -
     entry = find(best_for(device) if name == "auto" else str(name))
     if entry.weights is not None:
         model = _load(weights_folder() / entry.weights, must_have_card=True)
-        if type(model) is not type(build(entry.name)):
+        if model.info.name != entry.name:
             raise WeightsError(
                 f"{entry.weights}: holds another model ({model.info.name!r}); install burstfix anew"
             )

@@ -82,7 +82,7 @@ _noise = options.stack(
 # What moves.
 _motion = options.stack(
     click.option("--shift", type=click.FloatRange(0, 1000), default=24.0, show_default=True, metavar="PIXELS",
-                 help="Largest shift of the camera; half of it at least is reached."),
+                 help="Largest shift of the camera's path; half of it at least is reached, before jitter."),
     click.option("--rotation", type=click.FloatRange(0, 10), default=0.3, show_default=True,
                  metavar="DEGREES", help="Standard deviation of a frame's rotation."),
     click.option("--zoom", type=click.FloatRange(0, 0.2), default=0.002, show_default=True,

@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 BORDER = 16
 """Packed pixels mirrored around the picture, where a halo has nothing to show."""
 LEAST_READ_VARIANCE = 1e-10
-"""Quantisation to 14 bits alone has three times as much; where black has no noise, weights are nought by nought."""
+"""Quantisation to 14 bits has three times as much. Without any, weights at black are nought by nought."""
 _READ_MARGIN = CELL // 2  # around each cell, for `BurstTile.windows`
 
 T = TypeVar("T")

@@ -13,8 +13,9 @@ authors, noise is drawn for the packed mosaic with the planes last, (H/2, W/2, 4
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,12 @@ def find_clips(folders: Sequence[Path]) -> list[Clip]:
         if not found:
             raise InputError(f"{folder}: holds no clip (a folder of PNG frames)")
         clips += found
-    return clips
+    # Two cameras' or noise levels' clips of one name: told apart by the folder that they are in.
+    names = Counter(clip.name for clip in clips)
+    return [
+        clip if names[clip.name] == 1 else replace(clip, name="/".join(clip.frames[0].resolve().parts[-3:-1]))
+        for clip in clips
+    ]
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -177,15 +183,12 @@ def photo_case(photo: Path, level: str, limits: Limits) -> Case:
     """The simulated burst of a photograph: motion and noise follow from its name and nothing else."""
     shot_gain, read_std = NOISE_LEVELS[level]
     side = limits.crop or 512
-    settings = RecordingSettings(
+    settings = replace(
+        PHOTO_SETTINGS,
         frames=limits.frames,
         size=(side, side),
-        bits=PHOTO_SETTINGS.bits,
         shot_gain=shot_gain,
         read_variance=read_std**2,
-        motion=PHOTO_SETTINGS.motion,
-        object_speed=PHOTO_SETTINGS.object_speed,
-        camera=PHOTO_SETTINGS.camera,
         seed=zlib.crc32(photo.stem.encode()),
     )
     recording = record_photo(read_picture(photo), settings)

@@ -30,6 +30,7 @@ from burstfix.types import LINEAR, Frame, Levels
 
 _WHITE = 1 - 1e-4  # samples from here on were clipped by the sensor
 _FULL = 65535.0
+_FIRST_CODES = 256
 # Share of bad pixels from which on a file is taken for damaged; focus pixels are less than half of that.
 _MAX_BAD = 0.1
 
@@ -41,6 +42,8 @@ def is_pointwise(step: Step) -> TypeGuard[Step]:
 
 def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
     """Applies pointwise opcodes to a part of a picture.
+
+    Below black curves go on as straight lines: noise about black keeps its mean.
 
     Args:
         values: (P, h, w), 0..1 within full scale; changed in place.
@@ -64,14 +67,14 @@ def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int =
         elif isinstance(opcode, Table):
             table = torch.from_numpy(opcode.values).to(values.device)
             index = (pixels * _FULL).round().clamp(0, len(table) - 1).long()
-            pixels.copy_(table[index])
+            pixels.copy_(table[index] + pixels.clamp(max=0) * slope_at_black(opcode))
         elif isinstance(opcode, Polynomial):
             x = pixels.clamp(0, 1)
             result = torch.zeros_like(pixels)
             for coefficient in opcode.coefficients[::-1]:
                 result = result * x + float(coefficient)
-            # Beyond 0..1 the curve goes on as a straight line: noise about black keeps its mean.
-            pixels.copy_(result + (pixels - x) * mean_slope(opcode))
+            beyond = (pixels - 1).clamp(min=0) * mean_slope(opcode)
+            pixels.copy_(result + pixels.clamp(max=0) * slope_at_black(opcode) + beyond)
         else:
             line = _line(opcode, step, rows, cols).to(values.device)
             if opcode.scales:
@@ -112,6 +115,14 @@ def mean_slope(opcode: Table | Polynomial) -> float:
     if isinstance(opcode, Polynomial):
         return float(opcode.coefficients[1:].sum())
     return float(opcode.values[-1] - opcode.values[0]) * _FULL / max(len(opcode.values) - 1, 1)
+
+
+def slope_at_black(opcode: Table | Polynomial) -> float:
+    """Of a curve; of a table over its first codes, whose steps are too coarse one by one."""
+    if isinstance(opcode, Polynomial):
+        return float(opcode.coefficients[1:2].sum())
+    span = min(_FIRST_CODES, len(opcode.values) - 1)
+    return float(opcode.values[span] - opcode.values[0]) * _FULL / max(span, 1)
 
 
 def gain_map_values(

@@ -15,11 +15,11 @@ class MotionSettings:
     """Ranges of the camera's motion.
 
     Attributes:
-        shift: Largest translation of a frame against the reference, in sensor pixels.
+        shift: Largest translation of the smooth path against the reference, in sensor pixels.
         jitter: Standard deviation of the shake added to the smooth path, in sensor pixels.
         rotation: Standard deviation of a frame's rotation in degrees.
         zoom: Standard deviation of a frame's relative change of scale.
-        perspective: Standard deviation of the perspective terms, relative change of scale over the picture.
+        perspective: Standard deviation of the perspective terms, relative change of scale over 1000 pixels.
         least: Share of `shift` that the path reaches at least; 0 makes small motion the most common.
     """
 
@@ -36,8 +36,8 @@ def camera_path(
 ) -> Tensor:
     """(B, N, 3, 3) homographies from the reference's pixels to each frame's: (x, y, 1) from the centre.
 
-    The translation follows a smooth path (random velocity and acceleration) with jitter on top, scaled so
-    that no frame lies further than `settings.shift` from the reference, whose matrix is the identity.
+    The translation follows a smooth path (random velocity and acceleration), scaled so that it leads no
+    further than `settings.shift` from the reference, whose matrix is the identity; jitter comes on top.
     """
 
     def normal(*shape: int) -> Tensor:

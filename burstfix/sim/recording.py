@@ -22,7 +22,7 @@ from burstfix.types import CFA_PATTERNS, GlobalMotion
 # shot gain, standard deviation of the read noise: the two levels of the REDS4 protocol.
 NOISE_LEVELS = {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
 MIN_SIDE = 32
-_MAX_SUBSTEPS = 16
+_MAX_SUBSTEPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,9 @@ class RecordingSettings:
             raise UsageError(f"reference {self.reference_index + 1} of {self.frames} frames does not exist")
         if self.cfa not in CFA_PATTERNS:
             raise UsageError(f"CFA pattern {self.cfa!r} is not one of {', '.join(CFA_PATTERNS)}")
-        if not 8 <= self.bits <= 16 or not 0 <= self.black < self.white:
+        if not 10 <= self.bits <= 16:
+            raise UsageError(f"{self.bits} bits: samples have 10 to 16")
+        if not 0 <= self.black < self.white:
             raise UsageError(f"black level {self.black} does not lie below white, {self.white}")
         if min(self.shot_gain, self.read_variance) < 0 or not 0 <= self.blur <= 1 or self.seed < 0:
             raise UsageError("noise and seed cannot be negative, and blur lies between 0 and 1")
@@ -151,7 +153,8 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
     path = camera_path(
         1, settings.frames, settings.reference_index, settings.motion, _generator(settings, "motion")
     ).double()
-    steps = _exposure_path(path[0], settings.blur)
+    corner = math.hypot(picture.shape[1], picture.shape[2]) / 2
+    steps = _exposure_path(path[0], settings.blur, corner)
     height, width = _frame_size(picture, steps, settings.size)
     scene = unprocess(picture[None], camera, settings.tone_curve)
     layer = mask_path = None
@@ -167,8 +170,8 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
     frames = []
     for k, poses in enumerate(steps):
         own = None if mask_path is None else mask_path[k]
-        light = [_exposed(scene, layer, pose, own, height, width) for pose in poses]
-        frames.append(torch.stack(light).mean(0) if len(light) > 1 else light[0])
+        light = sum(_exposed(scene, layer, pose, own, height, width) for pose in poses)
+        frames.append(torch.as_tensor(light) / len(poses))
     return _record(frames, settings, camera, path[0], mask_path)
 
 
@@ -243,15 +246,18 @@ def _exposed(
     return light.clamp(0, 1)
 
 
-def _exposure_path(path: Tensor, blur: float) -> list[list[Tensor]]:
-    """For each frame the camera's poses while the shutter is open, centred on the frame's own."""
+def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor]]:
+    """For each frame the camera's poses while the shutter is open, centred on the frame's own.
+
+    They lie about a pixel apart where it moves most: `corner` pixels from the centre.
+    """
     if blur == 0 or len(path) == 1:
         return [[matrix] for matrix in path]
     poses = []
     for k, matrix in enumerate(path):
         before, after = path[max(k - 1, 0)], path[min(k + 1, len(path) - 1)]
         change = (after - before) / (min(k + 1, len(path) - 1) - max(k - 1, 0))
-        length = blur * float(change[:2, 2].norm())
+        length = blur * float(change[:2, 2].norm() + corner * torch.linalg.matrix_norm(change[:2, :2], 2))
         count = min(_MAX_SUBSTEPS, max(3, math.ceil(length) | 1))
         at = (torch.arange(count, dtype=torch.float64) + 0.5) / count - 0.5
         poses.append([matrix + blur * t * change for t in at])

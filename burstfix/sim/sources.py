@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -24,12 +25,20 @@ def read_picture(path: Path) -> Tensor:
     """
     try:
         with Image.open(path) as image:
-            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            pixels = display_pixels(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a picture ({error})") from error
     return _as_tensor(pixels)
+
+
+def display_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of a picture of any mode, 16-bit grey included."""
+    if image.mode.startswith("I"):  # Pillow would cut these off at 255 instead of scaling them
+        grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
+        return np.stack([grey] * 3, -1)
+    return np.array(image.convert("RGB"))
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -46,7 +55,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
     """Reads consecutive frames of a clip: float32 (count, 3, H, W) display RGB in 0..1.
 
     Args:
-        path: A folder of pictures of one size, or a video file (needs imageio's ffmpeg or pyav plugin).
+        path: A folder of pictures of one size, or a video file (with the extra `video` installed).
         first: Index of the first frame.
         count: How many.
 
@@ -86,12 +95,11 @@ def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
                 yield pixels[..., :3]
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # a plugin fails in its own ways, and a missing one is an ImportError or OSError
+    except Exception as error:  # a plugin fails in its own ways; a missing one is an ImportError or OSError
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: cannot be read as a video ({reason}); install imageio[pyav], or give a folder of frames"
+            f"{path}: cannot be read as a video ({reason}); videos need burstfix[video] (pip install av), "
+            "or give a folder of frames"
         ) from error
 
 

@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 
+from burstfix.engine.device import pick_device
 from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import build
@@ -29,7 +30,7 @@ from burstfix.training.checkpoint import load_checkpoint, save_checkpoint
 from burstfix.training.losses import OBJECTIVES
 from burstfix.training.photos import PhotoStore, load_photos
 from burstfix.training.recipe import Recipe, TrainSettings, recipe_from_dict
-from burstfix.training.validation import Validator, crop_size
+from burstfix.training.validation import VALIDATION_SIZE, Validator, crop_size
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -108,7 +109,10 @@ def train(
     patch = 2 * (settings.patch + 2 * settings.margin)
     crop = crop_size(patch, recipe.simulate)
     store = load_photos(photos, crop, place)
-    validator = Validator(load_photos(validation, 400, place), recipe.simulate) if validation else None
+    validator = None
+    if validation:
+        smallest = max(400, crop_size(VALIDATION_SIZE, recipe.simulate))
+        validator = Validator(load_photos(validation, smallest, place), recipe.simulate)
 
     torch.manual_seed(settings.seed)
     model = build(recipe.model.name, recipe.model.config).to(place)
@@ -288,11 +292,9 @@ def _join_processes() -> tuple[int, int]:
 
 
 def _pick_device(device: str, rank: int) -> torch.device:
-    if device != "auto":
-        return torch.device(device)
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+    if device == "auto" and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+    return pick_device(device)
 
 
 def _agree(stop: bool, device: torch.device, world: int) -> bool:

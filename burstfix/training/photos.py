@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from burstfix.errors import InputError
+from burstfix.sim.sources import display_pixels
 
 logger = logging.getLogger(__name__)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -74,7 +74,7 @@ def load_photos(sources: list[Path], smallest: int, device: torch.device) -> Pho
     for name, data in _files(sources):
         try:
             with Image.open(io.BytesIO(data)) as image:
-                array = np.array(image.convert("RGB"))
+                array = display_pixels(image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             logger.warning("%s: skipped, cannot be read as a picture (%s)", name, error)
             skipped.append(name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from burstfix.align.blocks import CELL
 from burstfix.errors import UsageError
 from burstfix.sim import SimSettings
 
@@ -103,7 +104,7 @@ def load_recipe(path: Path) -> Recipe:
         UsageError: The file cannot be read, or holds unknown keys or values of the wrong kind.
     """
     try:
-        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tree = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not a readable recipe ({error})") from error
     try:
@@ -118,6 +119,19 @@ def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
     low, high = recipe.train.frames
     if not 1 <= low <= high:
         raise UsageError(f"recipe.train.frames: found {low} to {high}, expected 1 <= smallest <= largest")
+    counts = ("steps", "batch", "patch", "log_every", "validate_every", "save_every")
+    for name in counts:
+        if getattr(recipe.train, name) < 1:
+            raise UsageError(f"recipe.train.{name}: found {getattr(recipe.train, name)}, expected 1 or more")
+    for name in ("patch", "margin"):
+        if getattr(recipe.train, name) % CELL or recipe.train.margin < 0:
+            raise UsageError(
+                f"recipe.train.{name}: found {getattr(recipe.train, name)}, expected a multiple of {CELL}"
+            )
+    for name in ("shot_gain", "read_std", "darkening", "magnify"):
+        low, high = getattr(recipe.simulate, name)
+        if not 0 < low <= high:
+            raise UsageError(f"recipe.simulate.{name}: found {low:g} to {high:g}, expected 0 < low <= high")
     if recipe.train.precision not in ("bfloat16", "float32"):
         raise UsageError(
             f"recipe.train.precision: found {recipe.train.precision!r}, expected bfloat16 or float32"

@@ -15,7 +15,8 @@ from burstfix.training.losses import align_frames
 from burstfix.training.photos import PhotoStore
 
 SEED = 20_000_001
-MARGIN = 16
+PATCH, MARGIN = 64, 16
+VALIDATION_SIZE = 2 * (PATCH + 2 * MARGIN)  # sensor pixels
 # The protocol's noise levels: shot gain and the standard deviation of the read noise.
 NOISE_LEVELS = {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
 
@@ -36,11 +37,10 @@ class Validation:
 class Validator:
     """Holds the fixed bursts and runs a model on them."""
 
-    def __init__(self, photos: PhotoStore, settings: SimSettings, bursts: int = 12, patch: int = 64) -> None:
+    def __init__(self, photos: PhotoStore, settings: SimSettings, bursts: int = 12) -> None:
         device = photos.pictures[0].device
         self.bursts: dict[str, list[SimulatedBurst]] = {}
-        size = 2 * (patch + 2 * MARGIN)
-        crop = crop_size(size, settings)
+        crop = crop_size(VALIDATION_SIZE, settings)
         for level, (shot_gain, read_std) in NOISE_LEVELS.items():
             generator = torch.Generator(device=device).manual_seed(SEED)
             fixed = replace(
@@ -56,8 +56,8 @@ class Validator:
                     photos.crops(4, crop, generator),
                     frames=5,
                     reference=2,
-                    height=size,
-                    width=size,
+                    height=VALIDATION_SIZE,
+                    width=VALIDATION_SIZE,
                     settings=fixed,
                     generator=generator,
                 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import burstfix
 from burstfix.checkpoints import weights_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,9 @@ def test_wheel_when_built_then_weights_and_their_cards_are_inside(tmp_path):
         (tmp_path / "weights" / name).write_text(name)
     build = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    with zipfile.ZipFile(next((tmp_path / "dist").glob("*.whl"))) as wheel:
+    built = next((tmp_path / "dist").glob("*.whl"))
+    assert built.name.startswith(f"burstfix-{burstfix.__version__}-")
+    with zipfile.ZipFile(built) as wheel:
         names = set(wheel.namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "burstfix").rglob("*.py")}
     assert modules | {"burstfix/py.typed"} <= names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,9 @@ def test_find_clips_when_folder_of_clips_then_each_of_them(tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     assert [clip.name for clip in find_clips([tmp_path])] == ["000", "020"]
     assert [clip.name for clip in find_clips([tmp_path / "000"])] == ["000"]
+    shutil.copytree(tmp_path / "000", tmp_path / "other" / "000")
+    both = find_clips([tmp_path / "000", tmp_path / "other" / "000"])
+    assert [clip.name for clip in both] == [f"{tmp_path.name}/000", "other/000"]
     with pytest.raises(InputError, match="no clip"):
         find_clips([tmp_path / "empty"])
     with pytest.raises(InputError, match="no such folder"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,14 @@ import torch.nn.functional as F
 from burstfix.errors import UsageError
 from burstfix.sim.camera import protocol_camera, unprocess
 from burstfix.sim.motion import MotionSettings, camera_path, object_mask, warp
-from burstfix.sim.recording import RecordingSettings, mosaic, motion_of, record_clip, record_photo
+from burstfix.sim.recording import (
+    RecordingSettings,
+    _exposure_path,
+    mosaic,
+    motion_of,
+    record_clip,
+    record_photo,
+)
 from tests.scenes import draw_scene, mosaic_of
 
 STILL = MotionSettings(shift=0, jitter=0, rotation=0, zoom=0, perspective=0)
@@ -142,6 +150,17 @@ def test_record_photo_when_blurred_then_detail_is_lost(
         return float(inner.diff(dim=1).abs().mean() + inner.diff(dim=2).abs().mean())
 
     assert detail(blurred) < 0.8 * detail(sharp)
+
+
+def test_record_photo_when_blurred_by_rotation_alone_then_its_steps_lie_close_at_the_corners() -> None:
+    turn = math.radians(1.0)
+    path = torch.eye(3, dtype=torch.float64).repeat(3, 1, 1)
+    path[2, 0, 0] = path[2, 1, 1] = math.cos(turn)
+    path[2, 1, 0], path[2, 0, 1] = math.sin(turn), -math.sin(turn)
+    corner = torch.tensor([300.0, 400.0, 1.0], dtype=torch.float64)
+    seen = torch.stack([pose @ corner for pose in _exposure_path(path, 1.0, 500.0)[1]])[:, :2]
+    assert seen.diff(dim=0).norm(dim=1).max() < 1.1
+    assert (seen[-1] - seen[0]).norm() > 3
 
 
 def test_record_photo_when_hot_pixels_then_they_stand_out_in_every_frame(photo: torch.Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,6 +36,14 @@ def test_read_picture_when_damaged_or_missing_then_input_error(tmp_path: Path) -
         read_picture(tmp_path / "none.jpg")
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_read_picture_when_grey_with_16_bits_then_as_bright(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(np.full((4, 6), 20000, np.uint16)).save(tmp_path / f"a.{suffix}")
+    picture = read_picture(tmp_path / f"a.{suffix}")
+    assert picture.shape == (3, 4, 6)
+    assert (picture - 20000 / 65535).abs().max() < 2 / 255
+
+
 def test_read_clip_when_folder_then_natural_order_and_a_window_of_it(tmp_path: Path) -> None:
     for number in (1, 2, 3, 10, 11):
         save(tmp_path / f"f{number}.png", number * 10)
@@ -59,6 +68,15 @@ def test_read_clip_when_no_video_then_input_error_says_what_to_do(tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures"):
         read_clip(tmp_path / "empty", 0, 2)
+
+
+def test_read_clip_when_video_then_its_frames(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    frames = np.stack([np.full((48, 64, 3), grey, np.uint8) for grey in (40, 100, 160, 220)])
+    iio.imwrite(tmp_path / "a.mp4", frames, plugin="pyav", codec="mpeg4", fps=10)
+    clip = read_clip(tmp_path / "a.mp4", 1, 2)
+    assert clip.shape == (2, 3, 48, 64)
+    assert (clip[:, 1, 20, 20] * 255).tolist() == pytest.approx([100, 160], abs=4)
 
 
 def test_read_clip_when_animation_then_its_frames(tmp_path: Path) -> None:
