@@ -41,14 +41,13 @@ def expand(arguments: Sequence[str]) -> list[Path]:
 
 def _raws_in(folder: Path) -> list[Path]:
     try:
-        inside = list(folder.iterdir())
+        raws = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in RAW_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
-    raws = sorted(
-        path
-        for path in inside
-        if path.suffix.lower() in RAW_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
     if not raws:
         raise InputError(f"{folder}: no camera raws in this folder (folders inside it are not searched)")
     return raws
