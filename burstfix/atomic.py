@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from burstfix.errors import OutputError
@@ -44,8 +44,10 @@ def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
             _flush(temporary)
             # Another process may have written the target in the meantime.
             _refuse_existing(target, overwrite)
-            # mkstemp makes files for their owner only; give the usual rights.
-            os.chmod(temporary, 0o666 & ~_umask())
+            # mkstemp makes files for their owner only; give the usual rights, where the disk knows of any
+            # (some mounts of network drives and cameras do not).
+            with suppress(OSError):
+                os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, target)
         except OSError as error:
             raise _cannot_write(target, error) from error

@@ -77,7 +77,7 @@ def load_table(path: Path) -> NoiseTable:
         InputError: It cannot be read, or an entry is not what it should be; the message says which.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -70,3 +70,15 @@ def test_atomic_path_when_done_gives_the_rights_any_new_file_has(tmp_path: Path)
         pass
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("usual", "a")}
     assert len(modes) == 1
+
+
+def test_atomic_path_when_the_disk_knows_no_rights_leaves_the_file_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"

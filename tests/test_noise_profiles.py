@@ -66,6 +66,9 @@ def test_find_of_what_is_not_in_the_table_then_nothing(changes):
 def test_table_when_saved_then_loads_the_same(tmp_path: Path):
     save_table(TABLE, tmp_path / "t.toml")
     assert load_table(tmp_path / "t.toml").cameras == TABLE.cameras
+    # As Windows' Notepad saves it.
+    (tmp_path / "b.toml").write_text((tmp_path / "t.toml").read_text(), encoding="utf-8-sig")
+    assert load_table(tmp_path / "b.toml").cameras == TABLE.cameras
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,13 @@ def test_settings_files_when_two_folders_have_one_then_asks_which(tmp_path: Path
         file_layers([tmp_path / "a", tmp_path / "b"])
 
 
+def test_settings_file_when_it_begins_with_a_byte_order_mark_then_is_read_all_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "burstfix.toml").write_text("gap = 1.5\n", encoding="utf-8-sig")
+    assert read_settings_file(tmp_path / "burstfix.toml") == {"gap": 1.5}
+
+
 @pytest.mark.parametrize("content", [b"gap = ", b"\xff\xfe"])
 def test_settings_file_when_no_toml_then_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "burstfix.toml"

@@ -68,6 +68,13 @@ def test_train_when_the_recipe_is_bad_then_one_line_and_exit_2(tmp_path, capsys,
     assert error.count("\n") == 1
 
 
+def test_train_when_there_is_no_such_device_then_exit_2_with_advice(run, tmp_path, capsys):
+    assert run("--device", "cuda:77") == 2
+    error = capsys.readouterr().err
+    assert "cuda:77" in error and "use auto or cpu" in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_when_there_are_no_photos_then_exit_3(tmp_path, capsys):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     arguments = ["train", str(tmp_path / "tiny.toml"), "--photos", str(tmp_path / "none")]

@@ -20,6 +20,11 @@ def test_recipe_when_shipped_then_it_loads_and_names_a_trainable_model(path):
     build(recipe.model.name, recipe.model.config)
 
 
+def test_recipe_when_it_begins_with_a_byte_order_mark_then_loads(tmp_path):
+    (tmp_path / "r.toml").write_text('[model]\nname = "kpn"\n', encoding="utf-8-sig")
+    assert load_recipe(tmp_path / "r.toml").model.name == "kpn"
+
+
 def test_recipe_when_turned_into_a_dict_and_back_then_is_equal():
     recipe = recipe_from_dict({"model": {"name": "kpn"}, "train": {"frames": [1, 3]}})
     assert recipe_from_dict(asdict(recipe)) == recipe
