@@ -52,6 +52,6 @@ class WeightsError(BurstfixError):
 
 
 class BatchError(BurstfixError):
-    """Some bursts of a batch failed."""
+    """Some bursts of a batch failed: the exit code of its report. Not raised, as the other bursts go on."""
 
     exit_code = 8

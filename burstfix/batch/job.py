@@ -46,6 +46,7 @@ class Job:
         output: Of the picture, relative to the output folder.
         staging: Where the picture is written before it is moved into place; only this job writes there.
         settings: How.
+        inputs: sha256 over the frames' content, from before they are read; "" where one could not be.
         version: Of the burstfix that planned it.
     """
 
@@ -54,6 +55,7 @@ class Job:
     output: str
     staging: Path
     settings: BatchSettings
+    inputs: str
     version: str = __version__
 
 

@@ -26,7 +26,7 @@ State = Literal["running", "done", "failed"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bursts (
-    key TEXT PRIMARY KEY,        -- path and time of the first frame
+    key TEXT PRIMARY KEY,        -- path and time of the first frame (batch/former.py: and a former picture)
     name TEXT NOT NULL,          -- for people
     inputs TEXT NOT NULL,        -- sha256 over the frames' content
     settings TEXT NOT NULL,      -- sha256 over the settings that change the picture
@@ -158,6 +158,11 @@ class Journal:
         with self._complaining():
             self._db.execute("DELETE FROM bursts WHERE key=?", (key,))
             self._db.execute("UPDATE bursts SET key=? WHERE key=?", (key, old))
+
+    def forget(self, key: str) -> None:
+        """Forgets a burst."""
+        with self._complaining():
+            self._db.execute("DELETE FROM bursts WHERE key=?", (key,))
 
     def recall(self, path: Path, stamp: str, kind: str) -> str | None:
         """What was read from a file, if it has not changed since (see `facts.Store`)."""

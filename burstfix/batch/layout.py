@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from burstfix.batch.plan import FoundBurst
@@ -71,7 +71,7 @@ def assign_outputs(
     *,
     model: str,
     settled: Mapping[str, str] | None = None,
-    taken: Iterable[str] = (),
+    taken: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Names for the pictures of bursts, no two alike on any file system.
 
@@ -82,26 +82,26 @@ def assign_outputs(
         layout: From `check_layout`.
         model: Name of what merges.
         settled: Name of each burst (key) that has one already: it keeps it.
-        taken: Names that other bursts have, found earlier.
+        taken: Names of pictures that are there, and of each the burst (key) that has or had it: no other
+            gets it.
 
     Returns:
         For each burst, by key, the path in the output folder, with "/".
     """
     settled = settled or {}
     given: dict[str, str] = {}
-    used = {_folded(name) for name in (*RESERVED, *taken)}
+    used = dict.fromkeys(RESERVED, "") | {_folded(name): key for name, key in (taken or {}).items()}
     for burst in bursts:
         if burst.key in settled:
             given[burst.key] = settled[burst.key]
-            used.add(_folded(settled[burst.key]))
+            used[_folded(settled[burst.key])] = burst.key
     for burst in bursts:
         if burst.key in given:
             continue
         wanted = PurePosixPath(_fill(layout, burst, model))
         for name in _candidates(wanted, burst):
-            if _folded(name) not in used:
+            if used.setdefault(_folded(name), burst.key) == burst.key:
                 given[burst.key] = name
-                used.add(_folded(name))
                 break
     return given
 

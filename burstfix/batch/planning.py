@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from burstfix.batch.facts import FactReader
+from burstfix.batch.former import owner
 from burstfix.batch.journal import Entry
 from burstfix.batch.layout import assign_outputs
 from burstfix.batch.plan import Plan, Progress, find_bursts
@@ -41,7 +42,7 @@ def outputs_of(plan: Plan, settings: BatchSettings, model: str, entries: Sequenc
         plan: What was found.
         settings: The layout, and whether single frames count.
         model: What merges.
-        entries: Of the journal: bursts keep the names they have, and no other gets them.
+        entries: Of the journal: bursts keep the names they have, and no other gets them or those they had.
     """
     wanted = plan.of_kind("burst", "single") if settings.singles else plan.bursts
     frames = {burst.key: tuple(str(path) for path in burst.paths) for burst in wanted}
@@ -50,7 +51,7 @@ def outputs_of(plan: Plan, settings: BatchSettings, model: str, entries: Sequenc
         for entry in entries
         if entry.layout == settings.layout and frames.get(entry.key) == entry.frames
     }
-    taken = [entry.output for entry in entries if entry.key not in frames and entry.state != "failed"]
+    taken = {entry.output: owner(entry.key) for entry in entries if entry.state != "failed" or entry.stamp}
     return assign_outputs(wanted, settings.layout, model=model, settled=settled, taken=taken)
 
 

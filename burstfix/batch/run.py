@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burstfix.batch.facts import FactReader, hash_file, stamp_of
+from burstfix.batch.former import former_key, inputs_hash, is_own, remove_superseded
 from burstfix.batch.job import Job, Outcome, failure, is_no_room
-from burstfix.batch.journal import Entry, Journal
+from burstfix.batch.journal import Journal
 from burstfix.batch.lock import log_file, only_run
 from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.planning import model_name, outputs_of, plan_folders
@@ -25,7 +26,7 @@ from burstfix.batch.settings import BatchSettings
 from burstfix.batch.summary import write_summary
 from burstfix.batch.watch import watch_folders
 from burstfix.batch.worker import Worker, make_worker
-from burstfix.errors import InputError, OutputError
+from burstfix.errors import BatchError, InputError, OutputError
 from burstfix.noise_profiles import load_table
 
 STAGING = ".burstfix-staging"
@@ -59,10 +60,12 @@ class BatchReport:
 
     Attributes:
         output: The output folder.
-        done, skipped: Names of bursts merged now, and by earlier runs.
+        done, skipped: Names of bursts merged now, and by earlier runs. Where several bursts have one name,
+            all but the first are called by their first frame's whole path and time.
         failed: Name and reason of each burst that could not be merged, now or in an earlier run.
         unreadable: Path and reason of each raw that cannot be read, and so is missing from a burst.
         skip_bad: Whether bursts were to be merged without their unreadable raws.
+        no_summary: Why the summary could not be written, "" where it was.
         warnings: Sentences for people.
         seconds: Spent in all.
     """
@@ -73,17 +76,28 @@ class BatchReport:
     failed: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     skip_bad: bool = False
+    no_summary: str = ""
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
-        """0, or 8 where a burst failed or lacks a raw that nobody allowed it to lack."""
-        return 8 if self.failed or (self.unreadable and not self.skip_bad) else 0
+        """8 where a burst failed or lacks a raw that nobody allowed it to lack; 5 without summary; else 0."""
+        if self.failed or (self.unreadable and not self.skip_bad):
+            return BatchError.exit_code
+        return OutputError.exit_code if self.no_summary else 0
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
         return dataclasses.asdict(self) | {"output": str(self.output), "exit_code": self.exit_code}
+
+
+class CallbackError(BaseException):
+    """What a caller's function raised, on its way past all that turns exceptions into failed bursts."""
+
+    def __init__(self, error: Exception) -> None:
+        """Wraps the exception that `run_batch` raises in the end."""
+        self.error = error
 
 
 def run_batch(
@@ -119,6 +133,7 @@ def run_batch(
         OutputError: The output folder cannot be used, another run is at work there, or the disk is full.
         UsageError: Settings that make no sense here.
         WeightsError: The model's weights are missing or damaged.
+        Exception: What `on_event` or `on_progress` raises ends the batch; the next one goes on.
     """
     sources = [Path(folder) for folder in folders]
     target = Path(output).resolve()
@@ -132,6 +147,8 @@ def run_batch(
         batch = Batch(sources, target, settings or BatchSettings(), retry_failed, on_event, on_progress, stop)
         try:
             return batch.run(cluster, watch)
+        except CallbackError as raised:
+            raise raised.error from None
         finally:
             batch.close()
 
@@ -158,7 +175,7 @@ class Batch:
         self.journal = Journal(output)
         self.reader = FactReader(self.journal)
         self._numbers = 0
-        self._superseded: dict[str, Path] = {}
+        self._names: dict[str, str] = {}  # in the report, and the burst (key) that each is of
 
     def close(self) -> None:
         """Leaves the folder tidy."""
@@ -176,12 +193,12 @@ class Batch:
                     settle = self.settings.settle
                     for plan in watch_folders(self.folders, self.output, settle, self.plan, self.stop.is_set):
                         self._work_through(plan, worker)
-                        write_summary(self.output, self.journal.entries())
+                        self._summarise()
                 else:
                     self._work_through(self.plan(), worker)
             finally:
                 self.report.seconds = round(time.perf_counter() - began, 3)
-        write_summary(self.output, self.journal.entries())
+        self._summarise()
         self._tell("tally", self.report.document())
         return self.report
 
@@ -189,6 +206,15 @@ class Batch:
         """The bursts that lie in the folders now, but for some files."""
         with self.journal.together():
             return plan_folders(self.folders, self.settings, self.output, self.reader, without=without)
+
+    def _summarise(self) -> None:
+        entries = self.journal.entries()
+        try:
+            write_summary(self.output, entries)
+            self.report.no_summary = ""
+        except OutputError as error:  # the pictures are there, and so is the tally
+            self.report.no_summary = str(error)
+            log.warning("no summary: %s", error)
 
     def _work_through(self, plan: Plan, worker: Worker) -> None:
         for warning in plan.warnings:
@@ -206,6 +232,7 @@ class Batch:
                 self._finish(outcome)
         finally:
             outcomes.close()
+        remove_superseded(wanted, self.output, self.settings.layout, self.journal, self.reader)
 
     def _jobs(self, bursts: list[FoundBurst], outputs: dict[str, str]) -> Iterator[Job]:
         """The jobs that are not done yet."""
@@ -216,68 +243,76 @@ class Batch:
             self._numbers += 1
             suffix = Path(outputs[key]).suffix
             staging = self._staging / f"{os.getpid()}-{self._numbers}{suffix}"
-            job = Job(key, burst, outputs[key], staging, self.settings)
+            job = Job(key, burst, outputs[key], staging, self.settings, inputs="")
             try:
-                if not self._is_settled(job):
-                    yield job
+                # Before they are read: frames replaced after that are not what is recorded, and are redone.
+                job = dataclasses.replace(job, inputs=inputs_hash(burst.paths, self.reader))
             except InputError as error:  # a file went away since it was found
                 self._finish(failure(job, error))
-
-    def _inputs_hash(self, job: Job) -> str:
-        hashes = [self.reader.content_hash(path) for path in job.burst.paths]
-        return hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
+                continue
+            if not self._is_settled(job):
+                yield job
 
     def _is_settled(self, job: Job) -> bool:
         """Whether an earlier run has dealt with this very burst in these very settings."""
-        inputs = self._inputs_hash(job)
         entry = self.journal.entry(job.key)
         if entry is None:
-            moved = self.journal.same_inputs(inputs, self._settings_hash)
+            moved = self.journal.same_inputs(job.inputs, self._settings_hash)
             if moved and not Path(moved.frames[0]).exists():
                 self.journal.rename(moved.key, job.key)
                 entry = self.journal.entry(job.key)
-        if entry is None or entry.inputs != inputs or entry.settings != self._settings_hash:
+        if entry is None or entry.inputs != job.inputs or entry.settings != self._settings_hash:
             return False
+        name = self._name(job)
         if entry.state == "done" and (self.output / entry.output).exists():
-            if job.burst.name not in (*self.report.done, *self.report.skipped):
-                self.report.skipped.append(job.burst.name)
-            self._tell("skipped", {"name": job.burst.name, "output": entry.output})
+            if name not in (*self.report.done, *self.report.skipped):
+                self.report.skipped.append(name)
+            self._tell("skipped", {"name": name, "output": entry.output})
             return True
         if entry.state == "failed" and not self.retry_failed:
-            self.report.failed[job.burst.name] = entry.error or ""
-            self._tell("skipped", {"name": job.burst.name, "error": entry.error})
+            self.report.failed[name] = entry.error or ""
+            self._tell("skipped", {"name": name, "error": entry.error})
             return True
         return False
 
     def _start(self, job: Job) -> None:
         """Records that a job is at work, once it is clear that its picture's name is free or our own."""
-        entry = self.journal.entry(job.key)
-        self._refuse_foreign(job, entry)
-        if entry and entry.output != job.output and entry.layout == self.settings.layout:
-            # The burst has got other frames, and so another name: the picture of fewer frames goes.
-            before = self.output / entry.output
-            if before.exists() and (entry.state == "running" or entry.stamp == stamp_of(before)):
-                self._superseded[job.key] = before
-        self._record_start(job, self._inputs_hash(job))
-        self._tell("started", {"name": job.burst.name, "frames": len(job.burst.paths), "output": job.output})
+        self._refuse_foreign(job)
+        self._record_start(job)
+        self._tell("started", {"name": self._name(job), "frames": len(job.burst.paths), "output": job.output})
 
-    def _record_start(self, job: Job, inputs: str) -> None:
+    def _name(self, job: Job) -> str:
+        """What the burst is called in the report; no other is called so."""
+        name = job.burst.name
+        return name if self._names.setdefault(name, job.key) == job.key else job.key
+
+    def _record_start(self, job: Job) -> None:
+        entry = self.journal.entry(job.key)
+        if entry and entry.output != job.output:
+            # Other frames, another name. The picture that there is stays, and stays known (`former`).
+            before = self.output / entry.output
+            if before.exists() and (entry.stamp or entry.state == "running"):
+                self.journal.rename(entry.key, former_key(entry.key, entry.output))
+            self.journal.rename(former_key(job.key, job.output), job.key)  # a name that it had once
         self.journal.start(
             job.key,
             name=job.burst.name,
-            inputs=inputs,
+            inputs=job.inputs,
             settings=self._settings_hash,
             layout=self.settings.layout,
             output=job.output,
             frames=[str(path) for path in job.burst.paths],
         )
 
-    def _refuse_foreign(self, job: Job, entry: Entry | None) -> None:
+    def _refuse_foreign(self, job: Job) -> None:
         path = self.output / job.output
         if self.settings.overwrite or not path.exists():
             return
-        if entry and entry.output == job.output:
-            if entry.state == "running" or entry.stamp == stamp_of(path):
+        entry = self.journal.entry(job.key)
+        if entry is None or entry.output != job.output:
+            entry = self.journal.entry(former_key(job.key, job.output))
+        if entry:
+            if is_own(entry, path):
                 return
             if entry.stamp:
                 raise OutputError(f"{path}: was changed since it was written; move it, or allow overwriting")
@@ -286,15 +321,13 @@ class Batch:
     def _finish(self, outcome: Outcome) -> None:
         """Moves a picture into place and records it; or records why there is none."""
         job = outcome.job
-        name = job.burst.name
+        name = self._name(job)
         if not outcome.error:
             try:
                 path = self.output / job.output
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(job.staging, path)
                 self.journal.finish(job.key, stamp=stamp_of(path), facts=outcome.facts)
-                if superseded := self._superseded.pop(job.key, None):
-                    superseded.unlink(missing_ok=True)
             except OSError as error:
                 outcome = failure(job, OutputError(f"{job.output}: cannot be written ({error.strerror})"))
                 outcome = dataclasses.replace(outcome, no_room=is_no_room(error))
@@ -319,22 +352,25 @@ class Batch:
         self._tell("done", {"name": name, "output": job.output, **facts})
 
     def _record_failure(self, job: Job, outcome: Outcome) -> None:
-        try:
-            inputs = self._inputs_hash(job)
-        except InputError:
-            inputs = ""
         # At once, as it may not have been started: a name on which it failed is not its own.
         with self.journal.together():
-            self._record_start(job, inputs)
+            self._record_start(job)
             self.journal.fail(job.key, error=outcome.error, exit_code=outcome.exit_code)
 
     def _progress(self, job: Job, stage: str, done: int, total: int) -> None:
         if self.on_progress:
-            self.on_progress(job.burst.name, stage, done, total)
+            _call(self.on_progress, self._name(job), stage, done, total)
 
     def _tell(self, kind: EventKind, data: dict[str, Any]) -> None:
         if self.on_event:
-            self.on_event(Event(kind, data))
+            _call(self.on_event, Event(kind, data))
+
+
+def _call(callback: Callable[..., None], *values: object) -> None:
+    try:
+        callback(*values)
+    except Exception as error:
+        raise CallbackError(error) from error
 
 
 def settings_hash(settings: BatchSettings) -> str:

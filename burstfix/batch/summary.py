@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from burstfix.atomic import atomic_path
+from burstfix.batch.former import owner
 from burstfix.batch.journal import Entry
 
 CSV_NAME, SHEET_NAME = "summary.csv", "summary.jpg"
@@ -22,19 +23,30 @@ _COLUMNS = (
 )
 _CELL, _CAPTION, _MARGIN = 240, 28, 10  # pixels
 _COLUMNS_OF_SHEET = 6
-_MAX_CELLS = 2000  # a JPEG has at most 65535 rows
+_MAX_CELLS = 1200  # a JPEG has at most 65500 rows of pixels, and all of them lie in memory: 250 MB
 _BACKGROUND, _INK, _FAULT = (24, 24, 24), (220, 220, 220), (230, 120, 100)
 
 
 def write_summary(folder: Path, entries: Sequence[Entry]) -> None:
     """Writes both into the output folder, over those of an earlier run.
 
+    Args:
+        folder: The output folder.
+        entries: Of the journal. Each burst gets a row, and a cell with the picture that it has by now; of
+            more than 1200 the sheet shows the newest, and says so.
+
     Raises:
         OutputError: They cannot be written.
     """
+    entries = [entry for entry in entries if owner(entry.key) == entry.key]
     _write_csv(folder / CSV_NAME, entries)
-    if entries:
-        _write_sheet(folder / SHEET_NAME, entries[:_MAX_CELLS])
+    if len(entries) > _MAX_CELLS:
+        newest = sorted(entry.started for entry in entries)[-_MAX_CELLS]
+        shown = [entry for entry in entries if entry.started >= newest][-_MAX_CELLS:]
+        title = f"The newest {_MAX_CELLS} of {len(entries)} bursts; all of them are in {CSV_NAME}."
+        _write_sheet(folder / SHEET_NAME, shown, title)
+    elif entries:
+        _write_sheet(folder / SHEET_NAME, entries)
 
 
 def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
@@ -60,15 +72,17 @@ def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
             table.writerow([row.get(column, "") for column in _COLUMNS])
 
 
-def _write_sheet(path: Path, entries: Sequence[Entry]) -> None:
+def _write_sheet(path: Path, entries: Sequence[Entry], title: str = "") -> None:
     columns = min(_COLUMNS_OF_SHEET, len(entries))
     rows = -(-len(entries) // columns)
     step_x, step_y = _CELL + _MARGIN, _CELL + _CAPTION + _MARGIN
-    sheet = Image.new("RGB", (columns * step_x + _MARGIN, rows * step_y + _MARGIN), _BACKGROUND)
+    head = _MARGIN + (_CAPTION if title else 0)
+    sheet = Image.new("RGB", (columns * step_x + _MARGIN, head + rows * step_y), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
+    draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
     for k, entry in enumerate(entries):
-        left, top = _MARGIN + k % columns * step_x, _MARGIN + k // columns * step_y
+        left, top = _MARGIN + k % columns * step_x, head + k // columns * step_y
         thumb = entry.facts.get("thumb")
         if entry.state == "done" and thumb:
             picture = Image.open(io.BytesIO(base64.b64decode(thumb)))

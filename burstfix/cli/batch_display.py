@@ -85,6 +85,7 @@ def tally_text(report: Mapping[str, Any]) -> str:
     """
     lines = [f"{name}: failed: {reason}" for name, reason in report["failed"].items()]
     lines += [f"{path}: cannot be read: {reason}" for path, reason in report["unreadable"].items()]
+    lines += [f"no summary: {report['no_summary']}"] if report["no_summary"] else []
     numbers = [f"{len(report['done'])} merged", f"{len(report['skipped'])} done before"]
     numbers.append(f"{len(report['failed'])} failed")
     if report["unreadable"]:

@@ -1,0 +1,55 @@
+"""Every setting of a batch gets to where it works."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burstfix.batch import job as jobs
+from burstfix.batch.run import run_batch
+from burstfix.batch.settings import BatchSettings
+from burstfix.finish import Finish
+from tests.batch.cards import burst
+
+TABLE = """[[camera]]
+name = "Acme One"
+iso = 3200
+shot_gain = [2e-3, 2e-3, 2e-3, 2e-3]
+read_variance = [2e-5, 2e-5, 2e-5, 2e-5]
+"""
+
+
+def test_batch_when_every_setting_is_another_then_reading_merging_and_finishing_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def spy(name: str) -> None:
+        real = getattr(jobs, name)
+
+        def spied(*values: Any, **options: Any) -> Any:
+            given.update(options)
+            if name == "finish_picture":
+                given["finish"] = values[2]
+            return real(*values, **options)
+
+        monkeypatch.setattr(jobs, name, spied)
+
+    for name in ("read_burst", "merge_burst", "finish_picture"):
+        spy(name)
+    burst(tmp_path / "card", 1, 2, 0.0)
+    table = tmp_path / "table.toml"
+    table.write_text(TABLE)
+    reading = {"noise": (3e-3, 4e-5), "skip_bad": True, "keep_all": True, "opcodes": "skip"}
+    merging = {"device": "cpu", "tile": 64, "precision": "bfloat16", "strength": 0.5}
+    finishing = Finish("auto", 0.5, "filmic", "display-p3", 8, 70)
+    looks = asdict(finishing)
+    looks["wb"] = looks.pop("white_balance")
+    settings = BatchSettings(**reading, **merging, **looks, model="average", noise_profiles=str(table))
+    assert len(run_batch([tmp_path / "card"], tmp_path / "out", settings).done) == 1
+    assert {name: given[name] for name in (reading | merging)} == reading | merging
+    assert given["model"].info.name == "average" and given["noise_profiles"] is not None
+    assert given["finish"] == finishing

@@ -1,0 +1,100 @@
+"""What a batch says it has done: each burst counts once; callbacks and the summary are no burst's fault."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from burstfix.batch.job import Job, timed_read
+from burstfix.batch.journal import read_entries
+from burstfix.batch.run import Event, run_batch
+from burstfix.batch.settings import BatchSettings
+from burstfix.cli import main
+from burstfix.errors import InputError
+from burstfix.types import Burst
+from tests.batch.cards import burst
+
+SETTINGS = BatchSettings(model="average", device="cpu")
+COMMAND = ["-m", "average", "--device", "cpu"]
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> list[Path]:
+    """Two cards with a burst each, of one name."""
+    for k, name in enumerate("AB"):
+        burst(tmp_path / name / "DCIM", 1, 2, 100.0 * k, scene=k)
+    return [tmp_path / "A", tmp_path / "B"]
+
+
+def test_batch_when_two_bursts_have_one_name_then_each_counts(cards: list[Path], tmp_path: Path) -> None:
+    report = run_batch(cards, tmp_path / "out", SETTINGS)
+    other = f"{cards[1]}/DCIM/IMG_0001.dng@2024-05-31T21:01:40"
+    assert report.done == ["DCIM/IMG_0001.dng", other]
+    assert run_batch(cards, tmp_path / "out", SETTINGS).skipped == report.done
+
+
+def test_batch_when_one_of_two_of_a_name_fails_then_the_other_does_not_hide_it(
+    cards: list[Path], tmp_path: Path
+) -> None:
+    stranger = tmp_path / "out" / "DCIM" / "IMG_0001-IMG_0002.tif"
+    stranger.parent.mkdir(parents=True)
+    stranger.write_bytes(b"precious")
+    report = run_batch(cards, tmp_path / "out", SETTINGS)
+    assert list(report.failed) == ["DCIM/IMG_0001.dng"] and len(report.done) == 1 and report.exit_code == 8
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), InputError("mine")])
+@pytest.mark.parametrize("kind", ["plan", "started", "done", "progress"])
+def test_batch_when_a_callback_raises_then_it_ends_the_batch_and_no_burst_has_failed(
+    kind: str, error: Exception, cards: list[Path], tmp_path: Path
+) -> None:
+    def on_event(event: Event) -> None:
+        if event.kind == kind:
+            raise error
+
+    def on_progress(*_: object) -> None:
+        if kind == "progress":
+            raise error
+
+    out = tmp_path / "out"
+    with pytest.raises(type(error)) as raised:
+        run_batch(cards, out, SETTINGS, on_event=on_event, on_progress=on_progress)
+    assert raised.value is error
+    assert "failed" not in {entry.state for entry in read_entries(out)}
+    report = run_batch(cards, out, SETTINGS)
+    assert len(report.done) + len(report.skipped) == 2 and report.exit_code == 0
+
+
+def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_redoes_their_burst(
+    cards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_replace(job: Job) -> tuple[Burst, float]:
+        result = timed_read(job)
+        if job.burst.root == cards[1]:
+            for path in job.burst.paths:
+                path.unlink()
+            burst(cards[1] / "DCIM", 1, 2, 100.0, scene=7)
+        return result
+
+    monkeypatch.setattr("burstfix.batch.local.timed_read", read_and_replace)
+    assert len(run_batch(cards, tmp_path / "out", SETTINGS).done) == 2
+    monkeypatch.undo()
+    report = run_batch(cards, tmp_path / "out", SETTINGS)
+    assert len(report.done) == 1 and len(report.skipped) == 1
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "summary.jpg"])
+def test_batch_when_the_summary_cannot_be_written_then_says_so_and_all_else_is_done(
+    name: str, cards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / name).mkdir(parents=True)
+    command = ["batch", str(cards[0]), "-o", str(out), *COMMAND]
+    assert main(command) == 5
+    said = capsys.readouterr()
+    assert f"no summary: {out}/{name}: is a folder" in said.out and "1 merged" in said.out
+    assert "Traceback" not in said.err and len(list(out.rglob("*.tif"))) == 1
+    (out / name).rmdir()
+    assert main(command) == 0
