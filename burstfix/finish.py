@@ -45,8 +45,9 @@ def finish_picture(
         UsageError: Settings that the format does not have.
     """
     if Path(path).suffix.lower() == ".dng":
-        write_dng(linear, path, overwrite=overwrite)
-        return preview_of(linear)
+        preview = preview_of(linear)
+        write_dng(linear, path, preview=preview, overwrite=overwrite)
+        return preview
     image = render(
         linear,
         white_balance=finish.white_balance,

@@ -20,12 +20,15 @@ _PREVIEW_SIDE = 1280
 _NOISE_SIDE = 1024  # sensor pixels on a side of each patch in which noise is measured
 
 
-def write_dng(linear: LinearImage, path: Path | str, *, overwrite: bool = False) -> Path:
+def write_dng(
+    linear: LinearImage, path: Path | str, *, preview: RenderedImage | None = None, overwrite: bool = False
+) -> Path:
     """Writes a merged burst as a DNG: linear, or a Bayer mosaic where `linear.data` has one channel.
 
     Args:
         linear: From `merge_burst`.
         path: Where to; ".dng" by custom.
+        preview: From `preview_of`, by default made here.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
@@ -35,19 +38,19 @@ def write_dng(linear: LinearImage, path: Path | str, *, overwrite: bool = False)
         OutputError: The file exists or cannot be written.
     """
     data, metadata = linear.data, linear.metadata
-    preview = preview_of(linear)
+    preview = preview or preview_of(linear)
     # The file's Orientation holds for the preview as well.
     stored = np.ascontiguousarray(as_stored(preview.data, metadata.orientation))
-    preview = replace(preview, data=stored, settings=linear.settings)
+    preview = replace(preview, data=stored)
     if metadata.cfa == MONOCHROME:
         data = data[:1]
     return write_merged_dng(path, data, metadata, preview, noise=noise_left(linear), overwrite=overwrite)
 
 
 def preview_of(linear: LinearImage) -> RenderedImage:
-    """A small picture of a merged burst, as a camera would show it."""
+    """A small picture of a merged burst, as a camera would show it; its settings say how it was merged."""
     small = _small_rgb(linear.data, linear.metadata.cfa)
-    return render(LinearImage(small, linear.metadata, linear.settings))
+    return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
 
 
 def noise_left(linear: LinearImage) -> NoiseProfile | None:

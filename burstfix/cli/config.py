@@ -16,10 +16,10 @@ EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config nig
 @click.group("config", invoke_without_command=True, epilog=epilog(*EXAMPLES))
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Show the settings of `burstfix batch` and `burstfix group`.
+    """Show the settings in force, and where they come from.
 
-    They stand in burstfix.toml: in the user's config folder, over it in the folder of the raws, over it in
-    the file named by --config; the command line is over all of them.
+    Those of `burstfix batch` and `burstfix group` stand in burstfix.toml: in the user's config folder, over
+    it in the folder of the raws, over it in the file named by --config; the command line is over all of them.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -90,21 +90,8 @@ EXAMPLES = (
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
 @options.device
-@click.option(
-    "-t",
-    "--tile",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="PIXELS",
-    help="Size of a tile; 0 = automatic.  [default: 0]",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic; auto = bfloat16 where the device computes in it, else float32.",
-)
+@options.tile
+@options.precision
 @click.option("--overwrite", is_flag=True, help="Replace the file of -o if it exists.")
 @options.speech
 @options.pass_terminal
@@ -126,10 +113,10 @@ def command(
     precision: str,
     overwrite: bool,
 ) -> None:
-    """Measure models on bursts whose truth is known: PSNR and SSIM.
+    """Measure models on bursts whose truth is known.
 
     The bursts go the way that `merge` goes: global motion is found, blocks are matched, tiles are merged.
-    Figures are means over clips; s/megapixel is the time for matching and merging.
+    Figures are PSNR and SSIM, means over clips; s/megapixel is the time for matching and merging.
     """  # fmt: skip
     if 0 < crop < 32:
         raise UsageError(f"--crop {crop}: SSIM and alignment need 32 pixels at least")

@@ -13,9 +13,7 @@ from burstfix.cli import options
 if TYPE_CHECKING:
     from burstfix.batch.settings import Resolved
 
-# Not settings: what to do this time.
 _COMMAND_LINE = "command line"
-
 
 folders = click.argument(
     "folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path)

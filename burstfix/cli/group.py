@@ -20,10 +20,11 @@ EXAMPLES = ("burstfix group shots/", "burstfix group card/DCIM --gap 1 --json")
 @options.speech
 @options.pass_terminal
 def command(terminal: Terminal, folders: tuple[Path, ...], config: Path | None, **typed: Any) -> None:
-    """Show which bursts lie in folders and the folders in them, without merging them.
+    """Show which bursts lie in folders.
 
-    Frames belong together when camera, lens, size, folder, exposure and ISO agree, no long pause lies between
-    them, and they show the same scene. Brackets and single frames are listed too. Nothing is written.
+    The folders in them are searched, too. Frames belong together when camera, lens, size, folder, exposure
+    and ISO agree, no long pause lies between them, and they show the same scene. Brackets and single frames
+    are listed as well. Nothing is merged or written.
     """
     settings = finding.settings_in_force(folders, config, typed).settings
 

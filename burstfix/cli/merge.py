@@ -73,7 +73,6 @@ def command(
     # Here and not above: torch takes seconds to import, and everything so far needed none of it.
     from burstfix.finish import Finish, finish_picture
     from burstfix.pipeline import merge_burst
-    from burstfix.raws_out import write_dng
     from burstfix.report.frames import burst_document
     from burstfix.report.summary import closing_line
 
@@ -93,20 +92,14 @@ def command(
         )
         was_merged = time.perf_counter()
         progress("write", 0, 1)
-        if destination.format == "dng":
-            written = write_dng(linear, path, overwrite=overwrite)
-            height, width = linear.data.shape[1:]
-            used = linear.settings
-        else:
-            finish = Finish(white_balance, exposure, tone, color_space, destination.bit_depth, quality or 95)
-            image = finish_picture(linear, path, finish, overwrite=overwrite)
-            written = path
-            height, width = image.data.shape[:2]
-            used = image.settings
+        finish = Finish(white_balance, exposure, tone, color_space, destination.bit_depth, quality or 95)
+        image = finish_picture(linear, path, finish, overwrite=overwrite)
         progress("write", 1, 1)
     ended = time.perf_counter()
+    # A DNG is not turned upright, and its preview is smaller.
+    height, width = linear.data.shape[1:] if destination.format == "dng" else image.data.shape[:2]
     document = {
-        "output": str(written),
+        "output": str(path),
         "format": destination.format,
         "bit_depth": destination.bit_depth,
         "height": height,
@@ -114,7 +107,7 @@ def command(
         "megapixels": round(height * width / 1e6, 3),
         "model": linear.settings.get("model", model),
         **burst_document(burst),
-        "settings": _plain(used),
+        "settings": _plain(image.settings),
         "seconds": {
             "read": round(was_read - started, 3),
             "merge": round(was_merged - was_read, 3),

@@ -28,11 +28,12 @@ EXAMPLES = (
 @options.speech
 @options.pass_terminal
 def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite: bool) -> None:
-    """Measure a camera's noise into a small table, by camera and ISO.
+    """Measure a camera's noise, for files that do not say it.
 
-    FILES are raws: for each ISO one burst, or two and more frames of something flat and still. A single frame
-    serves as well, less surely. Frames are put together by camera and ISO. `merge` uses the table for files
-    without a NoiseProfile: named with --noise-profiles, or noise_profiles.toml in the user's config folder.
+    The result is a small table, by camera and ISO. FILES are raws: for each ISO one burst, or two and more
+    frames of something flat and still. A single frame serves as well, less surely. Frames are put together by
+    camera and ISO. `merge` uses the table for files without a NoiseProfile: named with --noise-profiles, or
+    noise_profiles.toml in the user's config folder.
     """
     files = expand(paths)
     if not output.parent.is_dir():

@@ -44,11 +44,11 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 # What the terminal shows. The values go to the Terminal, not to the command's function.
 speech = stack(
     click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
-                 help="Print one JSON document on stdout."),
+                 help="Print the result as JSON on stdout."),
     click.option("-v", "--verbose", count=True, expose_value=False, is_eager=True,
                  callback=_set("verbosity"), help="Say more; -vv everything, with tracebacks."),
     click.option("-q", "--quiet", is_flag=True, expose_value=False, is_eager=True, callback=_set("quiet"),
-                 help="Say nothing but errors."),
+                 help="Only results that were asked for, and errors."),
 )  # fmt: skip
 
 # How raws are read.
@@ -120,16 +120,22 @@ def burst(function: Callable[..., Any]) -> Callable[..., Any]:
 device = click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",
                       show_default=True, help="Where it runs.")  # fmt: skip
 
+tile = click.option("-t", "--tile", type=click.IntRange(min=0), default=0, show_default=True,
+                    metavar="PIXELS",
+                    help="Size of a tile in sensor pixels; 0 = automatic, from the free memory.")  # fmt: skip
+
+precision = click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                         default="auto", show_default=True,
+                         help="Arithmetic; auto = bfloat16 where the device computes in it, else float32."
+                         )  # fmt: skip
+
 # What merges them.
 compute = stack(
     click.option("-m", "--model", default="auto", show_default=True, metavar="NAME|FILE",
                  help="What merges: auto, a model's name, or a .safetensors file."),
     device,
-    click.option("-t", "--tile", type=click.IntRange(min=0), default=0, show_default=True, metavar="PIXELS",
-                 help="Size of a tile in sensor pixels; 0 = automatic, from the free memory."),
-    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
-                 show_default=True,
-                 help="Arithmetic; auto = bfloat16 where the device computes in it, else float32."),
+    tile,
+    precision,
     click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True, metavar="0..2",
                  help="How strong the noise is taken to be: less keeps grain, 1 = as measured."),
 )  # fmt: skip

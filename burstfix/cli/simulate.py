@@ -135,7 +135,7 @@ def command(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Make a raw burst with known truth from SOURCE.
+    """Make a raw burst with known truth from a photograph or a clip.
 
     SOURCE is a photograph, over which a shaking camera is moved, or a clip (a folder of frames or a video),
     whose consecutive frames are recorded as they are. Beside the DNGs lie the linear truth of the reference

@@ -37,7 +37,7 @@ class Terminal:
     """How much to say and in which form; one for each run of the command.
 
     Attributes:
-        json: Print one JSON document on stdout instead of text.
+        json: Print JSON on stdout instead of text.
         quiet: No progress, no warnings, no closing line.
         verbosity: 0 warnings, 1 (-v) what is decided, 2 (-vv) everything and tracebacks.
     """

@@ -21,7 +21,7 @@ EXAMPLES = (
 @click.group("weights", invoke_without_command=True, epilog=epilog(*EXAMPLES))
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List the models that ship, or import the two-stage authors' published weights."""
+    """List the models that ship; import the two-stage authors' weights."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

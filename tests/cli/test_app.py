@@ -66,7 +66,8 @@ def test_command_when_loaded_then_its_help_begins_as_it_is_listed(name: str) -> 
     command = app.group.get_command(ctx, name)
     assert command is not None
     # The list is written by hand, so that --help imports no command: it must not drift away.
-    assert (command.help or "").split()[:2] == COMMANDS[name].split()[:2]
+    first_paragraph = " ".join((command.help or "").split("\n\n")[0].split())
+    assert first_paragraph == COMMANDS[name]
 
 
 @pytest.mark.parametrize(
@@ -259,6 +260,26 @@ def test_log_when_verbosity_changes_then_shows_what_belongs_to_it(
     assert out == ""
     assert len(lines) == len(expected) + 1
     assert all(text in line for text, line in zip(expected, lines, strict=False))
+
+
+def test_main_when_it_starts_then_has_threads_wait_quietly_and_freed_memory_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Library:
+        calls: list[tuple[int, int]] = []
+
+        def mallopt(self, name: int, value: int) -> None:
+            self.calls.append((name, value))
+
+    monkeypatch.setattr(app.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert main(["--version"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert Library.calls == [(-4, 0), (-1, 2**31 - 1)]  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert main(["--version"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_main_when_the_c_library_is_another_then_works_the_same(

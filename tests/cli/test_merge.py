@@ -13,7 +13,10 @@ from pathlib import Path
 import imageio.v3 as iio
 import pytest
 
+from burstfix import raws_out
 from burstfix.cli import main
+from burstfix.color import render
+from burstfix.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,34 @@ def test_merge_when_quiet_then_says_nothing(
 ) -> None:
     assert main(["merge", *shots(small_burst), "-q", "--model", "average", "-o", "a.jpg"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_merge_when_told_how_to_compute_then_hands_it_all_on(
+    small_burst: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def merge(_burst: object, **options: object) -> None:
+        asked.update(options)
+        raise InputError("enough")
+
+    monkeypatch.setattr("burstfix.pipeline.merge_burst", merge)
+    how = {"model": "kpn", "device": "cpu", "tile": 512, "precision": "bfloat16", "strength": 0.5}
+    given = [word for name, value in how.items() for word in (f"--{name}", str(value))]
+    assert main(["merge", *shots(small_burst), *given, "--dng", "mosaic", "-o", "a.dng"]) == 3
+    assert how.items() <= asked.items() and asked["mosaic"] is True
+
+
+def test_merge_when_the_output_is_a_dng_then_renders_its_preview_once(
+    small_burst: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rendered = []
+    monkeypatch.setattr(raws_out, "render", lambda linear: rendered.append(1) or render(linear))
+    assert main(["merge", *shots(small_burst), "--model", "average", "-o", "a.dng", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["height"], document["width"], document["output"]) == (176, 240, "a.dng")
+    assert "render" not in document["settings"] and document["settings"]["model"] == "average"
+    assert rendered == [1]
 
 
 def test_merge_when_the_output_exists_then_leaves_it_alone(
