@@ -1,6 +1,6 @@
 """Pure functions from camera RGB to display RGB."""
 
-from burstfix.color.dng import as_shot_neutral, camera_to_srgb
+from burstfix.color.dng import as_shot_neutral
 from burstfix.color.icc import icc_profile
 from burstfix.color.rendering import TONES, render
 from burstfix.color.spaces import SPACES, SRGB_CURVE
@@ -10,7 +10,6 @@ __all__ = [
     "SRGB_CURVE",
     "TONES",
     "as_shot_neutral",
-    "camera_to_srgb",
     "icc_profile",
     "render",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from burstfix.color.chromatic import D50_XYZ, D65_XY, Matrix, adaptation, temperature_of, xy_to_xyz, xyz_to_xy
-from burstfix.color.spaces import ColorSpace, color_space
+from burstfix.color.spaces import ColorSpace
 from burstfix.errors import InputError
 from burstfix.types import ColorProfile
 
@@ -115,23 +115,16 @@ def balanced_camera_to_xyz_d50(profile: ColorProfile, neutral: ArrayLike) -> Mat
 
 
 def camera_to_rgb(profile: ColorProfile, neutral: ArrayLike | None, space: ColorSpace) -> Matrix:
-    """(3, 3) from *white-balanced* camera RGB to linear RGB of `space`; see `camera_to_srgb`."""
-    camera = as_shot_neutral(profile) if neutral is None else np.asarray(neutral, np.float64)
-    matrix = space.from_xyz_d50() @ balanced_camera_to_xyz_d50(profile, camera)
-    return matrix / matrix.sum(axis=1, keepdims=True)  # grey stays grey to the last bit
+    """Matrix from *white-balanced* camera RGB to linear RGB of `space`.
 
-
-def camera_to_srgb(profile: ColorProfile, neutral: ArrayLike | None = None) -> Matrix:
-    """Matrix from *white-balanced* camera RGB to linear sRGB.
-
-    White-balanced means camera RGB divided by `neutral`, so that a grey object has equal components:
-    srgb = camera_to_srgb(profile, neutral) @ (camera / neutral). For camera RGB as it comes, use
-    camera_to_srgb(profile, neutral) / neutral. Every row sums to 1.
+    White-balanced means camera RGB divided by `neutral`, so that a grey object has equal components. Every
+    row sums to 1.
 
     Args:
         profile: The camera's calibration.
-        neutral: (3,) camera RGB of a grey object, largest component 1; by default as shot. It also picks the
-            light between the two calibrations.
+        neutral: (3,) camera RGB of a grey object, largest component 1; None: as shot. It also picks the light
+            between the two calibrations.
+        space: Of the result.
 
     Returns:
         float64 (3, 3).
@@ -139,7 +132,9 @@ def camera_to_srgb(profile: ColorProfile, neutral: ArrayLike | None = None) -> M
     Raises:
         InputError: The calibration cannot be inverted.
     """
-    return camera_to_rgb(profile, neutral, color_space("srgb"))
+    camera = as_shot_neutral(profile) if neutral is None else np.asarray(neutral, np.float64)
+    matrix = space.from_xyz_d50() @ balanced_camera_to_xyz_d50(profile, camera)
+    return matrix / matrix.sum(axis=1, keepdims=True)  # grey stays grey to the last bit
 
 
 def _share_of_first(profile: ColorProfile, white_xy: ArrayLike) -> float:

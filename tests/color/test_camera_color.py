@@ -3,16 +3,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from burstfix.color import as_shot_neutral, camera_to_srgb
+from burstfix.color import SPACES, as_shot_neutral
 from burstfix.color.chromatic import D50_XYZ, adaptation, temperature_of, xy_to_xyz
 from burstfix.color.dng import (
     balanced_camera_to_xyz_d50,
+    camera_to_rgb,
     neutral_to_xy,
     xy_to_neutral,
     xyz_to_camera,
 )
 from burstfix.errors import InputError
 from tests.color.pictures import ACTION_CAMERA, SRGB_CAMERA, matrix
+
+SRGB = SPACES["srgb"]
 
 
 def test_xyz_to_camera_when_between_the_illuminants_then_mixed_linearly_in_inverse_temperature():
@@ -98,13 +101,15 @@ def test_balanced_camera_to_xyz_when_forward_matrix_and_calibration_then_balance
     np.testing.assert_allclose(found @ [0.1, 1, 0], forward[:, 1], atol=1e-9)
 
 
-def test_camera_to_srgb_when_camera_sees_srgb_then_identity():
-    np.testing.assert_allclose(camera_to_srgb(SRGB_CAMERA), np.eye(3), atol=2e-3)
+def test_camera_to_rgb_when_camera_sees_srgb_then_identity():
+    np.testing.assert_allclose(camera_to_rgb(SRGB_CAMERA, None, SRGB), np.eye(3), atol=2e-3)
 
 
 @pytest.mark.parametrize("neutral", [None, (0.565121, 1, 0.527835), (1, 0.7, 0.3), (0.3, 0.8, 1.0)])
-def test_camera_to_srgb_when_neutral_then_grey(neutral):
-    np.testing.assert_allclose(camera_to_srgb(ACTION_CAMERA, neutral) @ np.ones(3), np.ones(3), atol=1e-12)
+def test_camera_to_rgb_when_neutral_then_grey(neutral):
+    np.testing.assert_allclose(
+        camera_to_rgb(ACTION_CAMERA, neutral, SRGB) @ np.ones(3), np.ones(3), atol=1e-12
+    )
 
 
 def test_as_shot_neutral_when_only_the_white_point_is_given_then_computed_from_it():
@@ -118,6 +123,6 @@ def test_as_shot_neutral_when_nothing_is_given_then_daylight():
     np.testing.assert_allclose(as_shot_neutral(profile), np.ones(3), atol=2e-3)
 
 
-def test_camera_to_srgb_when_the_matrix_is_singular_then_input_error():
+def test_camera_to_rgb_when_the_matrix_is_singular_then_input_error():
     with pytest.raises(InputError, match="colour matrix"):
-        camera_to_srgb(replace(SRGB_CAMERA, color_matrix_1=np.zeros((3, 3))))
+        camera_to_rgb(replace(SRGB_CAMERA, color_matrix_1=np.zeros((3, 3))), None, SRGB)
