@@ -37,6 +37,12 @@ class NoiseProfile:
     read_variance: tuple[float, float, float, float]
     source: NoiseSource = "given"
 
+    @classmethod
+    def uniform(cls, shot_gain: float, read_variance: float, source: NoiseSource = "given") -> NoiseProfile:
+        """The same noise in every plane."""
+        s, o = shot_gain, read_variance
+        return cls((s, s, s, s), (o, o, o, o), source)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Levels:

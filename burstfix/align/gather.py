@@ -116,8 +116,8 @@ class BurstTile:
     The tile (halo included) is made of whole cells: its size is (gy * cell, gx * cell) packed pixels.
 
     Attributes:
-        sources: For each frame (4, hs, ws), normalised: the part of the picture that the tile reads
-            (`source_region`), the whole of it or more.
+        sources: For each frame (4, hs, ws), of demosaiced frames (12, hs, ws), normalised: the part of the
+            picture that the tile reads (`source_region`), the whole of it or more.
         origins: Row and column of each source in the packed picture.
         offsets: For each frame integer (2, gy, gx), the block field of the tile's cells.
         cell: Packed pixels on a side of a cell.

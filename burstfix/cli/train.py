@@ -70,8 +70,8 @@ def command(
 ) -> None:
     """Train a network on simulated bursts of photographs.
 
-    RECIPE is a TOML file. The folder of the run then holds checkpoint.pt, log.jsonl, plot.png, samples/ and
-    the weights with their card. Under torchrun every device draws its own bursts.
+    RECIPE is a TOML file. The folder of the run then holds checkpoint.pt, log.jsonl, plot.png (where
+    matplotlib is installed), samples/ (with --validation) and the weights with their card. Under torchrun every device draws its own bursts.
     """
     import torch
 
