@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from burstfix.batch import watch
+from burstfix.batch.facts import FactReader
 from burstfix.batch.journal import read_entries
-from burstfix.batch.plan import find_bursts
+from burstfix.batch.plan import Plan, find_bursts
 from burstfix.batch.run import BatchReport, Event, run_batch
+from burstfix.batch.scan import Scan, scan
 from burstfix.batch.settings import BatchSettings
-from burstfix.batch.watch import Arrivals, complete
+from burstfix.batch.watch import Arrivals, complete, watch_folders
 from tests.batch.cards import burst, shoot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +53,84 @@ def test_arrivals_when_a_file_grows_then_it_settles_after_the_last_change(tmp_pa
     assert arrivals.look([path]) == {path}
     now = 109.1
     assert arrivals.look([path]) == frozenset()
+
+
+def plans(inbox: Path, made: list[Plan] | None = None) -> Iterator[Plan]:
+    """What a watch of this folder finds, for at most 20 s; all the plans it asks for are added to `made`."""
+    end, reader = time.monotonic() + 20, FactReader()
+
+    def make_plan(moving: frozenset[Path]) -> Plan:
+        plan = find_bursts([inbox], without=moving, reader=reader)
+        if made is not None:
+            made.append(plan)
+        return plan
+
+    return watch_folders([inbox], inbox.parent / "out", 0.1, make_plan, lambda: time.monotonic() > end)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "_WAIT_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_watch_when_a_lone_corrupt_raw_arrives_then_it_is_told_and_again_when_it_has_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = tmp_path / "inbox"
+    first = burst(inbox, 1, 2, 0.0)
+    found = plans(inbox)
+    assert [g.paths for g in next(found).groups] == [tuple(first)]
+    corrupt = inbox / "IMG_0050.dng"
+    corrupt.write_bytes(first[0].read_bytes()[:3000])
+    told = next(found)
+    assert not told.groups and [a.path for a in told.unreadable] == [corrupt]
+    assert [m for m in caplog.messages if "IMG_0050.dng: cannot be read: " in m] == caplog.messages
+    corrupt.unlink()
+    assert next(found) == Plan((inbox,), ())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_watch_when_the_folder_is_gone_for_a_moment_then_it_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox, away = tmp_path / "inbox", tmp_path / "away"
+    first = burst(inbox, 1, 2, 0.0)
+    found = plans(inbox)
+    next(found)
+    inbox.rename(away)
+    second = burst(away, 11, 2, 60.0)
+    threading.Timer(0.5, away.rename, [inbox]).start()
+    back = [inbox / path.name for path in (*first, *second)]
+    assert [path for g in next(found).groups for path in g.paths] == back
+    assert caplog.messages == [f"{inbox}: there is no such folder; waiting for it"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_watch_when_nothing_changes_then_nothing_is_planned_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = tmp_path / "inbox"
+    burst(inbox, 1, 2, 0.0)
+    made: list[Plan] = []
+    looks: list[Scan] = []
+
+    def counted(roots: Sequence[Path], leave_out: Path) -> Scan:
+        if len(looks) == 5:
+            raise InterruptedError
+        looks.append(scan(roots, leave_out))
+        return looks[-1]
+
+    monkeypatch.setattr(watch, "scan", counted)
+    monkeypatch.setattr(watch, "_changes", lambda *_: itertools.chain([True], itertools.repeat(False)))
+    found = plans(inbox, made)
+    assert len(next(found).groups) == 1
+    looks.clear()
+    made.clear()
+    with pytest.raises(InterruptedError):
+        next(found)
+    assert not made
 
 
 @pytest.mark.slow
