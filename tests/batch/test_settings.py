@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from burstfix.batch.layout import check_layout
-from burstfix.batch.settings import BatchSettings, file_layers, parse_size, read_settings_file, resolve
+from burstfix.batch.run import settings_hash
+from burstfix.batch.settings import NAMES, BatchSettings, file_layers, parse_size, read_settings_file, resolve
 from burstfix.errors import UsageError
 
 
@@ -93,6 +94,27 @@ def test_layout_when_without_suffix_then_gets_the_format_s() -> None:
     assert check_layout("{folder}/{first}", None) == "{folder}/{first}.tif"
     assert check_layout("{first}", "jpeg") == "{first}.jpg"
     assert check_layout("{first}.PNG", None) == "{first}.PNG"
+
+
+# Another value of each: of those that change a picture, and of those that do not.
+MATTERS: dict[str, Any] = {
+    "layout": "{last}", "format": "jpeg", "bit_depth": 8, "quality": 90, "noise": (1e-3, 1e-5),
+    "noise_profiles": "table.toml", "skip_bad": True, "keep_all": True, "opcodes": "skip", "strength": 0.5,
+    "wb": "auto", "exposure": 1.0, "tone": "filmic", "color_space": "prophoto", "model": "kpn",
+    "precision": "float32",
+}  # fmt: skip
+DOES_NOT: dict[str, Any] = {
+    "gap": 1.0, "min_frames": 3, "max_frames": 9, "singles": True, "check_content": False, "overwrite": True,
+    "device": "cpu", "tile": 64, "jobs": 2, "max_memory": "1GB", "settle": 1.0,
+}  # fmt: skip
+
+
+def test_settings_when_one_is_changed_then_pictures_are_redone_if_and_only_if_it_changes_them() -> None:
+    assert {*MATTERS, *DOES_NOT} == set(NAMES)
+    plain = settings_hash(BatchSettings())
+    for name, value in (MATTERS | DOES_NOT).items():
+        changed = settings_hash(BatchSettings(**{name: value}))
+        assert (changed != plain) == (name in MATTERS), name
 
 
 @pytest.mark.parametrize(
