@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from burstfix.batch.facts import FileFacts
-from burstfix.io.frames import natural_key
+from burstfix.io.frames import natural_key, same_exposure
 
 Kind = Literal["burst", "bracket", "short", "single"]
 
-# What `io.read_frames` allows within a burst: a tenth of a stop.
-EXPOSURE_TOLERANCE_EV = 0.1
 SAME_SCENE = 0.5  # likeness of neighbours with equal exposure, under which the scene has changed
 SAME_SCENE_BRACKET = 0.2  # with other exposure: clipping makes the pictures differ
 _CLOCK_UNIT = 900.0  # clocks set forward (summer time, time zones) jump by whole quarters of an hour
@@ -192,25 +189,6 @@ def _parts(run: list[FileFacts], max_frames: int) -> list[list[FileFacts]]:
     count = -(-len(run) // max_frames) if max_frames else 1
     edges = [round(k * len(run) / count) for k in range(count + 1)]
     return [run[a:b] for a, b in pairwise(edges)]
-
-
-def same_exposure(a: FileFacts, b: FileFacts) -> bool:
-    """Whether time, aperture and ISO agree to a tenth of a stop; what is unknown agrees."""
-    return _close(_light(a), _light(b)) and _close(_log(a.iso), _log(b.iso))
-
-
-def _light(frame: FileFacts) -> float | None:
-    if frame.exposure_time is None:
-        return None
-    return math.log2(frame.exposure_time / (frame.aperture or 1.0) ** 2)
-
-
-def _log(value: float | None) -> float | None:
-    return math.log2(value) if value else None
-
-
-def _close(a: float | None, b: float | None) -> bool:
-    return a is None or b is None or abs(a - b) <= EXPOSURE_TOLERANCE_EV
 
 
 def _seconds(a: FileFacts, b: FileFacts) -> float:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from burstfix.errors import BurstError, InputError
 from burstfix.io.reader import read_frame
@@ -207,9 +208,9 @@ def _check_level(
     if not known:
         return frames, []
     # The value that most others lie close to; the earliest of equals.
-    usual = max(known, key=lambda v: sum(abs(v - w) <= _EXPOSURE_TOLERANCE_EV for w in known))
+    usual = max(known, key=lambda v: sum(_agree(v, w) for w in known))
     others = show(frames[levels.index(usual)].metadata)
-    kept, odd = _split(frames, [x is None or abs(x - usual) <= _EXPOSURE_TOLERANCE_EV for x in levels])
+    kept, odd = _split(frames, [_agree(x, usual) for x in levels])
     return kept, _reject(odd, name, show, others, skip_bad)
 
 
@@ -233,19 +234,47 @@ def _reject(
     return reasons
 
 
-def exposure(metadata: FrameMetadata) -> float | None:
+class Exposed(Protocol):
+    """A record of a frame, as far as its exposure goes: `FrameMetadata`, and `batch.facts.FileFacts`."""
+
+    @property
+    def exposure_time(self) -> float | None:
+        """In seconds."""
+        ...
+
+    @property
+    def aperture(self) -> float | None:
+        """As f-number."""
+        ...
+
+    @property
+    def iso(self) -> float | None:
+        """ISO speed."""
+        ...
+
+
+def same_exposure(a: Exposed, b: Exposed) -> bool:
+    """Whether time and aperture, and ISO, agree to a tenth of a stop; what is unknown agrees."""
+    return all(_agree(level(a), level(b)) for level in (exposure, _iso_level))
+
+
+def _agree(a: float | None, b: float | None) -> bool:
+    return a is None or b is None or abs(a - b) <= _EXPOSURE_TOLERANCE_EV
+
+
+def exposure(frame: Exposed) -> float | None:
     """Light on the sensor in EV: log2 of time / f-number squared; None without a time.
 
     The aperture counts only where known: frames of one camera either all say it or none does.
     """
-    if metadata.exposure_time is None:
+    if frame.exposure_time is None:
         return None
-    return math.log2(metadata.exposure_time / (metadata.aperture or 1.0) ** 2)
+    return math.log2(frame.exposure_time / (frame.aperture or 1.0) ** 2)
 
 
-def _iso_level(metadata: FrameMetadata) -> float | None:
+def _iso_level(frame: Exposed) -> float | None:
     # On its own, not traded against time: frames of another gain have another noise profile.
-    return None if metadata.iso is None else math.log2(metadata.iso)
+    return None if frame.iso is None else math.log2(frame.iso)
 
 
 def _show_exposure(metadata: FrameMetadata) -> str:
