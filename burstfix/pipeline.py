@@ -73,12 +73,7 @@ def read_burst(
     read = read_frames(paths, skip_bad=skip_bad, progress=progress)
     read = _with_usable_opcodes(read, opcodes, skip_bad)
     if isinstance(noise, tuple):
-        shot_gain, read_variance = noise
-        noise = NoiseProfile(
-            (shot_gain, shot_gain, shot_gain, shot_gain),
-            (read_variance, read_variance, read_variance, read_variance),
-            "given",
-        )
+        noise = NoiseProfile.uniform(*noise)
     burst = prepare_burst(
         read.frames,
         reference=reference,

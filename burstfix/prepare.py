@@ -38,9 +38,7 @@ PATCHES = 24
 NOISE_NEIGHBOURS = 5
 # Sensors lie well inside; beyond, a tag holds rubbish (all zero, or in DN instead of normalised units).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
-FALLBACK_NOISE = NoiseProfile(
-    (1e-3, 1e-3, 1e-3, 1e-3), (1e-5, 1e-5, 1e-5, 1e-5), "frame"
-)  # a phone's at dusk
+FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a phone's at dusk
 
 
 def prepare_burst(

@@ -95,7 +95,7 @@ COARSE_DROPPED = frozenset({"simple_block.6.bias"})
 
 
 def import_two_stage(
-    network: str | Path, coarse: str | Path, *, noise_map: str = "std", patch: int = 64, search: int = 24
+    network: str | Path, coarse: str | Path, *, noise_map: str = "std", patch: int = 64
 ) -> TwoStage:
     """Builds our network from the authors' two files, in the form that reproduces theirs.
 
@@ -106,7 +106,6 @@ def import_two_stage(
         coarse: DSNet.pth.
         noise_map: "std", as their test script makes it, or "linear", as their training does.
         patch: Packed pixels on a side of a patch: 64 for their 720p settings, 128 for 4K.
-        search: Packed pixels searched to each side.
 
     Raises:
         WeightsError: A file cannot be read, is not one of these checkpoints, or an argument does not fit.
@@ -129,7 +128,6 @@ def import_two_stage(
             max_offset=0.0,
             noise_map=noise_map,
             patch=patch,
-            search=search,
         )
     except UsageError as error:
         raise WeightsError(f"{network}: not the sizes of a two-stage checkpoint: {error}") from error

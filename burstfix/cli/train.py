@@ -71,7 +71,8 @@ def command(
     """Train a network on simulated bursts of photographs.
 
     RECIPE is a TOML file. The folder of the run then holds checkpoint.pt, log.jsonl, plot.png (where
-    matplotlib is installed), samples/ (with --validation) and the weights with their card. Under torchrun every device draws its own bursts.
+    matplotlib is installed), samples/ (with --validation) and the weights with their card. Under torchrun
+    every device draws its own bursts.
     """
     import torch
 

@@ -47,8 +47,7 @@ class Noise(click.ParamType):
             self.fail(
                 f"{value!r} is not S,O: two numbers of variance = S*x + O, such as 1e-3,2e-5", param, ctx
             )
-        gain, read = pair
-        return NoiseProfile((gain, gain, gain, gain), (read, read, read, read), source="given")
+        return NoiseProfile.uniform(pair[0], pair[1])
 
 
 class Reference(click.ParamType):

@@ -227,8 +227,7 @@ def to_integers(mosaic: Tensor) -> NDArray[np.uint16]:
 def noise_profile(level: str) -> NoiseProfile:
     """What the models are told about a noise level."""
     gain, std = NOISE_LEVELS[level]
-    read = std**2
-    return NoiseProfile((gain, gain, gain, gain), (read, read, read, read), source="given")
+    return NoiseProfile.uniform(gain, std**2)
 
 
 def _clip_metadata(

@@ -1,4 +1,4 @@
-"""Picture files in and out: the only room that opens them."""
+"""What cameras wrote comes in here, and results go out."""
 
 from burstfix.io.dng_writer import write_cfa_dng
 from burstfix.io.frames import ReadFrames, read_frames

@@ -174,7 +174,7 @@ def _unbiased_shadows(
         merged: (C, h, w) mean of the frames.
         lowest: (C, h, w) least value among the frames.
         shot_gain: (C, 1, 1) or a map (C, h, w).
-        read_variance: (4, 1, 1).
+        read_variance: Likewise.
         radius: Of the neighbourhood, in packed pixels.
     """
     side = 2 * radius + 1

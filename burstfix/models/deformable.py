@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from burstfix.models.layers import act, channels_last, conv3, init_conv
+from burstfix.models.layers import act, channels_last, conv3, double_size, init_conv
 
 TAPS = 9
 
@@ -142,8 +142,3 @@ class PyramidAlign(nn.Module):
             aligned = act(moved) if level else moved
         assert aligned is not None
         return aligned
-
-
-def double_size(x: Tensor) -> Tensor:
-    """Bilinear, twice the height and width."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

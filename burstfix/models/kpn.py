@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
+from burstfix.models.layers import act, channels_last, double_size
 from burstfix.raw.demosaic import bilinear
 
-SLOPE = 0.1
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
 STRIP = 2**16  # packed pixels that kernels are applied to at a time
 LOGIT_LIMIT = 12.0  # e^12 against e^-12 is still far inside float32; keeps the running sums finite
@@ -66,10 +66,6 @@ def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(c_in, c_out, 3, stride, 1)
 
 
-def _act(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, SLOPE, inplace=True)  # no gradient needs what a convolution or a sum put out
-
-
 class _Double(nn.Module):
     """Two 3x3 convolutions, the first one strided where asked."""
 
@@ -79,7 +75,7 @@ class _Double(nn.Module):
         self.second = _conv(c_out, c_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _act(self.second(_act(self.first(x))))
+        return act(self.second(act(self.first(x))))
 
 
 class _Residual(nn.Module):
@@ -89,7 +85,7 @@ class _Residual(nn.Module):
         self.second = _conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(_act(self.first(x))).add_(x)
+        return self.second(act(self.first(x))).add_(x)
 
 
 class _Coarser(nn.Module):
@@ -112,12 +108,12 @@ class _Coarser(nn.Module):
         y = self.down(x)
         if self.context is not None:
             y = y.add_(self.context(shared))
-        y = _act(y)
+        y = act(y)
         if self.below is not None:
             y = self.below(y)
         for block in self.blocks:
             y = block(y)
-        return self.up(_act(y)).add_(x)
+        return self.up(act(y)).add_(x)
 
 
 class Kpn(BurstModel):
@@ -226,14 +222,14 @@ class Kpn(BurstModel):
     def _encode_frame(self, frame: Tensor, anchor: Tensor, std: Tensor, common: Tensor) -> Tensor:
         difference = torch.clamp((frame - anchor) / (1.4142 * std), -4, 4)
         own = self.encode_pair(_unshuffle(torch.cat([frame, 0.25 * difference], 1)))
-        return _act(self.encode_frame(_act(own.add_(common))))
+        return act(self.encode_frame(act(own.add_(common))))
 
     def _unet(self, x: Tensor) -> Tensor:
         level0 = self.encode(x)
         level1 = self.down1(level0)
         level2 = self.down2(level1)
-        x = self.up1(torch.cat([_double_size(level2), level1], 1))
-        return self.up0(torch.cat([_double_size(x), level0], 1))
+        x = self.up1(torch.cat([double_size(level2), level1], 1))
+        return self.up0(torch.cat([double_size(x), level0], 1))
 
     def _filter(self, frame: Tensor, encoded: Tensor, kernel_shared: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums of each pixel's neighbourhood in a frame, for each of K parities of displacements.
@@ -244,7 +240,7 @@ class Kpn(BurstModel):
         Returns:
             (B, K, 4, h, w) and the sums of the weights, (B, K, 1, h, w).
         """
-        features = _act(self.kernel_frame(encoded).add_(kernel_shared))
+        features = act(self.kernel_frame(encoded).add_(kernel_shared))
         batch, _, h, w = frame.shape
         gathered = [parity.gather(frame) for parity in self.parities]
         rows = max(2, STRIP // (batch * w) // 2 * 2)
@@ -293,26 +289,18 @@ class Kpn(BurstModel):
             parts.append(F.pixel_unshuffle(color - base, 2))
             weights.append(self.head_color.weight)
             bias = bias + self.head_color.bias
-        x = _channels_last(torch.cat(parts, 1))
+        x = channels_last(torch.cat(parts, 1))
         del parts
         x = F.conv2d(x, torch.cat(weights, 1), bias, padding=1)
         if self.refine is not None:
             x = self.refine(x, shared)
         for block in self.head_blocks:
             x = block(x)
-        return F.pixel_shuffle(self.head_out(_act(x)).float(), 2).add_(base)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)  # convolutions on CPUs are 1.3 to 3 times faster
+        return F.pixel_shuffle(self.head_out(act(x)).float(), 2).add_(base)
 
 
 def _unshuffle(x: Tensor) -> Tensor:
-    return _channels_last(F.pixel_unshuffle(x, 2))
-
-
-def _double_size(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return channels_last(F.pixel_unshuffle(x, 2))
 
 
 def _box3(x: Tensor) -> Tensor:

@@ -18,13 +18,18 @@ _QUIET_GATE = -2.0  # sigmoid(-2) = 0.12: a stack of fresh attention blocks hard
 
 
 def act(x: Tensor) -> Tensor:
-    """Leaky ReLU, in place: only ever applied to the fresh output of a convolution."""
+    """Leaky ReLU, in place: only ever applied to the fresh output of a convolution or a sum."""
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def channels_last(x: Tensor) -> Tensor:
     """The same values with the channels of a pixel beside each other: 1.3 to 3 times faster convolutions."""
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def double_size(x: Tensor) -> Tensor:
+    """Bilinear, twice the height and width."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def conv3(c_in: int, c_out: int, *, stride: int = 1, bias: bool = True, gain: float = 1.0) -> nn.Conv2d:

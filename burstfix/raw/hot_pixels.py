@@ -147,19 +147,18 @@ def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> 
     return torch.stack(rises).nanmean(0)
 
 
-def repair(mosaic: Tensor, places: NDArray[np.int32], origin: tuple[int, int] = (0, 0)) -> Tensor:
+def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
     """Replaces pixels by the median of their neighbours of the same colour.
 
     Args:
-        mosaic: (..., H, W) of any 2x2 CFA, a part of the visible area.
-        places: int (count, 2), rows and columns in the visible area; those outside the part are passed over.
-        origin: Row and column of the part's first pixel in the visible area.
+        mosaic: (..., H, W) of any 2x2 CFA.
+        places: int (count, 2), rows and columns; those outside are passed over.
 
     Returns:
         A repaired copy, or the mosaic itself where there is nothing to repair.
     """
     height, width = mosaic.shape[-2:]
-    local = torch.from_numpy(np.asarray(places, np.int64)) - torch.tensor(origin)
+    local = torch.from_numpy(np.asarray(places, np.int64))
     local = local[(local[:, 0] >= 0) & (local[:, 0] < height) & (local[:, 1] >= 0) & (local[:, 1] < width)]
     if not len(local):
         return mosaic

@@ -63,9 +63,7 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
         cfa=settings.cfa,
         levels=Levels(np.full((1, 1), settings.black, np.float32), float(settings.white)),
         color=color_profile(recording.camera),
-        noise=NoiseProfile((gain, gain, gain, gain), (read, read, read, read), source="file")
-        if gain + read > 0
-        else None,
+        noise=NoiseProfile.uniform(gain, read, "file") if gain + read > 0 else None,
         make=MAKE,
         model=MODEL,
         iso=max(1.0, round(gain / SHOT_GAIN_PER_ISO)),

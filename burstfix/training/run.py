@@ -50,12 +50,12 @@ def run_training(
     weights = out / f"{recipe.model.name}.safetensors"
     if not is_main_process():
         return FinishedRun(trained, weights)
-    save_weights(weights, trained.model, make_card(recipe, recipe_name, trained))
+    save_weights(weights, trained.model, make_card(recipe_name, trained))
     plot_log(out / LOG, out / "plot.png")
     return FinishedRun(trained, weights)
 
 
-def make_card(recipe: Recipe, recipe_name: str, trained: Trained) -> dict[str, Any]:
+def make_card(recipe_name: str, trained: Trained) -> dict[str, Any]:
     """What people should know about weights: data, steps, hours, recipe, validation."""
     archives = sorted({name.split("/")[0] for name in trained.pictures})
     return {

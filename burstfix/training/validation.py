@@ -11,14 +11,13 @@ from torch import Tensor
 from burstfix.models.base import BurstModel
 from burstfix.raw.demosaic import bilinear
 from burstfix.sim import SimSettings, SimulatedBurst, simulate_burst, to_display
+from burstfix.sim.recording import NOISE_LEVELS
 from burstfix.training.losses import align_frames
 from burstfix.training.photos import PhotoStore
 
 SEED = 20_000_001
 PATCH, MARGIN = 64, 16
 VALIDATION_SIZE = 2 * (PATCH + 2 * MARGIN)  # sensor pixels
-# The protocol's noise levels: shot gain and the standard deviation of the read noise.
-NOISE_LEVELS = {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
 
 
 @dataclass(frozen=True)

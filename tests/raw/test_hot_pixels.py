@@ -127,12 +127,3 @@ def test_repair_when_a_pixel_is_replaced_then_it_comes_from_its_own_colour():
         broken[:, y, x] = 1000.0
     assert torch.equal(repair(broken, places), mosaic)
     assert broken[0, 4, 6] == 1000.0
-
-
-def test_repair_when_given_a_part_then_it_is_the_part_of_the_whole_repaired():
-    mosaic = torch.rand(40, 40)
-    places = np.array([[10, 10], [20, 25], [3, 3], [39, 39]], np.int32)
-    whole = repair(mosaic, places)
-    assert not torch.equal(whole, mosaic)
-    part = repair(mosaic[6:36, 7:33], places, (6, 7))
-    assert torch.equal(part, whole[6:36, 7:33])
