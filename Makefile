@@ -4,6 +4,9 @@
 # make check     style, types, and which room may import which
 # make train-smoke   train a tiny network for a minute and show the loss falling
 # make install   the command and what developers need, into .venv
+# make example   draw the example burst anew; make picture: the picture of it in README.md
+# make format    mend style where that can be done by itself
+# make clean     remove .venv and everything that was built
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
