@@ -125,7 +125,7 @@ class Journal:
     ) -> None:
         """Records that a burst is being worked on, and where its picture will be."""
         with self._complaining():
-            self._db.execute(
+            self._do(
                 "INSERT INTO bursts (key, name, inputs, settings, layout, state, output, started, frames)"
                 " VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
                 " name=excluded.name, inputs=excluded.inputs, settings=excluded.settings,"
@@ -134,51 +134,48 @@ class Journal:
                 " output=excluded.output,"
                 " started=excluded.started, ended=NULL, error=NULL, exit_code=NULL,"
                 " frames=excluded.frames, facts=NULL",
-                (key, name, inputs, settings, layout, output, time.time(), json.dumps(frames)),
+                *(key, name, inputs, settings, layout, output, time.time(), json.dumps(frames)),
             )
 
     def finish(self, key: str, *, stamp: str, facts: Mapping[str, Any]) -> None:
         """Records that a burst's picture is in place."""
         with self._complaining():
-            self._db.execute(
+            self._do(
                 "UPDATE bursts SET state='done', stamp=?, ended=?, facts=? WHERE key=?",
-                (stamp, time.time(), json.dumps(facts), key),
+                *(stamp, time.time(), json.dumps(facts), key),
             )
 
     def fail(self, key: str, *, error: str, exit_code: int) -> None:
         """Records why a burst could not be merged."""
         with self._complaining():
-            self._db.execute(
+            self._do(
                 "UPDATE bursts SET state='failed', ended=?, error=?, exit_code=? WHERE key=?",
-                (time.time(), error, exit_code, key),
+                *(time.time(), error, exit_code, key),
             )
 
     def rename(self, old: str, key: str) -> None:
         """A finished burst is now found under another path."""
         with self._complaining():
-            self._db.execute("DELETE FROM bursts WHERE key=?", (key,))
-            self._db.execute("UPDATE bursts SET key=? WHERE key=?", (key, old))
+            self._do("DELETE FROM bursts WHERE key=?", key)
+            self._do("UPDATE bursts SET key=? WHERE key=?", key, old)
 
     def forget(self, key: str) -> None:
         """Forgets a burst."""
         with self._complaining():
-            self._db.execute("DELETE FROM bursts WHERE key=?", (key,))
+            self._do("DELETE FROM bursts WHERE key=?", key)
 
     def recall(self, path: Path, stamp: str, kind: str) -> str | None:
         """What was read from a file, if it has not changed since (see `facts.Store`)."""
         with self._complaining():
-            row = self._db.execute(
-                "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?", (str(path), kind, stamp)
-            ).fetchone()
+            query = "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?"
+            row = self._do(query, str(path), kind, stamp).fetchone()
         return row[0] if row else None
 
     def keep(self, path: Path, stamp: str, kind: str, value: str) -> None:
         """Keeps what was read from a file."""
         with self._complaining():
-            self._db.execute(
-                "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)",
-                (str(path), kind, stamp, value),
-            )
+            query = "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)"
+            self._do(query, str(path), kind, stamp, value)
             if self._db.in_transaction and time.monotonic() - self._begun > _FLUSH_SECONDS:
                 self._db.execute("COMMIT")
                 self._db.execute("BEGIN")
@@ -199,8 +196,11 @@ class Journal:
 
     def _one(self, query: str, *values: str) -> Entry | None:
         with self._complaining():
-            row = self._db.execute(query, values).fetchone()
+            row = self._do(query, *values).fetchone()
         return _entry(row) if row else None
+
+    def _do(self, query: str, *values: str | float | None) -> sqlite3.Cursor:
+        return self._db.execute(query, [_stored(value) for value in values])
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:
@@ -219,19 +219,34 @@ class Journal:
 
 def read_entries(folder: Path) -> list[Entry]:
     """The journal's entries without changing or creating anything; none where there is no journal."""
-    if not (folder / FILE_NAME).is_file():
-        return []
     path = folder / FILE_NAME
+    if not path.is_file():
+        return []
+    # Where no run is at work or was killed, all is in the one file, and SQLite would make two more.
+    mode = "ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)) as db:
             db.row_factory = sqlite3.Row
             return [_entry(row) for row in db.execute("SELECT * FROM bursts ORDER BY name, key")]
     except sqlite3.DatabaseError as error:
         raise JournalError(f"{path}: the journal cannot be read ({error})") from error
 
 
+def _stored(value: str | float | None) -> str | float | bytes | None:
+    """SQLite's text is UTF-8; names of files need not be, and those that are not go in as bytes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
+    return value
+
+
 def _entry(row: sqlite3.Row) -> Entry:
-    values = dict(row)
+    values: dict[str, Any] = {
+        name: value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+        for name, value in zip(row.keys(), row, strict=True)
+    }
     values["frames"] = tuple(json.loads(values["frames"]))
     values["facts"] = json.loads(values["facts"]) if values["facts"] else {}
     return Entry(**values)

@@ -66,7 +66,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
     notes: list[str] = []
     try:
         with rawpy.RawPy() as raw:
-            raw.open_file(os.fspath(path))
+            _open(raw, path)
             sizes = raw.sizes
             claimed = sizes.raw_height * sizes.raw_width
             if claimed > MAX_PIXELS:
@@ -103,6 +103,17 @@ def decode(path: Path, pixels: bool) -> _Decoded:
         compression = tags.raw.number(COMPRESSION, 0) if tags.raw is not None else 0
         raise InputError(f"{path}: {_libraw_message(error, compression)}") from error
     return _Decoded(metadata, mosaic, tuple(notes))
+
+
+def _open(raw: rawpy.RawPy, path: Path) -> None:
+    """Hands a file to LibRaw: by its name, where that is UTF-8."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            raw.open_buffer(file)
+    else:
+        raw.open_file(os.fspath(path))
 
 
 def _camera_facts(raw: rawpy.RawPy, is_foveon: bool) -> CameraFacts:

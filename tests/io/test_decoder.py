@@ -203,3 +203,17 @@ def test_io_when_rawpy_and_exifread_are_missing_still_imports():
     # Training machines may lack them; the child alone needs them.
     program = "import sys; sys.modules['rawpy'] = sys.modules['exifread'] = None; import burstfix.io"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8 exist there alone")
+def test_read_frame_when_the_name_is_not_utf8_then_it_is_read_like_any_other(good: Path):
+    odd = good.with_name(os.fsdecode(b"IMG_\xe9.dng"))
+    odd.write_bytes(good.read_bytes())
+    frame = read_frame(odd)
+    np.testing.assert_array_equal(frame.mosaic, make_mosaic())
+    assert frame.metadata.path == odd
+    for path in (good, odd):
+        path.write_bytes(path.read_bytes()[:-200])
+        with pytest.raises(InputError) as caught:
+            read_frame(path)
+        assert "damaged (corrupted IFD structure)" in str(caught.value)

@@ -1,0 +1,50 @@
+"""The journal: read without a trace, and whatever the names in it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from burstfix.batch.journal import FILE_NAME, Journal, read_entries
+
+
+def begin(journal: Journal, key: str = "a.dng@now") -> None:
+    settings = {"inputs": "1", "settings": "2", "layout": "{first}"}
+    journal.start(key, name=key, output=f"{key}.tif", frames=[key], **settings)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_entries_when_read_after_a_run_then_nothing_is_written(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    begin(journal)
+    journal.close()
+    before = contents(tmp_path)
+    assert [entry.name for entry in read_entries(tmp_path)] == ["a.dng@now"]
+    assert contents(tmp_path) == before and list(before) == [FILE_NAME]
+
+
+def test_entries_when_read_beside_a_run_or_a_killed_one_then_with_its_last_words(tmp_path: Path) -> None:
+    journal, killed = Journal(tmp_path / "."), tmp_path / "killed"
+    begin(journal)
+    shutil.copytree(tmp_path, killed)
+    for folder in (tmp_path, killed):
+        names = sorted(path.name for path in folder.glob("burstfix*"))
+        assert [entry.state for entry in read_entries(folder)] == ["running"]
+        assert sorted(path.name for path in folder.glob("burstfix*")) == names
+    journal.close()
+
+
+def test_journal_when_a_name_is_not_utf8_then_it_is_kept_and_found(tmp_path: Path) -> None:
+    journal, name = Journal(tmp_path), "IMG_\udce9.dng"
+    begin(journal, name)
+    journal.keep(Path(name), "1:1", "sha256", "abc")
+    assert journal.recall(Path(name), "1:1", "sha256") == "abc"
+    journal.fail(name, error=f"{name}: is damaged", exit_code=3)
+    journal.rename(name, f"moved/{name}")
+    journal.close()
+    [entry] = read_entries(tmp_path)
+    assert (entry.key, entry.name, entry.frames) == (f"moved/{name}", name, (name,))
+    assert (entry.state, entry.output, entry.error) == ("failed", f"{name}.tif", f"{name}: is damaged")
