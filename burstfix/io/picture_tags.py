@@ -72,8 +72,9 @@ def picture_tags(image: RenderedImage) -> PictureTags:
 
 
 def is_merged(exif: ExifTags) -> bool:
-    """Whether burstfix has merged the picture that these tags come from: it has left its settings in them."""
-    return str(exif.image.get(_IMAGE_DESCRIPTION, "")).startswith('{"software": "burstfix ')
+    """Whether burstfix has merged the picture that these tags come from: it has left in them what with."""
+    text = str(exif.image.get(_IMAGE_DESCRIPTION, ""))
+    return text.startswith('{"software": "burstfix ') and '"model": ' in text
 
 
 def settings_json(settings: Mapping[str, Any]) -> str:
