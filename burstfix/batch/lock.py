@@ -81,7 +81,8 @@ def log_file(folder: Path) -> Iterator[None]:
         OutputError: It cannot be opened.
     """
     try:
-        handler = _LogFile(folder / LOG_NAME, encoding="utf-8")
+        # Names of files need not be UTF-8.
+        handler = _LogFile(folder / LOG_NAME, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{folder / LOG_NAME}: cannot be written ({error.strerror or error})") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

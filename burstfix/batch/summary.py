@@ -24,6 +24,7 @@ _COLUMNS = (
 _CELL, _CAPTION, _MARGIN = 240, 28, 10  # pixels
 _COLUMNS_OF_SHEET = 6
 _MAX_CELLS = 1200  # a JPEG has at most 65500 rows of pixels, and all of them lie in memory: 250 MB
+_STRANGE = "backslashreplace"  # for what is no UTF-8 in the names of files
 _BACKGROUND, _INK, _FAULT = (24, 24, 24), (220, 220, 220), (230, 120, 100)
 
 
@@ -52,7 +53,7 @@ def write_summary(folder: Path, entries: Sequence[Entry]) -> None:
 def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
     with (
         atomic_path(path, overwrite=True) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        open(temporary, "w", newline="", encoding="utf-8", errors=_STRANGE) as file,
     ):
         table = csv.writer(file)
         table.writerow(_COLUMNS)
@@ -92,6 +93,7 @@ def _write_sheet(path: Path, entries: Sequence[Entry], title: str = "") -> None:
             draw.rectangle((left, top, left + _CELL - 1, top + _CELL - 1), outline=_FAULT)
             draw.text((left + 8, top + 8), entry.state, fill=_FAULT, font=font)
         caption = entry.output if entry.state == "done" else entry.name
+        caption = caption.encode(errors=_STRANGE).decode()
         while caption and draw.textlength(caption, font=font) > _CELL:
             caption = caption[1:]  # the end of a path tells more than its beginning
         draw.text((left, top + _CELL + 6), caption, fill=_INK, font=font)
