@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
+import pytest
+
 from burstfix.batch.journal import FILE_NAME, Journal, read_entries
+from burstfix.cli import main
+from tests.batch.cards import burst
 
 
 def begin(journal: Journal, key: str = "a.dng@now") -> None:
@@ -48,3 +55,20 @@ def test_journal_when_a_name_is_not_utf8_then_it_is_kept_and_found(tmp_path: Pat
     [entry] = read_entries(tmp_path)
     assert (entry.key, entry.name, entry.frames) == (f"moved/{name}", name, (name,))
     assert (entry.state, entry.output, entry.error) == ("failed", f"{name}.tif", f"{name}: is damaged")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8 exist there alone")
+def test_batch_when_names_are_not_utf8_then_merged_like_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/card/\xe9"))
+    burst(folder, 1, 2, 0.0, prefix=os.fsdecode(b"\xe4_"))
+    (folder / os.fsdecode(b"\xe4_0003.dng")).write_bytes(b"damaged")
+    out = tmp_path / "out"
+    command = ["batch", str(folder.parent), "-o", str(out), "-m", "average", "--skip-bad", "--json"]
+    for state in ("done", "skipped"):
+        assert main(command) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])[state] == ["\udce9/\udce4_0001.dng"]
+    assert os.listdir(os.fsencode(out / folder.name)) == [b"\xe4_0001-\xe4_0002.tif"]
+    assert r"\udce9/\udce4_0001.dng" in (out / "summary.csv").read_text(encoding="utf-8")
+    assert r"\udce9/\udce4_0001.dng" in (out / "burstfix.log").read_text(encoding="utf-8")
