@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -85,19 +83,6 @@ def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_r
     monkeypatch.undo()
     report = run_batch(cards, tmp_path / "out", SETTINGS)
     assert len(report.done) == 1 and len(report.skipped) == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
-def test_batch_when_a_name_is_not_utf8_then_log_and_summary_show_it_escaped(
-    cards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first = cards[0] / "DCIM" / "IMG_0001.dng"
-    first.rename(os.fsdecode(os.fsencode(first.parent) + b"/IMG_\xe9_0001.dng"))
-    out = tmp_path / "out"
-    assert len(run_batch(cards[:1], out, SETTINGS).done) == 1
-    for name in ("summary.csv", "burstfix.log"):
-        assert r"DCIM/IMG_\udce9_0001" in (out / name).read_text(encoding="utf-8")
-    assert "Logging error" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["summary.csv", "summary.jpg"])
