@@ -6,6 +6,7 @@ import errno
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from burstfix.batch import facts
 from burstfix.batch.journal import Journal
 from burstfix.batch.plan import find_bursts
 from burstfix.batch.run import BatchReport, run_batch
-from burstfix.batch.settings import BatchSettings
+from burstfix.batch.settings import BatchSettings, file_layers
 from burstfix.cli import main
 from burstfix.errors import InputError
 from tests.batch.cards import burst
@@ -156,3 +157,17 @@ def test_batch_when_dngs_are_written_among_the_raws_then_they_are_no_frames_of_t
     # Nor do they count where another run writes elsewhere.
     assert len(find_bursts([tmp_path]).ignored) >= 2
     assert {len(g.paths) for g in find_bursts([tmp_path]).groups} == {4}
+
+
+def test_settings_when_a_folder_may_not_be_looked_into_then_it_is_left_to_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = os.stat
+
+    def stat(path: str | Path, **options: Any) -> os.stat_result:
+        if os.path.basename(path) == "burstfix.toml":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return status(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert file_layers([tmp_path], user_folder=None, config=None) == []
