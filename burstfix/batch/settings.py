@@ -177,7 +177,8 @@ def file_layers(
     files = [user_folder / FILE_NAME] if user_folder else []
     files = [file for file in files if file.is_file()]
     # A folder that may not be looked into is for the search to report.
-    in_folders = list(dict.fromkeys(f.resolve() / FILE_NAME for f in folders if os.path.isfile(f / FILE_NAME)))
+    own = (folder / FILE_NAME for folder in folders if os.path.isfile(folder / FILE_NAME))
+    in_folders = list(dict.fromkeys(file.parent.resolve() / FILE_NAME for file in own))
     if len(in_folders) > 1 and config is None:
         raise UsageError(
             f"{in_folders[0]} and {in_folders[1]} are both there; say which holds with --config FILE"
