@@ -61,7 +61,6 @@ def scan(roots: Sequence[Path], leave_out: Path | None = None) -> Scan:
     seen: set[Path] = set()
     identities: dict[tuple[int, int], Path] = {}
 
-
     def refused(error: OSError) -> None:
         aside = Aside(Path(error.filename), error.strerror or str(error))
         # A folder that went away in the meantime holds nothing that could be missing.
