@@ -209,6 +209,8 @@ def merge_burst(
         data = apply_to_picture(data, plan)
     if cfa == MONOCHROME:
         data = np.repeat(data, 3, axis=0)
+    if data.shape[1:] != (metadata.height, metadata.width):
+        metadata = replace(metadata, default_crop=None)  # counted from a corner that has been trimmed off
     metadata = replace(metadata, height=data.shape[1], width=data.shape[2], cfa=cfa, opcodes=left)
     return LinearImage(data, metadata, _settings(burst, network, strength))
 

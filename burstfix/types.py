@@ -140,6 +140,7 @@ class FrameMetadata:
         noise: The file's own noise profile, or None.
         make, model, lens: Names from EXIF, "" where absent.
         unique_model: A DNG's UniqueCameraModel, by which developers know the camera; "" where absent.
+        default_crop: Top, left, height and width of the part that raw developers show, or None for all.
         iso: ISO speed; exposure_time in seconds; aperture as f-number; focal_length in mm; None
             where absent.
         time: Capture time with sub-seconds where the file has them, naive or aware; None if absent.
@@ -159,6 +160,7 @@ class FrameMetadata:
     model: str = ""
     lens: str = ""
     unique_model: str = ""
+    default_crop: tuple[int, int, int, int] | None = None
     iso: float | None = None
     exposure_time: float | None = None
     aperture: float | None = None

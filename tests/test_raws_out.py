@@ -79,6 +79,18 @@ def test_write_dng_when_names_are_odd_and_a_tag_is_nonsense_then_the_rest_is_car
     assert 37383 not in found.exif.exif and found.exif.exif[37384] == 9
 
 
+@pytest.mark.parametrize(
+    ("crop", "found"), [((4, 6, 240, 300), (4, 6, 240, 300)), ((4, 6, 260, 300), None), ((0, 0, 0, 9), None)]
+)
+def test_write_dng_when_the_reference_is_cropped_for_display_then_so_is_the_result(
+    merged, tmp_path: Path, crop: tuple[int, int, int, int], found: tuple[int, int, int, int] | None
+):
+    linear = merged["linear"]
+    assert linear.metadata.default_crop == (0, 0, 256, 320)
+    cropped = replace(linear, metadata=replace(linear.metadata, default_crop=crop))
+    assert read_metadata(write_dng(cropped, tmp_path / "crop.dng")).default_crop == found
+
+
 def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged):
     with rawpy.imread(str(merged["folder"] / "linear.dng")) as raw:
         pixels = raw.raw_image[..., :3].transpose(2, 0, 1) / 65535

@@ -73,6 +73,16 @@ def active_area(tags: FileTags) -> Area:
     return Area(top, left, bottom - top, right - left)
 
 
+def default_crop(tags: FileTags, area: Area) -> tuple[int, int, int, int] | None:
+    """Top, left, height, width of the part of the active area that developers show, where it is possible."""
+    numbers = (*tags.numbers(tn.DEFAULT_CROP_ORIGIN), *tags.numbers(tn.DEFAULT_CROP_SIZE))
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        return None
+    left, top, width, height = (round(x) for x in numbers)
+    inside = 0 <= top < top + height <= area.height and 0 <= left < left + width <= area.width
+    return (top, left, height, width) if inside else None
+
+
 def cfa(tags: FileTags) -> str:
     """Colours of the 2x2 pattern from the top left of the active area, which is where CFAPattern starts.
 

@@ -140,13 +140,14 @@ def _raw_tags(
     metadata: FrameMetadata, channels: int, is_mosaic: bool, noise: NoiseProfile | None
 ) -> list[Tag]:
     """What describes the raw picture."""
+    top, left, height, width = metadata.default_crop or (0, 0, metadata.height, metadata.width)
     tags = [
         tag(tn.BLACK_REPEAT, _SHORT, (1, 1)),
         tag(tn.BLACK, _SHORT, (BLACK_CODE if is_mosaic else 0,) * channels),
         tag(tn.WHITE, _SHORT, (WHITE_CODE,) * channels),
         tag(tn.ACTIVE_AREA, _LONG, (0, 0, metadata.height, metadata.width)),
-        tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (0, 0)),
-        tag(tn.DEFAULT_CROP_SIZE, _LONG, (metadata.width, metadata.height)),
+        tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (left, top)),
+        tag(tn.DEFAULT_CROP_SIZE, _LONG, (width, height)),
     ]
     if is_mosaic:
         tags += [

@@ -132,6 +132,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
         model=model,
         lens=_text(exif.get(_LENS_MODEL)) or (camera.lens if camera else ""),
         unique_model=unique_model,
+        default_crop=dng.default_crop(tags, area) if tags.is_dng else None,
         iso=_positive(_iso(exif), camera.iso if camera else None),
         exposure_time=_positive(exif.get(_EXPOSURE_TIME), camera.exposure_time if camera else None),
         aperture=_positive(exif.get(_F_NUMBER), camera.aperture if camera else None),

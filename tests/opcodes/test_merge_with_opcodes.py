@@ -50,12 +50,15 @@ def test_merge_under_a_gain_map_when_tiled_then_the_same_picture(kind: str):
 @pytest.mark.parametrize("mosaic", [False, True])
 def test_merge_when_the_mosaic_is_trimmed_then_the_picture_is_that_part_of_the_whole(mosaic: bool):
     burst = make_burst(HEIGHT, WIDTH, 2, "RGGB")
+    shown = [replace(f, metadata=replace(f.metadata, default_crop=(2, 2, 9, 9))) for f in burst.frames]
+    burst = replace(burst, frames=tuple(shown))
     trimmed = with_opcodes(burst, second=make.opcode_list(make.trim(3, 4, 103, 155)))
     whole = merge_burst(burst, model="average", mosaic=mosaic)
     part = merge_burst(trimmed, model="average", mosaic=mosaic)
     assert (part.metadata.height, part.metadata.width) == part.data.shape[1:] == (100, 151)
     np.testing.assert_array_equal(part.data, whole.data[:, 3:103, 4:155])
     assert part.metadata.cfa == ("GBRG" if mosaic else "RGGB")
+    assert (whole.metadata.default_crop, part.metadata.default_crop) == ((2, 2, 9, 9), None)
 
 
 def test_merge_command_of_files_with_a_damaged_list_then_exit_3_unless_skipped(tmp_path: Path, capsys):
