@@ -78,9 +78,9 @@ def merge_tiled(
         WeightsError: The model's result is not finite, even in float32.
     """
     place = pick_device(device)
-    dtype = pick_precision(precision, place)
+    pick_precision(precision, place)  # raises where there is no such
     if precision == "auto" and not list(model.parameters()):
-        dtype = torch.float32  # plain arithmetic gains nothing by less
+        precision = "float32"  # plain arithmetic gains nothing by less
     if not 0 <= strength <= 2:
         raise UsageError(f"strength {strength:g}: expected 0 (keep the noise) to 2")
     if tile < 0:
@@ -92,7 +92,7 @@ def merge_tiled(
         # Not inference_mode: what models cache on the way has to be usable in training later.
         with torch.no_grad():
             return _Merge(
-                burst, model, place, dtype, tile, strength, mosaic, progress or (lambda *_: None)
+                burst, model, place, precision, tile, strength, mosaic, progress or (lambda *_: None)
             ).run()
     finally:
         model.train(was_training)
@@ -108,7 +108,7 @@ class _Merge:
         burst: Burst,
         model: BurstModel,
         place: torch.device,
-        dtype: torch.dtype,
+        precision: str,
         tile: int,
         strength: float,
         mosaic: bool,
@@ -116,7 +116,7 @@ class _Merge:
     ):
         # Nought would divide by nought; so little noise keeps all of the reference's grain.
         self.strength, self.mosaic = max(strength, 0.01), mosaic
-        self.burst, self.model, self.dtype, self.progress = burst, model, dtype, progress
+        self.burst, self.model, self.precision, self.progress = burst, model, precision, progress
         self.sources = [
             FrameSource(frame, burst.hot_pixels, plan_opcodes(frame.metadata, burst.opcodes))
             for frame in burst.frames
@@ -134,7 +134,7 @@ class _Merge:
         # No larger than the picture, so that halving always changes something.
         self.side = min(self.side, round_up(max(self.height, self.width), self.lattice))
         self.floor = min(self.side, round_up(FLOOR, self.lattice))
-        log.debug("merging on %s in %s, tiles of %d sensor pixels", place, dtype, SCALE * self.side)
+        log.debug("merging on %s in %s, tiles of %d sensor pixels", place, self.dtype, SCALE * self.side)
 
     def run(self) -> NDArray[np.float32]:
         rows, cols = self.burst.frames[0].mosaic.shape[:2]
@@ -282,7 +282,7 @@ class _Merge:
         return round_up(side, self.lattice)
 
     def _move_to(self, place: torch.device) -> None:
-        self.place = place
+        self.place, self.dtype = place, pick_precision(self.precision, place)
         self.model.to(place)
         noise = self.burst.noise
         self.shot_gain = torch.tensor(noise.shot_gain, device=place).reshape(1, 1, 4, 1, 1)
