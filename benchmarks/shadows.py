@@ -1,0 +1,96 @@
+"""What a network makes of the deep shadows of underexposed bursts, before and after they are raised.
+
+    python benchmarks/shadows.py photos/ -m kpn -m average
+
+Bursts are simulated from photographs as in training, half of them at a twentieth of the exposure, with the
+noise of a phone at dusk and without values below black. Printed are PSNR on display RGB as exposed, and with
+each patch brightened to a mean of 0.18 of white; and by how much the mean of blocks of 16x16 pixels that are
+darker than 0.002 of white is off, relative to the truth (plus 2e-4 of white): on average, and in size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from burstfix.checkpoints import load_model
+from burstfix.models.base import BurstModel
+from burstfix.sim import SimSettings, SimulatedBurst, simulate_burst, to_display
+from burstfix.training.losses import align_frames
+from burstfix.training.photos import load_photos
+from burstfix.training.validation import MARGIN, VALIDATION_SIZE, crop_size
+
+SETTINGS = SimSettings(
+    shot_gain=(5.9e-4, 5.9e-4), read_std=(1.1e-3, 1.1e-3), darkening=(0.05, 0.05), clip_black_probability=1.0
+)
+"""Noise of the NoiseProfile of a phone at ISO 800 or so; half of the bursts are darkened."""
+
+DARK, FLOOR, BLOCK = 2e-3, 2e-4, 16
+BRIGHT, MOST = 0.18, 64.0
+
+
+def bursts_of(photos: Path, count: int, seed: int) -> list[SimulatedBurst]:
+    """`count` batches of four bursts of five frames."""
+    size = crop_size(VALIDATION_SIZE, SETTINGS)
+    store = load_photos([photos], max(400, size), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        simulate_burst(
+            store.crops(4, size, generator),
+            store.crops(4, size, generator),
+            frames=5,
+            reference=2,
+            height=VALIDATION_SIZE,
+            width=VALIDATION_SIZE,
+            settings=SETTINGS,
+            generator=generator,
+        )
+        for _ in range(count)
+    ]
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """(B,) in dB."""
+    return -10 * torch.log10(((a - b) ** 2).mean((1, 2, 3)).clamp(min=1e-10))
+
+
+@torch.no_grad()
+def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> tuple[Tensor, Tensor, Tensor]:
+    """PSNR as exposed and raised of each burst; relative error of each dark block."""
+    plain, raised, errors = [], [], []
+    inner = slice(2 * MARGIN, -2 * MARGIN)
+    for burst in bursts:
+        frames = align_frames(model, burst, MARGIN)
+        rgb = model(frames, burst.shot_gain, burst.read_variance, burst.reference).rgb.float()
+        truth = burst.clean[:, burst.reference, :, inner, inner]
+        mean = (truth.mean((-2, -1)) * burst.camera.gains).mean(1)
+        gain = (BRIGHT / mean).clamp(1, MOST)[:, None, None, None]
+        plain.append(psnr(to_display(rgb, burst.camera), to_display(truth, burst.camera)))
+        raised.append(psnr(to_display(gain * rgb, burst.camera), to_display(gain * truth, burst.camera)))
+        found, expected = (F.avg_pool2d(x, BLOCK) for x in (rgb, truth))
+        errors.append(((found - expected) / (expected + FLOOR))[expected < DARK])
+    return torch.cat(plain), torch.cat(raised), torch.cat(errors)
+
+
+@click.command()
+@click.argument("photos", type=click.Path(path_type=Path, exists=True))
+@click.option("-m", "--model", "models", multiple=True, default=("kpn",), help="Name or weights; repeatable.")
+@click.option("--batches", default=6, help="Of four bursts each.")
+@click.option("--seed", default=20_000_001)
+def main(photos: Path, models: tuple[str, ...], batches: int, seed: int) -> None:
+    """Compare models on deep shadows of bursts simulated from PHOTOS (a folder or tar archive)."""
+    bursts = bursts_of(photos, batches, seed)
+    for name in models:
+        plain, raised, errors = measure(load_model(name).eval(), bursts)
+        print(  # noqa: T201
+            f"{name}: PSNR {plain.mean():.2f} dB, raised {raised.mean():.2f} dB; {len(errors)} dark blocks: "
+            f"off by {100 * errors.mean():+.1f}% on average, {100 * errors.abs().mean():.1f}% in size"
+        )
+
+
+if __name__ == "__main__":
+    main()
