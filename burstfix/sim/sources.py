@@ -97,6 +97,8 @@ def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
         raise
     except Exception as error:  # a plugin fails in its own ways; a missing one is an ImportError or OSError
         reason = " ".join(str(error).split())[:200]
+        if "find a backend" in reason:  # what imageio then advises is longer than a line
+            reason = "nothing here reads such files"
         raise InputError(
             f"{path}: cannot be read as a video ({reason}); videos need burstfix[video] (pip install av), "
             "or give a folder of frames"

@@ -65,6 +65,9 @@ def test_read_clip_when_no_video_then_input_error_says_what_to_do(tmp_path: Path
     (tmp_path / "clip.mp4").write_bytes(b"nothing")
     with pytest.raises(InputError, match="folder of frames"):
         read_clip(tmp_path / "clip.mp4", 0, 2)
+    (tmp_path / "clip.xyz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"nothing here reads such files.*burstfix\[video\]"):
+        read_clip(tmp_path / "clip.xyz", 0, 2)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures"):
         read_clip(tmp_path / "empty", 0, 2)
