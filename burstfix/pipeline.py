@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def read_burst(
     paths: Iterable[Path | str],
     *,
     reference: int | str | Path | None = None,
-    noise: NoiseProfile | tuple[float, float] | None = None,
+    noise: NoiseProfile | tuple[float, float] | Literal["measure"] | None = None,
     skip_bad: bool = False,
     keep_all: bool = False,
     opcodes: OpcodeMode = "apply",
@@ -58,7 +58,7 @@ def read_burst(
             None takes the sharpest of the frames nearest the middle, or another if most frames do not overlap
             that one.
         noise: A profile, or (shot gain, read variance) for all planes. None takes the reference file's own,
-            else the table's, else measures it on the burst.
+            else the table's, else measures it on the burst, as "measure" does whatever these say.
         skip_bad: Leave out frames that cannot be read or do not fit, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         opcodes: Whether the corrections that DNGs ask for (opcode lists) are applied in the merge.

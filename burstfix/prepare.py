@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def prepare_burst(
     frames: Sequence[Frame],
     *,
     reference: int | str | Path | None = None,
-    noise: NoiseProfile | None = None,
+    noise: NoiseProfile | Literal["measure"] | None = None,
     table: NoiseTable | None = None,
     keep_all: bool = False,
     dropped: Sequence[DroppedFrame] = (),
@@ -58,7 +59,8 @@ def prepare_burst(
         frames: In time order, at least one.
         reference: Index into `frames` (0 is the first) or a frame's file, by path or name; None chooses the
             sharpest of the frames nearest the middle, or another if most frames do not overlap that one.
-        noise: Known noise; None takes the reference file's, else the table's, else measures.
+        noise: Known noise; None takes the reference file's, else the table's, else measures; "measure"
+            measures whatever these say.
         table: Noise of cameras whose files do not say it.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
@@ -68,7 +70,7 @@ def prepare_burst(
     Raises:
         UsageError: There is no such reference, or the noise given is impossible.
     """
-    if noise is not None and not is_plausible(noise):
+    if isinstance(noise, NoiseProfile) and not is_plausible(noise):
         raise UsageError(
             f"noise {noise.shot_gain[0]:g},{noise.read_variance[0]:g} is none that a sensor has; give S,O of "
             "variance = S*x + O for x from 0 (black) to 1 (white), both small and not negative"
@@ -117,12 +119,12 @@ def prepare_burst(
     chosen_frames = [frames[i] for i in kept]
     chosen_motions = [motions[i] for i in kept]
 
-    profile = (
-        noise
-        or _file_noise(frames[chosen], notes)
-        or (table.find(frames[chosen].metadata) if table else None)
-        or _measure(chosen_frames, chosen_motions, middle, notes)
-    )
+    if noise is None:
+        noise = _file_noise(frames[chosen], notes) or (table.find(frames[chosen].metadata) if table else None)
+    if noise is None or noise == "measure":
+        profile = _measure(chosen_frames, chosen_motions, middle, notes)
+    else:
+        profile = noise
     log.info(
         "noise (%s): shot gain %.3g, read variance %.3g",
         profile.source,

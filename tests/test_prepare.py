@@ -161,6 +161,9 @@ def test_prepare_burst_when_noise_is_known_in_several_ways_then_the_nearest_sour
     assert prepare_burst(frames, noise=given).noise is given
     mixed = [with_noise(frames[0], None), frames[1], with_noise(frames[2], None)]
     assert prepare_burst(mixed, reference=1).noise.source == "file"
+    wrong = NoiseProfile((SHOT / 9,) * 4, (READ / 9,) * 4, "file")
+    told = prepare_burst([with_noise(frame, wrong) for frame in frames], noise="measure").noise
+    assert told.source == "burst" and told.shot_gain[1] > 4 * wrong.shot_gain[1]
     bare = [with_noise(frame, None) for frame in frames]
     for kept, source in ((bare, "burst"), (bare[:1], "frame")):
         noise = prepare_burst(kept).noise

@@ -34,18 +34,25 @@ class Device(click.ParamType):
 
 
 class Noise(click.ParamType):
-    """S,O of variance = S*x + O, in normalised units."""
+    """S,O of variance = S*x + O, in normalised units, or `measure` where there is a burst for that."""
 
-    name = "S,O"
+    def __init__(self, *, measurable: bool) -> None:
+        self.name = "S,O|measure" if measurable else "S,O"
+        self._measurable = measurable
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> NoiseProfile | None:
-        """The same noise for every plane."""
+    ) -> NoiseProfile | str | None:
+        """The same noise for every plane; "measure" as it is."""
+        if value == "measure" and self._measurable:
+            return value
         pair = _numbers(value, 2)
         if pair is None or min(pair) < 0 or max(pair) <= 0:
+            otherwise = ", nor measure" if self._measurable else ""
             self.fail(
-                f"{value!r} is not S,O: two numbers of variance = S*x + O, such as 1e-3,2e-5", param, ctx
+                f"{value!r} is not S,O: two numbers of variance = S*x + O, such as 1e-3,2e-5{otherwise}",
+                param,
+                ctx,
             )
         return NoiseProfile.uniform(pair[0], pair[1])
 

@@ -22,7 +22,7 @@ from burstfix.errors import UsageError
         ("layout", "/x/{first}"), ("layout", "all.tif"), ("layout", "{first.__class__}"),
         ("layout", "{count:x!}{first}"),
         ("format", "webp"), ("bit_depth", 12), ("quality", 0), ("noise", [1]),
-        ("noise", [-1, 0]), ("wb", "blue"),
+        ("noise", [-1, 0]), ("noise", "guess"), ("wb", "blue"),
         ("wb", [1, 1]), ("wb", [0, 1, 1]), ("exposure", "bright"), ("exposure", 50), ("tone", "soft"),
         ("device", "tpu"), ("tile", -1), ("jobs", 0), ("max_memory", "much"), ("settle", -1), ("strength", 3),
     ],

@@ -208,6 +208,15 @@ def test_inspect_when_json_is_asked_for_then_tells_shifts_and_noise(
     assert any(abs(motion["dy"]) + abs(motion["dx"]) > 0.5 for motion in moved)
 
 
+def test_inspect_when_noise_is_to_be_measured_then_the_files_do_not_count(
+    small_burst: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", *shots(small_burst), "--json", "--noise", "measure"]) == 0
+    assert json.loads(capsys.readouterr().out)["noise"]["source"] in ("burst", "frame")
+    assert main(["inspect", *shots(small_burst), "--noise", "guess"]) == 2
+    assert "nor measure" in capsys.readouterr().err
+
+
 def test_command_when_given_a_folder_then_takes_its_raws(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
