@@ -19,10 +19,9 @@ from torch import Tensor
 
 from burstfix.checkpoints import load_model
 from burstfix.models.base import BurstModel
-from burstfix.sim import SimSettings, SimulatedBurst, simulate_burst, to_display
+from burstfix.sim import SimSettings, SimulatedBurst, to_display
 from burstfix.training.losses import align_frames
-from burstfix.training.photos import load_photos
-from burstfix.training.validation import MARGIN, VALIDATION_SIZE, crop_size
+from burstfix.training.validation import MARGIN, SEED, load_validation_photos, validation_bursts
 
 SETTINGS = SimSettings(
     shot_gain=(5.9e-4, 5.9e-4), read_std=(1.1e-3, 1.1e-3), darkening=(0.05, 0.05), clip_black_probability=1.0
@@ -31,26 +30,6 @@ SETTINGS = SimSettings(
 
 DARK, FLOOR, BLOCK = 2e-3, 2e-4, 16
 BRIGHT, MOST = 0.18, 64.0
-
-
-def bursts_of(photos: Path, count: int, seed: int) -> list[SimulatedBurst]:
-    """`count` batches of four bursts of five frames."""
-    size = crop_size(VALIDATION_SIZE, SETTINGS)
-    store = load_photos([photos], max(400, size), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        simulate_burst(
-            store.crops(4, size, generator),
-            store.crops(4, size, generator),
-            frames=5,
-            reference=2,
-            height=VALIDATION_SIZE,
-            width=VALIDATION_SIZE,
-            settings=SETTINGS,
-            generator=generator,
-        )
-        for _ in range(count)
-    ]
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
@@ -80,10 +59,11 @@ def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> tuple[Tensor, Te
 @click.argument("photos", type=click.Path(path_type=Path, exists=True))
 @click.option("-m", "--model", "models", multiple=True, default=("kpn",), help="Name or weights; repeatable.")
 @click.option("--batches", default=6, help="Of four bursts each.")
-@click.option("--seed", default=20_000_001)
+@click.option("--seed", default=SEED)
 def main(photos: Path, models: tuple[str, ...], batches: int, seed: int) -> None:
     """Compare models on deep shadows of bursts simulated from PHOTOS (a folder or tar archive)."""
-    bursts = bursts_of(photos, batches, seed)
+    store = load_validation_photos([photos], SETTINGS, torch.device("cpu"))
+    bursts = validation_bursts(store, SETTINGS, batches, seed)
     for name in models:
         plain, raised, errors = measure(load_model(name).eval(), bursts)
         print(  # noqa: T201

@@ -30,7 +30,7 @@ from burstfix.training.checkpoint import load_checkpoint, save_checkpoint
 from burstfix.training.losses import OBJECTIVES
 from burstfix.training.photos import PhotoStore, load_photos
 from burstfix.training.recipe import Recipe, TrainSettings, recipe_from_dict
-from burstfix.training.validation import VALIDATION_SIZE, Validator, crop_size
+from burstfix.training.validation import Validator, crop_size, load_validation_photos
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -111,8 +111,7 @@ def train(
     store = load_photos(photos, crop, place)
     validator = None
     if validation:
-        smallest = max(400, crop_size(VALIDATION_SIZE, recipe.simulate))
-        validator = Validator(load_photos(validation, smallest, place), recipe.simulate)
+        validator = Validator(load_validation_photos(validation, recipe.simulate, place), recipe.simulate)
 
     torch.manual_seed(settings.seed)
     model = build(recipe.model.name, recipe.model.config).to(place)

@@ -119,15 +119,12 @@ def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
     low, high = recipe.train.frames
     if not 1 <= low <= high:
         raise UsageError(f"recipe.train.frames: found {low} to {high}, expected 1 <= smallest <= largest")
-    counts = ("steps", "batch", "patch", "log_every", "validate_every", "save_every")
-    for name in counts:
-        if getattr(recipe.train, name) < 1:
-            raise UsageError(f"recipe.train.{name}: found {getattr(recipe.train, name)}, expected 1 or more")
+    for name in ("steps", "batch", "patch", "log_every", "validate_every", "save_every"):
+        if (value := getattr(recipe.train, name)) < 1:
+            raise UsageError(f"recipe.train.{name}: found {value}, expected 1 or more")
     for name in ("patch", "margin"):
-        if getattr(recipe.train, name) % CELL or recipe.train.margin < 0:
-            raise UsageError(
-                f"recipe.train.{name}: found {getattr(recipe.train, name)}, expected a multiple of {CELL}"
-            )
+        if (value := getattr(recipe.train, name)) % CELL or value < 0:
+            raise UsageError(f"recipe.train.{name}: found {value}, expected a multiple of {CELL}")
     for name in ("shot_gain", "read_std", "darkening", "magnify"):
         low, high = getattr(recipe.simulate, name)
         if not 0 < low <= high:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from burstfix.raw.demosaic import bilinear
 from burstfix.sim import SimSettings, SimulatedBurst, simulate_burst, to_display
 from burstfix.sim.recording import NOISE_LEVELS
 from burstfix.training.losses import align_frames
-from burstfix.training.photos import PhotoStore
+from burstfix.training.photos import PhotoStore, load_photos
 
 SEED = 20_000_001
 PATCH, MARGIN = 64, 16
@@ -37,11 +38,8 @@ class Validator:
     """Holds the fixed bursts and runs a model on them."""
 
     def __init__(self, photos: PhotoStore, settings: SimSettings, bursts: int = 12) -> None:
-        device = photos.pictures[0].device
         self.bursts: dict[str, list[SimulatedBurst]] = {}
-        crop = crop_size(VALIDATION_SIZE, settings)
         for level, (shot_gain, read_std) in NOISE_LEVELS.items():
-            generator = torch.Generator(device=device).manual_seed(SEED)
             fixed = replace(
                 settings,
                 shot_gain=(shot_gain, shot_gain),
@@ -49,19 +47,7 @@ class Validator:
                 darkening=(1.0, 1.0),
                 clip_black_probability=1.0,
             )
-            self.bursts[level] = [
-                simulate_burst(
-                    photos.crops(4, crop, generator),
-                    photos.crops(4, crop, generator),
-                    frames=5,
-                    reference=2,
-                    height=VALIDATION_SIZE,
-                    width=VALIDATION_SIZE,
-                    settings=fixed,
-                    generator=generator,
-                )
-                for _ in range(bursts // 4)
-            ]
+            self.bursts[level] = validation_bursts(photos, fixed, bursts // 4)
 
     @torch.no_grad()
     def run(self, model: BurstModel) -> Validation:
@@ -84,6 +70,32 @@ class Validator:
             psnr[level] = float(torch.cat(values).mean())
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0)
         return Validation(psnr, (picture * 255).round().byte().cpu().numpy())
+
+
+def load_validation_photos(sources: list[Path], settings: SimSettings, device: torch.device) -> PhotoStore:
+    """The pictures that are large enough for `validation_bursts`; see `load_photos`."""
+    return load_photos(sources, max(400, crop_size(VALIDATION_SIZE, settings)), device)
+
+
+def validation_bursts(
+    photos: PhotoStore, settings: SimSettings, batches: int, seed: int = SEED
+) -> list[SimulatedBurst]:
+    """`batches` of four bursts of five frames of `VALIDATION_SIZE`, the same for the same seed."""
+    generator = torch.Generator(device=photos.pictures[0].device).manual_seed(seed)
+    crop = crop_size(VALIDATION_SIZE, settings)
+    return [
+        simulate_burst(
+            photos.crops(4, crop, generator),
+            photos.crops(4, crop, generator),
+            frames=5,
+            reference=2,
+            height=VALIDATION_SIZE,
+            width=VALIDATION_SIZE,
+            settings=settings,
+            generator=generator,
+        )
+        for _ in range(batches)
+    ]
 
 
 def crop_size(size: int, settings: SimSettings) -> int:

@@ -43,6 +43,7 @@ def test_recipe_when_turned_into_a_dict_and_back_then_is_equal():
         ({"model": {"name": "kpn"}, "train": {"log_every": 0}}, "recipe.train.log_every: found 0"),
         ({"model": {"name": "kpn"}, "train": {"patch": 20}}, "recipe.train.patch: found 20"),
         ({"model": {"name": "kpn"}, "train": {"margin": 6}}, "recipe.train.margin: found 6"),
+        ({"model": {"name": "kpn"}, "train": {"margin": -8}}, "recipe.train.margin: found -8"),
         ({"model": {"name": "kpn"}, "simulate": {"darkening": [0, 1]}}, "recipe.simulate.darkening: found 0"),
         ({"model": {"name": "kpn"}, "simulate": {"shot_gain": [2e-3, 1e-3]}}, "recipe.simulate.shot_gain"),
         ({"model": {"name": "kpn"}, "train": {"precision": "half"}}, "expected bfloat16 or float32"),
