@@ -20,7 +20,7 @@ from torch import Tensor
 from burstfix.checkpoints import load_model
 from burstfix.models.base import BurstModel
 from burstfix.sim import SimSettings, SimulatedBurst, to_display
-from burstfix.training.losses import align_frames
+from burstfix.training.aligned import align_frames
 from burstfix.training.validation import MARGIN, SEED, load_validation_photos, validation_bursts
 
 SETTINGS = SimSettings(

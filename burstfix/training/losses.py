@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.align.gather import gather_cells
 from burstfix.models.base import BurstModel, Merged
 from burstfix.models.two_stage import TwoStage
 from burstfix.sim import SimulatedBurst, mosaic_packed, to_display
+from burstfix.training.aligned import align_frames, draw_border, inner, with_border
 from burstfix.training.recipe import LossSettings, Recipe
 
 CHARBONNIER = 1e-6  # under the root, as in the two-stage paper's published settings
@@ -34,7 +34,7 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
     Below the floor the display loss is blind. "raised" is the same loss of patches as bright as somebody who
     raises the shadows would make them, who stops where noise would show.
     """
-    truth = _inner(burst.clean[:, burst.reference], 2 * margin)
+    truth = inner(burst.clean[:, burst.reference], 2 * margin)
 
     def on_display(gain: Tensor | float = 1.0) -> Tensor:
         with torch.autocast(rgb.device.type, enabled=False):  # bfloat16 would round small errors away
@@ -55,7 +55,10 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
 
 def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
     """Picture loss and those of the predicted kernels."""
-    frames = align_frames(model, burst, recipe.train.margin)
+    border = draw_border(recipe.train, step)
+    frames = align_frames(model, burst, recipe.train.margin, border)
+    if border is not None:
+        burst = with_border(burst, border)
     merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
     picture = picture_loss(merged.rgb.float(), burst, recipe.train.margin, recipe.loss)
     return picture | kernel_losses(merged, burst, recipe, step)
@@ -64,11 +67,11 @@ def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: i
 def kernel_losses(merged: Merged, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
     """Charbonnier on what kernels give, mosaic and all colours; the annealed one on each frame's own."""
     margin, settings = recipe.train.margin, recipe.loss
-    truth = _gamma(_inner(mosaic_packed(burst.clean[:, burst.reference]), margin))
+    truth = _gamma(inner(mosaic_packed(burst.clean[:, burst.reference]), margin))
     assert merged.mosaic is not None
     losses = {"mosaic": settings.mosaic * charbonnier(_gamma(merged.mosaic.float()), truth)}
     if "color" in merged.extra:
-        every = _gamma(_inner(burst.clean[:, burst.reference], 2 * margin))
+        every = _gamma(inner(burst.clean[:, burst.reference], 2 * margin))
         losses["color"] = settings.mosaic * charbonnier(_gamma(merged.extra["color"].float()), every)
     annealing = settings.annealing * 0.01 ** (step / max(settings.annealing_steps, 1))
     if "frames" in merged.extra and annealing > 1e-4:
@@ -100,7 +103,7 @@ def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, s
         )
     losses = picture_loss(merged.rgb.float(), burst, margin, settings)
     if "interpolation" in merged.extra:
-        truth = _inner(burst.clean[:, burst.reference], 2 * margin)
+        truth = inner(burst.clean[:, burst.reference], 2 * margin)
         between = merged.extra["interpolation"].float()
         losses["interpolation"] = settings.interpolation * charbonnier(
             _edges(truth) * between, _edges(truth) * truth
@@ -111,31 +114,6 @@ def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, s
         matching = merged.extra["one_hot"] + merged.extra["supervision"]
         losses["matching"] = settings.matching * matching
     return losses
-
-
-def align_frames(model: BurstModel, burst: SimulatedBurst, margin: int) -> Tensor:
-    """(B, N, 4, p, p): the frames block-matched to the reference, margin cut off."""
-    noisy, reference = burst.noisy, burst.reference
-    with torch.no_grad():
-        noise = burst.shot_gain[:, 0], burst.read_variance[:, 0]
-        anchor = model.features(noisy[:, reference], *noise)
-        aligned = []
-        for i in range(noisy.shape[1]):
-            frame = noisy[:, i]
-            if i != reference:
-                initial = torch.zeros((noisy.shape[0], 2, *_grid(noisy)), device=noisy.device)
-                field = model.match(anchor, model.features(frame, *noise), initial)
-                frame = gather_cells(frame, field.offsets, field.cell)
-            aligned.append(_inner(frame, margin))
-        return torch.stack(aligned, 1)
-
-
-def _grid(noisy: Tensor, cell: int = 8) -> tuple[int, int]:
-    return -(-noisy.shape[-2] // cell), -(-noisy.shape[-1] // cell)
-
-
-def _inner(x: Tensor, margin: int) -> Tensor:
-    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
 def _edges(truth: Tensor) -> Tensor:

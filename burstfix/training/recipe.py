@@ -55,6 +55,7 @@ class TrainSettings:
         batch: Bursts a step, on each device.
         patch: Side of a patch in packed pixels.
         margin: Packed pixels simulated around a patch so that alignment can reach.
+        border: Share of steps whose patches lie at the picture's edge (where frames are aligned by blocks).
         frames: Smallest and largest number of frames; the reference is drawn too.
         learning_rate, warmup, final_rate: AdamW's peak rate, steps to reach it, and the last rate
             relative to the peak (cosine between).
@@ -71,6 +72,7 @@ class TrainSettings:
     batch: int = 8
     patch: int = 48
     margin: int = 8
+    border: float = 0.0
     frames: tuple[int, int] = (2, 8)
     learning_rate: float = 1e-3
     warmup: int = 100

@@ -13,7 +13,7 @@ from burstfix.models.base import BurstModel
 from burstfix.raw.demosaic import bilinear
 from burstfix.sim import SimSettings, SimulatedBurst, simulate_burst, to_display
 from burstfix.sim.recording import NOISE_LEVELS
-from burstfix.training.losses import align_frames
+from burstfix.training.aligned import align_frames
 from burstfix.training.photos import PhotoStore, load_photos
 
 SEED = 20_000_001
