@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from burstfix import __version__
+from burstfix.burst_noise import FALLBACK_NOISE
 from burstfix.checkpoints import load_model
 from burstfix.engine import merge_tiled
 from burstfix.errors import InputError, UsageError
@@ -23,7 +24,7 @@ from burstfix.io import ReadFrames, read_frames, read_metadata
 from burstfix.models.base import BurstModel
 from burstfix.noise_profiles import NoiseTable, camera_key
 from burstfix.opcodes import plan_opcodes, summary
-from burstfix.prepare import FALLBACK_NOISE, prepare_burst
+from burstfix.prepare import prepare_burst
 from burstfix.raw.picture_opcodes import apply_to_picture
 from burstfix.types import (
     CFA_PATTERNS,
@@ -31,6 +32,7 @@ from burstfix.types import (
     Burst,
     DroppedFrame,
     LinearImage,
+    NoiseChoice,
     NoiseProfile,
     OpcodeLists,
     OpcodeMode,
@@ -43,7 +45,7 @@ def read_burst(
     paths: Iterable[Path | str],
     *,
     reference: int | str | Path | None = None,
-    noise: NoiseProfile | tuple[float, float] | Literal["measure"] | None = None,
+    noise: NoiseProfile | tuple[float, float] | NoiseChoice | None = None,
     skip_bad: bool = False,
     keep_all: bool = False,
     opcodes: OpcodeMode = "apply",
@@ -58,7 +60,8 @@ def read_burst(
             None takes the sharpest of the frames nearest the middle, or another if most frames do not overlap
             that one.
         noise: A profile, or (shot gain, read variance) for all planes. None takes the reference file's own,
-            else the table's, else measures it on the burst, as "measure" does whatever these say.
+            or what three frames and more show if that is clearly another, else the table's, else measures it
+            on the burst. "file" believes the file; "measure" measures whatever file and table say.
         skip_bad: Leave out frames that cannot be read or do not fit, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         opcodes: Whether the corrections that DNGs ask for (opcode lists) are applied in the merge.

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from burstfix.align.blocks import gray_features, match_blocks
-from burstfix.align.gather import gather_cells
+from burstfix.align.blocks import gray_features
 from burstfix.align.global_motion import estimate_global_motion
+from burstfix.burst_noise import FALLBACK_NOISE, find_noise, is_plausible
 from burstfix.errors import UsageError
 from burstfix.noise_profiles import NoiseTable
-from burstfix.raw.cfa import pack, pad_to_rggb, rggb_padding
+from burstfix.packed_frames import packed_frame
 from burstfix.raw.hot_pixels import find_hot_pixels
-from burstfix.raw.levels import normalise
-from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
 from burstfix.raw.sharpness import sharpness
-from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, NoiseProfile
+from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile
 
 log = logging.getLogger(__name__)
 
@@ -34,19 +28,13 @@ UNRELATED = 0.3  # confidence of the global motion under which a frame does not 
 MIN_OVERLAP = 0.25  # of the picture that a frame must share with the reference
 MIDDLE = 0.5  # share of the frames, around the middle of the burst, among which the reference is sought
 STRIP = 1024  # rows unpacked at once
-PATCH = 128  # packed pixels on a side of the patches in which noise is measured
-PATCHES = 24
-NOISE_NEIGHBOURS = 5
-# Sensors lie well inside; beyond, a tag holds rubbish (all zero, or in DN instead of normalised units).
-MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
-FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a phone's at dusk
 
 
 def prepare_burst(
     frames: Sequence[Frame],
     *,
     reference: int | str | Path | None = None,
-    noise: NoiseProfile | Literal["measure"] | None = None,
+    noise: NoiseProfile | NoiseChoice | None = None,
     table: NoiseTable | None = None,
     keep_all: bool = False,
     dropped: Sequence[DroppedFrame] = (),
@@ -59,8 +47,7 @@ def prepare_burst(
         frames: In time order, at least one.
         reference: Index into `frames` (0 is the first) or a frame's file, by path or name; None chooses the
             sharpest of the frames nearest the middle, or another if most frames do not overlap that one.
-        noise: Known noise; None takes the reference file's, else the table's, else measures; "measure"
-            measures whatever these say.
+        noise: Known noise, or where to look for it; see `burst_noise.find_noise`.
         table: Noise of cameras whose files do not say it.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
@@ -119,18 +106,7 @@ def prepare_burst(
     chosen_frames = [frames[i] for i in kept]
     chosen_motions = [motions[i] for i in kept]
 
-    if noise is None:
-        noise = _file_noise(frames[chosen], notes) or (table.find(frames[chosen].metadata) if table else None)
-    if noise is None or noise == "measure":
-        profile = _measure(chosen_frames, chosen_motions, middle, notes)
-    else:
-        profile = noise
-    log.info(
-        "noise (%s): shot gain %.3g, read variance %.3g",
-        profile.source,
-        float(np.mean(profile.shot_gain)),
-        float(np.mean(profile.read_variance)),
-    )
+    profile = find_noise(chosen_frames, chosen_motions, middle, noise, table, notes)
     if frames[chosen].metadata.cfa == LINEAR:
         hot = np.empty((0, 2), np.int32)  # demosaicking has spread them
     else:
@@ -147,40 +123,6 @@ def prepare_burst(
         dropped=(*dropped, *left_out),
         warnings=tuple(notes),
     )
-
-
-def packed_frame(frame: Frame, top: int = 0, bottom: int | None = None) -> Tensor:
-    """float32 (4, h, w): rows top (even) to bottom of a frame, normalised and packed in RGGB order."""
-    part = frame.mosaic[top:bottom]
-    rows = torch.from_numpy(_as_mosaic(part) if part.ndim == 3 else np.ascontiguousarray(part))
-    levels = normalise(rows, frame.metadata.levels, (top, 0))
-    return pack(pad_to_rggb(levels, frame.metadata.cfa).mosaic)
-
-
-def _packed_size(frame: Frame) -> tuple[int, int]:
-    padding = rggb_padding(frame.metadata.cfa, *frame.mosaic.shape[:2])
-    height, width = frame.mosaic.shape[:2]
-    return (padding.top + height + padding.bottom) // 2, (padding.left + width + padding.right) // 2
-
-
-def _packed_window(frame: Frame, top: int, left: int, height: int, width: int) -> Tensor:
-    """float32 (4, height, width): the part of `packed_frame` from packed row top and column left."""
-    padding = rggb_padding(frame.metadata.cfa, *frame.mosaic.shape[:2])
-    # Packed pixels begin before the picture where a row or column was added; inside they need none.
-    first, start = max(2 * top - padding.top, 0), max(2 * left - padding.left, 0)
-    part = frame.mosaic[first : 2 * (top + height) - padding.top, start : 2 * (left + width) - padding.left]
-    rows = torch.from_numpy(_as_mosaic(part) if part.ndim == 3 else np.ascontiguousarray(part))
-    levels = normalise(rows, frame.metadata.levels, (first, start))
-    pad = (padding.left if left == 0 else 0, 0, padding.top if top == 0 else 0, 0)
-    pad = (pad[0], -(levels.shape[1] + pad[0]) % 2, pad[2], -(levels.shape[0] + pad[2]) % 2)
-    return pack(F.pad(levels[None], pad, mode="reflect")[0])
-
-
-def _as_mosaic(picture: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """What a Bayer sensor would have seen of (H, W, 3): enough to compare frames and to measure noise."""
-    mosaic = picture[..., 1].copy()
-    mosaic[0::2, 0::2], mosaic[1::2, 1::2] = picture[0::2, 0::2, 0], picture[1::2, 1::2, 2]
-    return mosaic
 
 
 def _gray(frame: Frame) -> Tensor:
@@ -284,94 +226,3 @@ def _reasons_to_drop(
         elif sharp is not None and sharp[i] < BLURRED * median:
             reasons[i] = f"is far blurrier than the rest (sharpness {sharp[i] / median:.2f} of the median)"
     return reasons
-
-
-def is_plausible(noise: NoiseProfile) -> bool:
-    """Whether a sensor could have this noise: not nothing, nothing negative, not beyond all measure."""
-    pairs = zip(noise.shot_gain, noise.read_variance, strict=True)
-    # Comparisons with NaN are false.
-    return all(
-        0 <= gain <= MAX_SHOT_GAIN and 0 <= read <= MAX_READ_VARIANCE and gain + read > 0
-        for gain, read in pairs
-    )
-
-
-def _file_noise(frame: Frame, notes: list[str]) -> NoiseProfile | None:
-    known = frame.metadata.noise
-    if known is None:
-        return None
-    if is_plausible(known):
-        return replace(known, source="file")
-    found = f"({known.shot_gain[0]:g}, {known.read_variance[0]:g})"
-    sentence = f"{frame.metadata.path}: its NoiseProfile {found} makes no sense and is not used"
-    notes.append(sentence)
-    log.warning("%s", sentence)
-    return None
-
-
-def _measure(
-    frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int, notes: list[str]
-) -> NoiseProfile:
-    """Noise from the burst, else from the reference alone, else a guess that the notes own up to."""
-    try:
-        return _measure_burst(frames, motions, reference)
-    except ValueError as error:
-        log.info("noise is measured on one frame: %s", error)
-    try:
-        return estimate_from_frame(packed_frame(frames[reference]))
-    except ValueError as error:
-        sentence = f"the noise is a guess, {error}; give it if you know it"
-        notes.append(sentence)
-        log.warning("%s", sentence)
-        return FALLBACK_NOISE
-
-
-def _measure_burst(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> NoiseProfile:
-    """Noise from the reference and its nearest neighbours in time, in patches spread over the picture.
-
-    Raises:
-        ValueError: There is but one frame, or it is not fit to be measured.
-    """
-    nearest = sorted((i for i in range(len(frames)) if i != reference), key=lambda i: abs(i - reference))
-    if not nearest:
-        raise ValueError("there is one frame only")
-    height, width = _packed_size(frames[reference])
-    side_y, side_x = min(PATCH, height // 8 * 8), min(PATCH, width // 8 * 8)
-    if min(side_y, side_x) < 16:
-        raise ValueError("the picture is too small")
-    corners = _patch_corners(height, width, side_y, side_x)
-    anchor = torch.stack([_packed_window(frames[reference], y, x, side_y, side_x) for y, x in corners])
-    aligned = []
-    for i in nearest[:NOISE_NEIGHBOURS]:
-        patches = []
-        for y, x in corners:
-            dy, dx = _shift_at(motions[i], y + side_y / 2 - height / 2, x + side_x / 2 - width / 2)
-            top = min(max(y + dy, 0), height - side_y)
-            left = min(max(x + dx, 0), width - side_x)
-            patches.append(_packed_window(frames[i], top, left, side_y, side_x))
-        frame = torch.stack(patches)
-        # Any plausible noise serves for matching.
-        features = [gray_features(p, 1e-3, 1e-5) for p in (anchor, frame)]
-        start = torch.zeros(len(corners), 2, side_y // 8, side_x // 8)
-        field = match_blocks(features[0], features[1], start)
-        aligned.append(gather_cells(frame, field.offsets, field.cell))
-    # Patches side by side make one picture: blocks of 8 do not cross their borders.
-    row = [torch.cat(list(part), -1) for part in (anchor, *aligned)]
-    return estimate_from_burst(row[0], torch.stack(row[1:]))
-
-
-def _patch_corners(height: int, width: int, side_y: int, side_x: int) -> list[tuple[int, int]]:
-    rows = max(1, min(height // side_y, round((PATCHES * height / width) ** 0.5)))
-    cols = max(1, min(width // side_x, PATCHES // rows))
-    ys = np.linspace(0, height - side_y, rows + 2 if rows == 1 else rows).astype(int)
-    xs = np.linspace(0, width - side_x, cols + 2 if cols == 1 else cols).astype(int)
-    ys, xs = (ys[1:2] if rows == 1 else ys), (xs[1:2] if cols == 1 else xs)
-    return [(int(y), int(x)) for y in ys for x in xs]
-
-
-def _shift_at(motion: GlobalMotion, y: float, x: float) -> tuple[int, int]:
-    """Shift in packed pixels of what lies (y, x) packed pixels from the centre (see GlobalMotion)."""
-    cos, sin = np.cos(motion.angle), np.sin(motion.angle)
-    dy = cos * y + sin * x - y + motion.dy / 2
-    dx = -sin * y + cos * x - x + motion.dx / 2
-    return round(float(dy)), round(float(dx))

@@ -24,6 +24,9 @@ OpcodeMode = Literal["apply", "skip"]
 
 NoiseSource = Literal["given", "file", "table", "burst", "frame"]
 
+NoiseChoice = Literal["file", "measure"]
+"""Where the noise is looked for; None instead: in the file, if the frames bear it out."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoiseProfile:

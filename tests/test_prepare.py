@@ -14,6 +14,7 @@ from burstfix.errors import UsageError
 from burstfix.prepare import prepare_burst
 from burstfix.types import (
     CFA_PATTERNS,
+    LINEAR,
     ColorProfile,
     Frame,
     FrameMetadata,
@@ -161,15 +162,50 @@ def test_prepare_burst_when_noise_is_known_in_several_ways_then_the_nearest_sour
     assert prepare_burst(frames, noise=given).noise is given
     mixed = [with_noise(frames[0], None), frames[1], with_noise(frames[2], None)]
     assert prepare_burst(mixed, reference=1).noise.source == "file"
-    wrong = NoiseProfile((SHOT / 9,) * 4, (READ / 9,) * 4, "file")
-    told = prepare_burst([with_noise(frame, wrong) for frame in frames], noise="measure").noise
-    assert told.source == "burst" and told.shot_gain[1] > 4 * wrong.shot_gain[1]
     bare = [with_noise(frame, None) for frame in frames]
     for kept, source in ((bare, "burst"), (bare[:1], "frame")):
         noise = prepare_burst(kept).noise
         assert noise.source == source
         for gain, read in zip(noise.shot_gain, noise.read_variance, strict=True):
             assert ((gain * 0.3 + read) / (SHOT * 0.3 + READ)) ** 0.5 == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("factor", [1 / 4, 4.0])
+def test_prepare_burst_when_the_file_is_wrong_about_noise_then_three_frames_find_out(factor):
+    wrong = NoiseProfile((factor * SHOT,) * 4, (factor * READ,) * 4, "file")
+    frames = [with_noise(shot(k), wrong) for k in range(3)]
+    burst = prepare_burst(frames)
+    assert burst.noise.source == "burst"
+    assert (burst.noise.shot_gain[1] * 0.3 + burst.noise.read_variance[1]) ** 0.5 == pytest.approx(
+        (SHOT * 0.3 + READ) ** 0.5, rel=0.2
+    )
+    (warning,) = burst.warnings
+    assert "f1.dng" in warning and f"{factor * SHOT:.2g}, {factor * READ:.2g}" in warning
+    believed = prepare_burst(frames, noise="file")
+    assert believed.noise == wrong and believed.warnings == ()
+    assert prepare_burst(frames[:2]).noise == wrong  # too few to contradict a file
+    assert prepare_burst(frames[:2], noise="measure").noise.source == "burst"
+
+
+@pytest.mark.parametrize("where", ["shot", "read"])
+def test_prepare_burst_when_the_file_is_wrong_in_one_number_only_then_three_frames_find_out(where):
+    wrong = NoiseProfile.uniform(SHOT / 9, READ) if where == "shot" else NoiseProfile.uniform(SHOT, 9 * READ)
+    assert prepare_burst([with_noise(shot(k), wrong) for k in range(3)]).noise.source == "burst"
+
+
+def test_prepare_burst_when_the_file_is_right_about_noise_then_nothing_is_said():
+    burst = prepare_burst([shot(k) for k in range(3)])
+    assert burst.noise.source == "file" and burst.warnings == ()
+
+
+def test_prepare_burst_when_frames_are_demosaiced_then_the_file_is_believed():
+    wrong = NoiseProfile((9 * SHOT,) * 4, (9 * READ,) * 4, "file")
+    frames = []
+    for k in range(3):
+        frame = with_noise(shot(k), wrong)
+        colours = np.repeat(frame.mosaic[..., None], 3, 2)
+        frames.append(Frame(colours, replace(frame.metadata, cfa=LINEAR)))
+    assert prepare_burst(frames).noise == wrong
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from burstfix.batch.layout import DEFAULT_LAYOUT, check_layout
 from burstfix.batch.plan import DEFAULT_GAP, MIN_FRAMES
 from burstfix.errors import UsageError
-from burstfix.types import OpcodeMode
+from burstfix.types import NoiseChoice, OpcodeMode
 
 FILE_NAME = "burstfix.toml"
 
@@ -34,7 +34,7 @@ class BatchSettings:
         bit_depth: 8 or 16; None = 16, for JPEG 8.
         quality: Of JPEG, 1 to 100.
         overwrite: Replace files that burstfix has not written.
-        noise: (S, O) of variance = S*x + O; "measure"; None = the files', else measured.
+        noise: (S, O) of variance = S*x + O; "file", "measure"; None = the files' if the burst bears it out.
         noise_profiles: TOML file with the noise of cameras whose raws do not say it.
         skip_bad: Leave out frames that turn out to be unreadable or odd, instead of failing their burst.
         keep_all: Keep frames that are blurred or do not overlap.
@@ -63,7 +63,7 @@ class BatchSettings:
     bit_depth: int | None = None
     quality: int = 95
     overwrite: bool = False
-    noise: tuple[float, float] | Literal["measure"] | None = None
+    noise: tuple[float, float] | NoiseChoice | None = None
     noise_profiles: str | None = None
     skip_bad: bool = False
     keep_all: bool = False
@@ -276,9 +276,9 @@ def _exposure(value: Any) -> Any:
 
 
 def _noise(value: Any) -> Any:
-    if value is None or value == "measure":
+    if value in (None, "file", "measure"):
         return value
-    return _numbers(value, 2, 'two numbers S, O of variance = S*x + O, or "measure"')
+    return _numbers(value, 2, 'two numbers S, O of variance = S*x + O, "file" or "measure"')
 
 
 def _size(value: Any) -> int:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,7 +16,7 @@ from burstfix.cli.terminal import Terminal
 if TYPE_CHECKING:
     from burstfix.noise_profiles import NoiseTable
     from burstfix.pipeline import Progress
-    from burstfix.types import Burst, NoiseProfile, OpcodeMode
+    from burstfix.types import Burst, NoiseChoice, NoiseProfile, OpcodeMode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,9 +53,10 @@ speech = stack(
 
 # How raws are read.
 reading = stack(
-    click.option("--noise", type=values.Noise(measurable=True), default=None, metavar="S,O|measure",
-                 help="Noise, variance = S*x + O for x from 0 (black) to 1 (white), or `measure` where the "
-                      "file's is wrong.  [default: the file's, else measured]"),
+    click.option("--noise", type=values.Noise("file", "measure"), default=None,
+                 metavar="S,O|file|measure",
+                 help="Noise, variance = S*x + O for x from 0 (black) to 1 (white); file believes the file, "
+                      "measure never.  [default: the file's if the burst bears it out, else measured]"),
     click.option("--noise-profiles", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
                  help="Table for files that do not say their noise (burstfix noise-profile makes one).  "
                       "[default: noise_profiles.toml in the user's config folder, if there]"),
@@ -72,7 +73,7 @@ class BurstChoice:
 
     paths: tuple[str, ...]
     reference: int | Path | None
-    noise: NoiseProfile | Literal["measure"] | None
+    noise: NoiseProfile | NoiseChoice | None
     noise_profiles: Path | None
     opcodes: OpcodeMode
     skip_bad: bool

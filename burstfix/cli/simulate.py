@@ -71,7 +71,7 @@ _camera = options.stack(
 
 # Its noise, said in one of three ways.
 _noise = options.stack(
-    click.option("--noise", type=values.Noise(measurable=False), default=None,
+    click.option("--noise", type=values.Noise(), default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white)."),
     click.option("--noise-level", type=click.Choice(["high", "low"]), default=None,
                  help="A noise level of the REDS4 protocol.  [default: high]"),

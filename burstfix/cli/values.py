@@ -34,21 +34,21 @@ class Device(click.ParamType):
 
 
 class Noise(click.ParamType):
-    """S,O of variance = S*x + O, in normalised units, or `measure` where there is a burst for that."""
+    """S,O of variance = S*x + O, in normalised units, or where to look for it where there is a burst."""
 
-    def __init__(self, *, measurable: bool) -> None:
-        self.name = "S,O|measure" if measurable else "S,O"
-        self._measurable = measurable
+    def __init__(self, *choices: str) -> None:
+        self.name = "|".join(("S,O", *choices))
+        self._choices = choices
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> NoiseProfile | str | None:
-        """The same noise for every plane; "measure" as it is."""
-        if value == "measure" and self._measurable:
+        """The same noise for every plane; a choice as it is."""
+        if value in self._choices:
             return value
         pair = _numbers(value, 2)
         if pair is None or min(pair) < 0 or max(pair) <= 0:
-            otherwise = ", nor measure" if self._measurable else ""
+            otherwise = "".join(f", nor {choice}" for choice in self._choices)
             self.fail(
                 f"{value!r} is not S,O: two numbers of variance = S*x + O, such as 1e-3,2e-5{otherwise}",
                 param,

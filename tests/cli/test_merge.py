@@ -213,6 +213,8 @@ def test_inspect_when_noise_is_to_be_measured_then_the_files_do_not_count(
 ) -> None:
     assert main(["inspect", *shots(small_burst), "--json", "--noise", "measure"]) == 0
     assert json.loads(capsys.readouterr().out)["noise"]["source"] in ("burst", "frame")
+    assert main(["inspect", *shots(small_burst), "--json", "--noise", "file"]) == 0
+    assert json.loads(capsys.readouterr().out)["noise"]["source"] == "file"
     assert main(["inspect", *shots(small_burst), "--noise", "guess"]) == 2
     assert "nor measure" in capsys.readouterr().err
 
