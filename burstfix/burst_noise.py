@@ -116,8 +116,8 @@ def _checked(
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
         return said
     _warn(
-        f"{metadata.path}: the burst's noise is {ratio:.2f} times what its NoiseProfile says where they differ "
-        f"most; {_numbers(shown)} is used instead of {_numbers(said)} (--noise file believes the file)",
+        f"{metadata.path}: the burst's noise is {ratio:.2f} times what its NoiseProfile says, where most: "
+        f"{_numbers(shown)} is used instead of {_numbers(said)} (--noise file believes the file)",
         notes,
     )
     return shown

@@ -49,7 +49,7 @@ def write_dng(
 
 def preview_of(linear: LinearImage) -> RenderedImage:
     """A small picture of a merged burst, as a camera would show it; its settings say how it was merged."""
-    small = _small_rgb(linear.data, linear.metadata.cfa)
+    small = _small_rgb(linear.shown(step=2), linear.metadata.cfa)
     return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
 
 

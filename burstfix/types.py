@@ -259,6 +259,20 @@ class LinearImage:
     metadata: FrameMetadata
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def shown(self, *, step: int = 1) -> NDArray[np.float32]:
+        """The part of the data inside the default crop; all of it where that does not fit.
+
+        Args:
+            step: The part begins at a multiple of it; 2 keeps the pattern of a mosaic.
+        """
+        rows, columns = self.data.shape[1:]
+        top, left, height, width = self.metadata.default_crop or (0, 0, rows, columns)
+        fits = (rows, columns) == (self.metadata.height, self.metadata.width)
+        if not (fits and 0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
+            return self.data
+        top, left = top - top % step, left - left % step
+        return self.data[:, top : top + height, left : left + width]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderedImage:

@@ -89,6 +89,8 @@ def test_write_dng_when_the_reference_is_cropped_for_display_then_so_is_the_resu
     assert linear.metadata.default_crop == (0, 0, 256, 320)
     cropped = replace(linear, metadata=replace(linear.metadata, default_crop=crop))
     assert read_metadata(write_dng(cropped, tmp_path / "crop.dng")).default_crop == found
+    preview = preview_of(cropped).data  # upright, half the size
+    assert sorted(preview.shape[:2]) == sorted(side // 2 for side in (found or (0, 0, 256, 320))[2:])
 
 
 def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged):

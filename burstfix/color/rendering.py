@@ -40,7 +40,8 @@ def render(
 
     Display white is where the first channel clips once white-balanced. Channels that clip are raised to what
     the others say (`highlights.reconstruct`): lower exposure or the filmic tone show what lies beyond, and
-    what is clipped altogether comes out neutral. The picture is turned upright, its Orientation tag set to 1.
+    what is clipped altogether comes out neutral. The picture is turned upright, its Orientation tag set to 1,
+    and cropped to what the camera meant to be shown (`FrameMetadata.default_crop`).
 
     Args:
         linear: The picture; its data is left as it is.
@@ -60,7 +61,8 @@ def render(
     if tone not in TONES:
         raise UsageError(f"tone {tone!r} is not known; choose one of {', '.join(TONES)}")
     profile = linear.metadata.color
-    thumbnail = _thumbnail(linear.data)
+    data = linear.shown()
+    thumbnail = _thumbnail(data)
     neutral = neutral_for(white_balance, profile, thumbnail)
     matrix = camera_to_rgb(profile, neutral, space)
 
@@ -77,13 +79,13 @@ def render(
 
     white = gain * white_level(neutral)
     orientation = linear.metadata.orientation
-    _, height, width = linear.data.shape
+    _, height, width = data.shape
     turned = orientation in (5, 6, 7, 8)
     out = np.empty((width, height, 3) if turned else (height, width, 3), np.uint16)
     target = as_stored(out, orientation)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        strip = _display(linear.data[:, top : top + rows], neutral, matrix * gain, white, tone, space)
+        strip = _display(data[:, top : top + rows], neutral, matrix * gain, white, tone, space)
         target[top : top + rows] = strip.transpose(1, 2, 0)
 
     settings: dict[str, Any] = {

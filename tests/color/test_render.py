@@ -44,6 +44,19 @@ def test_render_when_each_orientation_then_pixels_are_upright_and_the_tag_is_1(o
     assert image.data.flags.c_contiguous
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_render_when_the_raw_has_a_default_crop_then_only_that_is_shown(orientation):
+    data = np.random.default_rng(3).random((3, 9, 12))
+    linear = linear_image(data, orientation=orientation)
+    cropped = replace(linear, metadata=replace(linear.metadata, default_crop=(2, 3, 5, 7)))
+    expected = as_stored(render(linear).data, orientation)[2:7, 3:10]
+    np.testing.assert_array_equal(as_stored(render(cropped).data, orientation), expected)
+    too_large = replace(linear, metadata=replace(linear.metadata, default_crop=(2, 3, 8, 7)))
+    np.testing.assert_array_equal(render(too_large).data, render(linear).data)
+    smaller = replace(cropped, data=linear.data[:, ::2, ::2])  # of another size than the raw
+    assert render(smaller).data.shape == render(replace(linear, data=smaller.data)).data.shape
+
+
 def test_render_when_camera_sees_srgb_then_only_the_curve_is_applied():
     data = np.random.default_rng(1).random((3, 5, 7)) * 0.9
     found = render(linear_image(data)).data / 65535.0
