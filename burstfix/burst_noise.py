@@ -24,7 +24,7 @@ PATCH = 128  # packed pixels on a side of the patches in which noise is measured
 PATCHES = 24
 NEIGHBOURS = 5
 CHECKING_FRAMES = 3  # two alone are misled by scenes that are busy everywhere
-# Of the standard deviation. Of 180 simulated bursts of three frames and more none was measured a fifth off.
+# Of the standard deviation; docs/raw-support.md says how often such measurements are wrong.
 CONTRADICTION = 1.25
 SIGNALS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles of what the reference shows
 MEAN_OF = 8  # packed pixels on a side of the blocks whose means are those signals

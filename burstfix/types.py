@@ -100,11 +100,16 @@ class ExifTags:
     """EXIF to carry into the output: tag number to value, one mapping for each directory.
 
     Values are str, int, bytes, `fractions.Fraction`, or a tuple of ints or Fractions.
+
+    Attributes:
+        image, exif, gps: The directories.
+        words: What XMP says of the photograph: properties by name ("dc:title"), each as an XML element.
     """
 
     image: Mapping[int, Any] = field(default_factory=dict)
     exif: Mapping[int, Any] = field(default_factory=dict)
     gps: Mapping[int, Any] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from burstfix.cli import main
-from burstfix.types import ColorProfile, OpcodeLists
+from burstfix.types import ColorProfile, ExifTags, OpcodeLists
 from tests.io.raw_files import MATRIX
 from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
 from tests.opcodes import lists as make
@@ -31,6 +31,7 @@ CALIBRATED = ColorProfile(
     baseline_exposure=0.75,
 )
 GAINS = make.opcode_list(make.gain_map(make.area(0, 0, HEIGHT, WIDTH), np.full((1, 1, 1), 1.5)))
+WINDOWS = ExifTags(image={40091: "Füße\0".encode("utf-16-le")})
 LISTS = OpcodeLists(second=GAINS, third=WARP, sensor_height=HEIGHT, sensor_width=WIDTH)
 
 
@@ -116,3 +117,21 @@ def test_merge_to_any_format_then_exiftool_reads_files_and_opcodes(tmp_path: Pat
     assert json.loads(str(tags["OpcodesSkipped"])) == skipped
     assert str(tags["CreatorTool"]) == str(tags["Software"])
     assert tags["UserComment"] == "a note"
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg", "out.dng"])
+def test_merge_when_the_reference_has_words_in_its_sidecar_then_every_format_carries_them(
+    tmp_path: Path, name: str
+):
+    namespaces = 'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+    keywords = "".join(f"<rdf:li>word {k:05}</rdf:li>" for k in range(20))
+    (tmp_path / "shot_1.xmp").write_text(
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about="" {namespaces} xmp:Rating="4"><dc:subject><rdf:Bag>{keywords}</rdf:Bag>'
+        "</dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>",
+        encoding="utf-8",
+    )
+    tags = merged_tags(tmp_path, name, "--reference", "2", exif=WINDOWS)
+    assert tags["Rating"] == 4
+    assert tags["Subject"] == [f"word {k:05}" for k in range(20)]
+    assert tags["XPTitle"] == "Füße"

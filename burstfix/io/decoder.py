@@ -14,7 +14,7 @@ import os
 import pickle
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from burstfix.io.dng import Area
 from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
 from burstfix.io.tag_numbers import COMPRESSION
 from burstfix.io.tags import MAX_PIXELS, read_tags
+from burstfix.io.xmp import words_about
 from burstfix.types import LINEAR, FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.
@@ -84,6 +85,8 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 camera=None if tags.is_dng else _camera_facts(raw, _is_foveon(path)),
             )
             metadata = build_metadata(tags, facts, notes)
+            words = words_about(path, tags.packet, notes)
+            metadata = replace(metadata, exif=replace(metadata.exif, words=words))
             area = visible_area(tags, facts)
             mosaic = None
             if pixels:

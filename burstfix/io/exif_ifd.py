@@ -23,6 +23,7 @@ _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _IFD = 1, 2, 3,
 # Tags whose type does not follow from the value (EXIF 2.32, tables 4 to 15).
 _LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
 _BYTE_TAGS_GPS = frozenset({0, 5})
+_BYTE_TAGS = frozenset(range(40091, 40096))  # XPTitle and its kin: UTF-16
 _SRATIONAL_TAGS = frozenset({37377, 37379, 37380, 37888, 37890, 37892})
 _RATIONAL_TAGS = frozenset(
     {282, 283, 33434, 33437, 37122, 37378, 37381, 37382, 37386, 37387, 37389, 37391, 37889, 37891}
@@ -153,7 +154,8 @@ def _encode(tag: int, value: Any, order: str, gps: bool) -> _Entry:
         data = bytes([value]) if isinstance(value, int) else bytes(value)
         return _Entry(tag, _BYTE, len(data), data)
     if isinstance(value, (bytes, bytearray)):
-        return _Entry(tag, _UNDEFINED, len(value), bytes(value))
+        kind = _BYTE if tag in _BYTE_TAGS else _UNDEFINED
+        return _Entry(tag, kind, len(value), bytes(value))
     items = value if isinstance(value, tuple) else (value,)
     if not items or not all(isinstance(x, (int, Fraction)) for x in items):
         raise ValueError(f"tag {tag}: {value!r} is nothing that EXIF can hold")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,7 +22,10 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import OutputError, UsageError
 from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.io.picture_tags import SOFTWARE, PictureTags, exif_block_within, picture_tags
+from burstfix.io.tag_numbers import XMP
 from burstfix.types import RenderedImage
+
+logger = logging.getLogger(__name__)
 
 # Speed against size: photographs keep their noise, so higher levels hardly gain anything.
 _TIFF_LEVEL = 4
@@ -117,7 +121,7 @@ def write_linear_tiff(
 
 
 def _write_tiff(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, _quality: int) -> None:
-    xmp = (700, tifffile.DATATYPE.BYTE, len(tags.xmp), tags.xmp, True)
+    xmp = (XMP, tifffile.DATATYPE.BYTE, len(tags.xmp), tags.xmp, True)
     _write_tiff_pixels(path, pixels, iccprofile=icc, extratags=[xmp])
     append_exif_ifds(path, tags.exif)
 
@@ -171,8 +175,11 @@ def _write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quali
     )
     exif = _JPEG_EXIF + exif_block_within(complete, _JPEG_SEGMENT - len(_JPEG_EXIF))
     segments = _jpeg_segment(0xE1, exif)
-    if len(_JPEG_XMP) + len(tags.xmp) <= _JPEG_SEGMENT:  # else the settings are in EXIF alone
-        segments += _jpeg_segment(0xE1, _JPEG_XMP + tags.xmp)
+    xmp = next((x for x in (tags.xmp, tags.short_xmp) if len(_JPEG_XMP) + len(x) <= _JPEG_SEGMENT), None)
+    if xmp is None:
+        logger.warning("XMP is too long for this format: it is left out")
+    else:
+        segments += _jpeg_segment(0xE1, _JPEG_XMP + xmp)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(
         encoded, "JPEG", quality=quality, subsampling=0, icc_profile=icc, optimize=True, dpi=(72, 72)

@@ -28,7 +28,7 @@ BLACK_CODE = 4096
 darktable (4.2) and RawTherapee (5.9) do not subtract any other from those; values under it are clipped."""
 
 _BYTE, _SHORT, _LONG, _UNDEFINED, _DOUBLE = 1, 3, 4, 7, 12
-_XMP, _PREVIEW_COLOR_SPACE, _SRGB = 700, 50970, 2
+_PREVIEW_COLOR_SPACE, _SRGB = 50970, 2
 _PREVIEW_QUALITY = 90
 _MAX_BYTES = (1 << 32) - (1 << 26)  # offsets of a classic TIFF have 32 bits; room for the preview and tags
 
@@ -128,7 +128,7 @@ def _shared_tags(metadata: FrameMetadata, preview: RenderedImage, *, needs_opcod
     tags = [
         tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
         tag(tn.DNG_BACKWARD_VERSION, _BYTE, oldest),
-        (_XMP, _BYTE, len(xmp), xmp, True),
+        (tn.XMP, _BYTE, len(xmp), xmp, True),
         tag(_PREVIEW_COLOR_SPACE, _LONG, (_SRGB,)),
     ]
     if metadata.cfa != MONOCHROME:

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 from burstfix import __version__
 from burstfix.io.exif_ifd import exif_block
+from burstfix.io.xmp import DESCRIPTION
 from burstfix.types import ExifTags, RenderedImage
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,12 @@ class PictureTags:
     Attributes:
         exif: Tags, all of a kind that EXIF can hold; Orientation is 1.
         xmp: An XMP packet in UTF-8.
+        short_xmp: The same without the settings, for where there is little room; EXIF has them too.
     """
 
     exif: ExifTags
     xmp: bytes
+    short_xmp: bytes
 
 
 def picture_tags(image: RenderedImage) -> PictureTags:
@@ -68,7 +71,7 @@ def picture_tags(image: RenderedImage) -> PictureTags:
             _COLOR_SPACE: _COLOR_SPACE_SRGB if space == "srgb" else _COLOR_SPACE_OTHER,
         },
     )
-    return PictureTags(writable(exif), xmp_packet(image))
+    return PictureTags(writable(exif), xmp_packet(image), xmp_packet(replace(image, settings={})))
 
 
 def is_merged(exif: ExifTags) -> bool:
@@ -119,14 +122,16 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def xmp_packet(image: RenderedImage) -> bytes:
-    """An XMP packet (ISO 16684-1) with a property for each setting, and the reference frame's caption."""
+    """An XMP packet (ISO 16684-1): a property for each setting, the reference frame's words and caption."""
+    words = dict(image.exif.words)
     caption = image.exif.image.get(_IMAGE_DESCRIPTION)
     properties = {"Version": __version__, **_flat(image.settings)}
     lines = [f"   <burstfix:{name}>{_xml(text)}</burstfix:{name}>" for name, text in properties.items()]
     lines.append(f"   <xmp:CreatorTool>{_xml(SOFTWARE)}</xmp:CreatorTool>")
     if isinstance(caption, str) and caption.strip():
         alternative = f'<rdf:Alt><rdf:li xml:lang="x-default">{_xml(caption)}</rdf:li></rdf:Alt>'
-        lines.append(f"   <dc:description>{alternative}</dc:description>")
+        words.setdefault(DESCRIPTION, f"<dc:description>{alternative}</dc:description>")
+    lines.extend(f"   {element}" for element in words.values())
     body = "\n".join(lines)
     packet = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">

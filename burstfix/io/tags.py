@@ -32,8 +32,9 @@ _MAX_DIRECTORIES = 64
 # RAF and CR3 keep their tags at the front.
 _HEAD_BYTES = 1 << 18
 
-# Descriptive tags of a TIFF's first directory worth carrying (TIFF 6.0, EXIF 2.32 table 4).
-_IMAGE_TAGS = frozenset({270, 271, 272, 274, 305, 306, 315, 33432})
+# Descriptive tags of a TIFF's first directory worth carrying (TIFF 6.0, EXIF 2.32 table 4),
+# and what Windows calls rating, title, comment, author, keywords and subject.
+_IMAGE_TAGS = frozenset({270, 271, 272, 274, 305, 306, 315, 33432, 18246, 18249} | set(range(40091, 40096)))
 # EXIF 2.32 tables 7 and 8, without what describes the raw file rather than the photograph: MakerNote
 # (its offsets break when moved), pixel sizes, component layout, colour space, the interoperability link.
 _EXIF_TAGS = frozenset(
@@ -45,6 +46,7 @@ _EXIF_TAGS = frozenset(
     | set(range(41985, 41997))
     | set(range(42032, 42038))
 )
+_BODY_SERIAL_NUMBER, _LENS_SPECIFICATION = 42033, 42034
 _GPS_TAGS = frozenset(range(32))
 
 
@@ -110,6 +112,11 @@ class FileTags:
         """Whether the file is a DNG."""
         return bool(self.directories) and tn.DNG_VERSION in self.directories[0]
 
+    @property
+    def packet(self) -> bytes:
+        """The XMP packet of the first directory, b"" where there is none."""
+        return self.directories[0].data(tn.XMP) if self.directories else b""
+
     def find(self, tag: int) -> Directory:
         """The directory that holds a DNG tag: the raw picture's own, else the first."""
         if self.raw is not None and tag in self.raw:
@@ -139,9 +146,8 @@ def read_tags(path: Path) -> FileTags:
             if tn.DNG_VERSION in found.image:
                 raise InputError(f"{path}: the DNG's directories are damaged ({error})") from error
             directories = ()
-    exif = ExifTags(
-        {tag: value for tag, value in found.image.items() if tag in _IMAGE_TAGS}, found.exif, found.gps
-    )
+    image = {tag: value for tag, value in found.image.items() if tag in _IMAGE_TAGS}
+    exif = ExifTags(image, {**_dng_facts(directories), **found.exif}, found.gps)
     raw = _raw_directory(directories)
     tags = FileTags(path, size, exif, directories, raw)
     for directory in directories:
@@ -152,6 +158,18 @@ def read_tags(path: Path) -> FileTags:
             )
     _check_data_is_there(tags)
     return tags
+
+
+def _dng_facts(directories: tuple[Directory, ...]) -> dict[int, Any]:
+    """What a DNG's first directory says of body and lens, as EXIF says it; some DNGs have it there alone."""
+    if not directories:
+        return {}
+    serial = directories[0].text(tn.CAMERA_SERIAL_NUMBER).strip()
+    lens = directories[0].numbers(tn.LENS_INFO)
+    facts: dict[int, Any] = {_BODY_SERIAL_NUMBER: serial} if serial else {}
+    if len(lens) == 4 and all(map(math.isfinite, lens)):
+        facts[_LENS_SPECIFICATION] = tuple(Fraction(x) for x in lens)
+    return facts
 
 
 def _read_directories(file: BinaryIO) -> tuple[Directory, ...]:

@@ -55,10 +55,7 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
 
 def kpn_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int) -> Losses:
     """Picture loss and those of the predicted kernels."""
-    border = draw_border(recipe.train, step)
-    frames = align_frames(model, burst, recipe.train.margin, border)
-    if border is not None:
-        burst = with_border(burst, border)
+    frames, burst = _aligned(model, burst, recipe, step)
     merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
     picture = picture_loss(merged.rgb.float(), burst, recipe.train.margin, recipe.loss)
     return picture | kernel_losses(merged, burst, recipe, step)
@@ -89,7 +86,7 @@ def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, s
     margin, settings = recipe.train.margin, recipe.loss
     early = step < recipe.train.steps / 3
     if model.coarse is None:
-        frames = align_frames(model, burst, margin)
+        frames, burst = _aligned(model, burst, recipe, step)
         merged = model(frames, burst.shot_gain, burst.read_variance, burst.reference)
     else:
         merged = model.train_forward(
@@ -114,6 +111,15 @@ def two_stage_losses(model: BurstModel, burst: SimulatedBurst, recipe: Recipe, s
         matching = merged.extra["one_hot"] + merged.extra["supervision"]
         losses["matching"] = settings.matching * matching
     return losses
+
+
+def _aligned(
+    model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int
+) -> tuple[Tensor, SimulatedBurst]:
+    """The block-matched frames, and the burst with the truth that belongs to them; see `draw_border`."""
+    border = draw_border(recipe.train, step)
+    frames = align_frames(model, burst, recipe.train.margin, border)
+    return frames, burst if border is None else with_border(burst, border)
 
 
 def _edges(truth: Tensor) -> Tensor:
