@@ -62,7 +62,7 @@ def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> tuple[Tensor, Te
 @click.option("--seed", default=SEED)
 def main(photos: Path, models: tuple[str, ...], batches: int, seed: int) -> None:
     """Compare models on deep shadows of bursts simulated from PHOTOS (a folder or tar archive)."""
-    store = load_validation_photos([photos], SETTINGS, torch.device("cpu"))
+    store = load_validation_photos([photos], SETTINGS)
     bursts = validation_bursts(store, SETTINGS, batches, seed)
     for name in models:
         plain, raised, errors = measure(load_model(name).eval(), bursts)

@@ -29,7 +29,8 @@ def channels_last(x: Tensor) -> Tensor:
 
 def double_size(x: Tensor) -> Tensor:
     """Bilinear, twice the height and width."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    # CUDA's autocast interpolates in float32; what follows would stay in it.
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).to(x.dtype)
 
 
 def conv3(c_in: int, c_out: int, *, stride: int = 1, bias: bool = True, gain: float = 1.0) -> nn.Conv2d:
@@ -111,7 +112,7 @@ class AttentionBlock(nn.Module):
         gate = torch.sigmoid(self.excite(act(self.squeeze(mean))))
         if self.cell > 1:
             gate = F.interpolate(gate, scale_factor=self.cell, mode="bilinear", align_corners=False)
-        return gate
+        return gate.to(x.dtype)  # CUDA's autocast interpolates in float32
 
 
 class ConvGru(nn.Module):

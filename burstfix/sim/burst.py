@@ -56,6 +56,18 @@ class SimulatedBurst:
     camera: Camera
     reference: int
 
+    def to(self, device: torch.device) -> SimulatedBurst:
+        """The same on another device."""
+        camera = Camera(self.camera.rgb_to_camera.to(device), self.camera.gains.to(device))
+        return SimulatedBurst(
+            self.clean.to(device),
+            self.noisy.to(device),
+            self.shot_gain.to(device),
+            self.read_variance.to(device),
+            camera,
+            self.reference,
+        )
+
 
 def simulate_burst(
     pictures: Tensor,

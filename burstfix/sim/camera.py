@@ -91,7 +91,8 @@ def to_display(linear: Tensor, camera: Camera, floor: float = 0.0) -> Tensor:
         floor: Smallest value before the power; above 0 it bounds the gradient for training.
     """
     x = (linear * _per_channel(camera.gains, linear)).clamp(0, 1)
-    x = _mix(x, torch.linalg.inv(camera.rgb_to_camera.double()).float())
+    # inv_ex: inv would make a GPU wait to learn whether there is an inverse.
+    x = _mix(x, torch.linalg.inv_ex(camera.rgb_to_camera.double()).inverse.float())
     return x.clamp(floor, 1) ** (1 / GAMMA)
 
 

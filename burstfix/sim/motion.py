@@ -47,7 +47,7 @@ def camera_path(
         return torch.rand(shape, generator=generator, device=generator.device)
 
     time = torch.arange(frames, device=generator.device).float() - reference
-    span = max(abs(float(time[0])), abs(float(time[-1])), 1.0)
+    span = float(max(reference, frames - 1 - reference, 1))
     velocity = normal(batch, 1, 2)
     bend = 0.3 * normal(batch, 1, 2)
     path = velocity * (time / span)[None, :, None] + bend * ((time / span) ** 2)[None, :, None]
@@ -97,7 +97,7 @@ def warp(
     xs = torch.arange(width, device=device) - (width - 1) / 2
     grid = torch.stack([xs[None, :].expand(height, width), ys[:, None].expand(height, width)], -1)
     points = torch.cat([grid, torch.ones_like(grid[..., :1])], -1)  # (height, width, 3)
-    inverse = torch.linalg.inv(homographies.float())
+    inverse = torch.linalg.inv_ex(homographies.float()).inverse
     mapped = torch.einsum("bnij,hwj->bnhwi", inverse, points)
     mapped = mapped[..., :2] / mapped[..., 2:]
     scale = torch.as_tensor(magnify, device=device, dtype=torch.float32).reshape(-1, 1, 1, 1, 1)

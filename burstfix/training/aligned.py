@@ -71,21 +71,23 @@ def align_frames(
     """(B, N, 4, p, p): the frames block-matched to the reference, margin cut off."""
     noisy, reference = burst.noisy, burst.reference
     with torch.no_grad():
-        noise = burst.shot_gain[:, 0], burst.read_variance[:, 0]
-        anchor = model.features(noisy[:, reference], *noise)
         stand_in = noisy[:, reference] if border is None else border.mirror(noisy[:, reference])
-        aligned = []
-        for i in range(noisy.shape[1]):
-            frame = stand_in
-            if i != reference:
-                initial = torch.zeros((noisy.shape[0], 2, *_grid(noisy)), device=noisy.device)
-                field = model.match(anchor, model.features(noisy[:, i], *noise), initial)
-                frame = gather_cells(noisy[:, i], field.offsets, field.cell)
-                if border is not None:
-                    covered = border.covers(field.offsets, field.cell, noisy.shape[-1])
-                    frame = torch.where(covered, frame, stand_in)
-            aligned.append(inner(frame, margin))
-        return torch.stack(aligned, 1)
+        aligned = [stand_in] * noisy.shape[1]
+        others = [i for i in range(noisy.shape[1]) if i != reference]
+        if others:  # all at once: a GPU would wait for thousands of small kernels to be launched
+            each = len(others)
+            frames = torch.cat([noisy[:, :reference], noisy[:, reference + 1 :]], 1).flatten(0, 1)
+            noise = [x[:, 0].repeat_interleave(each, 0) for x in (burst.shot_gain, burst.read_variance)]
+            anchor = model.features(noisy[:, reference].repeat_interleave(each, 0), *noise)
+            initial = torch.zeros((len(frames), 2, *_grid(noisy)), device=noisy.device)
+            field = model.match(anchor, model.features(frames, *noise), initial)
+            moved = gather_cells(frames, field.offsets, field.cell)
+            if border is not None:
+                covered = border.covers(field.offsets, field.cell, noisy.shape[-1])
+                moved = torch.where(covered, moved, stand_in.repeat_interleave(each, 0))
+            for i, frame in zip(others, moved.unflatten(0, (-1, each)).unbind(1), strict=True):
+                aligned[i] = frame
+        return torch.stack([inner(frame, margin) for frame in aligned], 1)
 
 
 def inner(x: Tensor, margin: int) -> Tensor:

@@ -51,14 +51,16 @@ def save_checkpoint(
         raise OutputError(f"{path}: checkpoint cannot be written ({error})") from error
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Reads a checkpoint written by `save_checkpoint`.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint written by `save_checkpoint`; its tensors are on the CPU.
+
+    From there each finds its place: AdamW counts steps on the CPU, and would ask a GPU for every count.
 
     Raises:
         UsageError: No checkpoint, or not one of ours.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no checkpoint to resume from") from error
     except Exception as error:  # torch.load raises many kinds on foreign or cut files

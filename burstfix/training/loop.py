@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from PIL import Image
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from burstfix.engine.device import pick_device
 from burstfix.errors import UsageError
@@ -111,7 +112,7 @@ def train(
     store = load_photos(photos, crop, place)
     validator = None
     if validation:
-        validator = Validator(load_validation_photos(validation, recipe.simulate, place), recipe.simulate)
+        validator = Validator(load_validation_photos(validation, recipe.simulate), recipe.simulate)
 
     torch.manual_seed(settings.seed)
     model = build(recipe.model.name, recipe.model.config).to(place)
@@ -124,7 +125,7 @@ def train(
     )
     step, earlier_seconds = 0, 0.0
     if resume:
-        content = load_checkpoint(out / CHECKPOINT, place)
+        content = load_checkpoint(out / CHECKPOINT)
         if recipe_from_dict(content["recipe"]) != recipe:
             raise UsageError(f"{out}: was begun with another recipe; resume needs the same one")
         model.load_state_dict(content["model"])
@@ -232,10 +233,13 @@ def draw_burst(
     low, high = settings.frames
     frames = int(torch.randint(low, high + 1, (), generator=shape))
     reference = int(torch.randint(0, frames, (), generator=shape))
-    generator = torch.Generator(device=device).manual_seed(settings.seed * 1_000_003 + step * world + rank)
+    seed = settings.seed * 1_000_003 + step * world + rank
+    generator = torch.Generator(device=device).manual_seed(seed)
+    # Places are drawn where they are needed, on the CPU: asking a GPU for numbers stops it.
+    places = generator if device.type == "cpu" else torch.Generator().manual_seed(seed)
     return simulate_burst(
-        store.crops(settings.batch, crop, generator),
-        store.crops(settings.batch, crop, generator),
+        store.crops(settings.batch, crop, places),
+        store.crops(settings.batch, crop, places),
         frames=frames,
         reference=reference,
         height=patch,
@@ -270,11 +274,7 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
 
 @torch.no_grad()
 def _update_ema(ema: BurstModel, model: BurstModel, decay: float) -> None:
-    for slow, fast in zip(ema.state_dict().values(), model.state_dict().values(), strict=True):
-        if slow.is_floating_point():
-            slow.lerp_(fast, 1 - decay)
-        else:
-            slow.copy_(fast)
+    get_ema_multi_avg_fn(decay)(list(ema.parameters()), list(model.parameters()), 0)
 
 
 def is_main_process() -> bool:

@@ -37,15 +37,13 @@ class PhotoStore:
     def crops(self, count: int, size: int, generator: torch.Generator) -> Tensor:
         """(count, 3, size, size) float32 in 0..1: random places, flipped and turned at random.
 
-        Every place of every photograph is equally likely.
+        The generator is the CPU's, wherever the pictures are. Every place of every photograph is equally
+        likely.
         """
-        device = generator.device
-        areas = torch.tensor(
-            [p.shape[1] * p.shape[2] for p in self.pictures], dtype=torch.float32, device=device
-        )
+        areas = torch.tensor([p.shape[1] * p.shape[2] for p in self.pictures], dtype=torch.float32)
         chosen = torch.multinomial(areas, count, replacement=True, generator=generator).tolist()
-        where = torch.rand((count, 2), generator=generator, device=device).tolist()
-        turns = torch.randint(0, 8, (count,), generator=generator, device=device).tolist()
+        where = torch.rand((count, 2), generator=generator).tolist()
+        turns = torch.randint(0, 8, (count,), generator=generator).tolist()
         out = []
         for index, (v, u), turn in zip(chosen, where, turns, strict=True):
             picture = self.pictures[index]

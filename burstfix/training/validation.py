@@ -57,7 +57,8 @@ class Validator:
         rows: list[Tensor] = []
         for level, bursts in self.bursts.items():
             values: list[Tensor] = []
-            for burst in bursts:
+            for drawn in bursts:
+                burst = drawn.to(next(model.parameters()).device)
                 frames = align_frames(model, burst, MARGIN)
                 rgb = model(frames, burst.shot_gain, burst.read_variance, burst.reference).rgb.float()
                 inner = slice(2 * MARGIN, -2 * MARGIN)
@@ -72,16 +73,16 @@ class Validator:
         return Validation(psnr, (picture * 255).round().byte().cpu().numpy())
 
 
-def load_validation_photos(sources: list[Path], settings: SimSettings, device: torch.device) -> PhotoStore:
-    """The pictures that are large enough for `validation_bursts`; see `load_photos`."""
-    return load_photos(sources, max(400, crop_size(VALIDATION_SIZE, settings)), device)
+def load_validation_photos(sources: list[Path], settings: SimSettings) -> PhotoStore:
+    """The pictures that are large enough for `validation_bursts`, on the CPU: every device gets the same."""
+    return load_photos(sources, max(400, crop_size(VALIDATION_SIZE, settings)), torch.device("cpu"))
 
 
 def validation_bursts(
     photos: PhotoStore, settings: SimSettings, batches: int, seed: int = SEED
 ) -> list[SimulatedBurst]:
     """`batches` of four bursts of five frames of `VALIDATION_SIZE`, the same for the same seed."""
-    generator = torch.Generator(device=photos.pictures[0].device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     crop = crop_size(VALIDATION_SIZE, settings)
     return [
         simulate_burst(

@@ -69,7 +69,7 @@ def test_train_when_split_in_two_then_equals_the_whole_run(photos, tmp_path, mon
 
 def test_train_when_time_is_up_then_ends_with_a_complete_checkpoint(photos, tmp_path):
     done = train(with_train(steps=100_000), [photos], tmp_path, device="cpu", max_minutes=0.02)
-    content = checkpoint.load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))
+    content = checkpoint.load_checkpoint(tmp_path / CHECKPOINT)
     assert 0 < done.step < 100_000
     assert content["step"] == done.step
     assert content["noise_convention"].startswith("variance")
@@ -170,7 +170,7 @@ def test_checkpoint_when_process_is_killed_while_saving_then_the_last_complete_o
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        content = checkpoint.load_checkpoint(path, torch.device("cpu"))
+        content = checkpoint.load_checkpoint(path)
         assert bool((content["model"]["x"] == content["step"]).all())
 
 
@@ -185,7 +185,7 @@ def test_checkpoint_when_disk_is_full_then_output_error_and_the_old_one_stays(tm
     with pytest.raises(OutputError, match="No space left"):
         checkpoint.save_checkpoint(path, RECIPE, 2, 0.0, [], {})
     monkeypatch.undo()
-    assert checkpoint.load_checkpoint(path, torch.device("cpu"))["step"] == 1
+    assert checkpoint.load_checkpoint(path)["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
 
 
