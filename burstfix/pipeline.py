@@ -22,6 +22,7 @@ from burstfix.engine import merge_tiled
 from burstfix.errors import InputError, UsageError
 from burstfix.io import ReadFrames, read_frames, read_metadata
 from burstfix.models.base import BurstModel
+from burstfix.models.ensemble import SelfEnsemble, self_ensemble
 from burstfix.noise_profiles import NoiseTable, camera_key
 from burstfix.opcodes import plan_opcodes, summary
 from burstfix.prepare import prepare_burst
@@ -154,6 +155,7 @@ def merge_burst(
     tile: int = 0,
     precision: str = "auto",
     strength: float = 1.0,
+    ensemble: int = 1,
     mosaic: bool = False,
     progress: Progress | None = None,
 ) -> LinearImage:
@@ -168,6 +170,8 @@ def merge_burst(
         precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
             "float16".
         strength: How strong the noise is taken to be, 0 (keep the grain) to 2; 1 = as measured.
+        ensemble: 1, 2, 4 or 8 views, turned and mirrored, whose mean a network gives: cleaner, and as many times
+            as long.
         mosaic: Stop before demosaicking, for a DNG that others develop; opcode list 3 stays to be done.
         progress: Called with (stage, done, total), stages "align" and "merge".
 
@@ -183,6 +187,7 @@ def merge_burst(
     metadata = burst.frames[burst.reference].metadata
     has_mosaic = metadata.cfa in CFA_PATTERNS
     network = load_model(model_for(burst, model), device) if isinstance(model, str) else model
+    network = self_ensemble(network, ensemble)
     if not has_mosaic and not network.info.any_planes:
         raise UsageError(
             f"model {network.info.name} merges Bayer mosaics, these frames are {metadata.cfa}; "
@@ -243,6 +248,7 @@ def _settings(burst: Burst, model: BurstModel, strength: float) -> dict[str, Any
             "read_variance": list(burst.noise.read_variance),
         },
         "strength": strength,
+        "ensemble": len(model.views) if isinstance(model, SelfEnsemble) else 1,
         "hot_pixels": len(burst.hot_pixels),
         "opcodes": summary(burst.frames[burst.reference].metadata, burst.opcodes),
     }

@@ -24,6 +24,7 @@ from burstfix.checkpoints import load_model
 from burstfix.errors import BurstfixError
 from burstfix.finish import Finish, finish_picture
 from burstfix.models.base import BurstModel
+from burstfix.models.ensemble import self_ensemble
 from burstfix.noise_profiles import load_table
 from burstfix.pipeline import merge_burst, model_for, read_burst
 from burstfix.types import Burst, LinearImage
@@ -79,14 +80,15 @@ class Outcome:
 
 
 @functools.lru_cache(maxsize=2)  # what "auto" is for mosaics, and what it is for frames without one
-def loaded(model: str, device: str) -> BurstModel:
+def loaded(model: str, device: str, ensemble: int) -> BurstModel:
     """A model by name, its weights read once for all bursts."""
-    return load_model(model, device)
+    return self_ensemble(load_model(model, device), ensemble)
 
 
 def model_of(job: Job, burst: Burst) -> BurstModel:
     """What merges a burst."""
-    return loaded(model_for(burst, job.settings.model), job.settings.device)
+    s = job.settings
+    return loaded(model_for(burst, s.model), s.device, s.ensemble)
 
 
 def read(job: Job) -> Burst:

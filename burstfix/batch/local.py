@@ -50,7 +50,7 @@ class LocalWorker:
         self._device = pick_device(settings.device)
         pick_precision(settings.precision, self._device)
         loaded.cache_clear()  # weight files may have changed since an earlier batch of this process
-        loaded(settings.model, settings.device)
+        loaded(settings.model, settings.device, settings.ensemble)
         self._jobs = settings.jobs
         self._budget = Budget(settings.max_memory)
 

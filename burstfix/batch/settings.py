@@ -40,6 +40,7 @@ class BatchSettings:
         keep_all: Keep frames that are blurred or do not overlap.
         opcodes: "apply" or "skip" the corrections that the files ask for.
         strength: How strong the noise is taken to be, 0 to 2; 1 = as measured.
+        ensemble: Views of which a network gives the mean: 1, 2, 4 or 8.
         wb: "camera", "auto" or three gains.
         exposure: EV or "auto".
         tone: "none" or "filmic".
@@ -69,6 +70,7 @@ class BatchSettings:
     keep_all: bool = False
     opcodes: OpcodeMode = "apply"
     strength: float = 1.0
+    ensemble: int = 1
     wb: str | tuple[float, float, float] = "camera"
     exposure: float | str = 0.0
     tone: str = "none"
@@ -308,6 +310,7 @@ _CHECKS: dict[str, _Check] = {
     "keep_all": _flag,
     "opcodes": _one_of("apply", "skip"),
     "strength": _number(0, 2),
+    "ensemble": _one_of(1, 2, 4, 8),
     "wb": _white_balance,
     "exposure": _exposure,
     "tone": _one_of("none", "filmic"),
@@ -326,5 +329,5 @@ NAMES = tuple(field.name for field in dataclasses.fields(BatchSettings))
 
 _RESULT = (
     *("layout", "bit_depth", "quality", "noise", "noise_profiles", "skip_bad", "keep_all", "opcodes"),
-    *("strength", "wb", "exposure", "tone", "color_space", "model", "precision"),
+    *("strength", "ensemble", "wb", "exposure", "tone", "color_space", "model", "precision"),
 )

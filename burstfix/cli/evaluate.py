@@ -46,9 +46,9 @@ EXAMPLES = (
     "--model",
     "models",
     multiple=True,
-    metavar="NAME|FILE[:N]",
-    help="What to compare; :N gives it N frames only; menon is one frame, demosaicked. May be given "
-    "several times.  [default: all that ships]",
+    metavar="NAME|FILE[+V][:N]",
+    help="What to compare; +V gives the mean of V views (1, 2, 4, 8), :N takes N frames only; menon is one "
+    "frame, demosaicked. May be given several times.  [default: all that ships]",
 )
 @click.option(
     "--noise-level",

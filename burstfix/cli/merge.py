@@ -51,6 +51,7 @@ def command(
     tile: int,
     precision: str,
     strength: float,
+    ensemble: int,
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
@@ -87,6 +88,7 @@ def command(
             tile=tile,
             precision=precision,
             strength=strength,
+            ensemble=ensemble,
             mosaic=dng == "mosaic",
             progress=progress,
         )

@@ -139,6 +139,9 @@ compute = stack(
     precision,
     click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True, metavar="0..2",
                  help="How strong the noise is taken to be: less keeps grain, 1 = as measured."),
+    click.option("--ensemble", type=click.Choice(["1", "2", "4", "8"]), default="1", show_default=True,
+                 callback=lambda _context, _option, value: int(value),
+                 help="Views, turned and mirrored, whose mean a network gives: cleaner, and slower."),
 )  # fmt: skip
 
 # What is made of the merged burst.

@@ -15,6 +15,7 @@ from burstfix.checkpoints import load_model
 from burstfix.engine import merge_tiled
 from burstfix.errors import UsageError
 from burstfix.models.catalog import CATALOG
+from burstfix.models.ensemble import VIEWS, self_ensemble
 from burstfix.raw.cfa import pack, pad_to_rggb
 from burstfix.raw.demosaic import menon
 from burstfix.raw.levels import normalise
@@ -31,7 +32,7 @@ class Method:
     """One row of the tables.
 
     Attributes:
-        label: As asked for, `NAME` or `NAME:FRAMES`.
+        label: As asked for: `NAME`, `NAME+VIEWS`, either with `:FRAMES`.
         frames: How many frames around the reference it gets; None for all.
         merge: From burst to linear (3, H, W).
     """
@@ -50,7 +51,8 @@ def default_methods() -> list[str]:
     names = [MENON]
     for entry in reversed(CATALOG):
         if entry.usable:
-            names += [f"{entry.name}:1", entry.name] if entry.trained else [entry.name]
+            name = entry.name
+            names += [f"{name}:1", name, f"{name}+{VIEWS[-1]}"] if entry.trained else [name]
     return names
 
 
@@ -60,30 +62,32 @@ def load_methods(
     """Loads models, each once.
 
     Args:
-        names: `menon`, a catalogue name or a .safetensors file, with `:N` for N frames only.
+        names: `menon`, a catalogue name or a .safetensors file, with `+V` for an ensemble of V views, and `:N`
+            for N frames only.
         device, tile, precision: As for `merge_tiled`.
 
     Raises:
         UsageError: A name is not known or asked for twice.
         WeightsError: Weights are missing or damaged.
     """
-    merges: dict[str, Merge] = {}
+    merges: dict[tuple[str, int], Merge] = {}
     methods = []
     for name in names:
-        match = re.fullmatch(r"(.+):(\d+)", name)
-        base, frames = (match[1], int(match[2])) if match else (name, None)
+        match = re.fullmatch(r"(.+?)(?:\+(\d+))?(?::(\d+))?", name)
+        assert match is not None
+        base, views, frames = match[1], int(match[2] or 1), int(match[3]) if match[3] else None
         if frames == 0:
             raise UsageError(f"{name}: a burst has one frame at least")
         if base == MENON:
             frames = 1
-        if base not in merges:
-            merges[base] = _menon if base == MENON else _merge(base, device, tile, precision)
+        if (base, views) not in merges:
+            merges[base, views] = _menon if base == MENON else _merge(base, views, device, tile, precision)
         label = base if base == MENON else name
         if Path(base).suffix:
-            label = Path(base).stem + (f":{frames}" if frames else "")
+            label = Path(base).stem + name.removeprefix(base)
         if label in (method.label for method in methods):
             raise UsageError(f"{name}: two rows would be named {label!r}; rename one of the files")
-        methods.append(Method(label, frames, merges[base]))
+        methods.append(Method(label, frames, merges[base, views]))
     return methods
 
 
@@ -101,8 +105,8 @@ def around_reference(burst: Burst, count: int) -> Burst:
     )
 
 
-def _merge(name: str, device: str, tile: int, precision: str) -> Merge:
-    model = load_model(name, device)
+def _merge(name: str, views: int, device: str, tile: int, precision: str) -> Merge:
+    model = self_ensemble(load_model(name, device), views)
     return lambda burst: merge_tiled(burst, model, device=device, tile=tile, precision=precision)
 
 

@@ -25,6 +25,7 @@ from burstfix.errors import UsageError
         ("noise", [-1, 0]), ("noise", "guess"), ("wb", "blue"),
         ("wb", [1, 1]), ("wb", [0, 1, 1]), ("exposure", "bright"), ("exposure", 50), ("tone", "soft"),
         ("device", "tpu"), ("tile", -1), ("jobs", 0), ("max_memory", "much"), ("settle", -1), ("strength", 3),
+        ("ensemble", 3),
     ],
 )  # fmt: skip
 def test_settings_when_a_value_makes_no_sense_then_an_error_names_it(name: str, value: Any) -> None:
@@ -101,7 +102,7 @@ MATTERS: dict[str, Any] = {
     "layout": "{last}", "format": "jpeg", "bit_depth": 8, "quality": 90, "noise": (1e-3, 1e-5),
     "noise_profiles": "table.toml", "skip_bad": True, "keep_all": True, "opcodes": "skip", "strength": 0.5,
     "wb": "auto", "exposure": 1.0, "tone": "filmic", "color_space": "prophoto", "model": "kpn",
-    "precision": "float32",
+    "precision": "float32", "ensemble": 2,
 }  # fmt: skip
 DOES_NOT: dict[str, Any] = {
     "gap": 1.0, "min_frames": 3, "max_frames": 9, "singles": True, "check_content": False, "overwrite": True,
