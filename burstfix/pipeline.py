@@ -170,8 +170,8 @@ def merge_burst(
         precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
             "float16".
         strength: How strong the noise is taken to be, 0 (keep the grain) to 2; 1 = as measured.
-        ensemble: 1, 2, 4 or 8 views, turned and mirrored, whose mean a network gives: cleaner, and as many times
-            as long.
+        ensemble: 1, 2, 4 or 8 views, turned and mirrored, whose mean a network gives: cleaner, but that takes
+            as many times as long.
         mosaic: Stop before demosaicking, for a DNG that others develop; opcode list 3 stays to be done.
         progress: Called with (stage, done, total), stages "align" and "merge".
 

@@ -62,8 +62,8 @@ def load_methods(
     """Loads models, each once.
 
     Args:
-        names: `menon`, a catalogue name or a .safetensors file, with `+V` for an ensemble of V views, and `:N`
-            for N frames only.
+        names: `menon`, a catalogue name or a .safetensors file; with `+V` an ensemble of V views, with `:N`
+            of N frames only.
         device, tile, precision: As for `merge_tiled`.
 
     Raises:
