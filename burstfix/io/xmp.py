@@ -62,7 +62,8 @@ def words_about(path: Path, packet: bytes, notes: list[str]) -> dict[str, str]:
     for source in (path, *_sidecars(path)):
         try:
             found |= _properties(packet if source == path else _read(source))
-        except (OSError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
+        # An unknown encoding is a LookupError.
+        except (OSError, ValueError, LookupError, RecursionError) as error:
             notes.append(f"{source}: its XMP is not understood ({error}), and not carried")
     return found
 

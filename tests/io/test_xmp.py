@@ -83,8 +83,9 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
         BOMB + packet(),
         b"<a>" + b" " * (1 << 20),
         b'<?xml version="1.0" encoding="nonsense"?><a/>',
+        packet(inside=f"<dc:title>{'<a>' * 50_000}{'</a>' * 50_000}</dc:title>"),
     ],
-    ids=["cut off", "binary", "entities", "huge", "unknown encoding"],
+    ids=["cut off", "binary", "entities", "huge", "unknown encoding", "deep"],
 )
 def test_words_about_when_it_is_no_xmp_then_a_note_says_so_and_the_rest_is_carried(
     tmp_path: Path, content: bytes
