@@ -83,6 +83,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 raw_width=sizes.raw_width,
                 flip=int(sizes.flip),
                 camera=None if tags.is_dng else _camera_facts(raw, _is_foveon(path)),
+                crop=Area(sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width),
             )
             metadata = build_metadata(tags, facts, notes)
             words = words_about(path, tags.packet, notes)

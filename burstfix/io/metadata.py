@@ -72,6 +72,7 @@ class LibRawFacts:
         raw_height, raw_width: Size of the whole mosaic.
         flip: dcraw's orientation bits.
         camera: None for a DNG, which says all of that in its tags.
+        crop: What the camera's own pictures show, rows and columns of the whole mosaic; None where unknown.
     """
 
     visible: Area
@@ -79,6 +80,7 @@ class LibRawFacts:
     raw_width: int
     flip: int
     camera: CameraFacts | None
+    crop: Area | None = None
 
 
 def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> FrameMetadata:
@@ -132,7 +134,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
         model=model,
         lens=_text(exif.get(_LENS_MODEL)) or (camera.lens if camera else ""),
         unique_model=unique_model,
-        default_crop=dng.default_crop(tags, area) if tags.is_dng else None,
+        default_crop=dng.default_crop(tags, area) if tags.is_dng else _camera_crop(facts, area),
         iso=_positive(_iso(exif), camera.iso if camera else None),
         exposure_time=_positive(exif.get(_EXPOSURE_TIME), camera.exposure_time if camera else None),
         aperture=_positive(exif.get(_F_NUMBER), camera.aperture if camera else None),
@@ -215,6 +217,16 @@ def _positive(*values: Any) -> float | None:
         if isinstance(number, (int, float, Fraction)) and math.isfinite(number) and number > 0:
             return float(number)
     return None
+
+
+def _camera_crop(facts: LibRawFacts, area: Area) -> tuple[int, int, int, int] | None:
+    """Like `dng.default_crop`."""
+    if facts.crop is None:
+        return None
+    top, left = facts.crop.top - area.top, facts.crop.left - area.left
+    height, width = facts.crop.height, facts.crop.width
+    inside = 0 <= top < top + height <= area.height and 0 <= left < left + width <= area.width
+    return (top, left, height, width) if inside else None
 
 
 def _camera_cfa(tags: FileTags, camera: CameraFacts) -> str:

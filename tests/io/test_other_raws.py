@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,6 +49,24 @@ def test_read_metadata_of_another_raw_says_the_same_as_read_frame(tmp_path: Path
     path = write_other_raw(tmp_path / "a.tif", orientation=8)
     alone, whole = read_metadata(path), read_frame(path).metadata
     assert (alone.cfa, alone.levels.white, alone.orientation) == (whole.cfa, whole.levels.white, 8)
+
+
+@pytest.mark.parametrize(
+    ("crop", "found"),
+    [
+        (Area(6, 4, 20, 30), (2, 0, 20, 30)),
+        (Area(4, 4, 36, 54), (0, 0, 36, 54)),
+        (Area(0, 0, 0, 0), None),  # the maker does not say
+        (Area(6, 4, 35, 54), None),
+        (Area(3, 4, 20, 30), None),
+        (None, None),
+    ],
+)
+def test_build_metadata_when_the_camera_crops_its_pictures_then_that_is_what_is_shown(
+    crop: Area | None, found: tuple[int, int, int, int] | None
+):
+    given = replace(facts(), visible=Area(4, 4, 36, 54), crop=crop)
+    assert build_metadata(FileTags(Path("a.arw"), 1), given, []).default_crop == found
 
 
 def facts(**changes: object) -> LibRawFacts:
