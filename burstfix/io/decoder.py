@@ -83,7 +83,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 raw_width=sizes.raw_width,
                 flip=int(sizes.flip),
                 camera=None if tags.is_dng else _camera_facts(raw, _is_foveon(path)),
-                crop=Area(sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width),
+                crop=_crop(sizes),
             )
             metadata = build_metadata(tags, facts, notes)
             words = words_about(path, tags.packet, notes)
@@ -107,6 +107,13 @@ def decode(path: Path, pixels: bool) -> _Decoded:
         compression = tags.raw.number(COMPRESSION, 0) if tags.raw is not None else 0
         raise InputError(f"{path}: {_libraw_message(error, compression)}") from error
     return _Decoded(metadata, mosaic, tuple(notes))
+
+
+def _crop(sizes: Any) -> Area | None:
+    """What the maker's tags say is to be shown; rawpy 0.24 and before do not tell."""
+    if not hasattr(sizes, "crop_width"):
+        return None
+    return Area(sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width)
 
 
 def _open(raw: rawpy.RawPy, path: Path) -> None:
