@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from burstfix.align.blocks import gray_features, match_blocks
 from burstfix.align.gather import gather_cells
+from burstfix.errors import UsageError
 from burstfix.noise_profiles import NoiseTable
 from burstfix.packed_frames import packed_frame, packed_size, packed_window
 from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
@@ -52,7 +54,12 @@ def find_noise(
             a file's word for it. "measure" measures whatever file and table say.
         table: Noise of cameras whose files do not say it.
         notes: Gets a sentence where the noise was doubtful.
+
+    Raises:
+        UsageError: `noise` is another word.
     """
+    if isinstance(noise, str) and noise not in get_args(NoiseChoice):
+        raise UsageError(f"noise {noise!r}: expected file, measure, or numbers")
     if isinstance(noise, NoiseProfile):
         profile = noise
     else:
@@ -105,7 +112,7 @@ def _checked(
     """What the file says, or what the burst shows if that is clearly another noise."""
     metadata = frames[reference].metadata
     if len(frames) < CHECKING_FRAMES or metadata.cfa not in CFA_PATTERNS:
-        return said  # demosaicking has made neighbours alike: noise would be measured too low
+        return said  # where neighbours have been made alike noise would be measured too low
     try:
         pictures = _aligned_patches(frames, motions, reference)
         shown = estimate_from_burst(pictures[0], pictures[1:])

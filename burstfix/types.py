@@ -275,8 +275,7 @@ class LinearImage:
         fits = (rows, columns) == (self.metadata.height, self.metadata.width)
         if not (fits and 0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
             return self.data
-        top, left = top - top % step, left - left % step
-        return self.data[:, top : top + height, left : left + width]
+        return self.data[:, top - top % step : top + height, left - left % step : left + width]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,11 +44,11 @@ def burst_of(folder: Path, count: int = 3, height: int = 256, width: int = 320, 
     return paths
 
 
-def tags_of(path: Path) -> dict[str, Any]:
-    """Tags by name; skips the test where exiftool is not installed."""
+def tags_of(path: Path, *options: str) -> dict[str, Any]:
+    """Tags by name; `options` ask for some, or change them. Skips the test where there is no exiftool."""
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed")
     run = subprocess.run(
-        ["exiftool", "-j", "-a", "-n", str(path)], capture_output=True, text=True, check=True
+        ["exiftool", "-j", "-a", "-n", *options, str(path)], capture_output=True, text=True, check=True
     )
-    return json.loads(run.stdout)[0]
+    return {} if "-overwrite_original" in options else json.loads(run.stdout)[0]

@@ -31,7 +31,7 @@ CALIBRATED = ColorProfile(
     baseline_exposure=0.75,
 )
 GAINS = make.opcode_list(make.gain_map(make.area(0, 0, HEIGHT, WIDTH), np.full((1, 1, 1), 1.5)))
-WINDOWS = ExifTags(image={40091: "Füße\0".encode("utf-16-le")})
+WINDOWS = ExifTags(image={40091: "Füße\0".encode("utf-16-le"), 18246: 2})
 LISTS = OpcodeLists(second=GAINS, third=WARP, sensor_height=HEIGHT, sensor_width=WIDTH)
 
 
@@ -135,3 +135,14 @@ def test_merge_when_the_reference_has_words_in_its_sidecar_then_every_format_car
     assert tags["Rating"] == 4
     assert tags["Subject"] == [f"word {k:05}" for k in range(20)]
     assert tags["XPTitle"] == "Füße"
+    assert "Rating" in tags and tags_of(tmp_path / name, "-IFD0:Rating").get("Rating") is None
+    # exiftool shows a tag of a wrong type all the same, and only complains of it here.
+    assert "XPTitle" not in str(tags_of(tmp_path / name, "-validate", "-warning", "-a"))
+
+
+def test_merge_when_a_dng_names_body_and_lens_in_its_own_tags_alone_then_exif_has_them(tmp_path: Path):
+    paths = burst_of(tmp_path, 1, HEIGHT, WIDTH)
+    tags_of(paths[0], "-overwrite_original", "-IFD0:CameraSerialNumber=A1", "-IFD0:DNGLensInfo=24 70 2.8 4")
+    assert main(["merge", str(paths[0]), "-m", "average", "-o", str(tmp_path / "out.jpg"), "-q"]) == 0
+    tags = tags_of(tmp_path / "out.jpg")
+    assert tags["SerialNumber"] == "A1" and numbers(tags["LensInfo"]) == [24, 70, 2.8, 4]

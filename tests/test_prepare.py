@@ -187,6 +187,11 @@ def test_prepare_burst_when_the_file_is_wrong_about_noise_then_three_frames_find
     assert prepare_burst(frames[:2], noise="measure").noise.source == "burst"
 
 
+def test_prepare_burst_when_noise_is_an_unknown_word_then_wrong_usage():
+    with pytest.raises(UsageError, match="noise 'mesure': expected file, measure"):
+        prepare_burst([shot(0)], noise="mesure")
+
+
 @pytest.mark.parametrize("where", ["shot", "read"])
 def test_prepare_burst_when_the_file_is_wrong_in_one_number_only_then_three_frames_find_out(where):
     wrong = NoiseProfile.uniform(SHOT / 9, READ) if where == "shot" else NoiseProfile.uniform(SHOT, 9 * READ)

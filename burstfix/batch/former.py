@@ -15,6 +15,7 @@ from burstfix.batch.facts import FactReader, stamp_of
 from burstfix.batch.journal import Entry, Journal
 from burstfix.batch.plan import FoundBurst
 from burstfix.errors import InputError
+from burstfix.io.xmp import sidecars
 
 _PART = "//"  # in no key and no name of a picture, but at the beginning of Windows' network paths
 
@@ -37,12 +38,14 @@ def owner(key: str) -> str:
 
 
 def inputs_hash(paths: Iterable[Path], reader: FactReader) -> str:
-    """sha256 over the content of frames, in hexadecimal.
+    """sha256 over the content of frames and of their sidecars, in hexadecimal.
 
     Raises:
         InputError: One cannot be read.
     """
-    hashes = [reader.content_hash(path) for path in paths]
+    paths = list(paths)
+    beside = [sidecar for path in paths for sidecar in sidecars(path)]
+    hashes = [reader.content_hash(path) for path in (*paths, *beside)]
     return hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
 
 

@@ -146,7 +146,9 @@ def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[s
     job.staging.parent.mkdir(parents=True, exist_ok=True)
     finish = Finish(s.wb, s.exposure, s.tone, s.color_space, s.bit_depth, s.quality)
     image = finish_picture(linear, job.staging, finish, overwrite=True)
-    height, width = linear.data.shape[1:]
+    # Pictures are cropped and DNGs are not, whose preview is smaller.
+    is_dng = job.staging.suffix.lower() == ".dng"
+    height, width = linear.data.shape[1:] if is_dng else image.data.shape[:2]
     return {
         "reference": burst.frames[burst.reference].metadata.path.name,
         "used": len(burst.frames),

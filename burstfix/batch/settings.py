@@ -253,7 +253,7 @@ def _one_of(*choices: Any) -> _Check:
     def check(value: Any) -> Any:
         if isinstance(value, bool) or value not in choices:
             raise ValueError("is not one of " + ", ".join(str(c) for c in choices if c is not None))
-        return value
+        return choices[choices.index(value)]  # 2.0 is 2
 
     return check
 

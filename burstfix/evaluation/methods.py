@@ -73,12 +73,15 @@ def load_methods(
     merges: dict[tuple[str, int], Merge] = {}
     methods = []
     for name in names:
-        match = re.fullmatch(r"(.+?)(?:\+(\d+))?(?::(\d+))?", name)
-        assert match is not None
+        match = re.fullmatch(r"(.+?)(?:\+(\d+))?(?::(\d+))?", name, re.DOTALL)
+        if match is None:
+            raise UsageError("a model has a name; found none")
         base, views, frames = match[1], int(match[2] or 1), int(match[3]) if match[3] else None
         if frames == 0:
             raise UsageError(f"{name}: a burst has one frame at least")
         if base == MENON:
+            if views > 1:
+                raise UsageError(f"{name}: {MENON} is no network, it has no views")
             frames = 1
         if (base, views) not in merges:
             merges[base, views] = _menon if base == MENON else _merge(base, views, device, tile, precision)

@@ -29,7 +29,7 @@ from burstfix.io.dng import Area
 from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
 from burstfix.io.tag_numbers import COMPRESSION
 from burstfix.io.tags import MAX_PIXELS, read_tags
-from burstfix.io.xmp import words_about
+from burstfix.io.xmp import with_words, words_about
 from burstfix.types import LINEAR, FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.
@@ -87,7 +87,7 @@ def decode(path: Path, pixels: bool) -> _Decoded:
             )
             metadata = build_metadata(tags, facts, notes)
             words = words_about(path, tags.packet, notes)
-            metadata = replace(metadata, exif=replace(metadata.exif, words=words))
+            metadata = replace(metadata, exif=with_words(metadata.exif, words))
             area = visible_area(tags, facts)
             mosaic = None
             if pixels:

@@ -226,7 +226,9 @@ def _camera_crop(facts: LibRawFacts, area: Area) -> tuple[int, int, int, int] | 
     top, left = facts.crop.top - area.top, facts.crop.left - area.left
     height, width = facts.crop.height, facts.crop.width
     inside = 0 <= top < top + height <= area.height and 0 <= left < left + width <= area.width
-    return (top, left, height, width) if inside else None
+    # A maker's crop takes a few pixels away; one that takes half a side is damage.
+    likely = 2 * height > area.height and 2 * width > area.width
+    return (top, left, height, width) if inside and likely else None
 
 
 def _camera_cfa(tags: FileTags, camera: CameraFacts) -> str:

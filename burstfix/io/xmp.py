@@ -8,8 +8,14 @@ for the namespaces.
 
 from __future__ import annotations
 
+import os
+import re
+import stat
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
+
+from burstfix.types import ExifTags
 
 DESCRIPTION = "dc:description"
 
@@ -17,6 +23,7 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _MAX_BYTES = 1 << 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _EVERYTHING = ("",)
+_INSTRUCTION = re.compile(rb"<\?.*?\?>", re.DOTALL)
 
 # Prefix to namespace, and how the names of its properties begin that are carried.
 _CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -40,11 +47,22 @@ _CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
     "exifEX": ("http://cipa.jp/exif/1.0/", ("Lens", "BodySerial", "CameraOwner")),
     "aux": ("http://ns.adobe.com/exif/1.0/aux/", ("Lens", "Serial", "Owner", "Firmware")),
 }
+# Of the raw, not of what the picture shows.
+_OF_THE_FILE = ("DigImageGUID", "MaxAvail", "ImageFile", "ImageRegion", "LensDistort")
+# Tags of Windows that could contradict XMP, which may be a sidecar's and newer.
+_SAID_IN_XMP = {"xmp:Rating": (18246, 18249), "dc:title": (40091,), "dc:subject": (40094,)}
 _PREFIXES = {namespace: prefix for prefix, (namespace, _) in _CARRIED.items()}
 
 for _prefix, (_namespace, _) in _CARRIED.items():
     ElementTree.register_namespace(_prefix, _namespace)  # else they would be written as ns0, ns1 ...
 ElementTree.register_namespace("rdf", _RDF)
+
+
+def with_words(exif: ExifTags, words: dict[str, str]) -> ExifTags:
+    """The tags with these words, and without those that would say the same or something older."""
+    said = {tag for word, tags in _SAID_IN_XMP.items() if word in words for tag in tags}
+    image = {tag: value for tag, value in exif.image.items() if tag not in said}
+    return replace(exif, image=image, words=words)
 
 
 def words_about(path: Path, packet: bytes, notes: list[str]) -> dict[str, str]:
@@ -59,7 +77,7 @@ def words_about(path: Path, packet: bytes, notes: list[str]) -> dict[str, str]:
         Properties by name, such as "dc:title"; each an XML element that can stand in an rdf:Description.
     """
     found: dict[str, str] = {}
-    for source in (path, *_sidecars(path)):
+    for source in (path, *sidecars(path)):
         try:
             found |= _properties(packet if source == path else _read(source))
         # An unknown encoding is a LookupError.
@@ -68,10 +86,19 @@ def words_about(path: Path, packet: bytes, notes: list[str]) -> dict[str, str]:
     return found
 
 
-def _sidecars(path: Path) -> list[Path]:
+def sidecars(path: Path) -> list[Path]:
+    """The sidecars that a raw has, the one that counts most last."""
     named = [path.with_suffix(suffix) for suffix in (".XMP", ".xmp")]
     named += [path.with_name(path.name + suffix) for suffix in (".XMP", ".xmp")]
-    return [sidecar for sidecar in named if sidecar.is_file()]
+    there: dict[tuple[int, int], Path] = {}  # where case does not count, two names are one file
+    for sidecar in named:
+        try:
+            status = os.stat(sidecar)
+        except (OSError, ValueError):  # not there, or no name could be so long
+            continue
+        if stat.S_ISREG(status.st_mode):
+            there[status.st_dev, status.st_ino] = sidecar
+    return list(there.values())
 
 
 def _read(sidecar: Path) -> bytes:
@@ -87,8 +114,8 @@ def _properties(packet: bytes) -> dict[str, str]:
     """
     if not packet.startswith(_UTF_16):
         packet = packet.strip(b"\0 \t\r\n")
-    if not packet:
-        return {}
+    if not _INSTRUCTION.sub(b"", packet).strip():
+        return {}  # nothing, or a packet kept for words to come
     if len(packet) > _MAX_BYTES:
         raise ValueError(f"more than {_MAX_BYTES} bytes")
     if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # in UTF-16, too
@@ -111,7 +138,11 @@ def _properties(packet: bytes) -> dict[str, str]:
 def _carried(element: ElementTree.Element) -> dict[str, str]:
     namespace, _, name = element.tag.removeprefix("{").rpartition("}")
     prefix = _PREFIXES.get(namespace)
-    if prefix is None or not name.startswith(_CARRIED[prefix][1]):
+    if prefix is None or not name.startswith(_CARRIED[prefix][1]) or name.startswith(_OF_THE_FILE):
+        return {}
+    # What is no RDF would make readers refuse the whole packet.
+    qualified = all(key.startswith("{") for part in element.iter() for key in part.attrib)
+    if not qualified or (len(element) > 1 and element.get(f"{{{_RDF}}}parseType") != "Resource"):
         return {}
     element.tail = None
     return {f"{prefix}:{name}": ElementTree.tostring(element, encoding="unicode")}

@@ -93,6 +93,8 @@ def self_ensemble(model: BurstModel, views: int) -> BurstModel:
     """
     if views not in VIEWS:
         raise UsageError(f"ensemble {views}: expected one of {', '.join(map(str, VIEWS))}")
+    if isinstance(model, SelfEnsemble):
+        model = model.model
     if views > 1 and not list(model.parameters()):
         logger.warning("model %s is no network: an ensemble of views changes nothing", model.info.name)
     return SelfEnsemble(model, views) if views > 1 and list(model.parameters()) else model

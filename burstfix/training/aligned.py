@@ -15,9 +15,9 @@ from torch import Tensor
 from burstfix.align.gather import gather_cells, mirrored
 from burstfix.models.base import BurstModel
 from burstfix.sim import SimulatedBurst
-from burstfix.training.recipe import TrainSettings
+from burstfix.training.recipe import SMALLEST_AT_BORDER, TrainSettings
 
-NARROWEST, WIDEST = 2, 16  # packed pixels of a patch that lie beyond the picture; the engine mirrors 16
+NARROWEST, WIDEST = 2, SMALLEST_AT_BORDER // 2  # packed pixels beyond the picture; the engine mirrors 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def align_frames(
             each = len(others)
             frames = torch.cat([noisy[:, :reference], noisy[:, reference + 1 :]], 1).flatten(0, 1)
             noise = [x[:, 0].repeat_interleave(each, 0) for x in (burst.shot_gain, burst.read_variance)]
-            anchor = model.features(noisy[:, reference].repeat_interleave(each, 0), *noise)
+            own = (burst.shot_gain[:, 0], burst.read_variance[:, 0])
+            anchor = model.features(noisy[:, reference], *own).repeat_interleave(each, 0)
             initial = torch.zeros((len(frames), 2, *_grid(noisy)), device=noisy.device)
             field = model.match(anchor, model.features(frames, *noise), initial)
             moved = gather_cells(frames, field.offsets, field.cell)

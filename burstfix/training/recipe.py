@@ -13,6 +13,9 @@ from burstfix.align.blocks import CELL
 from burstfix.errors import UsageError
 from burstfix.sim import SimSettings
 
+SMALLEST_AT_BORDER = 32
+"""Packed pixels on a side of a patch of which up to half may lie beyond the picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
@@ -127,6 +130,13 @@ def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
     for name in ("patch", "margin"):
         if (value := getattr(recipe.train, name)) % CELL or value < 0:
             raise UsageError(f"recipe.train.{name}: found {value}, expected a multiple of {CELL}")
+    if not 0 <= recipe.train.border <= 1:
+        raise UsageError(f"recipe.train.border: found {recipe.train.border:g}, expected 0 to 1")
+    if recipe.train.border and recipe.train.patch < SMALLEST_AT_BORDER:
+        raise UsageError(
+            f"recipe.train.patch: found {recipe.train.patch}, expected {SMALLEST_AT_BORDER} or more where "
+            "there is a border"
+        )
     for name in ("shot_gain", "read_std", "darkening", "magnify"):
         low, high = getattr(recipe.simulate, name)
         if not 0 < low <= high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from burstfix.batch import job as jobs
 from burstfix.batch.journal import Journal, read_entries
@@ -25,6 +27,7 @@ from burstfix.models.base import BurstModel
 from burstfix.models.catalog import best_for
 from burstfix.types import LINEAR, MONOCHROME
 from tests.batch.cards import ONE, burst, shoot
+from tests.io.raw_files import set_tag
 from tests.test_other_sensors import write_frames
 
 SETTINGS = BatchSettings(model="average", device="cpu", format="jpeg")
@@ -102,6 +105,29 @@ def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) ->
     assert {name for name, data in pictures(card).items() if data != before[name]} == {
         "IMG_0011-IMG_0012.jpg"
     }
+
+
+def test_batch_when_a_sidecar_comes_or_changes_then_its_burst_is_redone(card: Path) -> None:
+    run(card)
+    sidecar = card / "IMG_0011.xmp"
+    for rating in (3, 5):
+        sidecar.write_text(
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            f'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{rating}"/>'
+            "</rdf:RDF></x:xmpmeta>"
+        )
+        assert run(card).done == ["IMG_0011.dng"]
+    assert run(card).done == []
+
+
+def test_batch_when_raws_have_a_default_crop_then_megapixels_are_those_of_the_picture(card: Path) -> None:
+    for path in card.iterdir():
+        set_tag(path, 50720, 90, 40)
+    run(card)
+    with Image.open(card.parent / "out" / "IMG_0001-IMG_0002.jpg") as image:
+        assert image.size == (90, 40)
+    rows = csv.DictReader((card.parent / "out" / "summary.csv").read_text(encoding="utf-8").splitlines())
+    assert {row["megapixels"] for row in rows} == {"0.004"}
 
 
 def test_batch_when_a_setting_changes_then_all_is_redone_and_when_the_device_changes_then_nothing(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ from burstfix.errors import UsageError
 def test_settings_when_a_value_makes_no_sense_then_an_error_names_it(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=rf"^here: {name} = |layout"):
         resolve([("here", {name: value})])
+
+
+def test_settings_when_a_whole_number_is_written_as_a_fraction_then_it_is_one() -> None:
+    assert repr(resolve([("here", {"ensemble": 2.0, "bit_depth": 16.0})]).settings.ensemble) == "2"
+
+
+def test_settings_hash_when_there_is_no_ensemble_then_earlier_journals_hold() -> None:
+    values = {k: v for k, v in BatchSettings().result_settings().items() if k != "ensemble"}
+    earlier = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    assert settings_hash(BatchSettings()) == earlier != settings_hash(BatchSettings(ensemble=2))
 
 
 def test_settings_when_layered_then_the_later_holds_and_its_source_is_told() -> None:

@@ -74,6 +74,9 @@ def test_load_methods_when_names_are_wrong_then_usage_error() -> None:
         load_methods(["nonsense"])
     with pytest.raises(UsageError, match="two rows"):
         load_methods(["menon", "menon"])
+    for name in ("menon+2", "kpn+3", ""):
+        with pytest.raises(UsageError):
+            load_methods([name])
 
 
 def test_default_methods_when_listed_then_baselines_come_first() -> None:

@@ -35,7 +35,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(kind: str, steps: int) -> Recipe:
     name = "kpn" if kind == "kpn" else "two-stage"
-    settings = {"batch": 2, "patch": 16, "margin": 8, "border": 0.5, "frames": [1, 3], "log_every": 1}
+    settings = {"batch": 2, "patch": 32, "margin": 8, "border": 0.5, "frames": [1, 3], "log_every": 1}
     return recipe_from_dict(
         {
             "model": {"name": name, "config": SMALL[name] | PATCHES[kind]},

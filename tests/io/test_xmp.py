@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -70,6 +71,23 @@ def test_words_about_when_a_packet_is_utf_16_or_padded_then_it_is_read():
     wide = ('<?xml version="1.0" encoding="UTF-16"?>' + packet('xmp:Rating="4"').decode()).encode("utf-16")
     assert set(found(wide)) == {"xmp:Rating"}
     assert found(b"") == found(b"\0\0") == {}
+    assert found(b'<?xpacket begin="" id="W5M0"?>   <?xpacket end="w"?>') == {}
+
+
+def test_words_about_when_names_differ_by_case_or_are_too_long_then_nothing_is_read_twice(
+    tmp_path: Path,
+):
+    (tmp_path / "shot.xmp").write_bytes(b"<x")
+    os.link(tmp_path / "shot.xmp", tmp_path / "shot.XMP")  # what a disk that ignores case shows
+    notes: list[str] = []
+    assert words_about(tmp_path / "shot.dng", b"", notes) == {} and len(notes) == 1
+    assert found(packet('xmp:Rating="1"'), tmp_path / ("x" * 248 + ".dng")).keys() == {"xmp:Rating"}
+
+
+def test_words_about_when_a_property_is_no_rdf_or_of_the_raw_alone_then_it_is_left_out():
+    inside = '<dc:subject junk="1"><rdf:Bag/></dc:subject><dc:rights><rdf:Alt/><rdf:Alt/></dc:rights>'
+    inside += "<e:DigImageGUID>1234</e:DigImageGUID>" + TITLE
+    assert set(found(packet(inside=inside))) == {"dc:title"}
 
 
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
@@ -81,7 +99,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
         b"<x",
         b"\xff\xfe\0",
         BOMB + packet(),
-        b"<a>" + b" " * (1 << 20),
+        b"<a>" + b" " * (1 << 20) + b"</a>",
         b'<?xml version="1.0" encoding="nonsense"?><a/>',
         packet(inside=f"<dc:title>{'<a>' * 50_000}{'</a>' * 50_000}</dc:title>"),
     ],

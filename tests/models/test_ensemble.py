@@ -88,6 +88,9 @@ def test_self_ensemble_when_the_model_has_no_weights_then_it_stays_and_a_warning
     model = build("average")
     assert self_ensemble(model, 4) is model and "no network" in caplog.text
     assert self_ensemble(model, 1) is model
+    net = SmallNet()
+    again = self_ensemble(self_ensemble(net, 8), 2)
+    assert isinstance(again, SelfEnsemble) and again.model is net and len(again.views) == 2
     with pytest.raises(UsageError, match="ensemble 3: expected one of 1, 2, 4, 8"):
         self_ensemble(SmallNet(), 3)
 
@@ -98,3 +101,6 @@ def test_merge_command_when_an_ensemble_is_asked_for_then_the_settings_say_so(sm
     assert main(["merge", *paths, "-m", "kpn", "--ensemble", "2", "-o", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["ensemble"] == 2
     assert main(["merge", *paths, "--ensemble", "3"]) == 2
+    raw = ["--dng", "mosaic", "-o", str(tmp_path / "two.dng")]
+    assert main(["merge", *paths, "-m", "kpn", "--ensemble", "2", *raw, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["ensemble"] == 2
