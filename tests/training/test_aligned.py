@@ -10,11 +10,13 @@ from torch import Tensor
 
 from burstfix.align.blocks import BlockField
 from burstfix.align.gather import covered, gather_cells
-from burstfix.models.base import BurstModel
+from burstfix.models.base import BurstModel, Merged
+from burstfix.raw.demosaic import bilinear
 from burstfix.sim import SimulatedBurst, mosaic_packed
 from burstfix.sim.camera import protocol_camera
 from burstfix.training.aligned import Border, align_frames, draw_border, with_border
-from burstfix.training.recipe import TrainSettings
+from burstfix.training.losses import CHARBONNIER, kpn_losses
+from burstfix.training.recipe import TrainSettings, recipe_from_dict
 
 SIDE, MARGIN = 48, 8
 SHIFT = 5  # packed pixels
@@ -67,6 +69,26 @@ def test_align_frames_when_at_a_border_then_networks_see_what_the_engine_would_s
     torch.testing.assert_close(
         mosaic_packed(with_border(burst, border).clean)[0, 0], anchor, msg="the truth is mirrored alike"
     )
+
+
+class Copying(Knowing):
+    """Returns the reference as it is shown."""
+
+    def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
+        anchor = frames[:, reference]
+        return Merged(bilinear(anchor), anchor)
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_kpn_losses_when_at_a_border_then_the_truth_is_what_lies_there(step):
+    recipe = recipe_from_dict(
+        {"model": {"name": "kpn"}, "train": {"patch": 32, "margin": MARGIN, "border": 1.0, "steps": 4}}
+    )
+    assert draw_border(recipe.train, step) is not None
+    losses = kpn_losses(Copying(-2), moving_burst(-2), recipe, step)
+    # The mosaic is right everywhere, beyond the border too; the rest is how far demosaicking is off.
+    assert losses["mosaic"].item() == pytest.approx(recipe.loss.mosaic * CHARBONNIER**0.5, rel=1e-3)
+    assert torch.isfinite(torch.stack(list(losses.values()))).all()
 
 
 def test_align_frames_when_there_is_no_border_then_frames_are_only_aligned():
