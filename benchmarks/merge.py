@@ -42,8 +42,17 @@ POLL_SECONDS = 0.05
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default=0, show_default=True, help="0: automatic.")
 @click.option("--precision", default="auto", show_default=True)
+@click.option("--ensemble", default=1, show_default=True)
 def main(
-    model: str, device: str, height: int, width: int, frames: int, threads: int, tile: int, precision: str
+    model: str,
+    device: str,
+    height: int,
+    width: int,
+    frames: int,
+    threads: int,
+    tile: int,
+    precision: str,
+    ensemble: int,
 ) -> None:
     """Draws a burst, merges it, and prints what that took."""
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:
@@ -51,7 +60,7 @@ def main(
         paths = write_burst(folder, height, width, frames)
         command = [sys.executable, "-m", "burstfix", "merge", *map(str, paths), "-o", str(folder / "out.tif")]
         command += ["--json", "--model", model, "--device", device, "--tile", str(tile)]
-        command += ["--precision", precision]
+        command += ["--precision", precision, "--ensemble", str(ensemble)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         started = time.perf_counter()
         with (folder / "result.json").open("w") as out:
