@@ -111,3 +111,8 @@ def test_links_when_followed_then_lead_to_files(document: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not link.startswith(("http:", "https:")):
             assert (document.parent / link).exists(), f"{document.name} links to {link}"
+    for link, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", text):
+        target = document.parent / link if link else document
+        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in slugs, f"{document.name} links to {link}#{anchor}"
