@@ -91,7 +91,7 @@ def test_read_burst_then_given_noise_goes_before_the_file_before_the_table_befor
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     silent = write_burst(tmp_path / "a", 1e-3, 1e-5)
-    telling = write_burst(tmp_path / "b", 1e-3, 1e-5, noise=replace(profile(2e-3, 2e-5), source="file"))
+    telling = write_burst(tmp_path / "b", 1e-3, 1e-5, noise=replace(profile(1.1e-3, 1.1e-5), source="file"))
     assert read_burst(silent, noise=(1e-2, 1e-4), noise_profiles=TABLE).noise.source == "given"
     assert read_burst(telling, noise_profiles=TABLE).noise.source == "file"
     assert read_burst(silent, noise_profiles=TABLE).noise.source == "table"

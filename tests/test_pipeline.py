@@ -87,7 +87,12 @@ def test_read_burst_when_the_files_say_no_noise_then_the_estimate_is_near_what_t
             assert (measured / expected) ** 0.5 == pytest.approx(1, abs=0.2)
 
 
-def test_read_burst_when_it_is_the_wine_then_every_frame_is_kept(shared_data):
+def test_read_burst_when_it_is_the_wine_then_every_frame_is_kept_and_the_noise_is_mended(shared_data):
     burst = burstfix.read_burst(sorted((shared_data / "bursts" / "wine").glob("*.dng")))
-    assert len(burst.frames) == 9 and burst.noise.source == "file"
+    # Its NoiseProfile is a rough fit and says half of the read variance.
+    said = burst.frames[0].metadata.noise
+    assert len(burst.frames) == 9 and burst.noise.source == "burst"
+    assert burst.noise.shot_gain[1] == pytest.approx(said.shot_gain[1], rel=0.1)
+    assert burst.noise.read_variance[1] == pytest.approx(2.4e-6, rel=0.2)
+    assert said.read_variance[1] < 1.5e-6
     assert all(np.hypot(motion.dy, motion.dx) < 8 for motion in burst.motions)
