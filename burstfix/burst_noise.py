@@ -122,8 +122,9 @@ def _checked(
     ratio = _farthest_ratio(said, shown, pictures[0])
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
         return said
+    span = f"{'up' if ratio > 1 else 'down'} to {ratio:.2f} times"
     _warn(
-        f"{metadata.path}: the burst's noise is {ratio:.2f} times what its NoiseProfile says, where most: "
+        f"{metadata.path}: the burst's noise is {span} what its NoiseProfile says: "
         f"{_numbers(shown)} is used instead of {_numbers(said)} (--noise file believes the file)",
         notes,
     )
