@@ -86,18 +86,19 @@ def self_ensemble(model: BurstModel, views: int) -> BurstModel:
 
     Args:
         model: A network; models without weights come back as they are, they have nothing to gain.
-        views: 1, 2, 4 or 8.
+        views: 2, 4 or 8; with 1 any model comes back as it is, an ensemble too.
 
     Raises:
         UsageError: Another number of views.
     """
     if views not in VIEWS:
         raise UsageError(f"ensemble {views}: expected one of {', '.join(map(str, VIEWS))}")
-    if isinstance(model, SelfEnsemble):
-        model = model.model
-    if views > 1 and not list(model.parameters()):
+    if views == 1:
+        return model
+    if not list(model.parameters()):
         logger.warning("model %s is no network: an ensemble of views changes nothing", model.info.name)
-    return SelfEnsemble(model, views) if views > 1 and list(model.parameters()) else model
+        return model
+    return SelfEnsemble(model.model if isinstance(model, SelfEnsemble) else model, views)
 
 
 class SelfEnsemble(BurstModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from burstfix.batch import job as jobs
@@ -118,6 +120,15 @@ def test_batch_when_a_sidecar_comes_or_changes_then_its_burst_is_redone(card: Pa
         )
         assert run(card).done == ["IMG_0011.dng"]
     assert run(card).done == []
+
+
+def test_batch_when_an_ensemble_is_asked_for_then_pictures_are_made_with_it(tmp_path: Path) -> None:
+    burst(tmp_path / "card", 1, 2, 0.0)
+    settings = BatchSettings(model="kpn", device="cpu", ensemble=2)
+    assert len(run(tmp_path / "card", settings).done) == 1
+    (picture,) = (tmp_path / "out").glob("*.tif")
+    with tifffile.TiffFile(picture) as tif:
+        assert json.loads(tif.pages[0].tags[270].value)["ensemble"] == 2  # type: ignore[union-attr]
 
 
 def test_batch_when_raws_have_a_default_crop_then_megapixels_are_those_of_the_picture(card: Path) -> None:

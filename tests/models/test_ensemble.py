@@ -91,6 +91,7 @@ def test_self_ensemble_when_the_model_has_no_weights_then_it_stays_and_a_warning
     net = SmallNet()
     again = self_ensemble(self_ensemble(net, 8), 2)
     assert isinstance(again, SelfEnsemble) and again.model is net and len(again.views) == 2
+    assert self_ensemble(again, 1) is again
     with pytest.raises(UsageError, match="ensemble 3: expected one of 1, 2, 4, 8"):
         self_ensemble(SmallNet(), 3)
 
