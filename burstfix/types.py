@@ -249,6 +249,12 @@ class Burst:
     opcodes: OpcodeMode = "apply"
 
 
+def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> bool:
+    """Whether a crop (top, left, height, width) is not empty and inside a picture of that size."""
+    top, left, rows, columns = crop
+    return 0 <= top < top + rows <= height and 0 <= left < left + columns <= width
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearImage:
     """Scene-linear camera RGB: unclipped, not white-balanced, not yet oriented.
@@ -270,11 +276,10 @@ class LinearImage:
         Args:
             step: The part begins at a multiple of it; 2 keeps the pattern of a mosaic.
         """
-        rows, columns = self.data.shape[1:]
-        top, left, height, width = self.metadata.default_crop or (0, 0, rows, columns)
-        fits = (rows, columns) == (self.metadata.height, self.metadata.width)
-        if not (fits and 0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
+        crop, size = self.metadata.default_crop, (self.metadata.height, self.metadata.width)
+        if crop is None or self.data.shape[1:] != size or not lies_within(crop, *size):
             return self.data
+        top, left, height, width = crop
         return self.data[:, top - top % step : top + height, left - left % step : left + width]
 
 

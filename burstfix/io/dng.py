@@ -13,7 +13,16 @@ from burstfix.io import tag_numbers as tn
 from burstfix.io.tags import FileTags
 from burstfix.opcodes import Area as OpcodeArea
 from burstfix.opcodes import Polynomial, parse_list, without_polynomials
-from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME, ColorProfile, Levels, NoiseProfile, OpcodeLists
+from burstfix.types import (
+    CFA_PATTERNS,
+    LINEAR,
+    MONOCHROME,
+    ColorProfile,
+    Levels,
+    NoiseProfile,
+    OpcodeLists,
+    lies_within,
+)
 
 # XYZ to linear sRGB (IEC 61966-2-1): stands in where a file names no colour matrix.
 XYZ_TO_SRGB = np.array(
@@ -79,8 +88,8 @@ def default_crop(tags: FileTags, area: Area) -> tuple[int, int, int, int] | None
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         return None
     left, top, width, height = (round(x) for x in numbers)
-    inside = 0 <= top < top + height <= area.height and 0 <= left < left + width <= area.width
-    return (top, left, height, width) if inside else None
+    crop = (top, left, height, width)
+    return crop if lies_within(crop, area.height, area.width) else None
 
 
 def cfa(tags: FileTags) -> str:

@@ -17,7 +17,7 @@ from burstfix.io import dng
 from burstfix.io.dng import Area
 from burstfix.io.tag_numbers import IMAGE_LENGTH, IMAGE_WIDTH, UNIQUE_CAMERA_MODEL
 from burstfix.io.tags import FileTags
-from burstfix.types import LINEAR, MONOCHROME, ColorProfile, ExifTags, FrameMetadata, Levels
+from burstfix.types import LINEAR, MONOCHROME, ColorProfile, ExifTags, FrameMetadata, Levels, lies_within
 
 _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 271, 272, 274, 306
 _EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_TIME_ORIGINAL, _FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
@@ -223,12 +223,11 @@ def _camera_crop(facts: LibRawFacts, area: Area) -> tuple[int, int, int, int] | 
     """Like `dng.default_crop`."""
     if facts.crop is None:
         return None
-    top, left = facts.crop.top - area.top, facts.crop.left - area.left
     height, width = facts.crop.height, facts.crop.width
-    inside = 0 <= top < top + height <= area.height and 0 <= left < left + width <= area.width
+    crop = (facts.crop.top - area.top, facts.crop.left - area.left, height, width)
     # A maker's crop takes a few pixels away; one that takes half a side is damage.
     likely = 2 * height > area.height and 2 * width > area.width
-    return (top, left, height, width) if inside and likely else None
+    return crop if likely and lies_within(crop, area.height, area.width) else None
 
 
 def _camera_cfa(tags: FileTags, camera: CameraFacts) -> str:
