@@ -30,15 +30,26 @@ class Finish:
     quality: int = 95
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """A picture that has been written.
+
+    Attributes:
+        image: As rendered; of a DNG, its preview.
+        height, width: Of the picture in the file.
+    """
+
+    image: RenderedImage
+    height: int
+    width: int
+
+
 def finish_picture(
     linear: LinearImage, path: Path | str, finish: Finish, *, overwrite: bool = False
-) -> RenderedImage:
+) -> Finished:
     """Renders a merged burst and writes it; the format follows from the name.
 
     A DNG (".dng") stays linear: how it is rendered is left to who develops it.
-
-    Returns:
-        The picture as rendered; of a DNG, its preview.
 
     Raises:
         OutputError: The file exists or cannot be written.
@@ -47,7 +58,7 @@ def finish_picture(
     if Path(path).suffix.lower() == ".dng":
         preview = preview_of(linear)
         write_dng(linear, path, preview=preview, overwrite=overwrite)
-        return preview
+        return Finished(preview, *linear.data.shape[1:])  # neither turned upright nor cropped
     image = render(
         linear,
         white_balance=finish.white_balance,
@@ -56,4 +67,4 @@ def finish_picture(
         color_space=finish.color_space,
     )
     write_image(image, path, bit_depth=finish.bit_depth, quality=finish.quality, overwrite=overwrite)
-    return image
+    return Finished(image, *image.data.shape[:2])

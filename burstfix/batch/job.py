@@ -145,20 +145,17 @@ def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[s
     s = job.settings
     job.staging.parent.mkdir(parents=True, exist_ok=True)
     finish = Finish(s.wb, s.exposure, s.tone, s.color_space, s.bit_depth, s.quality)
-    image = finish_picture(linear, job.staging, finish, overwrite=True)
-    # Pictures are cropped and DNGs are not, whose preview is smaller.
-    is_dng = job.staging.suffix.lower() == ".dng"
-    height, width = linear.data.shape[1:] if is_dng else image.data.shape[:2]
+    finished = finish_picture(linear, job.staging, finish, overwrite=True)
     return {
         "reference": burst.frames[burst.reference].metadata.path.name,
         "used": len(burst.frames),
         "left_out": [f"{frame.path.name}: {frame.reason}" for frame in burst.dropped],
         "noise": burst.noise.source,
         "model": linear.settings.get("model", s.model),
-        "megapixels": round(height * width / 1e6, 3),
+        "megapixels": round(finished.height * finished.width / 1e6, 3),
         "seconds": round(seconds + time.perf_counter() - started, 3),
         "version": __version__,
-        "thumb": _thumb(image.data),
+        "thumb": _thumb(finished.image.data),
     }
 
 

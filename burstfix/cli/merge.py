@@ -95,21 +95,19 @@ def command(
         was_merged = time.perf_counter()
         progress("write", 0, 1)
         finish = Finish(white_balance, exposure, tone, color_space, destination.bit_depth, quality or 95)
-        image = finish_picture(linear, path, finish, overwrite=overwrite)
+        finished = finish_picture(linear, path, finish, overwrite=overwrite)
         progress("write", 1, 1)
     ended = time.perf_counter()
-    # A DNG is not turned upright, and its preview is smaller.
-    height, width = linear.data.shape[1:] if destination.format == "dng" else image.data.shape[:2]
     document = {
         "output": str(path),
         "format": destination.format,
         "bit_depth": destination.bit_depth,
-        "height": height,
-        "width": width,
-        "megapixels": round(height * width / 1e6, 3),
+        "height": finished.height,
+        "width": finished.width,
+        "megapixels": round(finished.height * finished.width / 1e6, 3),
         "model": linear.settings.get("model", model),
         **burst_document(burst),
-        "settings": _plain(image.settings),
+        "settings": _plain(finished.image.settings),
         "seconds": {
             "read": round(was_read - started, 3),
             "merge": round(was_merged - was_read, 3),
