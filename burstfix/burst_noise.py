@@ -35,6 +35,21 @@ MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
 FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a phone's at dusk
 
 
+def check_asked(noise: NoiseProfile | NoiseChoice | None) -> None:
+    """Whether `find_noise` can do with what it is asked for.
+
+    Raises:
+        UsageError: No sensor has such noise, or it is a word that stands for none.
+    """
+    if isinstance(noise, str) and noise not in get_args(NoiseChoice):
+        raise UsageError(f"noise {noise!r}: expected file, measure, or numbers")
+    if isinstance(noise, NoiseProfile) and not is_plausible(noise):
+        raise UsageError(
+            f"noise {noise.shot_gain[0]:g},{noise.read_variance[0]:g} is none that a sensor has; give S,O of "
+            "variance = S*x + O for x from 0 (black) to 1 (white), both small and not negative"
+        )
+
+
 def find_noise(
     frames: Sequence[Frame],
     motions: Sequence[GlobalMotion],
@@ -54,12 +69,7 @@ def find_noise(
             a file's word for it. "measure" measures whatever file and table say.
         table: Noise of cameras whose files do not say it.
         notes: Gets a sentence where the noise was doubtful.
-
-    Raises:
-        UsageError: `noise` is another word.
     """
-    if isinstance(noise, str) and noise not in get_args(NoiseChoice):
-        raise UsageError(f"noise {noise!r}: expected file, measure, or numbers")
     if isinstance(noise, NoiseProfile):
         profile = noise
     else:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from burstfix.align.blocks import gray_features
 from burstfix.align.global_motion import estimate_global_motion
-from burstfix.burst_noise import FALLBACK_NOISE, find_noise, is_plausible
+from burstfix.burst_noise import FALLBACK_NOISE, check_asked, find_noise, is_plausible
 from burstfix.errors import UsageError
 from burstfix.noise_profiles import NoiseTable
 from burstfix.packed_frames import packed_frame
@@ -57,11 +57,7 @@ def prepare_burst(
     Raises:
         UsageError: There is no such reference, or the noise given is impossible.
     """
-    if isinstance(noise, NoiseProfile) and not is_plausible(noise):
-        raise UsageError(
-            f"noise {noise.shot_gain[0]:g},{noise.read_variance[0]:g} is none that a sensor has; give S,O of "
-            "variance = S*x + O for x from 0 (black) to 1 (white), both small and not negative"
-        )
+    check_asked(noise)
     notes = list(warnings)
     report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
     grays, sharp = [], []
