@@ -1,5 +1,8 @@
 """What predicted kernels do: weighted sums over a mosaic's samples of one colour, at every pixel of it.
 
+Kernels are predicted for quads, 2x2 packed pixels, and used as they come, one plane of weights for each of a
+quad's pixels: to put them in their places in the picture first would take longer than the sums.
+
 A kernel has one weight for each displacement, shared by the four pixels of a cell. Displacements that are
 even in both directions lead from a pixel to samples of its own colour. Those of the three other parities lead
 to another plane of the packed mosaic, so they give the colours that a pixel has not measured itself. In
@@ -11,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -35,31 +37,54 @@ class Parity:
         """(taps,) squared lengths of the displacements."""
         return torch.tensor([float(y * y + x * x) for y in self.ys for x in self.xs])
 
-    def gather(self, frame: Tensor) -> Tensor:
-        """(B, 4, h, w) packed -> (B, 4, h + rows - 1, w + columns - 1), for `sum_taps`; borders repeated.
+    def gather(self, frame: Tensor, border: int, top: int, rows: int) -> Tensor:
+        """What `rows` quads from quad row `top` on see at the displacements, for `sum_taps`.
 
-        Plane p holds what pixels of plane p see at the displacements, first tap first.
+        Args:
+            frame: (B, 4, h + 2 * border, w + 2 * border) packed; h and w are even.
+            border: Packed pixels on every side that displacements can lead to.
+            top, rows: In quads.
+
+        Returns:
+            (B, 4, 2 * rows + len(ys) - 1, 3, columns): plane p is what pixels of plane p see, first tap
+            first. Columns are dealt out, so that all that are read lie beside each other: the even ones, the
+            odd ones, and the even ones from the third on.
         """
-        planes: list[Tensor] = []
+        height, width = 2 * rows + len(self.ys) - 1, frame.shape[-1] - 2 * border
+        columns = width // 2 + (len(self.xs) - 1) // 2
+        dealt = frame.new_empty((len(frame), 4, height, 3, columns))
         for p in range(4):
             y, x = divmod(p, 2)
             source_y, source_x = (y + self.ys[0]) % 2, (x + self.xs[0]) % 2
-            # From a pixel's cell to that of its sample, for the first and the last tap.
-            top, bottom = ((y + dy - source_y) // 2 for dy in (self.ys[0], self.ys[-1]))
-            left, right = ((x + dx - source_x) // 2 for dx in (self.xs[0], self.xs[-1]))
-            plane = 2 * source_y + source_x
-            source = frame[:, plane : plane + 1]
-            planes.append(F.pad(source, (-left, right, -top, bottom), mode="replicate"))
-        return torch.cat(planes, 1)
+            # From a pixel's cell to that of its sample, for the first tap.
+            first = border + 2 * top + (y + self.ys[0] - source_y) // 2
+            left = border + (x + self.xs[0] - source_x) // 2
+            source = frame[:, 2 * source_y + source_x, first : first + height, left:]
+            for parity in range(3):
+                part = source[..., parity::2][..., :columns]
+                dealt[:, p, :, parity, : part.shape[-1]] = part
+        return dealt
 
     def sum_taps(self, gathered: Tensor, kernels: Tensor) -> Tensor:
-        """(B, 4, h + rows - 1, w + columns - 1), (B, taps, h, w) -> (B, 4, h, w)."""
-        h, w = kernels.shape[-2:]
-        out = torch.zeros_like(gathered[:, :, :h, :w])
-        for tap, kernel in enumerate(kernels.split(1, 1)):  # gradients of slices would be joined one by one
+        """Weighted sums over all taps.
+
+        Args:
+            gathered: What `gather` returned.
+            kernels: (B, taps, 4, rows, w / 2): of each pixel of each quad.
+
+        Returns:
+            (B, 4, 4, rows, w / 2): by plane and pixel of the quad.
+        """
+        batch, _, _, h, w = kernels.shape
+        out = kernels.new_zeros((batch, 4, 2, 2, h, w))
+        total = out.permute(0, 1, 4, 2, 3, 5)
+        by_tap = kernels.unflatten(2, (2, 2)).permute(0, 1, 4, 2, 3, 5)
+        for tap, kernel in enumerate(by_tap.split(1, 1)):  # gradients of slices would be joined one by one
             dy, dx = divmod(tap, len(self.xs))
-            out.addcmul_(kernel, gathered[:, :, dy : dy + h, dx : dx + w])
-        return out
+            left = dx // 2
+            seen = gathered[:, :, dy : dy + 2 * h, dx % 2 : dx % 2 + 2, left : left + w]
+            total.addcmul_(kernel, seen.unflatten(2, (h, 2)))
+        return out.flatten(2, 3)
 
 
 def own_color(side: int) -> Parity:
@@ -77,11 +102,11 @@ def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
     """Normalises what the kernels of all parities gave, own colour first.
 
     Args:
-        sums: (B, 4, 4, h, w): parity, plane.
-        masses: (B, 4, 1, h, w): sums of the kernels' weights.
+        sums: (B, 4, 4, 4, rows, w / 2): parity, plane, pixel of the quad.
+        masses: (B, 4, 1, 4, rows, w / 2): sums of the kernels' weights.
 
     Returns:
-        (B, 3, 2h, 2w) RGB: each colour at every pixel.
+        (B, 12, 4, rows, w / 2): each colour at every sensor pixel of the cell, for each pixel of the quad.
     """
     own, row, column, both = range(4)
 
@@ -94,4 +119,4 @@ def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
         mean(0, row, column), mean(1, own, both), mean(2, own, both), mean(3, row, column),
         *(mean(plane, k) for plane, k in enumerate((both, column, row, own))),  # blue
     ]  # fmt: skip
-    return F.pixel_shuffle(torch.stack(planes, 1), 2)
+    return torch.stack(planes, 1)

@@ -198,23 +198,13 @@ class Kpn(BurstModel):
         encoded = [self._encode_frame(frames[:, i], anchor, std, common) for i in range(n)]
         mean = sum(encoded[1:], encoded[0]) / n
         shared = self._unet(torch.cat([encoded[reference], mean], 1))
-        kernel_shared = self.kernel_shared(shared)
-
-        alone: list[Tensor] = []
-        sums = masses = torch.zeros((), device=frames.device)
-        for i in range(n):
-            filtered, mass = self._filter(frames[:, i].float(), encoded[i], kernel_shared)
-            sums, masses = sums + filtered, masses + mass
-            if self.training:
-                alone.append(filtered[:, 0] / mass[:, 0])
-        mosaic = sums[:, 0] / masses[:, 0]
-        color = all_colors(sums, masses) if self.config.color else None
-        del encoded, sums, masses  # the head takes the most memory
+        mosaic, color, alone = self._filter(frames.float(), encoded, shared)
+        del encoded  # the head takes the most memory
 
         rgb = self._head(mosaic, anchor, std, shared, color)
         extra: dict[str, Tensor] = {}
-        if self.training:
-            extra["frames"] = torch.stack(alone, 1)
+        if alone is not None:
+            extra["frames"] = alone
             if color is not None:
                 extra["color"] = color
         return Merged(rgb=rgb, mosaic=mosaic, extra=extra)
@@ -231,42 +221,58 @@ class Kpn(BurstModel):
         x = self.up1(torch.cat([double_size(level2), level1], 1))
         return self.up0(torch.cat([double_size(x), level0], 1))
 
-    def _filter(self, frame: Tensor, encoded: Tensor, kernel_shared: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted sums of each pixel's neighbourhood in a frame, for each of K parities of displacements.
+    def _filter(
+        self, frames: Tensor, encoded: list[Tensor], shared: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Predicts kernels and applies them.
 
         Kernels are made and used in strips that stay in the processor's cache: they are ten times as large as
-        the frame.
+        the frames.
 
         Returns:
-            (B, K, 4, h, w) and the sums of the weights, (B, K, 1, h, w).
+            The denoised mosaic, (B, 4, h, w); with kernels for all colours these, (B, 3, 2h, 2w); in training
+            what each frame's kernels alone make of it, (B, N, 4, h, w).
         """
-        features = act(self.kernel_frame(encoded).add_(kernel_shared))
-        batch, _, h, w = frame.shape
-        gathered = [parity.gather(frame) for parity in self.parities]
-        rows = max(2, STRIP // (batch * w) // 2 * 2)
-        sums: list[Tensor] = []
-        masses: list[Tensor] = []
-        for top in range(0, h, rows):
-            kernels, mass = self._kernels(features[:, :, top // 2 : (top + rows) // 2])
-            size = kernels[0].shape[2]
-            strip = [
-                parity.sum_taps(around[:, :, top : top + size + len(parity.ys) - 1], kernel)
-                for parity, around, kernel in zip(self.parities, gathered, kernels, strict=True)
-            ]
-            sums.append(torch.stack(strip, 1))
-            masses.append(mass)
-        return torch.cat(sums, 3), torch.cat(masses, 3)
+        batch, _, _, h, w = frames.shape
+        common = self.kernel_shared(shared)
+        for i, own in enumerate(encoded):  # in their place: they are needed no more
+            encoded[i] = act(self.kernel_frame(own).add_(common)).permute(0, 2, 3, 1)
+        border = max(self.config.kernel // 2, 1)
+        padded = [F.pad(frame, [border] * 4, mode="replicate") for frame in frames.unbind(1)]
+        step = max(1, STRIP // (2 * batch * w))
+        strips: list[list[Tensor]] = []
+        for top in range(0, h // 2, step):
+            rows = min(step, h // 2 - top)
+            sums = masses = torch.zeros((), device=frames.device)
+            alone: list[Tensor] = []
+            for frame, features in zip(padded, encoded, strict=True):
+                kernels, mass = self._kernels(features[:, top : top + rows])
+                parts = [
+                    parity.sum_taps(parity.gather(frame, border, top, rows), kernel)
+                    for parity, kernel in zip(self.parities, kernels, strict=True)
+                ]
+                sums, masses = sums + torch.stack(parts, 1), masses + mass
+                if self.training:
+                    alone.append(parts[0] / mass[:, 0])
+            strip = [sums[:, 0] / masses[:, 0]]
+            if self.config.color:
+                strip.append(all_colors(sums, masses))
+            strips.append(strip + alone)
+        mosaic, *more = (
+            F.pixel_shuffle(torch.cat(part, -2).flatten(1, 2), 2) for part in zip(*strips, strict=True)
+        )
+        color = F.pixel_shuffle(more.pop(0), 2) if self.config.color else None
+        return mosaic, color, torch.stack(more, 1) if more else None
 
     def _kernels(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, c, h / 2, w / 2) -> for each parity kernels (B, taps, h, w); all their sums (B, K, 1, h, w)."""
-        logits = F.conv2d(features, *_joined(self.kernel_out, self.color_out)).float()
-        kernels = F.pixel_shuffle(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp_(), 2)
+        """(B, rows, w / 2, c) -> each parity's kernels, (B, taps, 4, rows, w / 2); sums, (B, K, 1, ...)."""
         taps = [parity.taps for parity in self.parities]
-        by_parity = list(kernels.split(taps, 1))
+        logits = _planes(features, *_joined(self.kernel_out, self.color_out))
+        by_parity = list(logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_().split(taps, 1))
         masses = [kernel.sum(1, keepdim=True) for kernel in by_parity]
         if self.kernel_signed is not None:
             weight, bias = (self._centred(p) for p in _joined(self.kernel_signed, self.color_signed))
-            signed = F.pixel_shuffle(F.conv2d(features, weight, bias).float(), 2).split(taps, 1)
+            signed = _planes(features, weight, bias).split(taps, 1)
             by_parity = [
                 kernel.addcmul(mass, part)
                 for kernel, mass, part in zip(by_parity, masses, signed, strict=True)
@@ -282,11 +288,12 @@ class Kpn(BurstModel):
         self, mosaic: Tensor, anchor: Tensor, std: Tensor, shared: Tensor, color: Tensor | None
     ) -> Tensor:
         base = bilinear(mosaic)
-        context = F.pixel_shuffle(self.head_context(shared), 2).to(mosaic.dtype)
-        parts, weights, bias = [mosaic, anchor, std, context], [self.head_in.weight], self.head_in.bias
+        context = F.pixel_shuffle(self.head_context(shared), 2)
+        parts = [_rounded(torch.cat([mosaic, anchor, std], 1)), context]
+        weights, bias = [self.head_in.weight], self.head_in.bias
         if self.head_color is not None:
             assert color is not None and bias is not None and self.head_color.bias is not None
-            parts.append(F.pixel_unshuffle(color - base, 2))
+            parts.append(F.pixel_unshuffle(_rounded(color - base), 2))
             weights.append(self.head_color.weight)
             bias = bias + self.head_color.bias
         x = channels_last(torch.cat(parts, 1))
@@ -300,11 +307,28 @@ class Kpn(BurstModel):
 
 
 def _unshuffle(x: Tensor) -> Tensor:
-    return channels_last(F.pixel_unshuffle(x, 2))
+    return channels_last(F.pixel_unshuffle(_rounded(x), 2))
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """In the type that a convolution would turn it into: half of what is then moved about."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def _box3(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """1x1 convolution of (B, rows, w / 2, c) for 4 * K channels -> (B, K, 4, rows, w / 2), float32.
+
+    A product of matrices writes plane after plane; a convolution would write pixel after pixel.
+    """
+    batch, rows, columns, _ = features.shape
+    weight = weight.flatten(1).expand(batch, -1, -1)
+    product = torch.baddbmm(bias[:, None], weight, features.flatten(1, 2).transpose(1, 2))
+    return product.float().unflatten(2, (rows, columns)).unflatten(1, (-1, 4))
 
 
 def _joined(first: nn.Conv2d, second: nn.Conv2d | None) -> tuple[Tensor, Tensor]:

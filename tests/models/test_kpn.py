@@ -46,6 +46,14 @@ def test_kpn_when_frames_are_constant_then_kernels_return_the_constant(model):
     assert torch.allclose(mosaic, level[:, 0].expand_as(mosaic), atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_kpn_when_kernels_have_another_size_then_they_still_return_a_constant(kernel):
+    frames = torch.full((1, 2, 4, 32, 32), 0.3)
+    with torch.no_grad():
+        mosaic = Kpn(replace(SMALL, kernel=kernel)).eval()(frames, SHOT, READ, 1).mosaic
+    assert torch.allclose(mosaic, frames[:, 0], atol=1e-5)
+
+
 def signed_model():
     torch.manual_seed(2)
     model = Kpn(SMALL).eval()
