@@ -18,6 +18,7 @@ CHARBONNIER = 1e-6  # under the root, as in the two-stage paper's published sett
 DISPLAY_FLOOR = 1e-3  # bounds the slope of x^(1/2.2) at black to about 20
 RAISED_MEAN, RAISED_NOISE = 0.18, 0.05  # of white: how bright, and how noisy, a raised patch becomes at most
 RAISED_LIMIT = 32.0  # five stops
+BEST_PSNR = 60.0  # dB; where the loss of decibels ends
 
 Losses = dict[str, Tensor]
 Objective = Callable[[BurstModel, SimulatedBurst, Recipe, int], Losses]
@@ -32,24 +33,29 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
     """Charbonnier on linear and on display RGB; `rgb` (B, 3, 2p, 2p) is the patch without margin.
 
     Below the floor the display loss is blind. "raised" is the same loss of patches as bright as somebody who
-    raises the shadows would make them, who stops where noise would show.
+    raises the shadows would make them, who stops where noise would show. "psnr" is what each patch's display
+    PSNR lacks of 60 dB: all patches count alike, the clean ones too, and in each of them large errors most.
     """
     truth = inner(burst.clean[:, burst.reference], 2 * margin)
 
-    def on_display(gain: Tensor | float = 1.0) -> Tensor:
+    def displayed(gain: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         with torch.autocast(rgb.device.type, enabled=False):  # bfloat16 would round small errors away
             found, expected = (to_display(gain * x, burst.camera, DISPLAY_FLOOR) for x in (rgb, truth))
-        return charbonnier(found, expected)
+        return found, expected
 
+    found, expected = displayed()
     losses = {
         "linear": settings.linear * charbonnier(rgb, truth),
-        "display": settings.display * on_display(),
+        "display": settings.display * charbonnier(found, expected),
     }
+    if settings.psnr:
+        lost = 10 * torch.log10((found - expected).square().mean((-3, -2, -1)) + 10 ** (-BEST_PSNR / 10))
+        losses["psnr"] = settings.psnr * (BEST_PSNR + lost).mean()
     if settings.raised:
         mean = (truth.mean((-2, -1)) * burst.camera.gains).mean(1).clamp(min=1e-6)
         noise = torch.sqrt(mean * burst.shot_gain[:, 0, 0, 0, 0] + burst.read_variance[:, 0, 0, 0, 0])
         gain = torch.minimum(RAISED_MEAN / mean, RAISED_NOISE / noise).clamp(1, RAISED_LIMIT)
-        losses["raised"] = settings.raised * on_display(gain[:, None, None, None])
+        losses["raised"] = settings.raised * charbonnier(*displayed(gain[:, None, None, None]))
     return losses
 
 

@@ -31,6 +31,7 @@ class LossSettings:
 
     Attributes:
         linear, display: Charbonnier on linear camera RGB and on display RGB.
+        psnr: Of each decibel that display PSNR lacks of 60, patch by patch.
         raised: The display loss again, of dark patches made brighter.
         mosaic: Charbonnier on what predicted kernels give: the denoised mosaic, and all colours if they do.
         annealing: Weight of the loss of each frame alone at the first step (kernel prediction).
@@ -41,6 +42,7 @@ class LossSettings:
 
     linear: float = 1.0
     display: float = 1.0
+    psnr: float = 0.0
     raised: float = 0.0
     mosaic: float = 0.5
     annealing: float = 2.0

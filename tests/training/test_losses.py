@@ -1,9 +1,11 @@
 """Losses: which errors they see."""
 
+import math
+
 import pytest
 import torch
 
-from burstfix.sim import SimulatedBurst
+from burstfix.sim import SimulatedBurst, to_display
 from burstfix.sim.camera import protocol_camera
 from burstfix.training.losses import CHARBONNIER, picture_loss
 from burstfix.training.recipe import LossSettings
@@ -46,3 +48,23 @@ def test_picture_loss_when_under_bfloat16_autocast_then_small_errors_still_count
     with torch.autocast("cpu", torch.bfloat16):
         mixed = losses_at(0.5, 5e-4, raised=1.0)
     assert mixed == losses_at(0.5, 5e-4, raised=1.0)
+
+
+@pytest.mark.parametrize("error", [0.01, 0.1])
+def test_picture_loss_when_decibels_count_then_tells_what_psnr_lacks_of_sixty(error):
+    found = losses_at(0.3, error, psnr=0.1)
+    right, wrong = (
+        to_display(torch.full((2, 3, 4, 4), level), protocol_camera(2)) for level in (0.3, 0.3 + error)
+    )
+    lacking = 60 + 10 * math.log10((wrong - right).square().mean().item())
+    assert found["psnr"] == pytest.approx(0.1 * lacking, rel=0.01)
+
+
+def test_picture_loss_when_a_patch_has_a_tenth_of_the_error_then_its_slope_is_ten_times_as_steep():
+    def slope(error: float) -> float:
+        step = 0.01 * error
+        return (
+            losses_at(0.5, error + step, psnr=1.0)["psnr"] - losses_at(0.5, error, psnr=1.0)["psnr"]
+        ) / step
+
+    assert slope(3e-3) == pytest.approx(10 * slope(3e-2), rel=0.1)
