@@ -62,8 +62,8 @@ def difference(gains: Tensor) -> str:
 def main(photos: Path, models: tuple[str, ...], batches: int, seed: int) -> None:
     """Compare models, the first with each of the others, on bursts simulated from PHOTOS."""
     loaded = [load_model(name).eval() for name in models]
+    store = load_validation_photos([photos], SETTINGS)
     for level, settings in LEVELS.items():
-        store = load_validation_photos([photos], settings)
         found: list[list[float]] = [[] for _ in models]
         for batch in range(batches):  # one after another: all at once would fill the memory
             [burst] = validation_bursts(store, settings, 1, seed + batch)

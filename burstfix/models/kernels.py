@@ -61,7 +61,7 @@ class Parity:
             left = border + (x + self.xs[0] - source_x) // 2
             source = frame[:, 2 * source_y + source_x, first : first + height, left:]
             for parity in range(3):
-                part = source[..., parity::2][..., :columns]
+                part = source[..., parity::2][..., :columns]  # a last column that is missing is not read
                 dealt[:, p, :, parity, : part.shape[-1]] = part
         return dealt
 

@@ -194,12 +194,15 @@ class Kpn(BurstModel):
         signal = _box3(frames.mean(1))  # over frames and neighbours: the noise level needs no detail
         std = torch.sqrt(torch.clamp(signal, min=0) * shot_gain[:, 0] + read_variance[:, 0])
 
-        common = self.encode_anchor(_unshuffle(torch.cat([anchor, std], 1)))
-        encoded = [self._encode_frame(frames[:, i], anchor, std, common) for i in range(n)]
+        encoded_anchor = self.encode_anchor(_unshuffle(torch.cat([anchor, std], 1)))
+        encoded = [self._encode_frame(frames[:, i], anchor, std, encoded_anchor) for i in range(n)]
         mean = sum(encoded[1:], encoded[0]) / n
         shared = self._unet(torch.cat([encoded[reference], mean], 1))
-        mosaic, color, alone = self._filter(frames.float(), encoded, shared)
-        del encoded  # the head takes the most memory
+        common = self.kernel_shared(shared)
+        for i, own in enumerate(encoded):  # each in its place: what was there is needed no more
+            encoded[i] = act(self.kernel_frame(own).add_(common))
+        mosaic, color, alone = self._filter(frames.float(), encoded)
+        del encoded, common  # the head takes the most memory
 
         rgb = self._head(mosaic, anchor, std, shared, color)
         extra: dict[str, Tensor] = {}
@@ -221,9 +224,7 @@ class Kpn(BurstModel):
         x = self.up1(torch.cat([double_size(level2), level1], 1))
         return self.up0(torch.cat([double_size(x), level0], 1))
 
-    def _filter(
-        self, frames: Tensor, encoded: list[Tensor], shared: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _filter(self, frames: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Predicts kernels and applies them.
 
         Kernels are made and used in strips that stay in the processor's cache: they are ten times as large as
@@ -234,48 +235,55 @@ class Kpn(BurstModel):
             what each frame's kernels alone make of it, (B, N, 4, h, w).
         """
         batch, _, _, h, w = frames.shape
-        common = self.kernel_shared(shared)
-        for i, own in enumerate(encoded):  # in their place: they are needed no more
-            encoded[i] = act(self.kernel_frame(own).add_(common)).permute(0, 2, 3, 1)
         border = max(self.config.kernel // 2, 1)
         padded = [F.pad(frame, [border] * 4, mode="replicate") for frame in frames.unbind(1)]
+        weights = self._kernel_weights()
+        mosaics: list[Tensor] = []
+        colors: list[Tensor] = []
+        alone: list[Tensor] = []
         step = max(1, STRIP // (2 * batch * w))
-        strips: list[list[Tensor]] = []
         for top in range(0, h // 2, step):
             rows = min(step, h // 2 - top)
             sums = masses = torch.zeros((), device=frames.device)
-            alone: list[Tensor] = []
-            for frame, features in zip(padded, encoded, strict=True):
-                kernels, mass = self._kernels(features[:, top : top + rows])
+            own_sums: list[Tensor] = []
+            for frame, own in zip(padded, features, strict=True):
+                kernels, mass = self._kernels(own[:, :, top : top + rows], weights)
                 parts = [
                     parity.sum_taps(parity.gather(frame, border, top, rows), kernel)
                     for parity, kernel in zip(self.parities, kernels, strict=True)
                 ]
                 sums, masses = sums + torch.stack(parts, 1), masses + mass
                 if self.training:
-                    alone.append(parts[0] / mass[:, 0])
-            strip = [sums[:, 0] / masses[:, 0]]
+                    own_sums.append(parts[0] / mass[:, 0])
+            mosaics.append(sums[:, 0] / masses[:, 0])
             if self.config.color:
-                strip.append(all_colors(sums, masses))
-            strips.append(strip + alone)
-        mosaic, *more = (
-            F.pixel_shuffle(torch.cat(part, -2).flatten(1, 2), 2) for part in zip(*strips, strict=True)
+                colors.append(all_colors(sums, masses))
+            if self.training:
+                alone.append(torch.cat(own_sums, 1))
+        return (
+            _from_quads(mosaics),
+            F.pixel_shuffle(_from_quads(colors), 2) if colors else None,
+            _from_quads(alone).unflatten(1, (-1, 4)) if alone else None,
         )
-        color = F.pixel_shuffle(more.pop(0), 2) if self.config.color else None
-        return mosaic, color, torch.stack(more, 1) if more else None
 
-    def _kernels(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, rows, w / 2, c) -> each parity's kernels, (B, taps, 4, rows, w / 2); sums, (B, K, 1, ...)."""
+    def _kernel_weights(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of the convolution for the positive parts, and for those of both signs if any."""
+        weights = [_joined(self.kernel_out, self.color_out)]
+        if self.kernel_signed is not None:
+            weight, bias = _joined(self.kernel_signed, self.color_signed)
+            weights.append((self._centred(weight), self._centred(bias)))
+        return weights
+
+    def _kernels(self, features: Tensor, weights: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], Tensor]:
+        """(B, c, rows, w / 2) -> each parity's kernels, (B, taps, 4, rows, w / 2); sums, (B, K, 1, ...)."""
         taps = [parity.taps for parity in self.parities]
-        logits = _planes(features, *_joined(self.kernel_out, self.color_out))
+        logits, *signed = (_planes(features, *pair) for pair in weights)
         by_parity = list(logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_().split(taps, 1))
         masses = [kernel.sum(1, keepdim=True) for kernel in by_parity]
-        if self.kernel_signed is not None:
-            weight, bias = (self._centred(p) for p in _joined(self.kernel_signed, self.color_signed))
-            signed = _planes(features, weight, bias).split(taps, 1)
+        for both in signed:
             by_parity = [
                 kernel.addcmul(mass, part)
-                for kernel, mass, part in zip(by_parity, masses, signed, strict=True)
+                for kernel, mass, part in zip(by_parity, masses, both.split(taps, 1), strict=True)
             ]
         return by_parity, torch.stack(masses, 1)
 
@@ -320,14 +328,19 @@ def _box3(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
+def _from_quads(strips: list[Tensor]) -> Tensor:
+    """Strips (B, K, 4, rows, w / 2), from the top down -> (B, K, h, w)."""
+    return F.pixel_shuffle(torch.cat(strips, 3).flatten(1, 2), 2)
+
+
 def _planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """1x1 convolution of (B, rows, w / 2, c) for 4 * K channels -> (B, K, 4, rows, w / 2), float32.
+    """1x1 convolution of (B, c, rows, w / 2) for 4 * K channels -> (B, K, 4, rows, w / 2), float32.
 
     A product of matrices writes plane after plane; a convolution would write pixel after pixel.
     """
-    batch, rows, columns, _ = features.shape
+    batch, _, rows, columns = features.shape
     weight = weight.flatten(1).expand(batch, -1, -1)
-    product = torch.baddbmm(bias[:, None], weight, features.flatten(1, 2).transpose(1, 2))
+    product = torch.baddbmm(bias[:, None], weight, features.flatten(2))
     return product.float().unflatten(2, (rows, columns)).unflatten(1, (-1, 4))
 
 

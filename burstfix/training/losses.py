@@ -49,8 +49,9 @@ def picture_loss(rgb: Tensor, burst: SimulatedBurst, margin: int, settings: Loss
         "display": settings.display * charbonnier(found, expected),
     }
     if settings.psnr:
-        lost = 10 * torch.log10((found - expected).square().mean((-3, -2, -1)) + 10 ** (-BEST_PSNR / 10))
-        losses["psnr"] = settings.psnr * (BEST_PSNR + lost).mean()
+        errors = (found - expected).square().mean((-3, -2, -1))
+        psnr = -10 * torch.log10(errors + 10 ** (-BEST_PSNR / 10))
+        losses["psnr"] = settings.psnr * (BEST_PSNR - psnr).mean()
     if settings.raised:
         mean = (truth.mean((-2, -1)) * burst.camera.gains).mean(1).clamp(min=1e-6)
         noise = torch.sqrt(mean * burst.shot_gain[:, 0, 0, 0, 0] + burst.read_variance[:, 0, 0, 0, 0])
