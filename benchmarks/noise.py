@@ -23,8 +23,8 @@ import click
 import numpy as np
 import torch
 
+from burstfix.analysis.burst import prepare_burst
 from burstfix.errors import InputError
-from burstfix.prepare import prepare_burst
 from burstfix.sim.files import frame_metadata, noise_at
 from burstfix.sim.motion import MotionSettings
 from burstfix.sim.recording import Recording, RecordingSettings, record_photo

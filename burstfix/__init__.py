@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from burstfix._version import __version__
+
 if TYPE_CHECKING:
     from burstfix.batch.plan import FoundBurst, Plan, find_bursts
     from burstfix.batch.run import BatchReport, run_batch
@@ -17,18 +19,15 @@ if TYPE_CHECKING:
     from burstfix.color import render
     from burstfix.errors import BurstfixError
     from burstfix.io import write_image
-    from burstfix.pipeline import merge_burst, read_burst
-    from burstfix.raws_out import write_dng
+    from burstfix.pipeline import merge_burst, read_burst, write_dng
     from burstfix.types import Burst, Frame, LinearImage, NoiseProfile, RenderedImage
-
-__version__ = "0.1.0"
 
 _WHERE = {
     "read_burst": "pipeline",
     "merge_burst": "pipeline",
     "render": "color",
     "write_image": "io",
-    "write_dng": "raws_out",
+    "write_dng": "pipeline",
     "load_model": "checkpoints",
     "find_bursts": "batch.plan",
     "FoundBurst": "batch.plan",
@@ -62,6 +61,7 @@ __all__ = [
     "render",
     "run_batch",
     "write_dng",
+    "__version__",
     "write_image",
 ]
 

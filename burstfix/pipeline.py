@@ -15,17 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from burstfix import __version__
-from burstfix.burst_noise import FALLBACK_NOISE
+from burstfix._version import __version__
+from burstfix.analysis.burst import prepare_burst
+from burstfix.analysis.burst_noise import FALLBACK_NOISE
+from burstfix.analysis.noise_table import NoiseTable, camera_key
+from burstfix.analysis.remaining_noise import noise_left
 from burstfix.checkpoints import load_model
+from burstfix.color import render
+from burstfix.color.orientation import as_stored
+from burstfix.color.preview import preview_of
 from burstfix.engine import merge_tiled
 from burstfix.errors import InputError, UsageError
-from burstfix.io import ReadFrames, read_frames, read_metadata
+from burstfix.io import ReadFrames, read_frames, read_metadata, write_image
+from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.models.base import BurstModel
 from burstfix.models.ensemble import SelfEnsemble, self_ensemble
-from burstfix.noise_profiles import NoiseTable, camera_key
 from burstfix.opcodes import plan_opcodes, summary
-from burstfix.prepare import prepare_burst
 from burstfix.raw.picture_opcodes import apply_to_picture
 from burstfix.types import (
     CFA_PATTERNS,
@@ -37,6 +42,7 @@ from burstfix.types import (
     NoiseProfile,
     OpcodeLists,
     OpcodeMode,
+    RenderedImage,
 )
 
 Progress = Callable[[str, int, int], None]
@@ -252,3 +258,88 @@ def _settings(burst: Burst, model: BurstModel, strength: float) -> dict[str, Any
         "hot_pixels": len(burst.hot_pixels),
         "opcodes": summary(burst.frames[burst.reference].metadata, burst.opcodes),
     }
+
+
+def write_dng(
+    linear: LinearImage, path: Path | str, *, preview: RenderedImage | None = None, overwrite: bool = False
+) -> Path:
+    """Writes a merged burst as a DNG: linear, or a Bayer mosaic where `linear.data` has one channel.
+
+    Args:
+        linear: From `merge_burst`.
+        path: Where to; ".dng" by custom.
+        preview: From `preview_of`, by default made here.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OutputError: The file exists or cannot be written.
+    """
+    data, metadata = linear.data, linear.metadata
+    preview = preview or preview_of(linear)
+    # The file's Orientation holds for the preview as well.
+    stored = np.ascontiguousarray(as_stored(preview.data, metadata.orientation))
+    preview = replace(preview, data=stored)
+    if metadata.cfa == MONOCHROME:
+        data = data[:1]
+    return write_merged_dng(path, data, metadata, preview, noise=noise_left(linear), overwrite=overwrite)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a merged burst becomes a picture.
+
+    Attributes:
+        white_balance, exposure, tone, color_space: As `color.render` takes them.
+        bit_depth: 8 or 16; None: 16, for JPEG 8.
+        quality: Of a JPEG, 1 to 100.
+    """
+
+    white_balance: Any = "camera"
+    exposure: Any = 0.0
+    tone: Any = "none"
+    color_space: str = "srgb"
+    bit_depth: int | None = None
+    quality: int = 95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """A picture that has been written.
+
+    Attributes:
+        image: As rendered; of a DNG, its preview.
+        height, width: Of the picture in the file.
+    """
+
+    image: RenderedImage
+    height: int
+    width: int
+
+
+def finish_picture(
+    linear: LinearImage, path: Path | str, finish: Finish, *, overwrite: bool = False
+) -> Finished:
+    """Renders a merged burst and writes it; the format follows from the name.
+
+    A DNG (".dng") stays linear: how it is rendered is left to who develops it.
+
+    Raises:
+        OutputError: The file exists or cannot be written.
+        UsageError: Settings that the format does not have.
+    """
+    if Path(path).suffix.lower() == ".dng":
+        preview = preview_of(linear)
+        write_dng(linear, path, preview=preview, overwrite=overwrite)
+        return Finished(preview, *linear.data.shape[1:])  # neither turned upright nor cropped
+    image = render(
+        linear,
+        white_balance=finish.white_balance,
+        exposure=finish.exposure,
+        tone=finish.tone,
+        color_space=finish.color_space,
+    )
+    write_image(image, path, bit_depth=finish.bit_depth, quality=finish.quality, overwrite=overwrite)
+    return Finished(image, *image.data.shape[:2])

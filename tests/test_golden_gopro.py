@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from burstfix.align.gather import Region
 from burstfix.color import render
-from burstfix.engine.source import FrameSource
 from burstfix.io import read_frame
 from burstfix.opcodes import GainMap, parse_list, plan_opcodes
+from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import LinearImage, OpcodeMode
 from tests.opcodes.slow_gain import slow_gain
 

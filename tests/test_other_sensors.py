@@ -12,12 +12,13 @@ import torch
 
 from burstfix.cli import main
 from burstfix.errors import UnsupportedSensorError, UsageError
-from burstfix.io import dng, read_frame
+from burstfix.io import read_frame
 from burstfix.io import tag_numbers as tn
-from burstfix.io.dng_writer import color_tags, tag
-from burstfix.io.merged_dng_writer import write_merged_dng
-from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata
-from burstfix.io.tags import FileTags
+from burstfix.io.read import dng
+from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata
+from burstfix.io.read.tags import FileTags
+from burstfix.io.write.cfa_dng import color_tags, tag
+from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.opcodes import plan_opcodes
 from burstfix.pipeline import merge_burst, read_burst

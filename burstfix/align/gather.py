@@ -7,15 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A rectangle of the packed picture: rows top to bottom (exclusive), columns left to right."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
+from burstfix.raw.frame_source import Region
 
 
 def gather_cells(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burstfix import __version__
+from burstfix._version import __version__
 from burstfix.batch import job as work
 from burstfix.batch.job import Job, Outcome, failure
 from burstfix.batch.memory import burst_bytes

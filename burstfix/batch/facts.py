@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError
 from burstfix.io import read_frame, read_metadata
-from burstfix.io.picture_tags import is_merged
+from burstfix.io.write.picture_tags import is_merged
 from burstfix.types import FrameMetadata
 
 _SERIAL = 42033  # EXIF BodySerialNumber

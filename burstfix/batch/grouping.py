@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from burstfix.batch.facts import FileFacts
-from burstfix.io.frames import natural_key, same_exposure
+from burstfix.io.read.frames import natural_key, same_exposure
 
 Kind = Literal["burst", "bracket", "short", "single"]
 

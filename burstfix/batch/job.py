@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from burstfix import __version__
+from burstfix._version import __version__
+from burstfix.analysis.noise_table import load_table
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
 from burstfix.errors import BurstfixError
-from burstfix.finish import Finish, finish_picture
 from burstfix.models.base import BurstModel
 from burstfix.models.ensemble import self_ensemble
-from burstfix.noise_profiles import load_table
-from burstfix.pipeline import merge_burst, model_for, read_burst
+from burstfix.pipeline import Finish, finish_picture, merge_burst, model_for, read_burst
 from burstfix.types import Burst, LinearImage
 
 _THUMB = 240  # pixels on the long side of what the contact sheet shows

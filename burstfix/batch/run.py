@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from burstfix.analysis.noise_table import load_table
 from burstfix.batch.facts import FactReader, hash_file, stamp_of
 from burstfix.batch.former import former_key, inputs_hash, is_own, remove_superseded
 from burstfix.batch.job import Job, Outcome, failure, is_no_room
@@ -27,7 +28,6 @@ from burstfix.batch.summary import write_summary
 from burstfix.batch.watch import watch_folders
 from burstfix.batch.worker import Worker, make_worker
 from burstfix.errors import BatchError, InputError, OutputError
-from burstfix.noise_profiles import load_table
 
 STAGING = ".burstfix-staging"
 

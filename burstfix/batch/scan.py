@@ -9,7 +9,7 @@ from pathlib import Path
 
 from burstfix.batch.facts import FactReader, FileFacts
 from burstfix.errors import InputError
-from burstfix.io.frames import natural_key
+from burstfix.io.read.frames import natural_key
 from burstfix.io.suffixes import RAW_SUFFIXES
 
 

@@ -15,7 +15,7 @@ from burstfix.batch.facts import stamp_of
 from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.scan import Aside, roots_of, scan
 from burstfix.errors import InputError
-from burstfix.io.frames import natural_key
+from burstfix.io.read.frames import natural_key
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from burstfix import __version__
+from burstfix._version import __version__
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import BurstfixError

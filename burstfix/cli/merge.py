@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from burstfix import __version__
+from burstfix._version import __version__
 from burstfix.cli import options, target
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand
@@ -72,8 +72,7 @@ def command(
     destination.refuse_inputs(files)
 
     # Here and not above: torch takes seconds to import, and everything so far needed none of it.
-    from burstfix.finish import Finish, finish_picture
-    from burstfix.pipeline import merge_burst
+    from burstfix.pipeline import Finish, finish_picture, merge_burst
     from burstfix.report.frames import burst_document
     from burstfix.report.summary import closing_line
 

@@ -14,7 +14,7 @@ from burstfix.cli import values
 from burstfix.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from burstfix.noise_profiles import NoiseTable
+    from burstfix.analysis.noise_table import NoiseTable
     from burstfix.pipeline import Progress
     from burstfix.types import Burst, NoiseChoice, NoiseProfile, OpcodeMode
 
@@ -178,7 +178,7 @@ def user_folder() -> Path:
 
 def own_noise_profiles() -> Path | None:
     """The user's own noise table, if there is one."""
-    from burstfix.noise_profiles import FILE_NAME
+    from burstfix.analysis.noise_table import FILE_NAME
 
     path = user_folder() / FILE_NAME
     return path if path.is_file() else None
@@ -186,7 +186,7 @@ def own_noise_profiles() -> Path | None:
 
 def noise_table(path: Path | None) -> NoiseTable | None:
     """The table of --noise-profiles, else the user's own if there is one."""
-    from burstfix.noise_profiles import load_table
+    from burstfix.analysis.noise_table import load_table
 
     path = path or own_noise_profiles()
     return load_table(path) if path else None

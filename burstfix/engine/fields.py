@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from burstfix.align.blocks import CELL
-from burstfix.align.gather import Region
 from burstfix.align.global_motion import initial_offsets
-from burstfix.engine.source import FrameSource
 from burstfix.models.base import BurstModel
+from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import GlobalMotion
 
 _STRIP_PIXELS = 1 << 19  # packed pixels whose features are computed at once

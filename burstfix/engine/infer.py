@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import CELL
-from burstfix.align.gather import BurstTile, Region, source_region
+from burstfix.align.gather import BurstTile, source_region
 from burstfix.engine.device import computing_in, is_out_of_memory, pick_device, pick_precision
 from burstfix.engine.fields import find_fields
 from burstfix.engine.memory import FLOOR, automatic_side, free_memory
-from burstfix.engine.source import FrameSource
 from burstfix.engine.tiling import SCALE, Tile, round_up, split, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import plan_opcodes
+from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import Burst
 
 Progress = Callable[[str, int, int], None]

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from burstfix.analysis.burst import prepare_burst
 from burstfix.errors import InputError, UsageError
-from burstfix.prepare import prepare_burst
 from burstfix.raw.cfa import unpack
 from burstfix.sim.burst import mosaic_packed
 from burstfix.sim.camera import Camera, protocol_camera, to_display, unprocess

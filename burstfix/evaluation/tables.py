@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from burstfix import __version__
+from burstfix._version import __version__
 from burstfix.evaluation.protocol import Limits
 from burstfix.evaluation.run import Score
 

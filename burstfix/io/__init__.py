@@ -1,9 +1,9 @@
 """What cameras wrote comes in here, and results go out."""
 
-from burstfix.io.dng_writer import write_cfa_dng
-from burstfix.io.frames import ReadFrames, read_frames
-from burstfix.io.image_writer import write_image, write_linear_tiff
-from burstfix.io.reader import read_frame, read_metadata
+from burstfix.io.read.frames import ReadFrames, read_frames
+from burstfix.io.read.reader import read_frame, read_metadata
+from burstfix.io.write.cfa_dng import write_cfa_dng
+from burstfix.io.write.image_writer import write_image, write_linear_tiff
 
 __all__ = [
     "ReadFrames",

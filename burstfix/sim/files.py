@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from burstfix import __version__
+from burstfix._version import __version__
 from burstfix.errors import OutputError
 from burstfix.io import write_cfa_dng, write_linear_tiff
 from burstfix.sim.camera import RGB_TO_XYZ, Camera

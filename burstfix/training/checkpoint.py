@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-import burstfix
+from burstfix._version import __version__
 from burstfix.atomic import atomic_path
 from burstfix.checkpoints.files import NOISE_CONVENTION
 from burstfix.errors import OutputError, UsageError
@@ -35,7 +35,7 @@ def save_checkpoint(
     """
     content = {
         "format": FORMAT,
-        "burstfix": burstfix.__version__,
+        "burstfix": __version__,
         "recipe": asdict(recipe),
         "step": step,
         "seconds": seconds,

@@ -125,7 +125,7 @@ def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactl
 def test_cluster_when_a_worker_has_another_version_then_an_error_before_any_work(
     card: Path, start: Start, address: str, tmp_path: Path
 ) -> None:
-    start_worker(start, address, "import burstfix; burstfix.__version__ = '0.0.9'")
+    start_worker(start, address, "import burstfix._version; burstfix._version.__version__ = '0.0.9'")
     client = batch(card, tmp_path / "out", address)
     out, err = client.communicate(timeout=90)
     assert client.returncode == 2, err

@@ -11,7 +11,7 @@ import pytest
 from burstfix.batch import job as jobs
 from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
-from burstfix.finish import Finish
+from burstfix.pipeline import Finish
 from tests.batch.cards import burst
 
 TABLE = """[[camera]]

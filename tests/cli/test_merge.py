@@ -13,9 +13,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import pytest
 
-from burstfix import raws_out
 from burstfix.cli import main
-from burstfix.color import render
+from burstfix.color import preview, render
 from burstfix.errors import InputError
 
 
@@ -96,7 +95,7 @@ def test_merge_when_the_output_is_a_dng_then_renders_its_preview_once(
     small_burst: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rendered = []
-    monkeypatch.setattr(raws_out, "render", lambda linear: rendered.append(1) or render(linear))
+    monkeypatch.setattr(preview, "render", lambda linear: rendered.append(1) or render(linear))
     assert main(["merge", *shots(small_burst), "--model", "average", "-o", "a.dng", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["height"], document["width"], document["output"]) == (176, 240, "a.dng")

@@ -19,7 +19,7 @@ import pytest
 
 from burstfix.errors import BurstfixError, InputError
 from burstfix.io import read_frame
-from burstfix.io.decoder_client import DecoderClient, shared_client
+from burstfix.io.read.decoder_client import DecoderClient, shared_client
 from tests.io.raw_files import make_mosaic, write_raw
 
 
@@ -27,7 +27,7 @@ def stand_in(body: str) -> list[str]:
     """A decoder that behaves, except that a file with "bad" in its name makes it run `body`."""
     program = f"""
     import os, pathlib, signal, sys, time
-    from burstfix.io import decoder
+    from burstfix.io.read import decoder
     real = decoder.decode
     def decode(path, pixels):
         if "bad" in path.name:
@@ -187,7 +187,7 @@ def test_read_frame_when_the_process_forks_uses_a_child_of_its_own(good: Path):
 def test_child_when_the_parent_is_killed_ends_too(good: Path):
     program = (
         "import sys, time; from burstfix.io import read_frame;"
-        "from burstfix.io.decoder_client import shared_client;"
+        "from burstfix.io.read.decoder_client import shared_client;"
         "read_frame(sys.argv[1]); print(shared_client().pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program, str(good)], stdout=subprocess.PIPE, text=True)

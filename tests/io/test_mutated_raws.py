@@ -14,7 +14,7 @@ import pytest
 
 from burstfix.errors import InputError
 from burstfix.io import read_frame, write_cfa_dng
-from burstfix.io.decoder_client import shared_client
+from burstfix.io.read.decoder_client import shared_client
 from burstfix.types import Levels
 from tests.io.raw_files import entries, make_metadata, make_mosaic
 

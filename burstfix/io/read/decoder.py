@@ -1,6 +1,6 @@
 """The child process that opens raw files, so that a crash of LibRaw is an answer and not the end.
 
-Run as `python -m burstfix.io.decoder` by `io.decoder_client`. Requests are JSON lines on standard input;
+Run as `python -m burstfix.io.read.decoder` by `io.decoder_client`. Requests are JSON lines on standard input;
 the answers on standard output are described in `io.decoder_protocol`.
 Everything that parses a file runs here. The child ends when its input does.
 """
@@ -23,12 +23,12 @@ import rawpy
 from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
-from burstfix.io import dng
-from burstfix.io.decoder_protocol import HEADER, READY, Reply
-from burstfix.io.dng import Area
-from burstfix.io.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
+from burstfix.io.read import dng
+from burstfix.io.read.decoder_protocol import HEADER, READY, Reply
+from burstfix.io.read.dng import Area
+from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
+from burstfix.io.read.tags import MAX_PIXELS, read_tags
 from burstfix.io.tag_numbers import COMPRESSION
-from burstfix.io.tags import MAX_PIXELS, read_tags
 from burstfix.io.xmp import with_words, words_about
 from burstfix.types import LINEAR, FrameMetadata
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from burstfix.atomic import atomic_path
 from burstfix.io import tag_numbers as tn
 from burstfix.io.exif_ifd import append_exif_ifds
-from burstfix.io.picture_tags import writable
+from burstfix.io.write.picture_tags import writable
 from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
 
 _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 3, 4, 5, 7, 10, 12

@@ -15,11 +15,12 @@ import pytest
 import rawpy
 from PIL import Image
 
+from burstfix.analysis.remaining_noise import noise_left
 from burstfix.cli import main
+from burstfix.color.preview import preview_of
 from burstfix.io import read_metadata
-from burstfix.io.merged_dng_writer import BLACK_CODE
-from burstfix.pipeline import merge_burst, read_burst
-from burstfix.raws_out import noise_left, preview_of, write_dng
+from burstfix.io.write.merged_dng import BLACK_CODE
+from burstfix.pipeline import merge_burst, read_burst, write_dng
 from burstfix.types import ExifTags, OpcodeLists
 from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
 from tests.opcodes import lists as make
@@ -135,7 +136,7 @@ def test_merge_command_to_a_dng_then_opcodes_not_applied_are_carried_over(
     out = tmp_path / "out.dng"
     arguments = ["merge", *map(str, paths), "-m", "average", "--opcodes", mode, "--dng", kind, "-o", str(out)]
     assert main([*arguments, "-q"]) == 0
-    from burstfix.io.tags import read_tags
+    from burstfix.io.read.tags import read_tags
 
     raw = read_tags(out).raw
     assert raw is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from burstfix.errors import BurstError, InputError
-from burstfix.io.reader import read_frame
+from burstfix.io.read.reader import read_frame
 from burstfix.types import DroppedFrame, Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)

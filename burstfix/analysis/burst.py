@@ -12,12 +12,12 @@ from torch import Tensor
 
 from burstfix.align.blocks import gray_features
 from burstfix.align.global_motion import estimate_global_motion
-from burstfix.burst_noise import FALLBACK_NOISE, check_asked, find_noise, is_plausible
+from burstfix.analysis.burst_noise import FALLBACK_NOISE, check_asked, find_noise, is_plausible
+from burstfix.analysis.noise_table import NoiseTable
+from burstfix.analysis.sharpness import sharpness
 from burstfix.errors import UsageError
-from burstfix.noise_profiles import NoiseTable
-from burstfix.packed_frames import packed_frame
 from burstfix.raw.hot_pixels import find_hot_pixels
-from burstfix.raw.sharpness import sharpness
+from burstfix.raw.packed_frames import packed_frame
 from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile
 
 log = logging.getLogger(__name__)

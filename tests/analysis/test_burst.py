@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from burstfix.analysis.burst import prepare_burst
 from burstfix.errors import UsageError
-from burstfix.prepare import prepare_burst
 from burstfix.types import (
     CFA_PATTERNS,
     LINEAR,
@@ -126,7 +126,7 @@ def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped(monkeypat
     frames = [shot(0), shot(1), shot(2, move=(190, 195))]
     assert [frame.path.name for frame in prepare_burst(frames, reference=0).dropped] == ["f2.dng"]
     sure = GlobalMotion(dy=0.8 * HEIGHT, confidence=0.9)
-    monkeypatch.setattr("burstfix.prepare.estimate_global_motion", lambda *_: sure)
+    monkeypatch.setattr("burstfix.analysis.burst.estimate_global_motion", lambda *_: sure)
     burst = prepare_burst(frames, reference=0)
     assert {frame.reason for frame in burst.dropped} == {"overlaps only 20% of the reference"}
 

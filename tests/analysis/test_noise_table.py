@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from burstfix.analysis.noise_table import NoiseTable, load_table, save_table
 from burstfix.cli import main
 from burstfix.errors import InputError, UsageError
 from burstfix.io import write_cfa_dng
-from burstfix.noise_profiles import NoiseTable, load_table, save_table
 from burstfix.pipeline import merge_burst, read_burst
 from burstfix.types import Levels, NoiseProfile
 from tests.io.raw_files import make_metadata

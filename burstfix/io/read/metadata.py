@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
-from burstfix.io import dng
-from burstfix.io.dng import Area
+from burstfix.io.read import dng
+from burstfix.io.read.dng import Area
+from burstfix.io.read.tags import FileTags
 from burstfix.io.tag_numbers import IMAGE_LENGTH, IMAGE_WIDTH, UNIQUE_CAMERA_MODEL
-from burstfix.io.tags import FileTags
 from burstfix.types import LINEAR, MONOCHROME, ColorProfile, ExifTags, FrameMetadata, Levels, lies_within
 
 _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 271, 272, 274, 306

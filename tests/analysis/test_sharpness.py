@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from burstfix.align.blocks import gray_features
+from burstfix.analysis.sharpness import sharpness
 from burstfix.raw.cfa import pack
-from burstfix.raw.sharpness import sharpness
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
 NOISE = (2e-3, 1e-4)

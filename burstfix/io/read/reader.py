@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from burstfix.errors import InputError
-from burstfix.io.decoder_client import shared_client
+from burstfix.io.read.decoder_client import shared_client
 from burstfix.types import Frame, FrameMetadata
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
-from burstfix.io.tags import FileTags
+from burstfix.io.read.tags import FileTags
 from burstfix.opcodes import Area as OpcodeArea
 from burstfix.opcodes import Polynomial, parse_list, without_polynomials
 from burstfix.types import (

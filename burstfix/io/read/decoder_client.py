@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from burstfix.errors import BurstfixError, InputError, UnsupportedSensorError
-from burstfix.io.decoder_protocol import HEADER, READY, Reply
+from burstfix.io.read.decoder_protocol import HEADER, READY, Reply
 from burstfix.types import LINEAR, Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class DecoderClient:
             command: What to run, by default `io.decoder` in this Python.
             answer_seconds: How long each of two attempts at a file may take before the child is ended.
         """
-        self._command = list(command) if command else [sys.executable, "-P", "-m", "burstfix.io.decoder"]
+        self._command = list(command) if command else [sys.executable, "-P", "-m", "burstfix.io.read.decoder"]
         self._answer_seconds = answer_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -245,7 +245,7 @@ def _environment() -> dict[str, str]:
 
     Each thread of OpenBLAS, OpenMP and malloc reserves address space, which counts against the child's limit.
     """
-    package_root = str(Path(__file__).resolve().parents[2])
+    package_root = str(Path(__file__).resolve().parents[3])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     return {"OMP_NUM_THREADS": str(min(8, os.cpu_count() or 1)), **os.environ, **own}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from burstfix.align.gather import Region
 from burstfix.opcodes import OpcodePlan
 from burstfix.raw.cfa import pack, rggb_padding
 from burstfix.raw.hot_pixels import repair
@@ -16,6 +17,16 @@ from burstfix.types import LINEAR, Frame
 
 # Of the 12 planes of a demosaiced frame (each colour's 2x2 phases), those that a Bayer mosaic would have.
 _BAYER_OF_LINEAR = (0, 5, 6, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the packed picture: rows top to bottom (exclusive), columns left to right."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 class FrameSource:

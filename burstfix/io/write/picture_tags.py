@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from xml.sax.saxutils import escape
 
-from burstfix import __version__
+from burstfix._version import __version__
 from burstfix.io.exif_ifd import exif_block
 from burstfix.io.xmp import DESCRIPTION
 from burstfix.types import ExifTags, RenderedImage

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.prepare import prepare_burst
+from burstfix.analysis.burst import prepare_burst
+from burstfix.analysis.noise_estimate import estimate_from_burst, estimate_from_frame
 from burstfix.raw.cfa import pack
-from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
 from burstfix.sim.motion import warp
 from burstfix.sim.recording import RecordingSettings, record_photo
 from burstfix.sim.sources import read_picture

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from burstfix.align.blocks import gray_features, match_blocks
 from burstfix.align.gather import gather_cells
+from burstfix.analysis.noise_estimate import estimate_from_burst, estimate_from_frame
+from burstfix.analysis.noise_table import NoiseTable
 from burstfix.errors import UsageError
-from burstfix.noise_profiles import NoiseTable
-from burstfix.packed_frames import packed_frame, packed_size, packed_window
-from burstfix.raw.noise import estimate_from_burst, estimate_from_frame
+from burstfix.raw.packed_frames import packed_frame, packed_size, packed_window
 from burstfix.types import CFA_PATTERNS, Frame, GlobalMotion, NoiseChoice, NoiseProfile
 
 log = logging.getLogger(__name__)

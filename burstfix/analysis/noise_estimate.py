@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from burstfix.raw.noise_fit import SMALLEST, Line, Points, fit_planes, joined
+from burstfix.analysis.noise_fit import SMALLEST, Line, Points, fit_planes, joined
 from burstfix.types import NoiseProfile, NoiseSource
 
 _BLOCK = 4  # squares on a side of a block: 16 details, 8x8 packed pixels

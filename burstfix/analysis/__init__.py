@@ -1,0 +1,1 @@
+"""Analysis of a burst: reference, motion, sharpness, noise, hot pixels."""

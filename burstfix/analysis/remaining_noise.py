@@ -1,0 +1,61 @@
+"""Noise that is left in a merged picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from burstfix.analysis.noise_estimate import estimate_from_frame
+from burstfix.raw.cfa import pack, pad_to_rggb
+from burstfix.types import MONOCHROME, LinearImage, NoiseProfile
+
+_NOISE_SIDE = 1024  # sensor pixels on a side of each patch in which noise is measured
+
+
+def noise_left(linear: LinearImage) -> NoiseProfile | None:
+    """The noise of a merged picture, measured in its flat parts; never more than the frames had.
+
+    None where the settings do not say what the frames had.
+    """
+    before = linear.settings.get("noise")
+    if not before:
+        return None
+    data, cfa = linear.data, linear.metadata.cfa
+    _, height, width = data.shape
+    top, left = max(0, (height - _NOISE_SIDE) // 2) // 2 * 2, max(0, (width - _NOISE_SIDE) // 2) // 2 * 2
+    part = data[:, top : top + _NOISE_SIDE, left : left + _NOISE_SIDE]
+    if min(part.shape[1:]) < 32:
+        return None
+    packed = pack(pad_to_rggb(torch.from_numpy(_as_mosaic(part, cfa)), "RGGB").mosaic)
+    try:
+        measured = estimate_from_frame(packed)
+    except ValueError:  # hardly a flat, unclipped part: at best the frames' noise has averaged out
+        share = 1 / max(1, len(linear.settings.get("frames", ())))
+        gains, reads = ([share * x for x in before[name]] for name in ("shot_gain", "read_variance"))
+        return NoiseProfile(_four(gains), _four(reads), "frame")
+
+    def limited(now: tuple[float, ...], most: list[float]) -> tuple[float, float, float, float]:
+        # Merging never takes out a thousandfold: so little is an empty, clipped or painted picture.
+        kept = [float(np.clip(n, m / 1000, m)) for n, m in zip(now, most, strict=True)]
+        return _four(kept)
+
+    return NoiseProfile(
+        limited(measured.shot_gain, before["shot_gain"]),
+        limited(measured.read_variance, before["read_variance"]),
+        "frame",
+    )
+
+
+def _as_mosaic(part: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:
+    """(H, W) in RGGB order, of a picture or a mosaic of any pattern."""
+    if part.shape[0] == 3:
+        mosaic = part[1].copy()
+        mosaic[0::2, 0::2], mosaic[1::2, 1::2] = part[0, 0::2, 0::2], part[2, 1::2, 1::2]
+        return mosaic
+    top, left = divmod(cfa.index("R"), 2) if cfa != MONOCHROME else (0, 0)
+    return np.ascontiguousarray(part[0, top:, left:])
+
+
+def _four(values: list[float]) -> tuple[float, float, float, float]:
+    return (values[0], values[1], values[2], values[3])

@@ -1,0 +1,37 @@
+"""A small rendered picture of a merged burst, for the preview inside a DNG."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.color.rendering import render
+from burstfix.types import MONOCHROME, LinearImage, RenderedImage
+
+_PREVIEW_SIDE = 1280
+
+
+def preview_of(linear: LinearImage) -> RenderedImage:
+    """A small picture of a merged burst, as a camera would show it; its settings say how it was merged."""
+    small = _small_rgb(linear.shown(step=2), linear.metadata.cfa)
+    return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
+
+
+def _small_rgb(data: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:
+    """(3, h, w) averaged down in even blocks to about the preview's size."""
+    channels, height, width = data.shape
+    block = max(2, max(height, width) // _PREVIEW_SIDE // 2 * 2)
+    rows, cols = max(1, height // block), max(1, width // block)
+    block_y, block_x = min(block, height), min(block, width)
+    blocks = data[:, : rows * block_y, : cols * block_x].reshape(channels, rows, block_y, cols, block_x)
+    if channels == 3:
+        return blocks.mean((2, 4), dtype=np.float32)
+    if cfa == MONOCHROME:
+        return np.repeat(blocks.mean((2, 4), dtype=np.float32), 3, axis=0)
+    means = []
+    for colour in "RGB":
+        phases = [divmod(k, 2) for k, letter in enumerate(cfa) if letter == colour]
+        means.append(np.mean([blocks[0, :, y::2, :, x::2].mean((1, 3)) for y, x in phases], axis=0))
+    return np.stack(means).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Raw decoding, DNG tags and metadata."""

@@ -1,0 +1,1 @@
+"""Pictures and DNGs, with their EXIF, XMP and ICC data."""
