@@ -103,13 +103,13 @@ class ExifTags:
 
     Attributes:
         image, exif, gps: The directories.
-        words: What XMP says of the photograph: properties by name ("dc:title"), each as an XML element.
+        xmp: Carried XMP properties: name ("dc:title") to XML element.
     """
 
     image: Mapping[int, Any] = field(default_factory=dict)
     exif: Mapping[int, Any] = field(default_factory=dict)
     gps: Mapping[int, Any] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)
+    xmp: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

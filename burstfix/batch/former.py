@@ -15,7 +15,7 @@ from burstfix.batch.facts import FactReader, stamp_of
 from burstfix.batch.journal import Entry, Journal
 from burstfix.batch.plan import FoundBurst
 from burstfix.errors import InputError
-from burstfix.io.xmp import sidecars
+from burstfix.io.read.xmp import sidecars
 
 _PART = "//"  # in no key and no name of a picture, but at the beginning of Windows' network paths
 

@@ -35,7 +35,7 @@ def exif_of(metadata: FrameMetadata) -> ExifTags:
         image={**_present(image), **metadata.exif.image, _ORIENTATION: 1},
         exif={**_present(exif), **metadata.exif.exif},
         gps=metadata.exif.gps,
-        words=metadata.exif.words,
+        xmp=metadata.exif.xmp,
     )
 
 

@@ -297,14 +297,14 @@ def test_write_image_when_settings_are_too_long_for_jpeg_then_the_rest_is_kept(t
         assert json.loads(tif.pages[0].tags[270].value)["frames"] == settings["frames"]  # type: ignore[union-attr]
 
 
-def test_write_image_when_settings_are_too_long_for_jpeg_then_the_words_of_people_stay(tmp_path, caplog):
+def test_write_image_when_settings_are_too_long_for_jpeg_then_carried_xmp_stays(tmp_path, caplog):
     title = '<dc:title xmlns:dc="http://purl.org/dc/elements/1.1/">A title</dc:title>'
     settings = {**SETTINGS, "frames": ["name.dng"] * 10_000}
-    picture = _picture(settings=settings, exif=ExifTags(words={"dc:title": title}))
+    picture = _picture(settings=settings, exif=ExifTags(xmp={"dc:title": title}))
     data = write_image(picture, tmp_path / "long.jpg").read_bytes()
     assert b"A title</dc:title>" in data and b"burstfix:Frames" not in data
-    words = {"dc:title": title.replace("A title", "A title" * 10_000)}
-    picture = _picture(settings=settings, exif=ExifTags(words=words))
+    xmp = {"dc:title": title.replace("A title", "A title" * 10_000)}
+    picture = _picture(settings=settings, exif=ExifTags(xmp=xmp))
     assert b"dc:title" not in write_image(picture, tmp_path / "longer.jpg").read_bytes()
     assert "XMP is too long" in caplog.text
 

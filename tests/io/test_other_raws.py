@@ -12,10 +12,10 @@ import pytest
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata
-from burstfix.io.exif_ifd import exif_block
 from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.tags import FileTags, read_tags
+from burstfix.io.write.exif_ifd import exif_block
 from burstfix.types import CFA_PATTERNS, ExifTags, Levels
 from tests.io.raw_files import make_mosaic, rename_tag, write_raw
 

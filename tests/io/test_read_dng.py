@@ -13,8 +13,8 @@ import tifffile
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata, write_cfa_dng
-from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.io.read.tags import read_tags
+from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, Levels, NoiseProfile
 from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, set_tag, write_raw
 

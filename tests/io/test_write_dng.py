@@ -13,7 +13,7 @@ import tifffile
 
 from burstfix.errors import OutputError
 from burstfix.io import write_cfa_dng
-from burstfix.io.exif_ifd import append_exif_ifds, exif_block
+from burstfix.io.write.exif_ifd import append_exif_ifds, exif_block
 from burstfix.types import ExifTags, Levels, NoiseProfile
 from tests.io.raw_files import make_metadata, make_mosaic
 

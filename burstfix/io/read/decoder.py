@@ -28,8 +28,8 @@ from burstfix.io.read.decoder_protocol import HEADER, READY, Reply
 from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.tags import MAX_PIXELS, read_tags
+from burstfix.io.read.xmp import read_xmp, with_xmp
 from burstfix.io.tag_numbers import COMPRESSION
-from burstfix.io.xmp import with_words, words_about
 from burstfix.types import LINEAR, FrameMetadata
 
 # TIFF compression codes of raws that LibRaw is usually built without.
@@ -86,8 +86,9 @@ def decode(path: Path, pixels: bool) -> _Decoded:
                 crop=_crop(sizes),
             )
             metadata = build_metadata(tags, facts, notes)
-            words = words_about(path, tags.packet, notes)
-            metadata = replace(metadata, exif=with_words(metadata.exif, words))
+            xmp = read_xmp(path, tags.packet)
+            notes += xmp.warnings
+            metadata = replace(metadata, exif=with_xmp(metadata.exif, xmp.properties))
             area = visible_area(tags, facts)
             mosaic = None
             if pixels:

@@ -21,7 +21,7 @@ import tifffile
 
 from burstfix.errors import InputError
 from burstfix.io import tag_numbers as tn
-from burstfix.io.user_comment import USER_COMMENT, read_user_comment
+from burstfix.io.read.user_comment import USER_COMMENT, read_user_comment
 from burstfix.types import ExifTags
 
 MAX_PIXELS = 1_000_000_000
@@ -200,7 +200,7 @@ def _page_values(page: Any) -> dict[int, Any]:
     """Values of a tifffile page's tags, rationals as fractions; tags that cannot be read are left out."""
     values: dict[int, Any] = {}
     for tag in page.tags:
-        if tag.code in (34665, 34853):
+        if tag.code in (tn.EXIF_POINTER, tn.GPS_POINTER):
             continue  # exifread reads these
         value = tag.value
         if isinstance(value, (str, bytes)):

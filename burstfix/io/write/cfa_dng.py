@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from burstfix.atomic import atomic_path
 from burstfix.io import tag_numbers as tn
-from burstfix.io.exif_ifd import append_exif_ifds
+from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import writable
 from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from burstfix.atomic import atomic_path
 from burstfix.errors import OutputError, UsageError
-from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.io.tag_numbers import XMP
+from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import SOFTWARE, PictureTags, exif_block_within, picture_tags
 from burstfix.types import RenderedImage
 

@@ -17,8 +17,8 @@ from PIL import Image
 from burstfix.atomic import atomic_path
 from burstfix.errors import OutputError
 from burstfix.io import tag_numbers as tn
-from burstfix.io.exif_ifd import append_exif_ifds
 from burstfix.io.write.cfa_dng import Tag, color_tags, exif_tags, noise_values, rationals, tag
+from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import SOFTWARE, settings_json, xmp_packet
 from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 

@@ -11,8 +11,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from burstfix._version import __version__
-from burstfix.io.exif_ifd import exif_block
-from burstfix.io.xmp import DESCRIPTION
+from burstfix.io.read.xmp import DESCRIPTION
+from burstfix.io.write.exif_ifd import exif_block
 from burstfix.types import ExifTags, RenderedImage
 
 logger = logging.getLogger(__name__)
@@ -122,16 +122,16 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def xmp_packet(image: RenderedImage) -> bytes:
-    """An XMP packet (ISO 16684-1): a property for each setting, the reference frame's words and caption."""
-    words = dict(image.exif.words)
+    """An XMP packet (ISO 16684-1): the settings, and the reference frame's properties and caption."""
+    carried = dict(image.exif.xmp)
     caption = image.exif.image.get(_IMAGE_DESCRIPTION)
     properties = {"Version": __version__, **_flat(image.settings)}
     lines = [f"   <burstfix:{name}>{_xml(text)}</burstfix:{name}>" for name, text in properties.items()]
     lines.append(f"   <xmp:CreatorTool>{_xml(SOFTWARE)}</xmp:CreatorTool>")
     if isinstance(caption, str) and caption.strip():
         alternative = f'<rdf:Alt><rdf:li xml:lang="x-default">{_xml(caption)}</rdf:li></rdf:Alt>'
-        words.setdefault(DESCRIPTION, f"<dc:description>{alternative}</dc:description>")
-    lines.extend(f"   {element}" for element in words.values())
+        carried.setdefault(DESCRIPTION, f"<dc:description>{alternative}</dc:description>")
+    lines.extend(f"   {element}" for element in carried.values())
     body = "\n".join(lines)
     packet = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">

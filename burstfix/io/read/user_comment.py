@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from burstfix.io.exif_ifd import EXIF_POINTER
+from burstfix.io.tag_numbers import EXIF_POINTER
 
 USER_COMMENT = 37510
 

@@ -13,10 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from burstfix.io.tag_numbers import EXIF_POINTER, GPS_POINTER
 from burstfix.types import ExifTags
-
-EXIF_POINTER = 34665
-GPS_POINTER = 34853
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _IFD = 1, 2, 3, 4, 5, 7, 10, 13
 
