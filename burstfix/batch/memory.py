@@ -87,5 +87,5 @@ class Budget:
             return 0
         each = info.bytes_per_pixel * frames + info.bytes_per_pixel_fixed
         side = int(math.sqrt(self.for_tiles / each)) - 2 * info.halo
-        side = max(side // info.lattice * info.lattice, round_up(FLOOR, info.lattice))
+        side = max(side // info.size_multiple * info.size_multiple, round_up(FLOOR, info.size_multiple))
         return SCALE * min(side, automatic_side(info, frames, device))

@@ -68,7 +68,8 @@ def find_fields(
 def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
     """(1, C, h, w) of the whole picture, computed in strips with a margin as wide as the model sees."""
     margin = model.info.halo
-    step = max(model.info.lattice, _STRIP_PIXELS // source.width // model.info.lattice * model.info.lattice)
+    multiple = model.info.size_multiple
+    step = max(multiple, _STRIP_PIXELS // source.width // multiple * multiple)
     strips: list[Tensor] = []
     for top in range(0, source.height, step):
         bottom = min(top + step, source.height)

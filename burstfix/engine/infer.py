@@ -79,8 +79,8 @@ def merge_tiled(
     """
     place = pick_device(device)
     pick_precision(precision, place)  # raises where there is no such
-    if precision == "auto" and not list(model.parameters()):
-        precision = "float32"  # plain arithmetic gains nothing by less
+    if not model.info.supports_bfloat16:
+        precision = "float32"
     if not 0 <= strength <= 2:
         raise UsageError(f"strength {strength:g}: expected 0 (keep the noise) to 2")
     if tile < 0:
@@ -122,18 +122,18 @@ class _Merge:
             for frame in burst.frames
         ]
         self.height, self.width = self.sources[0].height, self.sources[0].width
-        # Tiles are made of whole cells, whatever the model's own lattice.
-        self.lattice = int(np.lcm(model.info.lattice, CELL))
-        self.halo = round_up(model.info.halo, self.lattice)
-        self.border = min(self.halo, round_up(BORDER, self.lattice))
+        # Tiles are made of whole cells, whatever sizes the model accepts.
+        self.multiple = int(np.lcm(model.info.size_multiple, CELL))
+        self.halo = round_up(model.info.halo, self.multiple)
+        self.border = min(self.halo, round_up(BORDER, self.multiple))
         self._move_to(place)
         if tile:
-            self.side = round_up(-(-tile // SCALE), self.lattice)
+            self.side = round_up(-(-tile // SCALE), self.multiple)
         else:
             self.side = self._automatic_side()
         # No larger than the picture, so that halving always changes something.
-        self.side = min(self.side, round_up(max(self.height, self.width), self.lattice))
-        self.floor = min(self.side, round_up(FLOOR, self.lattice))
+        self.side = min(self.side, round_up(max(self.height, self.width), self.multiple))
+        self.floor = min(self.side, round_up(FLOOR, self.multiple))
         log.debug("merging on %s in %s, tiles of %d sensor pixels", place, self.dtype, SCALE * self.side)
 
     def run(self) -> NDArray[np.float32]:
@@ -237,8 +237,8 @@ class _Merge:
 
     def _with_halo(self, start: int, length: int, size: int) -> tuple[int, int]:
         """From where to where a tile is computed, along an axis on which the picture has `size`."""
-        end = start + round_up(length, self.lattice) + self.halo
-        return max(start - self.halo, -self.border), min(end, round_up(size, self.lattice) + self.border)
+        end = start + round_up(length, self.multiple) + self.halo
+        return max(start - self.halo, -self.border), min(end, round_up(size, self.multiple) + self.border)
 
     def _noise_at(self, cells_y: Tensor, cells_x: Tensor) -> tuple[Tensor, Tensor]:
         """What the model is told of the noise in these cells: shot gain and read variance."""
@@ -274,12 +274,12 @@ class _Merge:
         target += share * weight
 
     def _split(self, tile: Tile) -> list[Tile]:
-        return split(tile, self.side, self.lattice, self.lattice)
+        return split(tile, self.side, self.multiple, self.multiple)
 
     def _automatic_side(self) -> int:
         frames = len(self.sources) * self.sources[0].planes // 4
         side = automatic_side(self.model.info, frames, self.place, self.dtype)
-        return round_up(side, self.lattice)
+        return round_up(side, self.multiple)
 
     def _move_to(self, place: torch.device) -> None:
         self.place, self.dtype = place, pick_precision(self.precision, place)
@@ -305,7 +305,7 @@ class _Merge:
     def _fall_back(self) -> None:
         """Halves the tile; at the floor leaves the GPU; on the CPU gives up."""
         if self.side > self.floor:
-            self.side = max(self.floor, round_up(self.side // 2, self.lattice))
+            self.side = max(self.floor, round_up(self.side // 2, self.multiple))
             log.warning(
                 "out of memory on %s: going on with tiles of %d sensor pixels", self.place, SCALE * self.side
             )

@@ -66,7 +66,7 @@ def automatic_side(
     """Side of the tiles in packed pixels, without halo: what fits into free memory, within sensible bounds.
 
     Args:
-        info: Of the model: its lattice, halo, and need of memory.
+        info: Of the model: its tile sizes and memory needs.
         frames: How many are merged.
         place: Where the model runs.
         dtype: What it computes in.
@@ -80,4 +80,4 @@ def automatic_side(
     side = int(math.sqrt(budget / each)) - 2 * info.halo
     if place.type == "cuda":
         side = min(side, _CUDA_SIDE)
-    return max(side // info.lattice * info.lattice, round_up(FLOOR, info.lattice))
+    return max(side // info.size_multiple * info.size_multiple, round_up(FLOOR, info.size_multiple))

@@ -1,6 +1,13 @@
-"""Cuts a picture into overlapping tiles and says how to blend them; knows no network and no tensor library.
+"""Splits a picture into overlapping tiles with blending weights; independent of models and of torch.
 
-All positions and sizes are packed pixels; weights are for the result, which has `SCALE` pixels for each.
+Positions and sizes are in packed pixels. Weights are in result pixels, of which each packed pixel has
+`SCALE` in both directions.
+
+    |<------- side ------->|              one axis, two tiles
+    |  tile 0      |overlap|
+    |              |       |  tile 1   |
+    |1111111111111110.75.25|              weight of tile 0
+    |              |.25.75 1111111111111| weight of tile 1
 """
 
 from __future__ import annotations
@@ -11,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALE = 2
-"""Pixels of the result on a side of a packed pixel."""
+"""Result pixels per packed pixel, in each direction."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """A rectangle of the result that is computed in one go, without its halo.
+    """A rectangle of the result that is computed at once, without its halo.
 
     Attributes:
-        top, left: Where it begins.
-        height, width: Its size.
-        weight_rows: float32 (SCALE * height,), how much each row counts where tiles overlap. The weight
-            of a pixel is the product of its row's and its column's.
-        weight_cols: float32 (SCALE * width,) likewise.
+        top, left: Position of the first packed pixel.
+        height, width: Size in packed pixels.
+        weight_rows: float32 (SCALE * height,), blending weight of each row, 0 to 1. The weight of a pixel is
+            the product of the weights of its row and its column.
+        weight_cols: float32 (SCALE * width,), blending weight of each column.
     """
 
     top: int
@@ -36,40 +43,42 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A part of one axis: from `start` to `stop` (exclusive)."""
+    """An interval on one axis, `stop` excluded."""
 
     start: int
     stop: int
 
 
 def whole(height: int, width: int) -> Tile:
-    """The picture as a single tile."""
+    """Return the whole picture as one tile."""
     rows, cols = np.ones(SCALE * height, np.float32), np.ones(SCALE * width, np.float32)
     return Tile(0, 0, height, width, rows, cols)
 
 
-def split(tile: Tile, side: int, lattice: int, overlap: int) -> list[Tile]:
-    """Cuts a tile (at first the `whole` picture) into smaller ones.
+def split(tile: Tile, side: int, multiple: int, overlap: int) -> list[Tile]:
+    """Split a tile (initially the `whole` picture) into smaller tiles.
 
-    Their weights add up to the tile's own, without any rounding for the whole picture: they are made of
-    multiples of powers of two.
+    The weights of the parts add up to those of the tile. For the whole picture the sums are exact, because
+    all weights are multiples of a power of two.
 
     Args:
-        tile: What to cut; its top and left lie on the lattice.
-        side: Largest height and width of a part, a multiple of the lattice.
-        lattice: Tops and lefts of the parts are multiples of it.
-        overlap: Packed pixels that neighbours share, a multiple of the lattice. Where `side` is under twice
-            that, parts meet edge to edge instead.
+        tile: Tile to split; its position is a multiple of `multiple`.
+        side: Largest height and width of a part, a multiple of `multiple`.
+        multiple: Positions of the parts are multiples of this number of packed pixels.
+        overlap: Packed pixels that neighbouring parts share, a multiple of `multiple`. If `side` is less
+            than twice the overlap, the parts do not overlap.
 
     Raises:
-        ValueError: A number is off the lattice.
+        ValueError: A number is not a multiple of `multiple`.
     """
-    if side < lattice or any(value % lattice for value in (side, overlap, tile.top, tile.left)):
-        raise ValueError(f"side {side}, overlap {overlap} or origin is no multiple of lattice {lattice}")
+    if side < multiple or any(value % multiple for value in (side, overlap, tile.top, tile.left)):
+        raise ValueError(
+            f"side {side}, overlap {overlap}, origin {tile.top}, {tile.left}: must be multiples of {multiple}"
+        )
     if side < 2 * overlap:
         overlap = 0
-    rows = _spans(tile.height, side, lattice, overlap)
-    cols = _spans(tile.width, side, lattice, overlap)
+    rows = _spans(tile.height, side, multiple, overlap)
+    cols = _spans(tile.width, side, multiple, overlap)
     return [
         Tile(
             tile.top + row.start,
@@ -84,18 +93,18 @@ def split(tile: Tile, side: int, lattice: int, overlap: int) -> list[Tile]:
     ]
 
 
-def round_up(value: int, lattice: int) -> int:
-    """The smallest multiple of `lattice` that is at least `value`."""
-    return -(-value // lattice) * lattice
+def round_up(value: int, multiple: int) -> int:
+    """Round up to a multiple."""
+    return -(-value // multiple) * multiple
 
 
-def _spans(length: int, side: int, lattice: int, overlap: int) -> list[_Span]:
-    """As few spans as `side` allows, of even size but for the last."""
+def _spans(length: int, side: int, multiple: int, overlap: int) -> list[_Span]:
+    """Divide an axis into the fewest spans of at most `side`, equal except for the last one."""
     count = max(1, -(-(length - overlap) // (side - overlap)))
-    even = round_up(-(-(length + (count - 1) * overlap) // count), lattice)
+    even = round_up(-(-(length + (count - 1) * overlap) // count), multiple)
     side = min(side, max(even, 2 * overlap))
     step = side - overlap
-    # Rounding the side up to the lattice can leave nothing for the last spans.
+    # Rounding the size up can make the last spans unnecessary.
     count = max(1, -(-(length - overlap) // step))
     return [_Span(k * step, min(k * step + side, length)) for k in range(count)]
 
@@ -114,7 +123,7 @@ def _weights(span: _Span, length: int, overlap: int) -> NDArray[np.float32]:
 
 
 def _ramp(size: int) -> NDArray[np.float32]:
-    """From 0 to 1 in odd multiples of a power of two, so that w, 1 - w and all their sums are exact."""
+    """Rise from 0 to 1 in odd multiples of a power of two, so that w + (1 - w) is exact."""
     steps = 1 << (size.bit_length() - 1)
     ramp = np.zeros(size, np.float32)
     first = (size - steps) // 2

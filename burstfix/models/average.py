@@ -48,11 +48,12 @@ class Average(BurstModel):
         self.config = config or AverageConfig()
         self.info = ModelInfo(
             "average",
-            lattice=_CELL,
+            size_multiple=_CELL,
             halo=2 * _CELL,
             bytes_per_pixel=100,
             bytes_per_pixel_fixed=300,
             any_planes=True,
+            supports_bfloat16=False,
         )
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:

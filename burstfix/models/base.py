@@ -17,24 +17,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Facts that travel with a model.
+    """What the engine needs to know about a model.
 
     Attributes:
-        name: Catalogue name.
-        lattice: Tile origins and sizes are multiples of this many packed pixels.
-        halo: Packed pixels beyond a tile that its result depends on; a multiple of `lattice`.
-        bytes_per_pixel: Peak working memory per packed pixel of a tile for one frame, float32 (a measured
-            estimate, for the automatic tile size).
-        bytes_per_pixel_fixed: The same for what does not grow with the number of frames.
-        any_planes: `merge_mosaic` takes any number of planes, so pictures without a mosaic can be merged.
+        name: Name in the catalogue.
+        size_multiple: Heights, widths and positions of tiles are multiples of this many packed pixels.
+        halo: Packed pixels around a tile that its result depends on, a multiple of `size_multiple`.
+        bytes_per_pixel: Peak working memory in bytes per packed pixel and frame in float32. A measured
+            estimate that sets the automatic tile size.
+        bytes_per_pixel_fixed: Peak working memory in bytes per packed pixel, independent of the frame count.
+        any_planes: `merge_mosaic` accepts any number of planes, not only the four of a Bayer mosaic.
+        supports_bfloat16: The model may run in bfloat16 or float16. If false it always runs in float32.
     """
 
     name: str
-    lattice: int
+    size_multiple: int
     halo: int
     bytes_per_pixel: float
     bytes_per_pixel_fixed: float = 0.0
     any_planes: bool = False
+    supports_bfloat16: bool = True
 
 
 @dataclass(slots=True)

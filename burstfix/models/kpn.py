@@ -129,7 +129,7 @@ class Kpn(BurstModel):
         # of white (shipped weights, high noise; a test holds it).
         self.info = ModelInfo(
             "kpn",
-            lattice=8,
+            size_multiple=8,
             halo=40,
             bytes_per_pixel=BYTES_PER_PIXEL,
             bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED,

@@ -143,15 +143,15 @@ class TwoStage(BurstModel):
         return merged
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of `info.lattice`.
+        """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of `info.size_multiple`.
 
         In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`
         that is decoded from the other frames alone (the states before they see the reference). With
         `base="kernels"` there is all that `Kpn.forward` returns instead: the kernels join the frames already.
         """
         batch, n, _, h, w = frames.shape
-        if h % self.info.lattice or w % self.info.lattice:
-            raise ValueError(f"packed size {h}x{w} is no multiple of {self.info.lattice}")
+        if h % self.info.size_multiple or w % self.info.size_multiple:
+            raise ValueError(f"packed size {h}x{w} is no multiple of {self.info.size_multiple}")
         frames = frames.float()
         features = self.extract_features(frames, shot_gain, read_variance)
         before, after = self._fuse(self._align(features, batch, n, reference), n, reference)
@@ -321,7 +321,7 @@ def _info(name: str, config: TwoStageConfig) -> ModelInfo:
     kernels = config.base == "kernels"
     return ModelInfo(
         name,
-        lattice=config.lattice,
+        size_multiple=config.size_multiple,
         halo=64 if config.stride == 1 else 96,
         bytes_per_pixel=4 * (8 * c / area + 12) + kernels * BYTES_PER_PIXEL,
         bytes_per_pixel_fixed=4 * (24 * c / area + 6 * config.unet[0] * 4 / config.unet_scale**2 + 40)

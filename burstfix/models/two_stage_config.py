@@ -78,7 +78,7 @@ class TwoStageConfig:
             )
 
     @property
-    def lattice(self) -> int:
+    def size_multiple(self) -> int:
         """Packed pixels that sizes and tile origins are multiples of, for every strided layer to fit."""
         return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
 

@@ -187,7 +187,7 @@ def test_catalog_when_a_row_names_weights_then_they_and_their_card_load(entry):
     else:
         assert (weights_folder() / entry.weights).stat().st_size <= 30e6
         model = load_model(entry.name)
-    assert model.info.halo % model.info.lattice == 0
+    assert model.info.halo % model.info.size_multiple == 0
     assert model.config is not None
 
 

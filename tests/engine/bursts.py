@@ -79,9 +79,9 @@ def metadata(height: int, width: int, cfa: str, levels: Levels) -> FrameMetadata
 class Identity(BurstModel):
     """The reference's mosaic in all three colours."""
 
-    def __init__(self, lattice: int = 8, halo: int = 8):
+    def __init__(self, size_multiple: int = 8, halo: int = 8):
         super().__init__()
-        self.info = ModelInfo("identity", lattice, halo, bytes_per_pixel=50)
+        self.info = ModelInfo("identity", size_multiple, halo, bytes_per_pixel=50, supports_bfloat16=False)
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
         return unpack(tile.aligned()[tile.reference]).expand(3, -1, -1)
@@ -95,11 +95,11 @@ class Mean(Identity):
 
 
 class SmallNet(BurstModel):
-    """Random convolutions, one of them strided: its result depends on the lattice and on 20 packed pixels."""
+    """Random convolutions, one with stride 4; results depend on 20 packed pixels around a tile."""
 
     def __init__(self, channels: int = 8):
         super().__init__()
-        self.info = ModelInfo("small", lattice=16, halo=32, bytes_per_pixel=200)
+        self.info = ModelInfo("small", size_multiple=16, halo=32, bytes_per_pixel=200)
         with torch.random.fork_rng():
             torch.manual_seed(1)
             self.first = nn.Conv2d(4, channels, 3, padding=1)

@@ -189,6 +189,7 @@ class Overflows(Mean):
 
     def __init__(self, always: bool):
         super().__init__()
+        self.info = replace(self.info, supports_bfloat16=True)
         self.always = always
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
@@ -276,7 +277,7 @@ def test_merge_tiled_when_an_option_makes_no_sense_then_says_so(options, words):
         merge_tiled(make_burst(16, 16, 1), Identity(), **options)
 
 
-def test_merge_tiled_when_the_model_s_lattice_is_no_multiple_of_cells_then_tiles_are_whole_cells():
+def test_merge_tiled_when_the_size_multiple_is_not_one_of_cells_then_tiles_are_whole_cells():
     class Checks(Identity):
         def merge_tile(self, tile: BurstTile) -> Tensor:
             height = tile.offsets[0].shape[-2] * tile.cell
@@ -285,7 +286,7 @@ def test_merge_tiled_when_the_model_s_lattice_is_no_multiple_of_cells_then_tiles
             return super().merge_tile(tile)
 
     burst = make_burst(90, 90, 1)
-    merged = merge_tiled(burst, Checks(lattice=12, halo=12), tile=50, **CPU)
+    merged = merge_tiled(burst, Checks(size_multiple=12, halo=12), tile=50, **CPU)
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 

@@ -46,23 +46,23 @@ def test_free_memory_when_in_a_small_container_then_its_limit_counts(tmp_path, m
 @pytest.mark.parametrize("free", [0, 10**7, 10**8, 10**9, 10**12])
 @pytest.mark.parametrize("frames", [1, 5, 50])
 def test_automatic_side_whatever_is_free_then_the_tile_fits_or_is_the_smallest(free, frames, monkeypatch):
-    info = ModelInfo("x", lattice=12, halo=24, bytes_per_pixel=200, bytes_per_pixel_fixed=900)
+    info = ModelInfo("x", size_multiple=12, halo=24, bytes_per_pixel=200, bytes_per_pixel_fixed=900)
     monkeypatch.setattr(memory, "free_memory", lambda place: free)
     side = automatic_side(info, frames, CPU)
-    assert side % info.lattice == 0
-    smallest = FLOOR + info.lattice
+    assert side % info.size_multiple == 0
+    smallest = FLOOR + info.size_multiple
     assert side < smallest or (side + 2 * info.halo) ** 2 * (200 * frames + 900) <= min(free / 2, 1e9)
     assert side >= FLOOR
 
 
 def test_automatic_side_when_numbers_take_half_then_tiles_are_larger(monkeypatch):
-    info = ModelInfo("x", lattice=8, halo=16, bytes_per_pixel=200)
+    info = ModelInfo("x", size_multiple=8, halo=16, bytes_per_pixel=200)
     monkeypatch.setattr(memory, "free_memory", lambda place: 10**9)
     assert automatic_side(info, 5, CPU, torch.bfloat16) > automatic_side(info, 5, CPU, torch.float32)
 
 
 def test_automatic_side_when_more_is_free_then_tiles_are_larger(monkeypatch):
-    info = ModelInfo("x", lattice=8, halo=16, bytes_per_pixel=100)
+    info = ModelInfo("x", size_multiple=8, halo=16, bytes_per_pixel=100)
     sides = []
     for free in (10**8, 10**9):
         monkeypatch.setattr(memory, "free_memory", lambda place, free=free: free)

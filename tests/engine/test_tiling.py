@@ -10,11 +10,11 @@ from burstfix.engine.tiling import SCALE, Tile, split, whole
 
 @st.composite
 def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
-    """Height, width, side, lattice, overlap."""
-    lattice = draw(st.sampled_from([1, 2, 3, 4, 8, 12, 16]))
-    side = lattice * draw(st.integers(1, 12))
-    overlap = lattice * draw(st.integers(0, 4))
-    return draw(st.integers(1, 150)), draw(st.integers(1, 150)), side, lattice, overlap
+    """Height, width, side, multiple, overlap."""
+    multiple = draw(st.sampled_from([1, 2, 3, 4, 8, 12, 16]))
+    side = multiple * draw(st.integers(1, 12))
+    overlap = multiple * draw(st.integers(0, 4))
+    return draw(st.integers(1, 150)), draw(st.integers(1, 150)), side, multiple, overlap
 
 
 def blend(tiles: list[Tile], picture: np.ndarray) -> np.ndarray:
@@ -30,9 +30,9 @@ def blend(tiles: list[Tile], picture: np.ndarray) -> np.ndarray:
 @settings(deadline=None, max_examples=120)
 @given(cuts())
 def test_split_whenever_a_picture_is_cut_then_weights_sum_to_exactly_one(cut):
-    height, width, side, lattice, overlap = cut
+    height, width, side, multiple, overlap = cut
     total = blend(
-        split(whole(height, width), side, lattice, overlap),
+        split(whole(height, width), side, multiple, overlap),
         np.ones((SCALE * height, SCALE * width), np.float32),
     )
     assert np.array_equal(total, np.ones_like(total))
@@ -40,10 +40,10 @@ def test_split_whenever_a_picture_is_cut_then_weights_sum_to_exactly_one(cut):
 
 @settings(deadline=None, max_examples=120)
 @given(cuts())
-def test_split_whenever_a_picture_is_cut_then_tiles_are_on_the_lattice_and_not_too_big(cut):
-    height, width, side, lattice, overlap = cut
-    for tile in split(whole(height, width), side, lattice, overlap):
-        assert tile.top % lattice == 0 and tile.left % lattice == 0
+def test_split_whenever_a_picture_is_cut_then_tiles_are_aligned_and_not_too_big(cut):
+    height, width, side, multiple, overlap = cut
+    for tile in split(whole(height, width), side, multiple, overlap):
+        assert tile.top % multiple == 0 and tile.left % multiple == 0
         assert 0 < tile.height <= side and 0 < tile.width <= side
         assert tile.top + tile.height <= height and tile.left + tile.width <= width
         assert tile.weight_rows.shape == (SCALE * tile.height,)
@@ -55,26 +55,26 @@ def test_split_whenever_a_picture_is_cut_then_tiles_are_on_the_lattice_and_not_t
 @settings(deadline=None, max_examples=60)
 @given(cuts(), st.integers(0, 2**32 - 1))
 def test_split_when_the_model_is_the_identity_then_the_picture_is_unchanged(cut, seed):
-    height, width, side, lattice, overlap = cut
+    height, width, side, multiple, overlap = cut
     picture = np.random.default_rng(seed).normal(size=(SCALE * height, SCALE * width)).astype(np.float32)
-    tiles = split(whole(height, width), side, lattice, overlap)
+    tiles = split(whole(height, width), side, multiple, overlap)
     np.testing.assert_allclose(blend(tiles, picture), picture, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
 @given(cuts(), st.data())
 def test_split_when_some_tiles_are_cut_again_then_weights_still_sum_to_one(cut, data):
-    height, width, side, lattice, overlap = cut
+    height, width, side, multiple, overlap = cut
     tiles: list[Tile] = []
-    for tile in split(whole(height, width), side, lattice, overlap):
-        smaller = lattice * data.draw(st.integers(1, max(1, side // lattice)))
-        tiles += split(tile, smaller, lattice, overlap) if data.draw(st.booleans()) else [tile]
+    for tile in split(whole(height, width), side, multiple, overlap):
+        smaller = multiple * data.draw(st.integers(1, max(1, side // multiple)))
+        tiles += split(tile, smaller, multiple, overlap) if data.draw(st.booleans()) else [tile]
     total = blend(tiles, np.ones((SCALE * height, SCALE * width), np.float32))
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
 def test_split_when_neighbours_overlap_then_the_blend_is_gradual():
-    left, right = split(whole(16, 56), side=32, lattice=8, overlap=8)
+    left, right = split(whole(16, 56), side=32, multiple=8, overlap=8)
     assert (left.left, left.width, right.left, right.width) == (0, 32, 24, 32)
     ramp = (2 * np.arange(16) + 1) / 32
     np.testing.assert_array_equal(right.weight_cols[:16], ramp)
@@ -83,6 +83,6 @@ def test_split_when_neighbours_overlap_then_the_blend_is_gradual():
 
 
 @pytest.mark.parametrize(("side", "overlap"), [(20, 8), (32, 4), (0, 0)])
-def test_split_when_numbers_are_off_the_lattice_then_refuses(side, overlap):
-    with pytest.raises(ValueError, match="lattice"):
+def test_split_when_numbers_are_no_multiples_then_refuses(side, overlap):
+    with pytest.raises(ValueError, match="must be multiples of 8"):
         split(whole(64, 64), side, 8, overlap)

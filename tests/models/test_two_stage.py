@@ -105,11 +105,11 @@ def test_forward_when_scales_vary_then_rgb_has_sensor_size(stride, unet_scale):
         channels=8, groups=2, feature_blocks=1, unet=(8, 8, 8), stride=stride, unet_scale=unet_scale
     )
     model = TwoStage(config)
-    side = 2 * model.info.lattice
+    side = 2 * model.info.size_multiple
     assert model(_burst(2, side), SHOT, READ, 0).rgb.shape == (1, 3, 2 * side, 2 * side)
 
 
-def test_forward_when_size_is_off_the_lattice_then_it_is_refused():
+def test_forward_when_size_is_no_multiple_then_it_is_refused():
     with pytest.raises(ValueError, match="multiple of 8"):
         TwoStage(SMALL)(torch.rand(1, 2, 4, 16, 20), SHOT, READ, 0)
 
@@ -173,12 +173,12 @@ def test_forward_when_autocast_is_bfloat16_then_the_result_is_close_to_float32()
 def test_forward_when_run_on_tiles_with_halo_then_it_equals_the_whole(model_class, config):
     torch.manual_seed(3)
     model = _lively(model_class(config)).eval()
-    halo, lattice, tile = model.info.halo, model.info.lattice, 16
-    assert halo % lattice == 0 and halo <= 96
+    halo, size_multiple, tile = model.info.halo, model.info.size_multiple, 16
+    assert halo % size_multiple == 0 and halo <= 96
     frames = _burst(2, 2 * halo + 5 * tile)
     with torch.no_grad():
         whole = model(frames, SHOT, READ, 0).rgb
-        for top, left in ((halo, halo + 2 * lattice), (halo + 3 * tile, halo + tile)):
+        for top, left in ((halo, halo + 2 * size_multiple), (halo + 3 * tile, halo + tile)):
             part = frames[..., top - halo : top + tile + halo, left - halo : left + tile + halo]
             inner = model(part, SHOT, READ, 0).rgb[..., 2 * halo : -2 * halo, 2 * halo : -2 * halo]
             expected = whole[..., 2 * top : 2 * (top + tile), 2 * left : 2 * (left + tile)]
