@@ -3,6 +3,8 @@
 # make evaluate  PSNR and SSIM of all that ships, as in README.md; CLIPS=, PHOTOS= name the data, EVALUATE= more options
 # make check     style, types, and which room may import which
 # make train-smoke   train a tiny network for a minute and show the loss falling
+# make docs      the API reference, into out/api
+# make mutate    break single lines and see whether a test fails; takes about an hour
 # make install   the command and what developers need, into .venv
 # make example   draw the example burst anew; make picture: the picture of it in README.md
 # make format    mend style where that can be done by itself
@@ -14,7 +16,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture evaluate test check format clean train-smoke
+.PHONY: help install demo example picture evaluate test check docs mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -57,6 +59,14 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+docs: .venv/.dev
+	$(BIN)/python docs/api.py out/api
+	@echo "The API reference: $(CURDIR)/out/api/index.html"
+
+MUTATE ?= --count 105 --seed 1
+mutate: .venv/.dev
+	$(BIN)/python tests/mutate.py $(MUTATE)
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
