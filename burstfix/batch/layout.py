@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from burstfix.batch.plan import FoundBurst
 from burstfix.errors import UsageError
-from burstfix.io.suffixes import OUTPUT_FORMATS, OUTPUT_SUFFIXES
+from burstfix.io.write.formats import DEFAULT_FORMAT, format_named, format_of
 
 DEFAULT_LAYOUT = "{folder}/{first}-{last}"
 
@@ -35,7 +35,7 @@ def check_layout(layout: str, format: str | None) -> str:
 
     Args:
         layout: A pattern such as "{folder}/{first}-{last}_{model}.tif".
-        format: "tiff", "png", "jpeg", "dng", or None: by the layout's suffix, else TIFF.
+        format: Name of an output format, or None: by the layout's suffix, else TIFF.
 
     Raises:
         UsageError: Unknown field, a path that leaves the output folder, a suffix that contradicts `format`.
@@ -57,11 +57,11 @@ def check_layout(layout: str, format: str | None) -> str:
     if path.is_absolute() or ".." in path.parts or "\\" in layout:
         raise UsageError(f"layout {layout!r}: names a place outside the output folder")
     # A dot may also stand within a field's braces or a name; only known suffixes count.
-    by_suffix = OUTPUT_FORMATS.get(path.suffix.lower())
+    by_suffix = format_of(path)
     if by_suffix is None:
-        return layout + OUTPUT_SUFFIXES[format or "tiff"]
-    if format is not None and format != by_suffix:
-        raise UsageError(f"layout {layout!r}: the name says {by_suffix}, the format says {format}")
+        return layout + (format_named(format) if format else DEFAULT_FORMAT).suffix
+    if format is not None and format != by_suffix.name:
+        raise UsageError(f"layout {layout!r}: the name says {by_suffix.name}, the format says {format}")
     return layout
 
 

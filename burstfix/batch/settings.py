@@ -15,6 +15,7 @@ from typing import Any
 from burstfix.batch.layout import DEFAULT_LAYOUT, check_layout
 from burstfix.batch.plan import DEFAULT_GAP, MIN_FRAMES
 from burstfix.errors import UsageError
+from burstfix.io.write.formats import BIT_DEPTHS, DEFAULT_FORMAT, DEFAULT_QUALITY, FORMAT_NAMES, format_of
 from burstfix.types import NoiseChoice, OpcodeMode
 
 FILE_NAME = "burstfix.toml"
@@ -30,9 +31,9 @@ class BatchSettings:
         singles: Merge (denoise) single frames as well.
         check_content: Part bursts where the scene changes.
         layout: Names of the pictures, see `burstfix.batch.layout.FIELDS`.
-        format: "tiff", "png", "jpeg", "dng" (linear, for other developers); None = by the layout, else TIFF.
-        bit_depth: 8 or 16; None = 16, for JPEG 8.
-        quality: Of JPEG, 1 to 100.
+        format: Name of an output format (a DNG is linear); None = by the layout, else TIFF.
+        bit_depth: Bits per channel; None = the format's default.
+        quality: 1 to 100 for lossy formats.
         overwrite: Replace files that burstfix has not written.
         noise: (S, O) of variance = S*x + O; "file", "measure"; None = the files' if the burst bears it out.
         noise_profiles: TOML file with the noise of cameras whose raws do not say it.
@@ -62,7 +63,7 @@ class BatchSettings:
     layout: str = DEFAULT_LAYOUT
     format: str | None = None
     bit_depth: int | None = None
-    quality: int = 95
+    quality: int = DEFAULT_QUALITY
     overwrite: bool = False
     noise: tuple[float, float] | NoiseChoice | None = None
     noise_profiles: str | None = None
@@ -96,10 +97,7 @@ class BatchSettings:
         # The suffix is part of the layout from here on, and tells the format.
         full = check_layout(self.layout, self.format)
         object.__setattr__(self, "layout", full)
-        if self.bit_depth == 16 and full.lower().endswith((".jpg", ".jpeg")):
-            raise UsageError("a JPEG holds 8 bits; use TIFF or PNG for bit_depth 16")
-        if self.bit_depth == 8 and full.lower().endswith(".dng"):
-            raise UsageError("a DNG is written with 16 bits; use TIFF or PNG for bit_depth 8")
+        (format_of(full) or DEFAULT_FORMAT).bit_depth(self.bit_depth)
 
     def result_settings(self) -> dict[str, Any]:
         """Those that change the pictures or their names, as JSON holds them."""
@@ -300,8 +298,8 @@ _CHECKS: dict[str, _Check] = {
     "singles": _flag,
     "check_content": _flag,
     "layout": _text,
-    "format": _one_of(None, "tiff", "png", "jpeg", "dng"),
-    "bit_depth": _one_of(None, 8, 16),
+    "format": _one_of(None, *FORMAT_NAMES),
+    "bit_depth": _one_of(None, *BIT_DEPTHS),
     "quality": _whole(1, 100),
     "overwrite": _flag,
     "noise": _noise,

@@ -20,6 +20,14 @@ from burstfix.cli.batch_display import BatchDisplay, event_line, tally_text
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import InputError
+from burstfix.io.write.formats import (
+    BIT_DEPTHS,
+    DEFAULT_FORMAT,
+    DEFAULT_QUALITY,
+    FORMAT_NAMES,
+    depths_help,
+    quality_help,
+)
 from burstfix.types import NoiseProfile
 
 if TYPE_CHECKING:
@@ -50,11 +58,13 @@ _NOT_SETTINGS = ("folders", "output", "dry_run", "retry_failed", "watch", "clust
 @click.option("--layout", metavar="PATTERN",
               help="Names of the pictures, of {folder} {first} {last} {count} {camera} {model} {type} {date} "
                    "{time}.  [default: {folder}/{first}-{last}]")  # fmt: skip
-@click.option("--format", type=click.Choice(["tiff", "png", "jpeg", "dng"]),
-              help="Format of the pictures.  [default: by the layout, else tiff]")  # fmt: skip
-@click.option("--bit-depth", type=click.Choice(["8", "16"]),
-              help="Bits a channel.  [default: 16, JPEG 8]")  # fmt: skip
-@click.option("--quality", type=int, metavar="1..100", help="Of JPEG.  [default: 95]")
+@click.option("--format", type=click.Choice(FORMAT_NAMES),
+              help="Format of the pictures.  "
+                   f"[default: by the layout, else {DEFAULT_FORMAT.name}]")  # fmt: skip
+@click.option("--bit-depth", type=click.Choice([str(depth) for depth in BIT_DEPTHS]),
+              help=f"Bits per channel.  [default: {depths_help()}]")  # fmt: skip
+@click.option("--quality", type=int, metavar="1..100",
+              help=f"Quality of {quality_help()}.  [default: {DEFAULT_QUALITY}]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace files that are not from this batch, too.")
 @click.option("--jobs", type=int, metavar="N", help="Bursts that are read ahead.  [default: 1]")
 @click.option("--max-memory", metavar="SIZE",

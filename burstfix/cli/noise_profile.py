@@ -39,9 +39,9 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
     if not output.parent.is_dir():
         raise OutputError(f"{output.parent}: this folder does not exist; create it first")
 
+    from burstfix.analysis.noise_calibration import measure_noise
     from burstfix.analysis.noise_table import NoiseTable, load_table, save_table
     from burstfix.io.read.frames import select_raws
-    from burstfix.pipeline import measure_noise
 
     table = load_table(output) if output.exists() else NoiseTable()
     warnings: list[str] = []

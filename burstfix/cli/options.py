@@ -12,6 +12,14 @@ import click
 
 from burstfix.cli import values
 from burstfix.cli.terminal import Terminal
+from burstfix.io.write.formats import (
+    BIT_DEPTHS,
+    DEFAULT_FORMAT,
+    DEFAULT_QUALITY,
+    FORMAT_NAMES,
+    depths_help,
+    quality_help,
+)
 
 if TYPE_CHECKING:
     from burstfix.analysis.noise_table import NoiseTable
@@ -158,12 +166,12 @@ rendering = stack(
 
 # The file that holds it.
 picture = stack(
-    click.option("--format", type=click.Choice(["tiff", "png", "jpeg", "dng"]), default=None,
-                 help="Format of the picture.  [default: by the name, else tiff]"),
-    click.option("--bit-depth", type=click.Choice(["8", "16"]), default=None,
-                 help="Bits a channel.  [default: 16, JPEG 8]"),
+    click.option("--format", type=click.Choice(FORMAT_NAMES), default=None,
+                 help=f"Format of the picture.  [default: by the name, else {DEFAULT_FORMAT.name}]"),
+    click.option("--bit-depth", type=click.Choice([str(depth) for depth in BIT_DEPTHS]), default=None,
+                 help=f"Bits per channel.  [default: {depths_help()}]"),
     click.option("--quality", type=click.IntRange(1, 100), default=None, metavar="1..100",
-                 help="Of a JPEG.  [default: 95]"),
+                 help=f"Quality of {quality_help()}.  [default: {DEFAULT_QUALITY}]"),
     click.option("--dng", type=click.Choice(["linear", "mosaic"]), default=None,
                  help="Kind of a .dng: demosaiced, or a Bayer mosaic for other developers' demosaicking.  "
                       "[default: linear]"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
-from burstfix.io.suffixes import OUTPUT_FORMATS, OUTPUT_SUFFIXES
+from burstfix.io.write.formats import DEFAULT_FORMAT, format_named, format_of, suffix_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Target:
     Attributes:
         folder: Exists and can be written to.
         name: File name, or None for `<reference>_merged` with the format's suffix.
-        format: "tiff", "png", "jpeg" or "dng".
-        bit_depth: 8 or 16.
+        format: Name of an output format.
+        bit_depth: Bits per channel.
         overwrite: Replace an existing file.
     """
 
@@ -36,7 +36,7 @@ class Target:
         Raises:
             OutputError: The file exists.
         """
-        name = self.name or f"{reference.stem}_merged{OUTPUT_SUFFIXES[self.format]}"
+        name = self.name or f"{reference.stem}_merged{format_named(self.format).suffix}"
         path = self.folder / name
         _refuse_existing(path, self.overwrite)
         return path
@@ -61,9 +61,9 @@ def plan(
 
     Args:
         output: A file, an existing folder, or None for the working folder.
-        format: "tiff", "png", "jpeg", "dng", or None: by the file's suffix, else TIFF.
-        bit_depth: 8, 16, or None: 8 for JPEG, else 16.
-        quality: Of a JPEG; None if not given.
+        format: Name of an output format, or None: by the file's suffix, else TIFF.
+        bit_depth: Bits per channel, or None for the format's default.
+        quality: 1 to 100 for a lossy format; None if not given.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -74,27 +74,22 @@ def plan(
     is_folder = output is None or given.is_dir() or output.endswith(("/", os.sep))
     folder = given if is_folder else given.parent
     if not is_folder:
-        by_suffix = OUTPUT_FORMATS.get(given.suffix.lower())
+        by_suffix = format_of(given)
         if by_suffix is None:
             raise UsageError(
                 f"{output}: cannot write {given.suffix or 'a file without a suffix'}; "
-                "use .tif, .png, .jpg or .dng, or name an existing folder"
+                f"use {suffix_list()}, or name an existing folder"
             )
-        if format is not None and format != by_suffix:
-            raise UsageError(f"{output}: the name says {by_suffix}, --format says {format}")
-        format = by_suffix
-    format = format or "tiff"
-    if format == "jpeg" and bit_depth == 16:
-        raise UsageError("a JPEG holds 8 bits; use TIFF or PNG for --bit-depth 16")
-    if format == "dng" and bit_depth == 8:
-        raise UsageError("a DNG is written with 16 bits; use TIFF or PNG for --bit-depth 8")
-    if format != "jpeg" and quality is not None:
-        raise UsageError(f"--quality is for JPEG; the output is {format}")
+        if format is not None and format != by_suffix.name:
+            raise UsageError(f"{output}: the name says {by_suffix.name}, --format says {format}")
+        format = by_suffix.name
+    row = format_named(format) if format else DEFAULT_FORMAT
+    depth = row.bit_depth(bit_depth)
+    row.check_quality(quality)
     _check_folder(folder)
     if not is_folder:
         _refuse_existing(given, overwrite)
-    depth = bit_depth or (8 if format == "jpeg" else 16)
-    return Target(folder, None if is_folder else given.name, format, depth, overwrite)
+    return Target(folder, None if is_folder else given.name, row.name, depth, overwrite)
 
 
 def _check_folder(folder: Path) -> None:

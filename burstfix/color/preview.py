@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.color.orientation import as_stored
 from burstfix.color.rendering import render
 from burstfix.types import MONOCHROME, LinearImage, RenderedImage
 
@@ -17,6 +18,11 @@ def preview_of(linear: LinearImage) -> RenderedImage:
     """A small picture of a merged burst, as a camera would show it; its settings say how it was merged."""
     small = _small_rgb(linear.shown(step=2), linear.metadata.cfa)
     return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
+
+
+def preview_as_stored(preview: RenderedImage, orientation: int) -> RenderedImage:
+    """Turn an upright preview into the order of the sensor: a DNG's Orientation applies to both pictures."""
+    return replace(preview, data=np.ascontiguousarray(as_stored(preview.data, orientation)))
 
 
 def _small_rgb(data: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:

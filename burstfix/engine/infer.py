@@ -23,7 +23,7 @@ from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import plan_opcodes
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.types import Burst
+from burstfix.types import CFA_PATTERNS, Burst
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("decode", "prepare", "align", "merge", "write"), what is done, and the total."""
@@ -65,7 +65,7 @@ def merge_tiled(
         precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
             "float16".
         strength: How strong the model shall take the noise to be: 0 to 2, 1 = as measured.
-        mosaic: Stop before demosaicking.
+        mosaic: Stop before demosaicking; frames without a Bayer mosaic are never demosaiced.
         progress: Told of the stages "align" (frames) and "merge" (tiles; the total grows when they shrink).
 
     Returns:
@@ -115,7 +115,8 @@ class _Merge:
         progress: Progress,
     ):
         # Nought would divide by nought; so little noise keeps all of the reference's grain.
-        self.strength, self.mosaic = max(strength, 0.01), mosaic
+        self.strength = max(strength, 0.01)
+        self.mosaic = mosaic or burst.frames[burst.reference].metadata.cfa not in CFA_PATTERNS
         self.burst, self.model, self.precision, self.progress = burst, model, precision, progress
         self.sources = [
             FrameSource(frame, burst.hot_pixels, plan_opcodes(frame.metadata, burst.opcodes))

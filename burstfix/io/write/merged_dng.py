@@ -47,7 +47,8 @@ def write_merged_dng(
     Args:
         path: Where to.
         data: float32 (3, H, W) camera RGB, not white-balanced; or (1, H, W): a Bayer mosaic, or luminance
-            where `metadata.cfa` is MONOCHROME. 0 = black, 1 = white; what lies above 1 is clipped.
+            if `metadata.cfa` is MONOCHROME. 0 = black, 1 = white; values above 1 are clipped. Of a monochrome
+            picture with three channels only the first is written.
         metadata: Of the reference. Opcode lists in it are carried over: the first two only with a mosaic.
         preview: A small sRGB picture, not turned upright; its settings are recorded in the file.
         noise: What is left in `data`.
@@ -60,6 +61,8 @@ def write_merged_dng(
         ValueError: Sizes or patterns do not fit together.
         OutputError: The file exists, cannot be written, or the picture is too large for the format.
     """
+    if metadata.cfa == MONOCHROME:
+        data = data[:1]
     channels, height, width = data.shape
     if (height, width) != (metadata.height, metadata.width):
         raise ValueError(f"the picture is {height, width}, not {metadata.height, metadata.width}")

@@ -1,0 +1,30 @@
+"""How a merged picture was made, for its metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burstfix._version import __version__
+from burstfix.opcodes import summary
+from burstfix.types import Burst
+
+
+def merge_settings(burst: Burst, model: str, ensemble: int, strength: float) -> dict[str, Any]:
+    """Describe a merge: version, model, frames, noise and corrections; JSON can hold every value."""
+    reference = burst.frames[burst.reference].metadata
+    return {
+        "burstfix": __version__,
+        "model": model,
+        "reference": reference.path.name,
+        "frames": [frame.metadata.path.name for frame in burst.frames],
+        "left_out": [frame.path.name for frame in burst.dropped],
+        "noise": {
+            "source": burst.noise.source,
+            "shot_gain": list(burst.noise.shot_gain),
+            "read_variance": list(burst.noise.read_variance),
+        },
+        "strength": strength,
+        "ensemble": ensemble,
+        "hot_pixels": len(burst.hot_pixels),
+        "opcodes": summary(reference, burst.opcodes),
+    }

@@ -1,0 +1,54 @@
+"""From the engine's result to a linear image: opcodes that follow the merge, trimming, and metadata."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.opcodes import plan_opcodes
+from burstfix.raw.picture_opcodes import apply_to_picture
+from burstfix.types import CFA_PATTERNS, MONOCHROME, FrameMetadata, LinearImage, OpcodeLists, OpcodeMode
+
+
+def linear_image(data: NDArray[np.float32], metadata: FrameMetadata, mode: OpcodeMode) -> LinearImage:
+    """Apply the opcodes that follow the merge, and describe the result.
+
+    Args:
+        data: From `engine.merge_tiled`: float32 (3, H, W) camera RGB, or (1, H, W): a mosaic, or luminance of
+            a monochrome sensor. May be changed in place.
+        metadata: Of the reference.
+        mode: "apply" applies opcode list 3 to pictures. Mosaics keep it for the raw developer, because lens
+            corrections need all colours at every pixel.
+
+    Returns:
+        (3, H, W), or (1, H, W) for a Bayer mosaic. Its metadata hold the opcode lists still to be applied.
+    """
+    plan = plan_opcodes(metadata, mode)
+    left = None if mode == "apply" else metadata.opcodes
+    cfa, crop = metadata.cfa, metadata.default_crop
+    if data.shape[0] == 1 and cfa in CFA_PATTERNS:
+        top, left_column, bottom, right = plan.crop
+        data = data[:, top:bottom, left_column:right]
+        cfa = _pattern_from(cfa, top, left_column)
+        if metadata.opcodes is not None and metadata.opcodes.third:
+            left = replace(left or OpcodeLists(), third=metadata.opcodes.third)
+    else:
+        data = apply_to_picture(data, plan)
+    if cfa == MONOCHROME:
+        data = np.repeat(data, 3, axis=0)
+    height, width = data.shape[1:]
+    if (height, width) != (metadata.height, metadata.width):
+        crop = None  # it counts from a corner that has been trimmed off
+    described = replace(metadata, height=height, width=width, cfa=cfa, opcodes=left, default_crop=crop)
+    return LinearImage(data, described)
+
+
+def _pattern_from(cfa: str, top: int, left: int) -> str:
+    """Return the Bayer pattern that starts at another pixel.
+
+    >>> _pattern_from("RGGB", 0, 1)
+    'GRBG'
+    """
+    return "".join(cfa[2 * ((y + top) % 2) + (x + left) % 2] for y in (0, 1) for x in (0, 1))

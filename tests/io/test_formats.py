@@ -1,0 +1,53 @@
+"""The table of output formats, and that everything follows from it."""
+
+from __future__ import annotations
+
+import doctest
+
+import click
+import pytest
+
+from burstfix.batch.layout import check_layout
+from burstfix.cli.batch import command as batch
+from burstfix.cli.merge import command as merge
+from burstfix.cli.target import plan
+from burstfix.errors import UsageError
+from burstfix.io.write import formats
+from burstfix.io.write.formats import FORMATS, OutputFormat, format_named, format_of
+
+
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
+def test_format_when_in_the_table_then_names_options_and_layouts_know_it(row: OutputFormat, tmp_path):
+    assert format_named(row.name) is row
+    for suffix in row.suffixes:
+        assert format_of(f"x{suffix.upper()}") is row
+        target = plan(str(tmp_path / f"a{suffix}"), format=None, bit_depth=None, quality=None, overwrite=False)
+        assert (target.format, target.bit_depth) == (row.name, row.bit_depths[0])
+    assert check_layout("{first}", row.name) == "{first}" + row.suffix
+    for command in (merge, batch):
+        option = next(p for p in command.params if p.name == "format")
+        assert isinstance(option.type, click.Choice) and row.name in option.type.choices
+    assert row.is_raw or callable(row.load_encoder())
+
+
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
+def test_plan_when_the_format_does_not_have_a_setting_then_it_is_wrong_usage(row: OutputFormat, tmp_path):
+    out = str(tmp_path / f"a{row.suffix}")
+    for depth in {8, 16} - set(row.bit_depths):
+        with pytest.raises(UsageError, match=f"{row.title} is written with .* not {depth}"):
+            plan(out, format=None, bit_depth=depth, quality=None, overwrite=False)
+    if row.has_quality:
+        plan(out, format=None, bit_depth=None, quality=50, overwrite=False)
+    else:
+        with pytest.raises(UsageError, match="quality is for JPEG"):
+            plan(out, format=None, bit_depth=None, quality=50, overwrite=False)
+
+
+def test_format_named_when_there_is_no_such_format_then_the_known_ones_are_listed():
+    with pytest.raises(UsageError, match="webp.*tiff, png, jpeg, dng"):
+        format_named("webp")
+    assert format_of("a.webp") is None
+
+
+def test_formats_when_examples_are_run_then_they_hold():
+    assert doctest.testmod(formats).failed == 0
