@@ -1,4 +1,4 @@
-"""The decoder child: crashes, hangs, memory, leftovers."""
+"""The decoder process: crashes, hangs, memory, hostile answers, leftovers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from burstfix.errors import BurstfixError, InputError
+from burstfix.errors import InputError
 from burstfix.io import read_frame
 from burstfix.io.read.decoder_client import DecoderClient, shared_client
-from tests.io.raw_files import make_mosaic, write_raw
+from burstfix.io.read.decoder_protocol import Reply, Request, decode, encode
+from burstfix.types import ExifTags, Levels, OpcodeLists
+from tests.io.raw_files import make_metadata, make_mosaic, write_raw
 
 
-def stand_in(body: str) -> list[str]:
-    """A decoder that behaves, except that a file with "bad" in its name makes it run `body`."""
+def decoder_that(body: str) -> list[str]:
+    """Return the command of a decoder that runs `body` when it gets a file with "bad" in its name."""
     program = f"""
     import os, pathlib, signal, sys, time
     from burstfix.io.read import decoder
@@ -51,7 +55,7 @@ def bad(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(request: pytest.FixtureRequest) -> Iterator[DecoderClient]:
-    client = DecoderClient(stand_in(request.param), answer_seconds=1.5)
+    client = DecoderClient(decoder_that(request.param), base_seconds=1.5)
     yield client
     client.close()
 
@@ -65,7 +69,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[DecoderClient]:
     ],
     indirect=True,
 )
-def test_read_frame_when_the_decoder_crashes_is_an_error_and_the_next_file_is_read(
+def test_read_frame_when_the_decoder_crashes_then_it_is_an_error_and_the_next_file_is_read(
     client: DecoderClient, good: Path, bad: Path
 ):
     client.read_frame(good)
@@ -74,12 +78,12 @@ def test_read_frame_when_the_decoder_crashes_is_an_error_and_the_next_file_is_re
     np.testing.assert_array_equal(client.read_frame(good).mosaic, make_mosaic())
 
 
-def test_read_frame_when_the_decoder_hangs_gives_up_in_time(good: Path, bad: Path):
-    client = DecoderClient(stand_in("time.sleep(60)"), answer_seconds=1.0)
+def test_read_frame_when_the_decoder_hangs_then_it_is_stopped_in_time(good: Path, bad: Path):
+    client = DecoderClient(decoder_that("time.sleep(60)"), base_seconds=1.0)
     client.read_frame(good)
     hung = client.pid
     start = time.monotonic()
-    with pytest.raises(InputError, match="took more than 1 s"):
+    with pytest.raises(InputError, match="took more than 1 s and was stopped 2 times"):
         client.read_frame(bad)
     assert time.monotonic() - start < 5
     assert hung is not None and not psutil.pid_exists(hung)
@@ -95,7 +99,7 @@ def test_read_frame_when_the_decoder_hangs_gives_up_in_time(good: Path, bad: Pat
     ],
     indirect=True,
 )
-def test_read_frame_when_the_decoder_was_held_up_or_killed_once_then_the_file_is_read(
+def test_read_frame_when_the_decoder_hangs_or_dies_once_then_the_file_is_read(
     client: DecoderClient, bad: Path
 ):
     first = bad.with_name("first")
@@ -106,30 +110,32 @@ def test_read_frame_when_the_decoder_was_held_up_or_killed_once_then_the_file_is
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory limit holds on Linux")
 @pytest.mark.parametrize("client", ["bytearray(6 << 30)"], indirect=True)
-def test_read_frame_when_memory_runs_out_is_an_error(client: DecoderClient, bad: Path):
+def test_read_frame_when_memory_runs_out_then_it_is_an_error(client: DecoderClient, bad: Path):
     with pytest.raises(InputError, match="memory"):
         client.read_frame(bad)
 
 
 @pytest.mark.parametrize("client", ["raise RuntimeError('odd tag')"], indirect=True)
-def test_read_frame_when_a_parser_stumbles_is_an_error(client: DecoderClient, bad: Path):
+def test_read_frame_when_a_parser_fails_then_it_is_an_error(client: DecoderClient, bad: Path):
     with pytest.raises(InputError, match="damaged .RuntimeError: odd tag"):
         client.read_frame(bad)
 
 
 @pytest.mark.parametrize("client", ["os.write(2, b'x.dng: data corrupted at 77')"], indirect=True)
-def test_read_frame_when_libraw_only_grumbles_refuses_the_file(client: DecoderClient, good: Path, bad: Path):
+def test_read_frame_when_libraw_only_prints_that_data_are_corrupt_then_it_is_an_error(
+    client: DecoderClient, good: Path, bad: Path
+):
     with pytest.raises(InputError, match="bad.dng: the picture data are damaged"):
         client.read_frame(bad)
-    client.read_frame(good)  # what was said about one file is forgotten before the next
+    client.read_frame(good)  # the log of one file is not read for the next
 
 
 @pytest.mark.parametrize("client", ["os.write(1, b'noise' * 1000); print('more', flush=True)"], indirect=True)
-def test_read_frame_when_libraw_prints_takes_no_notice(client: DecoderClient, bad: Path):
+def test_read_frame_when_libraw_prints_to_stdout_then_the_answer_is_intact(client: DecoderClient, bad: Path):
     np.testing.assert_array_equal(client.read_frame(bad).mosaic, make_mosaic())
 
 
-def test_read_frame_when_the_child_is_killed_between_files_starts_another(good: Path):
+def test_read_frame_when_the_child_is_killed_between_files_then_another_starts(good: Path):
     client = DecoderClient()
     client.read_frame(good)
     first = client.pid
@@ -141,13 +147,118 @@ def test_read_frame_when_the_child_is_killed_between_files_starts_another(good: 
     client.close()
 
 
-def test_client_when_the_decoder_cannot_start_says_why():
-    for command in (["/nonexistent/python"], [sys.executable, "-c", "raise ImportError('no rawpy here')"]):
-        with pytest.raises(BurstfixError, match="no rawpy here|cannot be started"):
-            DecoderClient(command).read_frame(Path("a.dng"))
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["/nonexistent/python"], "No such file|cannot find"),
+        ([sys.executable, "-c", "raise ImportError('no rawpy here')"], "no rawpy here"),
+    ],
+)
+def test_read_frame_when_the_decoder_does_not_start_then_the_error_names_file_and_reason(
+    command: list[str], reason: str
+):
+    with pytest.raises(
+        InputError, match=f"a.dng: not read, because the raw decoder did not start .*({reason})"
+    ):
+        DecoderClient(command).read_frame(Path("a.dng"))
 
 
-def test_read_frame_when_many_threads_ask_answers_each(tmp_path: Path):
+def test_read_frame_when_the_decoder_fails_to_start_once_then_the_file_is_read(good: Path):
+    first = good.with_name("first")
+    first.touch()
+    program = f"""
+    import os, sys
+    if os.path.exists({str(first)!r}):
+        os.unlink({str(first)!r})
+        sys.exit(1)
+    from burstfix.io.read import decoder
+    decoder.main()
+    """
+    client = DecoderClient([sys.executable, "-P", "-c", textwrap.dedent(program)])
+    np.testing.assert_array_equal(client.read_frame(good).mosaic, make_mosaic())
+    client.close()
+
+
+HOSTILE_REPLIES = {
+    "pickle": "pickle.dumps(Bomb())",
+    "no JSON": "b'x'",
+    "unknown field": "json.dumps({**plain, 'extra': 1}).encode()",
+    "wrong type": "json.dumps({**plain, 'metadata': {**plain['metadata'], 'height': '48'}}).encode()",
+    "wrong size": "json.dumps({**plain, 'metadata': {**plain['metadata'], 'height': 49}}).encode()",
+    "negative size": "json.dumps({**plain, 'metadata': {**plain['metadata'], 'height': -48}}).encode()",
+    "deep": "b'[' * 100_000",
+    "nothing": "b'{}'",
+}
+
+
+@pytest.mark.parametrize("reply", HOSTILE_REPLIES.values(), ids=HOSTILE_REPLIES.keys())
+def test_read_frame_when_the_answer_is_hostile_then_it_is_an_error_and_no_code_runs(
+    good: Path, tmp_path: Path, reply: str
+):
+    mark = tmp_path / "mark"
+    program = f"""
+    import json, os, pickle
+    from burstfix.io.read import decoder
+    class Bomb:
+        def __reduce__(self):
+            return (open, ({str(mark)!r}, "w"))
+    real = decoder.encode
+    def encode(reply):
+        plain = json.loads(real(reply))
+        return {reply}
+    decoder.encode = encode
+    decoder.main()
+    """
+    client = DecoderClient([sys.executable, "-P", "-c", textwrap.dedent(program)])
+    with pytest.raises(InputError, match="good.dng: the decoder crashed on it"):
+        client.read_frame(good)
+    client.close()
+    assert not mark.exists()
+
+
+def test_read_frame_when_the_answer_names_another_path_then_ours_counts(good: Path):
+    body = """
+    import dataclasses, pathlib
+    from burstfix.io.read import decoder
+    real = decoder.encode
+    def encode(reply):
+        other = dataclasses.replace(reply.metadata, path=pathlib.Path("/etc/passwd"))
+        return real(dataclasses.replace(reply, metadata=other))
+    decoder.encode = encode
+    decoder.main()
+    """
+    client = DecoderClient([sys.executable, "-P", "-c", textwrap.dedent(body)])
+    assert client.read_frame(good).metadata.path == good
+    client.close()
+
+
+def test_encode_when_metadata_holds_every_type_then_decode_gives_them_back():
+    exif = ExifTags(
+        {1: "Zoë", 2: b"\0\xff"}, {3: Fraction(-1, 3), 4: (1, Fraction(2))}, {5: 6}, {"dc:title": "<x/>"}
+    )
+    black = Levels(np.array([[1, 2], [3, 4]], np.float32), 99.5, black_rows=np.zeros(48, np.float32))
+    time = datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=timezone(timedelta(hours=-3)))
+    path = Path(os.fsdecode(b"IMG_\xe9.dng"))
+    given = make_metadata(path=path, exif=exif, levels=black, time=time, opcodes=OpcodeLists(b"\1\2", top=3))
+    got = decode(Reply, encode(Reply(metadata=given, warnings=("a", "b"))))
+    assert got.warnings == ("a", "b") and got.error is None
+    m = got.metadata
+    for name in ("path", "height", "cfa", "noise", "time", "iso", "default_crop"):
+        assert getattr(m, name) == getattr(given, name), name
+    assert (m.exif.image, m.exif.exif, m.exif.gps, m.exif.xmp) == (exif.image, exif.exif, exif.gps, exif.xmp)
+    np.testing.assert_array_equal(m.levels.black, black.black)
+    assert m.levels.black.dtype == np.float32 and m.color.color_matrix_1.dtype == np.float64
+    assert m.levels.black_cols is None and m.levels.black_rows.shape == (48,)
+    assert (m.opcodes.first, m.opcodes.top) == (b"\1\2", 3)
+
+
+def test_decode_when_a_request_holds_a_text_for_a_bool_then_it_is_refused():
+    line = encode(Request("a", None, True)).replace(b"true", b'"yes"')
+    with pytest.raises(ValueError, match="yes"):
+        decode(Request, line)
+
+
+def test_read_frame_when_many_threads_ask_then_each_gets_its_own_frame(tmp_path: Path):
     paths = [write_raw(tmp_path / f"{k}.dng", seed=k) for k in range(6)]
     wrong: list[int] = []
 
@@ -172,7 +283,7 @@ def _read_in_child(path: Path, first: int) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_read_frame_when_the_process_forks_uses_a_child_of_its_own(good: Path):
+def test_read_frame_when_the_process_forks_then_it_starts_its_own_child(good: Path):
     read_frame(good)
     first = shared_client().pid
     process = multiprocessing.get_context("fork").Process(target=_read_in_child, args=(good, first))
@@ -183,8 +294,8 @@ def test_read_frame_when_the_process_forks_uses_a_child_of_its_own(good: Path):
     assert shared_client().pid == first
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills a process the POSIX way")
-def test_child_when_the_parent_is_killed_ends_too(good: Path):
+@pytest.mark.skipif(os.name != "posix", reason="Windows reports the end of a killed process otherwise")
+def test_child_when_the_parent_is_killed_then_it_ends_too(good: Path):
     program = (
         "import sys, time; from burstfix.io import read_frame;"
         "from burstfix.io.read.decoder_client import shared_client;"
@@ -199,13 +310,13 @@ def test_child_when_the_parent_is_killed_ends_too(good: Path):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_io_when_rawpy_and_exifread_are_missing_still_imports():
-    # Training machines may lack them; the child alone needs them.
-    program = "import sys; sys.modules['rawpy'] = sys.modules['exifread'] = None; import burstfix.io"
+def test_io_when_rawpy_is_missing_then_it_still_imports():
+    # Training machines may lack it; only the child needs it.
+    program = "import sys; sys.modules['rawpy'] = None; import burstfix.io"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8 exist there alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
 def test_read_frame_when_the_name_is_not_utf8_then_it_is_read_like_any_other(good: Path):
     odd = good.with_name(os.fsdecode(b"IMG_\xe9.dng"))
     odd.write_bytes(good.read_bytes())

@@ -21,7 +21,9 @@ def test_format_when_in_the_table_then_names_options_and_layouts_know_it(row: Ou
     assert format_named(row.name) is row
     for suffix in row.suffixes:
         assert format_of(f"x{suffix.upper()}") is row
-        target = plan(str(tmp_path / f"a{suffix}"), format=None, bit_depth=None, quality=None, overwrite=False)
+        target = plan(
+            str(tmp_path / f"a{suffix}"), format=None, bit_depth=None, quality=None, overwrite=False
+        )
         assert (target.format, target.bit_depth) == (row.name, row.bit_depths[0])
     assert check_layout("{first}", row.name) == "{first}" + row.suffix
     for command in (merge, batch):

@@ -8,10 +8,8 @@ Everything that parses a file runs here. The child ends when its input does.
 from __future__ import annotations
 
 import faulthandler
-import json
 import logging
 import os
-import pickle
 import signal
 import sys
 from dataclasses import dataclass, replace
@@ -24,7 +22,8 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io.read import dng
-from burstfix.io.read.decoder_protocol import HEADER, READY, Reply
+from burstfix.io.read.decoder_protocol import HEADER, READY, Reply, Request, encode
+from burstfix.io.read.decoder_protocol import decode as decode_message
 from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.tags import MAX_PIXELS, read_tags
@@ -196,7 +195,7 @@ def _answer(path: Path, pixels: bool, log_fd: int) -> tuple[Reply, NDArray[np.ui
     ):
         if sign in log:
             return Reply(f"{path}: {meaning}"), None
-    return Reply(metadata=decoded.metadata, notes=decoded.notes), decoded.mosaic
+    return Reply(metadata=decoded.metadata, warnings=decoded.notes), decoded.mosaic
 
 
 def _limit_resources() -> None:
@@ -229,14 +228,14 @@ def main() -> None:
     _limit_resources()
     _write(out, READY)
     for line in sys.stdin.buffer:
-        request = json.loads(line)
+        request: Request = decode_message(Request, line)
         # Ends the process from a C thread even where LibRaw hangs and the parent is gone.
         faulthandler.dump_traceback_later(_SELF_DESTRUCT_SECONDS, exit=True)
-        if request["folder"]:
-            os.chdir(request["folder"])
-        reply, mosaic = _answer(Path(request["path"]), request["pixels"], log_fd)
+        if request.folder is not None:
+            os.chdir(request.folder)
+        reply, mosaic = _answer(Path(request.path), request.pixels, log_fd)
         faulthandler.cancel_dump_traceback_later()
-        body = pickle.dumps(reply)
+        body = encode(reply)
         pixels = mosaic.data.cast("B") if mosaic is not None else memoryview(b"")
         _write(out, HEADER.pack(len(body), len(pixels)))
         _write(out, body)

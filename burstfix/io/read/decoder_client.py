@@ -1,51 +1,68 @@
-"""The parent's side of `io.decoder`: keeps one child, restarts it after a crash, gives up on a hang."""
+"""Parent side of the decoder process: keeps one child, restarts it after a crash, ends it after a hang."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import logging
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from burstfix.errors import BurstfixError, InputError, UnsupportedSensorError
-from burstfix.io.read.decoder_protocol import HEADER, READY, Reply
-from burstfix.types import LINEAR, Frame, FrameMetadata
+from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.io.read.decoder_protocol import (
+    HEADER,
+    MAX_REPLY_BYTES,
+    READY,
+    Reply,
+    Request,
+    decode,
+    encode,
+)
+from burstfix.types import Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 15.0
-# A computer that was put to sleep, a slow drive and a lack of memory end a child, too, but not twice.
+BASE_SECONDS = 8.0
+"""Time for one attempt at a small file. A second attempt included, no small file takes over 20 s."""
+
+BYTES_PER_SECOND = 20_000_000
+"""Each attempt gets another second for so many bytes of the file: slow drives and codecs."""
+
+# The child may also die of something that passes: the computer slept, memory ran out, a drive was slow.
 _ATTEMPTS = 2
 # Importing numpy and rawpy from a cold disk on a busy machine.
 _START_SECONDS = 60.0
 
 
+class _StartError(Exception):
+    """The child did not start."""
+
+
 class DecoderClient:
     """One child process that reads raw files, started when first needed.
 
-    Safe to use from several threads, which take turns.
+    Threads may share it; they take turns.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """Prepares; starts nothing yet.
+    def __init__(self, command: Sequence[str] | None = None, base_seconds: float = BASE_SECONDS) -> None:
+        """Prepare; start nothing yet.
 
         Args:
-            command: What to run, by default `io.decoder` in this Python.
-            answer_seconds: How long each of two attempts at a file may take before the child is ended.
+            command: The program to run; by default `decoder` in this Python.
+            base_seconds: Time for one of two attempts at an empty file; larger files get more.
         """
         self._command = list(command) if command else [sys.executable, "-P", "-m", "burstfix.io.read.decoder"]
-        self._answer_seconds = answer_seconds
+        self._base_seconds = base_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
@@ -53,101 +70,86 @@ class DecoderClient:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child, None while there is none."""
+        """Process id of the child, None if there is none."""
         return self._process.pid if self._process is not None else None
 
     def read_frame(self, path: Path) -> Frame:
-        """The whole raw.
+        """Read a whole raw.
 
         Raises:
             InputError: It cannot be read.
         """
-        reply, mosaic = self._ask(path, pixels=True)
-        assert reply.metadata is not None and mosaic is not None
-        colours = (3,) if reply.metadata.cfa == LINEAR else ()
-        return Frame(mosaic.reshape(reply.metadata.height, reply.metadata.width, *colours), reply.metadata)
+        metadata, mosaic = self._ask(path, pixels=True)
+        return Frame(mosaic, metadata)
 
     def read_metadata(self, path: Path) -> FrameMetadata:
-        """All but the pixels.
+        """Read all but the pixels of a raw.
 
         Raises:
             InputError: It cannot be read.
         """
-        reply, _ = self._ask(path, pixels=False)
-        assert reply.metadata is not None
-        return reply.metadata
+        return self._ask(path, pixels=False)[0]
 
     def close(self) -> None:
-        """Ends the child."""
+        """End the child."""
         self._stop()
 
     def forget(self) -> None:
-        """Lets go of the child without ending it: for a process forked from the one that started it."""
-        self._lock = threading.Lock()  # another thread may have held it when the fork came
+        """Release the child without ending it: called in a process forked from the one that started it."""
+        self._lock = threading.Lock()  # another thread may have held it at the time of the fork
         process, self._process = self._process, None
         if process is not None:
-            _close_pipes(process)  # or the child would not notice that its parent has ended
+            _close_pipes(process)  # otherwise the child would not notice the end of its parent
             process.returncode = 0  # it is not ours to wait for
 
-    def _ask(self, path: Path, pixels: bool) -> tuple[Reply, np.ndarray | None]:
+    def _ask(self, path: Path, pixels: bool) -> tuple[FrameMetadata, NDArray[np.uint16]]:
         reply, mosaic = self._answer(path, pixels)
-        if reply.error is not None:
+        if reply.error is not None or reply.metadata is None:
             raise (UnsupportedSensorError if reply.unsupported else InputError)(reply.error)
-        for note in reply.notes:
-            _log.warning("%s", note)
-        return reply, mosaic
+        for warning in reply.warnings:
+            _log.warning("%s", warning)
+        # The path is ours: outputs are named after it.
+        return replace(reply.metadata, path=path), mosaic
 
-    def _answer(self, path: Path, pixels: bool) -> tuple[Reply, np.ndarray | None]:
+    def _answer(self, path: Path, pixels: bool) -> tuple[Reply, NDArray[np.uint16]]:
+        """Ask until there is an answer, at most `_ATTEMPTS` times."""
+        request = Request(os.fspath(path), None if path.is_absolute() else os.getcwd(), pixels)
+        seconds = self._base_seconds + _size(path) / BYTES_PER_SECOND
         failure = ""
         with self._lock:
             for _ in range(_ATTEMPTS):
-                process = self._running()
                 try:
-                    with self._deadline(process, self._answer_seconds) as late:
-                        answer = self._exchange(process, path, pixels)
+                    process = self._running()
+                except _StartError as error:
+                    failure = f"{path}: not read, because the raw decoder did not start ({error})"
+                    continue
+                try:
+                    with self._deadline(process, seconds) as late:
+                        answer = _exchange(process, request)
                 except BaseException:
-                    self._stop()  # an answer half read would be taken for the next one's
+                    self._stop()  # the rest of a half-read answer would be taken for the next one
                     raise
                 if answer is not None:
                     return answer
                 status = self._stop(grace=1.0)
+                reason = f"the decoder crashed on it (exit status {status})"
                 if late.is_set():
-                    failure = f"decoding took more than {self._answer_seconds:g} s, and was given up"
-                else:
-                    failure = f"the decoder crashed on it (exit status {status})"
-                _log.debug("%s: %s", path, failure)
-        raise InputError(f"{path}: {failure} for the second time; the file is likely damaged")
-
-    def _exchange(
-        self, process: subprocess.Popen[bytes], path: Path, pixels: bool
-    ) -> tuple[Reply, np.ndarray | None] | None:
-        """Sends a request and reads the answer; None when the child ends before it is complete."""
-        assert process.stdin is not None and process.stdout is not None
-        folder = None if path.is_absolute() else os.getcwd()
-        request = json.dumps({"path": os.fspath(path), "folder": folder, "pixels": pixels})
-        try:
-            process.stdin.write(request.encode("ascii") + b"\n")
-        except OSError:
-            return None
-        header = bytearray(HEADER.size)
-        if not _fill(process.stdout, memoryview(header)):
-            return None
-        body_length, pixel_length = HEADER.unpack(header)
-        body = bytearray(body_length)
-        if not _fill(process.stdout, memoryview(body)):
-            return None
-        reply: Reply = pickle.loads(body)
-        if not pixel_length:
-            return reply, None
-        mosaic = np.empty(pixel_length // 2, dtype=np.uint16)
-        return (reply, mosaic) if _fill(process.stdout, mosaic.data.cast("B")) else None
+                    reason = f"decoding took more than {seconds:.2g} s and was stopped"
+                failure = f"{path}: {reason} {_ATTEMPTS} times; the file is likely damaged"
+                _log.debug("%s: %s", path, reason)
+        raise InputError(failure)
 
     def _running(self) -> subprocess.Popen[bytes]:
+        """Return the child, started if there is none.
+
+        Raises:
+            _StartError: It does not start.
+        """
         if self._process is not None:
             if self._process.poll() is None:
                 return self._process
             self._stop()  # it was ended from outside between two files
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the child runs
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -159,7 +161,7 @@ class DecoderClient:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            raise BurstfixError(f"the raw decoder cannot be started ({error})") from error
+            raise _StartError(str(error)) from error
         assert self._process.stdout is not None
         _widen(self._process.stdout)
         greeting = bytearray(len(READY))
@@ -169,14 +171,12 @@ class DecoderClient:
             self._stderr.seek(0)
             lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
             self._stop()
-            raise BurstfixError(
-                f"the raw decoder did not start ({lines[-1] if lines else 'no reason given'})"
-            )
+            raise _StartError(lines[-1] if lines else "no reason given")
         return self._process
 
     @contextlib.contextmanager
     def _deadline(self, process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-        """Kills the child when the body takes longer, which ends any read from it; the event says so."""
+        """Kill the child if the body takes longer, which ends reads from its pipe; the event tells so."""
         late = threading.Event()
 
         def end() -> None:
@@ -192,7 +192,7 @@ class DecoderClient:
             timer.cancel()
 
     def _stop(self, grace: float = 0.0) -> int | None:
-        """Ends the child and frees its pipes.
+        """End the child and close its pipes.
 
         Args:
             grace: Seconds that a crashed child gets to finish, so that its own exit status is known.
@@ -214,6 +214,48 @@ class DecoderClient:
         return process.wait()
 
 
+def _exchange(process: subprocess.Popen[bytes], request: Request) -> tuple[Reply, NDArray[np.uint16]] | None:
+    """Send a request and read the answer; None if the child ends first or answers nonsense."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(encode(request))
+    except OSError:
+        return None
+    header = bytearray(HEADER.size)
+    if not _fill(process.stdout, memoryview(header)):
+        return None
+    reply_length, pixel_length = HEADER.unpack(header)
+    if reply_length > MAX_REPLY_BYTES:
+        return None
+    body = bytearray(reply_length)
+    if not _fill(process.stdout, memoryview(body)):
+        return None
+    try:
+        reply: Reply = decode(Reply, body)
+    except ValueError:
+        return None
+    if not request.pixels or reply.error is not None:
+        return (reply, np.empty(0, np.uint16)) if pixel_length == 0 else None
+    if reply.metadata is None or min(reply.shape) < 1 or pixel_length != 2 * _product(reply.shape):
+        return None
+    mosaic = np.empty(reply.shape, np.uint16)
+    return (reply, mosaic) if _fill(process.stdout, mosaic.data.cast("B")) else None
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -222,7 +264,7 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
 
 
 def _fill(pipe: IO[bytes], view: memoryview) -> bool:
-    """Reads until `view` is full; False when the pipe ends before."""
+    """Read until `view` is full; return False if the pipe ends first."""
     while view:
         count = pipe.readinto(view)  # type: ignore[attr-defined]
         if not count:
@@ -231,8 +273,8 @@ def _fill(pipe: IO[bytes], view: memoryview) -> bool:
     return True
 
 
-def _widen(pipe: IO[bytes]) -> None:
-    """Lets the pipe hold a megabyte where the system can: a mosaic then takes fewer switches of process."""
+def _widen(pipe: IO[Any]) -> None:
+    """Let the pipe buffer a megabyte if the system can: a mosaic then takes fewer context switches."""
     if sys.platform == "linux":
         import fcntl
 
@@ -241,9 +283,9 @@ def _widen(pipe: IO[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The child's environment: it finds this very package, and its libraries reserve little memory.
+    """Return an environment in which the child finds this very package and reserves little address space.
 
-    Each thread of OpenBLAS, OpenMP and malloc reserves address space, which counts against the child's limit.
+    Threads of OpenBLAS, OpenMP and malloc reserve address space, which counts against the child's limit.
     """
     package_root = str(Path(__file__).resolve().parents[3])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -257,5 +299,5 @@ if hasattr(os, "register_at_fork"):
 
 
 def shared_client() -> DecoderClient:
-    """The child that this process's reads share."""
+    """Return the child that all reads of this process share."""
     return _client

@@ -1,19 +1,41 @@
-"""What `io.decoder` and `io.decoder_client` say to each other.
+"""The messages between `decoder` and `decoder_client`.
 
-The child greets with `READY`. A request is a line of JSON: "path", "folder" (to take a relative path from,
-or null), "pixels" (whether the mosaic is wanted). An answer is `HEADER` (lengths of what follows in bytes), a
-pickled `Reply`, and the mosaic's rows as uint16.
+The child greets with `READY`. A request is one line of JSON, a `Request`. An answer is `HEADER` (the lengths
+of the two parts that follow, in bytes), a `Reply` in JSON, and the rows of the mosaic as uint16.
+
+The parent trusts no answer: a raw that takes over the decoder must not take over the parent.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import dataclass
+from typing import Any
 
-from burstfix.types import FrameMetadata
+from burstfix.io.read.plain import from_plain, to_plain
+from burstfix.types import LINEAR, FrameMetadata
 
 HEADER = struct.Struct("<QQ")
 READY = b"burstfix decoder\n"
+
+MAX_REPLY_BYTES = 1 << 26
+"""The longest reply that is accepted; opcode lists take a few megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A file to read.
+
+    Attributes:
+        path: The file.
+        folder: The folder that a relative path starts from, else None.
+        pixels: True if the mosaic is wanted.
+    """
+
+    path: str
+    folder: str | None
+    pixels: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +44,37 @@ class Reply:
 
     Attributes:
         error: Why the file cannot be read, or None.
-        unsupported: Whether that is for its kind of sensor.
-        metadata: Of the frame.
-        notes: Warnings for people.
+        unsupported: True if the reason is its kind of sensor.
+        metadata: Of the frame; None after an error.
+        warnings: Sentences for people.
     """
 
     error: str | None = None
     unsupported: bool = False
     metadata: FrameMetadata | None = None
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the mosaic that `metadata` describes; (0,) without metadata."""
+        m = self.metadata
+        if m is None:
+            return (0,)
+        return (m.height, m.width, 3) if m.cfa == LINEAR else (m.height, m.width)
+
+
+def encode(message: Request | Reply) -> bytes:
+    """Convert a message to one line of ASCII JSON."""
+    return json.dumps(to_plain(message)).encode("ascii") + b"\n"
+
+
+def decode(kind: type[Any], line: bytes | bytearray) -> Any:
+    """Convert JSON back to a message of the given class.
+
+    Raises:
+        ValueError: It is not such a message.
+    """
+    try:
+        return from_plain(kind, json.loads(line))
+    except RecursionError as error:
+        raise ValueError("a message that is nested too deeply") from error
