@@ -18,15 +18,15 @@ from burstfix.analysis.provenance import merge_settings
 from burstfix.analysis.remaining_noise import noise_left
 from burstfix.color import render
 from burstfix.color.preview import preview_as_stored, preview_of
-from burstfix.engine import Progress, merge_tiled
+from burstfix.engine import merge_tiled
 from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.io import read_frames, write_image
-from burstfix.io.read.usable_opcodes import drop_unusable_opcodes
 from burstfix.io.write.formats import format_of
 from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.models.base import BurstModel
+from burstfix.opcodes import OpcodeMode
 from burstfix.raw.merged_picture import linear_image
-from burstfix.types import Burst, LinearImage, NoiseChoice, NoiseProfile, OpcodeMode, RenderedImage
+from burstfix.types import Burst, LinearImage, NoiseChoice, NoiseProfile, Progress, RenderedImage
 
 __all__ = [
     "Finish",
@@ -73,9 +73,8 @@ def read_burst(
         BurstError: The frames are not one burst.
         UsageError: There is no such reference, or the noise given is impossible.
     """
-    read = read_frames(paths, skip_bad=skip_bad, progress=progress)
-    read = drop_unusable_opcodes(read, opcodes, skip_bad)
-    burst = prepare_burst(
+    read = read_frames(paths, skip_bad=skip_bad, opcodes=opcodes, progress=progress)
+    return prepare_burst(
         read.frames,
         reference=reference,
         noise=NoiseProfile.uniform(*noise) if isinstance(noise, tuple) else noise,
@@ -85,7 +84,6 @@ def read_burst(
         warnings=read.warnings,
         progress=progress,
     )
-    return replace(burst, opcodes=opcodes)
 
 
 def merge_burst(
@@ -137,7 +135,7 @@ def merge_burst(
         mosaic=mosaic,
         progress=progress,
     )
-    linear = linear_image(data, burst.frames[burst.reference].metadata, burst.opcodes)
+    linear = linear_image(data, burst.frames[burst.reference])
     settings = merge_settings(burst, network.info.name, view_count(network), strength)
     return replace(linear, settings=settings)
 

@@ -6,8 +6,8 @@ units (0 = black level, 1 = white level). Sizes are height, width. Nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,17 +15,83 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.errors import UnsupportedSensorError
+from burstfix.opcodes import OpcodeLists, OpcodeMode, OpcodePlan, plan_opcodes
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage ("decode", "prepare", "align", "merge", "write"), the steps done, and their total."""
+
 CFA_PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
 
-# What stands in place of a pattern for sensors without a mosaic.
+# Used in place of a pattern for frames without a colour filter array.
 MONOCHROME, LINEAR = "monochrome", "linear"
-
-OpcodeMode = Literal["apply", "skip"]
 
 NoiseSource = Literal["given", "file", "table", "burst", "frame"]
 
 NoiseChoice = Literal["file", "measure"]
 """Where the noise is looked for; None instead: in the file, if the frames bear it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class CfaLayout:
+    """How the pixels of a sensor are distributed over packed planes.
+
+    Packing cuts a frame, brought to RGGB phase, into squares of 2x2 pixels. Each plane holds one value of
+    every square, so it has half the frame's height and width:
+
+        Bayer mosaic        planes                monochrome     planes      linear (RGB)    planes
+        R G R G             0: R    1: G (red)    a b a b        0: a  1: b  every pixel     0..3:  R
+        G B G B             2: G (blue)  3: B     c d c d        2: c  3: d  holds R, G, B   4..7:  G
+                                                                                             8..11: B
+
+    Attributes:
+        pattern: One of `CFA_PATTERNS`, `MONOCHROME` or `LINEAR`, as in `FrameMetadata.cfa`.
+        colors: Colour of each plane: 0 red (or grey), 1 green, 2 blue.
+        noise_planes: For each plane, the entry of `NoiseProfile` that holds for it.
+        matching_planes: The four planes that a Bayer sensor would record; frames are compared on these.
+        channels: Values recorded at each pixel: 1, or 3 of a linear frame.
+        pitch: Distance between neighbouring pixels of one colour: 2 in a Bayer mosaic, else 1.
+        red: Row and column (0 or 1) of the first red pixel; (0, 0) without a mosaic.
+    """
+
+    pattern: str
+    colors: tuple[int, ...]
+    noise_planes: tuple[int, ...]
+    matching_planes: tuple[int, ...] = (0, 1, 2, 3)
+    channels: int = 1
+    pitch: int = 1
+    red: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, pattern: str) -> CfaLayout:
+        """Returns the layout of a pattern.
+
+        Raises:
+            UnsupportedSensorError: The pattern is not one of `CFA_PATTERNS`, `MONOCHROME` or `LINEAR`.
+        """
+        if pattern == LINEAR:
+            return cls(
+                pattern, (0,) * 4 + (1,) * 4 + (2,) * 4, (0,) * 4 + (1,) * 4 + (3,) * 4, (0, 5, 6, 11), 3
+            )
+        if pattern == MONOCHROME:
+            return cls(pattern, (0, 0, 0, 0), (0, 1, 2, 3))
+        if pattern not in CFA_PATTERNS:
+            known = ", ".join(CFA_PATTERNS)
+            raise UnsupportedSensorError(
+                f"colour filter pattern {pattern!r} is not supported; expected one of {known}"
+            )
+        row, column = divmod(pattern.index("R"), 2)
+        return cls(pattern, (0, 1, 1, 2), (0, 1, 2, 3), pitch=2, red=(row, column))
+
+    @property
+    def planes(self) -> int:
+        """Number of packed planes."""
+        return len(self.colors)
+
+    @property
+    def is_bayer(self) -> bool:
+        """True if each pixel records one of several colours, so that the frame needs demosaicing."""
+        return self.pattern in CFA_PATTERNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +179,6 @@ class ExifTags:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OpcodeLists:
-    """A DNG's opcode lists as bytes (`burstfix.opcodes` reads them), and the picture that list 1 counts in.
-
-    Attributes:
-        first, second, third: Values of OpcodeList1, OpcodeList2, OpcodeList3; empty where absent.
-        sensor_height, sensor_width: Of the whole mosaic.
-        top, left: Of the visible area in it.
-        linearised: A linearisation table was applied to the mosaic, so list 1's values are gone.
-    """
-
-    first: bytes = b""
-    second: bytes = b""
-    third: bytes = b""
-    sensor_height: int = 0
-    sensor_width: int = 0
-    top: int = 0
-    left: int = 0
-    linearised: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class FrameMetadata:
     """Everything known about a raw except its pixels.
 
@@ -177,16 +222,45 @@ class FrameMetadata:
     exif: ExifTags = field(default_factory=ExifTags)
     opcodes: OpcodeLists | None = None
 
+    def plan_opcodes(self, mode: OpcodeMode = "apply") -> OpcodePlan:
+        """Plans the frame's own opcode lists; see `burstfix.opcodes.plan_opcodes`."""
+        return plan_opcodes(
+            self.opcodes,
+            self.height,
+            self.width,
+            where=str(self.path),
+            has_mosaic=self.cfa != LINEAR,
+            mode=mode,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One raw: its mosaic in DN after any linearisation table, and metadata.
+    """One raw: its mosaic, its metadata, and its opcodes as far as they are applied.
 
-    `mosaic` is uint16 (height, width), or (height, width, 3) where `metadata.cfa` is "linear".
+    Attributes:
+        mosaic: uint16 (height, width) in DN, after any linearisation table; (height, width, 3) if
+            `metadata.cfa` is LINEAR.
+        metadata: Everything else that the file says.
+        plan: Which opcodes are applied and where. The default applies none; see `planned`.
     """
 
     mosaic: NDArray[np.uint16]
     metadata: FrameMetadata
+    plan: OpcodePlan = OpcodePlan()
+
+    @property
+    def layout(self) -> CfaLayout:
+        """Layout of the packed planes."""
+        return CfaLayout.of(self.metadata.cfa)
+
+    def planned(self, mode: OpcodeMode = "apply") -> Frame:
+        """Returns the frame with a plan made from its own opcode lists.
+
+        Raises:
+            InputError: See `burstfix.opcodes.plan_opcodes`.
+        """
+        return replace(self, plan=self.metadata.plan_opcodes(mode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +309,6 @@ class Burst:
         hot_pixels: int32 (count, 2), rows and columns of pixels to repair.
         dropped: Frames left out.
         warnings: Sentences for people.
-        opcodes: Whether the corrections that the files ask for are applied.
     """
 
     frames: tuple[Frame, ...]
@@ -246,7 +319,6 @@ class Burst:
     hot_pixels: NDArray[np.int32]
     dropped: tuple[DroppedFrame, ...] = ()
     warnings: tuple[str, ...] = ()
-    opcodes: OpcodeMode = "apply"
 
 
 def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> bool:

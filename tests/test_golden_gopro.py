@@ -9,7 +9,7 @@ import pytest
 
 from burstfix.color import render
 from burstfix.io import read_frame
-from burstfix.opcodes import GainMap, parse_list, plan_opcodes
+from burstfix.opcodes import GainMap, parse_list
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import LinearImage, OpcodeMode
 from tests.opcodes.slow_gain import slow_gain
@@ -18,7 +18,7 @@ from tests.opcodes.slow_gain import slow_gain
 def half_size(path: Path, mode: OpcodeMode) -> LinearImage:
     """A pixel for each 2x2 cell, opcode lists 1 and 2 applied as the merge applies them."""
     frame = read_frame(path)
-    source = FrameSource(frame, np.empty((0, 2), np.int32), plan_opcodes(frame.metadata, mode))
+    source = FrameSource(frame.planned(mode), corrected=True)
     planes = source.read(Region(0, 0, source.height, source.width)).numpy()
     return LinearImage(np.stack([planes[0], (planes[1] + planes[2]) / 2, planes[3]]), frame.metadata)
 

@@ -20,7 +20,6 @@ from burstfix.io.read.tags import FileTags
 from burstfix.io.write.cfa_dng import color_tags, tag
 from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.models.kpn import Kpn, KpnConfig
-from burstfix.opcodes import plan_opcodes
 from burstfix.pipeline import merge_burst, read_burst
 from burstfix.types import LINEAR, MONOCHROME, ExifTags, Levels, NoiseProfile, RenderedImage
 from tests.io.raw_files import MATRIX, make_metadata, set_tag
@@ -115,7 +114,7 @@ def test_merge_of_a_lossy_dng_then_its_curves_are_applied_once(tmp_path: Path):
     second = make.opcode_list(*[make.polynomial(area, [0, 0, 1.0]) for area in whole], gain)
     path = write_jpeg_dng(tmp_path / "lossy.dng", codes, 8, lossless=False, second=second)
     burst = read_burst([path], noise=(GAIN, READ))
-    assert plan_opcodes(burst.frames[0].metadata).applied == ("GainMap (list 2)",)
+    assert burst.frames[0].plan.applied == ("GainMap (list 2)",)
     merged = merge_burst(burst, model="average", strength=0).data.transpose(1, 2, 0)
     assert np.abs(merged - 0.5 * scene).mean() < 0.005
 

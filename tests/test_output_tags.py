@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from burstfix.cli import main
-from burstfix.types import ColorProfile, ExifTags, OpcodeLists
+from burstfix.opcodes import OpcodeLists
+from burstfix.types import ColorProfile, ExifTags
 from tests.io.raw_files import MATRIX
 from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
 from tests.opcodes import lists as make

@@ -20,8 +20,9 @@ from burstfix.cli import main
 from burstfix.color.preview import preview_of
 from burstfix.io import read_metadata
 from burstfix.io.write.merged_dng import BLACK_CODE
+from burstfix.opcodes import OpcodeLists
 from burstfix.pipeline import merge_burst, read_burst, write_dng
-from burstfix.types import ExifTags, OpcodeLists
+from burstfix.types import ExifTags
 from tests.merged_raws import GAIN, NEUTRAL, READ, WARP, burst_of, tags_of
 from tests.opcodes import lists as make
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from burstfix.align.blocks import gray_features
 from burstfix.align.global_motion import estimate_global_motion
 from burstfix.analysis.burst_noise import FALLBACK_NOISE, check_asked, find_noise, is_plausible
+from burstfix.analysis.hot_pixels import find_hot_pixels
 from burstfix.analysis.noise_table import NoiseTable
 from burstfix.analysis.sharpness import sharpness
 from burstfix.errors import UsageError
-from burstfix.raw.hot_pixels import find_hot_pixels
-from burstfix.raw.packed_frames import packed_frame
+from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ SHOWING = 0.2  # of the noise in a gradient that a scene has to reach, for frame
 UNRELATED = 0.3  # confidence of the global motion under which a frame does not show the same scene
 MIN_OVERLAP = 0.25  # of the picture that a frame must share with the reference
 MIDDLE = 0.5  # share of the frames, around the middle of the burst, among which the reference is sought
-STRIP = 1024  # rows unpacked at once
+STRIP = 512  # packed rows read at once
 
 
 def prepare_burst(
@@ -127,15 +127,12 @@ def _gray(frame: Frame) -> Tensor:
     known = frame.metadata.noise
     known = known if known is not None and is_plausible(known) else FALLBACK_NOISE
     gain, read = known.shot_gain, known.read_variance
+    source = FrameSource(frame)
     strips = []
-    height = frame.mosaic.shape[0]
-    tops = range(0, max(height - 1, 1), STRIP)  # a strip of one row could not be mirrored: the last takes it
-    for top in tops:
-        planes = packed_frame(frame, top, height if top == tops[-1] else top + STRIP)
+    for top in range(0, source.height, STRIP):
+        region = Region(top, 0, min(top + STRIP, source.height), source.width)
+        planes = source.read_for_matching(region)
         strips.append(gray_features(planes[None], torch.tensor(gain), torch.tensor(read))[0, 0])
-    if frame.metadata.cfa[:2] in ("GB", "BG"):
-        # These patterns begin with a padded row, in every strip; only the first is the picture's.
-        strips = [strips[0], *(strip[1:] for strip in strips[1:])]
     return torch.cat(strips)
 
 

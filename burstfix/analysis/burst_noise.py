@@ -17,7 +17,7 @@ from burstfix.align.gather import gather_cells
 from burstfix.analysis.noise_estimate import estimate_from_burst, estimate_from_frame
 from burstfix.analysis.noise_table import NoiseTable
 from burstfix.errors import UsageError
-from burstfix.raw.packed_frames import packed_frame, packed_size, packed_window
+from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import CFA_PATTERNS, Frame, GlobalMotion, NoiseChoice, NoiseProfile
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,8 @@ def _measure(
     except ValueError as error:
         log.info("noise is measured on one frame: %s", error)
     try:
-        return estimate_from_frame(packed_frame(frames[reference]))
+        source = FrameSource(frames[reference])
+        return estimate_from_frame(source.read_for_matching(source.whole))
     except ValueError as error:
         _warn(f"the noise is a guess, {error}; give it if you know it", notes)
         return FALLBACK_NOISE
@@ -188,20 +189,22 @@ def _aligned_patches(frames: Sequence[Frame], motions: Sequence[GlobalMotion], r
     nearest = sorted((i for i in range(len(frames)) if i != reference), key=lambda i: abs(i - reference))
     if not nearest:
         raise ValueError("there is one frame only")
-    height, width = packed_size(frames[reference])
+    anchor_source = FrameSource(frames[reference])
+    height, width = anchor_source.height, anchor_source.width
     side_y, side_x = min(PATCH, height // 8 * 8), min(PATCH, width // 8 * 8)
     if min(side_y, side_x) < 16:
         raise ValueError("the picture is too small")
     corners = _patch_corners(height, width, side_y, side_x)
-    anchor = torch.stack([packed_window(frames[reference], y, x, side_y, side_x) for y, x in corners])
+    anchor = torch.stack([_window(anchor_source, y, x, side_y, side_x) for y, x in corners])
     aligned = []
     for i in nearest[:NEIGHBOURS]:
+        source = FrameSource(frames[i])
         patches = []
         for y, x in corners:
             dy, dx = _shift_at(motions[i], y + side_y / 2 - height / 2, x + side_x / 2 - width / 2)
             top = min(max(y + dy, 0), height - side_y)
             left = min(max(x + dx, 0), width - side_x)
-            patches.append(packed_window(frames[i], top, left, side_y, side_x))
+            patches.append(_window(source, top, left, side_y, side_x))
         frame = torch.stack(patches)
         # Any plausible noise serves for matching.
         features = [gray_features(p, 1e-3, 1e-5) for p in (anchor, frame)]
@@ -210,6 +213,10 @@ def _aligned_patches(frames: Sequence[Frame], motions: Sequence[GlobalMotion], r
         aligned.append(gather_cells(frame, field.offsets, field.cell))
     # Patches side by side make one picture: blocks of 8 do not cross their borders.
     return torch.stack([torch.cat(list(part), -1) for part in (anchor, *aligned)])
+
+
+def _window(source: FrameSource, top: int, left: int, height: int, width: int) -> Tensor:
+    return source.read_for_matching(Region(top, left, top + height, left + width))
 
 
 def _patch_corners(height: int, width: int, side_y: int, side_x: int) -> list[tuple[int, int]]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from burstfix._version import __version__
-from burstfix.opcodes import summary
 from burstfix.types import Burst
 
 
 def merge_settings(burst: Burst, model: str, ensemble: int, strength: float) -> dict[str, Any]:
     """Describe a merge: version, model, frames, noise and corrections; JSON can hold every value."""
-    reference = burst.frames[burst.reference].metadata
+    reference = burst.frames[burst.reference]
     return {
         "burstfix": __version__,
         "model": model,
-        "reference": reference.path.name,
+        "reference": reference.metadata.path.name,
         "frames": [frame.metadata.path.name for frame in burst.frames],
         "left_out": [frame.path.name for frame in burst.dropped],
         "noise": {
@@ -26,5 +25,5 @@ def merge_settings(burst: Burst, model: str, ensemble: int, strength: float) -> 
         "strength": strength,
         "ensemble": ensemble,
         "hot_pixels": len(burst.hot_pixels),
-        "opcodes": summary(reference, burst.opcodes),
+        "opcodes": reference.plan.summary(),
     }

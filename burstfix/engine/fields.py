@@ -74,8 +74,8 @@ def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_va
     for top in range(0, source.height, step):
         bottom = min(top + step, source.height)
         first, last = max(0, top - margin), min(bottom + margin, source.height)
-        planes = source.read(Region(first, 0, last, source.width), shot_gain.device)
-        strip = model.features(source.for_matching(planes)[None], shot_gain, read_variance)
+        planes = source.read_for_matching(Region(first, 0, last, source.width), shot_gain.device)
+        strip = model.features(planes[None], shot_gain, read_variance)
         # A copy, so that the margin is not kept.
         strips.append(strip[..., top - first : bottom - first, :].clone())
     return torch.cat(strips, -2)

@@ -21,12 +21,8 @@ from burstfix.engine.memory import FLOOR, automatic_side, free_memory
 from burstfix.engine.tiling import SCALE, Tile, round_up, split, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.base import BurstModel
-from burstfix.opcodes import plan_opcodes
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.types import CFA_PATTERNS, Burst
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage ("decode", "prepare", "align", "merge", "write"), what is done, and the total."""
+from burstfix.types import CFA_PATTERNS, Burst, Progress
 
 BORDER = 16
 """Packed pixels mirrored around the picture, where a halo has nothing to show."""
@@ -118,10 +114,7 @@ class _Merge:
         self.strength = max(strength, 0.01)
         self.mosaic = mosaic or burst.frames[burst.reference].metadata.cfa not in CFA_PATTERNS
         self.burst, self.model, self.precision, self.progress = burst, model, precision, progress
-        self.sources = [
-            FrameSource(frame, burst.hot_pixels, plan_opcodes(frame.metadata, burst.opcodes))
-            for frame in burst.frames
-        ]
+        self.sources = [FrameSource(frame, burst.hot_pixels, corrected=True) for frame in burst.frames]
         self.height, self.width = self.sources[0].height, self.sources[0].width
         # Tiles are made of whole cells, whatever sizes the model accepts.
         self.multiple = int(np.lcm(model.info.size_multiple, CELL))
@@ -139,7 +132,7 @@ class _Merge:
 
     def run(self) -> NDArray[np.float32]:
         rows, cols = self.burst.frames[0].mosaic.shape[:2]
-        channels = self.sources[0].planes // 4 if self.mosaic else 3
+        channels = self.sources[0].layout.channels if self.mosaic else 3
         out = np.zeros((channels, rows, cols), np.float32)
         self.fields = self._align()
         pending = deque(self._split(whole(self.height, self.width)))
@@ -244,9 +237,8 @@ class _Merge:
     def _noise_at(self, cells_y: Tensor, cells_x: Tensor) -> tuple[Tensor, Tensor]:
         """What the model is told of the noise in these cells: shot gain and read variance."""
         gain, read = self.shot_gain, self.read_variance
-        if self.sources[0].planes == 12:  # four phases of R, G and B
-            colours = torch.tensor((0, 1, 3), device=self.place).repeat_interleave(4)
-            gain, read = gain[:, :, colours], read[:, :, colours]
+        planes = list(self.sources[0].layout.noise_planes)
+        gain, read = gain[:, :, planes], read[:, :, planes]
         stretch = torch.full((), self.strength, device=self.place)
         reference = self.sources[self.burst.reference]
         if reference.changes_noise:
@@ -278,7 +270,7 @@ class _Merge:
         return split(tile, self.side, self.multiple, self.multiple)
 
     def _automatic_side(self) -> int:
-        frames = len(self.sources) * self.sources[0].planes // 4
+        frames = len(self.sources) * self.sources[0].layout.channels
         side = automatic_side(self.model.info, frames, self.place, self.dtype)
         return round_up(side, self.multiple)
 

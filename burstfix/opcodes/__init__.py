@@ -5,7 +5,7 @@ Applying them to tensors is the work of `burstfix.raw.mosaic_opcodes` (lists 1 a
 """
 
 from burstfix.opcodes.parse import parse_list, without_polynomials
-from burstfix.opcodes.plan import OpcodePlan, plan_opcodes, summary
+from burstfix.opcodes.plan import OpcodePlan, plan_opcodes
 from burstfix.opcodes.records import (
     Area,
     BadPixelList,
@@ -13,6 +13,8 @@ from burstfix.opcodes.records import (
     GainMap,
     LineValues,
     Opcode,
+    OpcodeLists,
+    OpcodeMode,
     Polynomial,
     Table,
     Trim,
@@ -30,6 +32,8 @@ __all__ = [
     "GainMap",
     "LineValues",
     "Opcode",
+    "OpcodeLists",
+    "OpcodeMode",
     "OpcodePlan",
     "Polynomial",
     "Table",
@@ -41,6 +45,5 @@ __all__ = [
     "WarpRectilinear2",
     "parse_list",
     "plan_opcodes",
-    "summary",
     "without_polynomials",
 ]

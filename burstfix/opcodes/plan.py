@@ -13,6 +13,8 @@ from burstfix.opcodes.records import (
     GainMap,
     LineValues,
     Opcode,
+    OpcodeLists,
+    OpcodeMode,
     Polynomial,
     Table,
     Trim,
@@ -22,7 +24,6 @@ from burstfix.opcodes.records import (
     WarpRectilinear,
     WarpRectilinear2,
 )
-from burstfix.types import LINEAR, FrameMetadata, OpcodeMode
 
 _POINTWISE = (GainMap, Table, Polynomial, LineValues, Trim)
 _BAD_PIXELS = (BadPixelValue, BadPixelList)
@@ -49,44 +50,78 @@ class Step:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpcodePlan:
-    """What becomes of a frame's opcodes.
+    """How the opcodes of one frame are handled. The default plan does nothing.
 
     Attributes:
-        sensor: List 1: before black is subtracted, values 0..1 for 0..65535.
-        mosaic: List 2: on normalised values.
-        picture: List 3: on the merged picture once it is cropped to `crop`; the origin is that crop's.
-        crop: Top, left, bottom, right of what lists 1 and 2 leave of the visible area.
-        applied: Names, each as "GainMap x4 (list 2)".
-        skipped: Names of optional opcodes that are passed over.
+        sensor: Steps of list 1, applied before the black level is subtracted, to values scaled from
+            0..65535 to 0..1.
+        mosaic: Steps of list 2, applied to normalised values.
+        picture: Steps of list 3, applied to the merged picture after it is cropped to `crop`; their origin
+            is the corner of that crop.
+        crop: Top, left, bottom, right of the part of the visible area that lists 1 and 2 keep; None for all
+            of it.
+        applied: Names of the opcodes that are applied, for example "GainMap x4 (list 2)".
+        skipped: Names of the opcodes that are not applied.
+        mode: The mode that was asked for.
     """
 
-    sensor: tuple[Step, ...]
-    mosaic: tuple[Step, ...]
-    picture: tuple[Step, ...]
-    crop: tuple[int, int, int, int]
-    applied: tuple[str, ...]
-    skipped: tuple[str, ...]
+    sensor: tuple[Step, ...] = ()
+    mosaic: tuple[Step, ...] = ()
+    picture: tuple[Step, ...] = ()
+    crop: tuple[int, int, int, int] | None = None
+    applied: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    mode: OpcodeMode = "apply"
+
+    def summary(self) -> dict[str, Any]:
+        """Returns "mode", "applied" and "skipped" as values that JSON can hold."""
+        return {"mode": self.mode, "applied": list(self.applied), "skipped": list(self.skipped)}
 
 
-def plan_opcodes(metadata: FrameMetadata, mode: OpcodeMode = "apply") -> OpcodePlan:
-    """Parses a frame's opcode lists and decides what is done; with "skip" that is nothing.
+def plan_opcodes(
+    lists: OpcodeLists | None,
+    height: int,
+    width: int,
+    *,
+    where: str,
+    has_mosaic: bool = True,
+    mode: OpcodeMode = "apply",
+) -> OpcodePlan:
+    """Parses the opcode lists of a frame and decides which opcodes are applied.
+
+    Args:
+        lists: Of the frame, or None.
+        height: Rows of the visible area.
+        width: Columns of the visible area.
+        where: The file, for messages.
+        has_mosaic: False for frames that are demosaiced already.
+        mode: "skip" applies nothing; the plan then lists every opcode as skipped, or says what is wrong
+            with the lists.
 
     Raises:
-        InputError: A list is malformed, or holds an opcode that must be applied and cannot be.
+        InputError: A list is malformed, or contains a mandatory opcode that cannot be applied. Never
+            raised in mode "skip".
     """
-    height, width = metadata.height, metadata.width
-    lists = metadata.opcodes
-    crop = (0, 0, height, width)
-    if lists is None or mode == "skip":
-        return OpcodePlan((), (), (), crop, (), ())
-    where = str(metadata.path)
+    if lists is None:
+        return OpcodePlan(mode=mode)
+    if mode == "apply":
+        return _plan(lists, height, width, where, has_mosaic)
+    try:
+        plan = _plan(lists, height, width, where, has_mosaic)
+        skipped = (*plan.applied, *plan.skipped)
+    except InputError as error:
+        skipped = (str(error).removeprefix(f"{where}: "),)
+    return OpcodePlan(skipped=skipped, mode=mode)
+
+
+def _plan(lists: OpcodeLists, height: int, width: int, where: str, has_mosaic: bool) -> OpcodePlan:
     applied: list[str] = []
     skipped: list[str] = []
     chosen: dict[int, list[Opcode]] = {}
     for number, data in enumerate((lists.first, lists.second, lists.third), 1):
         chosen[number] = []
         for opcode in parse_list(data, number, where):
-            reason = _cannot(opcode, number, metadata)
+            reason = _cannot(opcode, number, has_mosaic, lists.linearised)
             named = f"{opcode.header.name} (list {number})"
             if reason is None:
                 chosen[number].append(opcode)
@@ -98,11 +133,12 @@ def plan_opcodes(metadata: FrameMetadata, mode: OpcodeMode = "apply") -> OpcodeP
                     f"{where}: OpcodeList{number} asks for {opcode.header.name}, which {reason}; its colours "
                     "or its geometry would be wrong (--opcodes skip merges it all the same)"
                 )
+    full = (0, 0, height, width)
     sensor, first_crop = _steps(
         chosen[1], (-lists.top, -lists.left), lists.sensor_height, lists.sensor_width, where
     )
     if not sensor:
-        first_crop = crop  # the sensor's size counts only where list 1 does
+        first_crop = full  # the sensor's size matters only if list 1 contains opcodes
     mosaic, second_crop = _steps(chosen[2], (0, 0), height, width, where)
     crop = (
         max(0, first_crop[0], second_crop[0]),
@@ -113,33 +149,25 @@ def plan_opcodes(metadata: FrameMetadata, mode: OpcodeMode = "apply") -> OpcodeP
     if crop[2] - crop[0] < 2 or crop[3] - crop[1] < 2:
         raise InputError(f"{where}: TrimBounds leaves nothing of the picture")
     picture, _ = _steps(chosen[3], (0, 0), crop[2] - crop[0], crop[3] - crop[1], where)
-    return OpcodePlan(sensor, mosaic, picture, crop, _counted(applied), _counted(skipped))
+    return OpcodePlan(
+        sensor,
+        mosaic,
+        picture,
+        None if crop == full else crop,
+        _counted(applied),
+        _counted(skipped),
+    )
 
 
-def summary(metadata: FrameMetadata, mode: OpcodeMode) -> dict[str, Any]:
-    """What becomes of a frame's opcodes, for people: "mode", and the names "applied" and "skipped"."""
-    if mode == "apply":
-        plan = plan_opcodes(metadata)
-        return {"mode": mode, "applied": list(plan.applied), "skipped": list(plan.skipped)}
-    try:
-        plan = plan_opcodes(metadata)
-        skipped = [*plan.applied, *plan.skipped]
-    except InputError as error:
-        skipped = [str(error).removeprefix(f"{metadata.path}: ")]
-    return {"mode": mode, "applied": [], "skipped": skipped}
-
-
-def _cannot(opcode: Opcode, number: int, metadata: FrameMetadata) -> str | None:
-    """Why an opcode cannot be applied, or None."""
-    lists = metadata.opcodes
+def _cannot(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
+    """Returns why an opcode cannot be applied, or None."""
     if isinstance(opcode, _BAD_PIXELS + _LENS + _POINTWISE):
         if not isinstance(opcode, _SUITABLE[number]):
             return f"has no meaning in list {number}"
-        if isinstance(opcode, _BAD_PIXELS) and metadata.cfa == LINEAR:
+        if isinstance(opcode, _BAD_PIXELS) and not has_mosaic:
             return "is for sensors with a colour mosaic"
         if isinstance(opcode, Warp) and len(opcode.coefficients) == 2:
             return "is for two planes, which is neither one for all nor one for each"
-        linearised = lists is not None and lists.linearised
         if number == 1 and linearised and not isinstance(opcode, (BadPixelList, Trim)):
             return "works on values from before the linearisation table, which the decoder does not give"
         return None

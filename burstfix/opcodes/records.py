@@ -7,9 +7,39 @@ list 1, the active area for list 2, the demosaiced picture for list 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+OpcodeMode = Literal["apply", "skip"]
+"""Whether the corrections that a file asks for are applied."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpcodeLists:
+    """A DNG's opcode lists as bytes, and the size of the picture that list 1 refers to.
+
+    Attributes:
+        first: Value of the tag OpcodeList1; empty if absent.
+        second: Value of OpcodeList2.
+        third: Value of OpcodeList3.
+        sensor_height: Rows of the whole mosaic, masked borders included.
+        sensor_width: Columns of it.
+        top: Row of the mosaic at which the visible area begins.
+        left: Column of the mosaic at which the visible area begins.
+        linearised: The mosaic went through a linearisation table, so the values that list 1 applies to
+            are lost.
+    """
+
+    first: bytes = b""
+    second: bytes = b""
+    third: bytes = b""
+    sensor_height: int = 0
+    sensor_width: int = 0
+    top: int = 0
+    left: int = 0
+    linearised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

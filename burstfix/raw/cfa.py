@@ -1,23 +1,29 @@
-"""CFA geometry: every Bayer pattern brought to RGGB phase by reflection, packed into planes and back.
+"""CFA geometry: brings every Bayer pattern to RGGB phase by reflection, and packs it into planes.
 
-Reflection about the edge pixel keeps the pattern's phase (row -1 is row 1, two rows on), so nothing is
-resampled and the four patterns give the same picture.
+Reflection about the edge pixel keeps the phase of the pattern: row -1 shows row 1, two rows further on.
+Nothing is resampled, and the four patterns give the same picture. A GBRG mosaic of 3x4 pixels gets one row
+on top, which makes it RGGB of 4x4:
+
+    row -1 = row 1     R G R G
+    row  0             G B G B
+    row  1             R G R G
+    row  2             G B G B
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.errors import UnsupportedSensorError
-from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME
+from burstfix.types import CfaLayout
 
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """Rows and columns to add on each side so that a mosaic is RGGB and of even size."""
+    """Rows and columns to add on each side so that a mosaic has RGGB phase and even size."""
 
     top: int
     left: int
@@ -35,19 +41,21 @@ class RggbMosaic:
 
 
 def rggb_padding(cfa: str, height: int, width: int) -> Padding:
-    """The padding that brings a mosaic of the given pattern and size to RGGB phase and even size.
+    """Returns the padding that brings a mosaic to RGGB phase and even size.
+
+    Args:
+        cfa: Pattern of the mosaic, see `CfaLayout`.
+        height: Rows of the mosaic.
+        width: Columns of the mosaic.
 
     Raises:
         UnsupportedSensorError: `cfa` is not one of the four Bayer patterns, MONOCHROME or LINEAR.
+
+    Example:
+        >>> rggb_padding("GBRG", 3, 4)
+        Padding(top=1, left=0, bottom=0, right=0)
     """
-    if cfa in (MONOCHROME, LINEAR):
-        return Padding(0, 0, height % 2, width % 2)  # no phase to bring anywhere
-    if cfa not in CFA_PATTERNS:
-        known = ", ".join(CFA_PATTERNS)
-        raise UnsupportedSensorError(
-            f"colour filter pattern {cfa!r} is not supported; expected one of {known}"
-        )
-    top, left = divmod(cfa.index("R"), 2)
+    top, left = CfaLayout.of(cfa).red
     return Padding(top, left, (top + height) % 2, (left + width) % 2)
 
 
@@ -59,11 +67,44 @@ def pad_to_rggb(mosaic: Tensor, cfa: str) -> RggbMosaic:
     return RggbMosaic(planes.reshape(*mosaic.shape[:-2], *planes.shape[-2:]), padding.top, padding.left)
 
 
+def mosaic(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
+    """Samples RGB as a sensor with a Bayer filter does.
+
+    Args:
+        rgb: (..., 3, H, W).
+        cfa: One of the four Bayer patterns.
+
+    Returns:
+        (..., H, W), at each pixel the colour that its filter passes.
+
+    Example:
+        >>> colors = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1).expand(3, 2, 4)
+        >>> mosaic(colors, "GRBG").tolist()
+        [[2.0, 1.0, 2.0, 1.0], [3.0, 2.0, 3.0, 2.0]]
+    """
+    out = torch.empty_like(rgb[..., 0, :, :])
+    for k, color in enumerate(cfa):
+        y, x = divmod(k, 2)
+        out[..., y::2, x::2] = rgb[..., "RGB".index(color), y::2, x::2]
+    return out
+
+
 def pack(mosaic: Tensor) -> Tensor:
-    """(..., H, W) RGGB, even -> (..., 4, H/2, W/2): R, G on the red row, G on the blue row, B."""
+    """Packs a mosaic of RGGB phase and even size into planes.
+
+    Args:
+        mosaic: (..., H, W).
+
+    Returns:
+        (..., 4, H/2, W/2): R, G of the red rows, G of the blue rows, B.
+
+    Example:
+        >>> pack(torch.arange(8.0).reshape(2, 4))[:, 0].tolist()
+        [[0.0, 2.0], [1.0, 3.0], [4.0, 6.0], [5.0, 7.0]]
+    """
     return F.pixel_unshuffle(mosaic.unsqueeze(-3), 2)
 
 
 def unpack(packed: Tensor) -> Tensor:
-    """(..., 4, h, w) -> (..., 2h, 2w); the inverse of `pack`."""
+    """Inverts `pack`: (..., 4, h, w) -> (..., 2h, 2w)."""
     return F.pixel_shuffle(packed, 2).squeeze(-3)

@@ -7,29 +7,28 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.opcodes import plan_opcodes
+from burstfix.opcodes import OpcodeLists
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import CFA_PATTERNS, MONOCHROME, FrameMetadata, LinearImage, OpcodeLists, OpcodeMode
+from burstfix.types import CFA_PATTERNS, MONOCHROME, Frame, LinearImage
 
 
-def linear_image(data: NDArray[np.float32], metadata: FrameMetadata, mode: OpcodeMode) -> LinearImage:
+def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
     """Apply the opcodes that follow the merge, and describe the result.
 
     Args:
         data: From `engine.merge_tiled`: float32 (3, H, W) camera RGB, or (1, H, W): a mosaic, or luminance of
             a monochrome sensor. May be changed in place.
-        metadata: Of the reference.
-        mode: "apply" applies opcode list 3 to pictures. Mosaics keep it for the raw developer, because lens
-            corrections need all colours at every pixel.
+        reference: The reference. Its plan says whether opcode list 3 is applied to pictures. Mosaics keep
+            that list for the raw developer, because lens corrections need all colours at every pixel.
 
     Returns:
         (3, H, W), or (1, H, W) for a Bayer mosaic. Its metadata hold the opcode lists still to be applied.
     """
-    plan = plan_opcodes(metadata, mode)
-    left = None if mode == "apply" else metadata.opcodes
+    metadata, plan = reference.metadata, reference.plan
+    left = None if plan.mode == "apply" else metadata.opcodes
     cfa, crop = metadata.cfa, metadata.default_crop
     if data.shape[0] == 1 and cfa in CFA_PATTERNS:
-        top, left_column, bottom, right = plan.crop
+        top, left_column, bottom, right = plan.crop or (0, 0, metadata.height, metadata.width)
         data = data[:, top:bottom, left_column:right]
         cfa = _pattern_from(cfa, top, left_column)
         if metadata.opcodes is not None and metadata.opcodes.third:

@@ -26,7 +26,7 @@ from burstfix.opcodes.records import (
     Table,
 )
 from burstfix.raw.levels import normalise
-from burstfix.types import LINEAR, Frame, Levels
+from burstfix.types import Frame, Levels
 
 _WHITE = 1 - 1e-4  # samples from here on were clipped by the sensor
 _FULL = 65535.0
@@ -208,18 +208,17 @@ class MosaicCorrections:
     """
 
     def __init__(self, frame: Frame, plan: OpcodePlan):
-        self._plan, self._levels = plan, frame.metadata.levels
+        self._levels = frame.metadata.levels
         self._sensor = [step for step in plan.sensor if is_pointwise(step)]
         self._mosaic = [step for step in plan.mosaic if is_pointwise(step)]
         self.changes_noise = steps_change_noise([*self._sensor, *self._mosaic])
         self.bad_pixels = np.empty((0, 2), np.int32)
         self.repaired = np.empty(0, np.uint16)
-        if frame.metadata.cfa != LINEAR:
+        if frame.layout.channels == 1:
             self.bad_pixels = find_bad_pixels(frame, plan)
             if len(self.bad_pixels):
-                pitch = 2 if len(frame.metadata.cfa) == 4 else 1
                 self.repaired = fill_bad_pixels(
-                    frame.mosaic, self.bad_pixels, pitch, str(frame.metadata.path)
+                    frame.mosaic, self.bad_pixels, frame.layout.pitch, str(frame.metadata.path)
                 )
 
     def normalise(self, mosaic: Tensor, top: int, left: int) -> Tensor:

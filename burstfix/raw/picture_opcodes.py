@@ -29,7 +29,7 @@ def apply_to_picture(data: NDArray[np.float32], plan: OpcodePlan) -> NDArray[np.
     Returns:
         The corrected picture, its values unclipped.
     """
-    top, left, bottom, right = plan.crop
+    top, left, bottom, right = plan.crop or (0, 0, *data.shape[1:])
     picture = torch.from_numpy(np.ascontiguousarray(data[:, top:bottom, left:right]))
     origin = (0, 0)
     for step in plan.picture:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from burstfix.opcodes import summary
 from burstfix.types import Burst, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         "reference": {"number": free[burst.reference] + 1, "path": str(reference.path)},
         "noise": noise_document(burst.noise),
         "hot_pixels": len(burst.hot_pixels),
-        "opcodes": summary(reference, burst.opcodes),
+        "opcodes": burst.frames[burst.reference].plan.summary(),
         "frames": frames,
         "warnings": list(burst.warnings),
     }

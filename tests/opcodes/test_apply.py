@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from burstfix.engine import merge_tiled
 from burstfix.errors import InputError
 from burstfix.models.average import Average
-from burstfix.opcodes import plan_opcodes
+from burstfix.opcodes import OpcodeLists
 from burstfix.opcodes.plan import OpcodePlan
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import Burst, Frame, GlobalMotion, Levels, NoiseProfile, OpcodeLists
+from burstfix.types import Burst, Frame, GlobalMotion, Levels, NoiseProfile
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 from tests.opcodes.slow_gain import slow_gain
@@ -32,7 +32,7 @@ def frame_with(lists: OpcodeLists, mosaic: np.ndarray, **changes) -> Frame:
 
 
 def corrected(frame: Frame) -> np.ndarray:
-    corrections = MosaicCorrections(frame, plan_opcodes(frame.metadata))
+    corrections = MosaicCorrections(frame, frame.metadata.plan_opcodes())
     mosaic = frame.mosaic.copy()
     mosaic[corrections.bad_pixels[:, 0], corrections.bad_pixels[:, 1]] = corrections.repaired
     return corrections.normalise(torch.from_numpy(mosaic), 0, 0).numpy()
@@ -142,7 +142,7 @@ def test_curves_then_noise_is_stretched_by_their_mean_slope():
         make.polynomial(make.area(0, 0, H, W, pitch=(2, 1)), [0.3, 1.5, -0.2]),
     )
     frame = frame_with(lists, some_mosaic())
-    slopes = MosaicCorrections(frame, plan_opcodes(frame.metadata)).slopes(0, 0, H, W, 1, "cpu")[0].numpy()
+    slopes = MosaicCorrections(frame, frame.metadata.plan_opcodes()).slopes(0, 0, H, W, 1, "cpu")[0].numpy()
     np.testing.assert_allclose(slopes[::2], 0.5 * 1.3, rtol=1e-4)
     np.testing.assert_allclose(slopes[1::2], 0.5, rtol=1e-4)
 
@@ -165,7 +165,7 @@ def test_opcodes_of_a_part_when_read_alone_then_the_same_as_in_the_whole(cfa: st
         make.line_values(13, make.area(0, 3, 10, 14, pitch=(1, 3)), [1.1, 1.2, 1.3, 1.4]),
     )
     frame = frame_with(lists, some_mosaic(), cfa=cfa)
-    corrections = MosaicCorrections(frame, plan_opcodes(frame.metadata))
+    corrections = MosaicCorrections(frame, frame.metadata.plan_opcodes())
     whole = corrections.normalise(torch.from_numpy(frame.mosaic), 0, 0)
     part = corrections.normalise(torch.from_numpy(frame.mosaic[3:10, 5:13].copy()), 3, 5)
     torch.testing.assert_close(part, whole[3:10, 5:13])
@@ -213,7 +213,7 @@ def test_flat_field_under_a_gain_map_when_corrected_then_its_noise_is_what_the_m
     noisy = signal + rng.normal(size=signal.shape) * np.sqrt(gain * signal + read)
     levels = Levels(np.full((1, 1), 1000, np.float32), 61000.0)
     mosaic = np.clip(np.rint(1000 + 60000 * noisy), 0, 65535).astype(np.uint16)
-    frame = Frame(mosaic, replace(make_metadata(side, side, levels=levels), opcodes=lists))
+    frame = Frame(mosaic, replace(make_metadata(side, side, levels=levels), opcodes=lists)).planned()
     seen = {}
 
     class Spy(Average):
@@ -242,7 +242,7 @@ def test_flat_field_under_a_gain_map_when_corrected_then_its_noise_is_what_the_m
 
 def plan_of(*opcodes: bytes, height: int = 40, width: int = 60) -> OpcodePlan:
     lists = OpcodeLists(third=make.opcode_list(*opcodes))
-    return plan_opcodes(make_metadata(height, width, opcodes=lists))
+    return make_metadata(height, width, opcodes=lists).plan_opcodes()
 
 
 def test_vignette_then_is_the_polynomial_of_the_distance():

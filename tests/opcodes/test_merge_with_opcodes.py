@@ -14,8 +14,9 @@ from burstfix.engine import merge_tiled
 from burstfix.io import read_frame, write_cfa_dng
 from burstfix.models.average import Average
 from burstfix.models.kpn import Kpn, KpnConfig
+from burstfix.opcodes import OpcodeLists
 from burstfix.pipeline import merge_burst
-from burstfix.types import Burst, OpcodeLists
+from burstfix.types import Burst
 from tests.engine.bursts import make_burst
 from tests.opcodes import lists as make
 
@@ -24,7 +25,7 @@ HEIGHT, WIDTH = 150, 202
 
 def with_opcodes(burst: Burst, **lists: bytes) -> Burst:
     opcodes = OpcodeLists(sensor_height=HEIGHT, sensor_width=WIDTH, **lists)
-    frames = tuple(replace(f, metadata=replace(f.metadata, opcodes=opcodes)) for f in burst.frames)
+    frames = tuple(replace(f, metadata=replace(f.metadata, opcodes=opcodes)).planned() for f in burst.frames)
     return replace(burst, frames=frames)
 
 
@@ -41,7 +42,7 @@ def test_merge_under_a_gain_map_when_tiled_then_the_same_picture(kind: str):
     burst = shaded_burst()
     whole, tiled = (merge_tiled(burst, model, tile=side) for side in (512, 64))
     assert np.abs(whole - tiled).max() < 2e-4
-    plain = merge_tiled(replace(burst, opcodes="skip"), model)
+    plain = merge_tiled(replace(burst, frames=tuple(f.planned("skip") for f in burst.frames)), model)
     ratio = whole.mean(0) / plain.mean(0)
     assert np.median(ratio[:12, :12]) == pytest.approx(2.2, abs=0.3)
     assert np.median(ratio[70:80, 96:106]) < 1.45
@@ -62,10 +63,12 @@ def test_merge_when_the_mosaic_is_trimmed_then_the_picture_is_that_part_of_the_w
 
 
 def test_merge_command_of_files_with_a_damaged_list_then_exit_3_unless_skipped(tmp_path: Path, capsys):
-    burst = with_opcodes(make_burst(HEIGHT, WIDTH, 1), second=make.opcode_list(make.bad_value(0))[:-1])
-    frame = burst.frames[0]
-    path = write_cfa_dng(tmp_path / "a.dng", frame.mosaic, frame.metadata)
-    assert read_frame(path).metadata.opcodes is not None
+    frame = make_burst(HEIGHT, WIDTH, 1).frames[0]
+    lists = OpcodeLists(
+        second=make.opcode_list(make.bad_value(0))[:-1], sensor_height=HEIGHT, sensor_width=WIDTH
+    )
+    path = write_cfa_dng(tmp_path / "a.dng", frame.mosaic, replace(frame.metadata, opcodes=lists))
+    assert read_frame(path, opcodes="skip").metadata.opcodes is not None
     command = ["merge", str(path), "-m", "average", "-o", str(tmp_path / "a.tif"), "-q"]
     assert main(command) == 3
     assert "OpcodeList2 is malformed: FixBadPixelsConstant at byte 4" in capsys.readouterr().err

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from burstfix.errors import InputError
-from burstfix.opcodes import GainMap, WarpRectilinear, parse_list, plan_opcodes
+from burstfix.opcodes import GainMap, OpcodeLists, WarpRectilinear, parse_list
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import LINEAR, Frame, OpcodeLists
+from burstfix.types import LINEAR, Frame
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 
@@ -122,7 +122,7 @@ def test_parse_list_when_damaged_then_names_opcode_and_place(data: bytes, words:
 
 def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported():
     known, unknown = make.trim(0, 0, 48, 64), make.opcode(99, b"abc", optional=True)
-    plan = plan_opcodes(with_lists(b"", make.opcode_list(known, unknown, unknown)))
+    plan = with_lists(b"", make.opcode_list(known, unknown, unknown)).plan_opcodes()
     assert plan.applied == ("TrimBounds (list 2)",)
     assert plan.skipped == ("opcode 99 x2 (list 2)",)
 
@@ -138,8 +138,8 @@ def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported
 def test_plan_when_an_opcode_must_be_applied_and_cannot_be_then_it_is_an_error(one: bytes):
     metadata = with_lists(b"", make.opcode_list(one))
     with pytest.raises(InputError, match="OpcodeList2 asks for"):
-        plan_opcodes(metadata)
-    assert plan_opcodes(metadata, "skip").mosaic == ()
+        metadata.plan_opcodes()
+    assert metadata.plan_opcodes("skip").mosaic == ()
 
 
 def test_plan_of_list_1_after_a_linearisation_table_then_values_from_before_it_are_refused():
@@ -147,16 +147,16 @@ def test_plan_of_list_1_after_a_linearisation_table_then_values_from_before_it_a
         make.opcode_list(make.bad_value(0)), linearised=True, sensor_height=48, sensor_width=64
     )
     with pytest.raises(InputError, match="linearisation table"):
-        plan_opcodes(make_metadata(opcodes=lists))
+        make_metadata(opcodes=lists).plan_opcodes()
 
 
 def test_plan_when_trims_do_not_fit_then_it_is_an_error():
     outside = with_lists(b"", make.opcode_list(make.trim(0, 0, 48, 65)))
     with pytest.raises(InputError, match="TrimBounds to rows 0 to 48, columns 0 to 65 of a picture of 48x64"):
-        plan_opcodes(outside)
+        outside.plan_opcodes()
     apart = with_lists(make.opcode_list(make.trim(0, 0, 20, 64)), make.opcode_list(make.trim(30, 0, 48, 64)))
     with pytest.raises(InputError, match="leaves nothing"):
-        plan_opcodes(apart)
+        apart.plan_opcodes()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_plan_when_an_opcode_does_not_suit_the_picture_then_it_is_an_error(
     lists = [b"", b"", b""]
     lists[number - 1] = make.opcode_list(one)
     with pytest.raises(InputError, match=words):
-        plan_opcodes(with_lists(*lists, **changes))
+        with_lists(*lists, **changes).plan_opcodes()
 
 
 def test_200_mutated_lists_then_refused_or_applied_in_little_memory():
@@ -200,7 +200,7 @@ def test_200_mutated_lists_then_refused_or_applied_in_little_memory():
         lists[k % 3] = bytes(data)
         try:
             metadata = with_lists(*lists)
-            plan = plan_opcodes(metadata)
+            plan = metadata.plan_opcodes()
             corrections = MosaicCorrections(Frame(mosaic, metadata), plan)
             corrections.normalise(torch.from_numpy(mosaic), 0, 0)
             corrections.slopes(0, 0, 48, 64, 1, "cpu")
@@ -217,7 +217,7 @@ def test_200_mutated_lists_then_refused_or_applied_in_little_memory():
 def test_read_of_a_gopro_then_its_lists_are_known(shared_data: Path):
     from burstfix.io import read_metadata
 
-    hero = plan_opcodes(read_metadata(shared_data / "raws" / "good" / "gopro_hero7.dng"))
-    fusion = plan_opcodes(read_metadata(shared_data / "raws" / "good" / "gopro_fusion.dng"))
+    hero = read_metadata(shared_data / "raws" / "good" / "gopro_hero7.dng").plan_opcodes()
+    fusion = read_metadata(shared_data / "raws" / "good" / "gopro_fusion.dng").plan_opcodes()
     assert hero.applied == ("GainMap x4 (list 2)",)
     assert fusion.applied == ("WarpRectilinear (list 3)",)

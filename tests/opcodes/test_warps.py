@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burstfix.opcodes import plan_opcodes
+from burstfix.opcodes import OpcodeLists
 from burstfix.raw import picture_opcodes
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import OpcodeLists
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 
@@ -86,7 +85,7 @@ def slowly(planes: Sequence[Sequence[float]], center: tuple[float, float], move:
 
 def applied(opcode: bytes) -> np.ndarray:
     lists = OpcodeLists(third=make.opcode_list(opcode))
-    return apply_to_picture(PICTURE.copy(), plan_opcodes(make_metadata(H, W, opcodes=lists)))
+    return apply_to_picture(PICTURE.copy(), make_metadata(H, W, opcodes=lists).plan_opcodes())
 
 
 def numbers(count: int, limit: float) -> st.SearchStrategy[list[float]]:

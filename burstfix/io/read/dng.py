@@ -12,7 +12,7 @@ from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.read.tags import FileTags
 from burstfix.opcodes import Area as OpcodeArea
-from burstfix.opcodes import Polynomial, parse_list, without_polynomials
+from burstfix.opcodes import OpcodeLists, Polynomial, parse_list, without_polynomials
 from burstfix.types import (
     CFA_PATTERNS,
     LINEAR,
@@ -20,7 +20,6 @@ from burstfix.types import (
     ColorProfile,
     Levels,
     NoiseProfile,
-    OpcodeLists,
     lies_within,
 )
 

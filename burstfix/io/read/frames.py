@@ -14,11 +14,9 @@ from typing import Protocol
 
 from burstfix.errors import BurstError, InputError
 from burstfix.io.read.reader import read_frame
-from burstfix.types import DroppedFrame, Frame, FrameMetadata
+from burstfix.types import DroppedFrame, Frame, FrameMetadata, OpcodeMode, Progress
 
 _log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
 
 # A tenth of a stop is far below what one sees, and above what cameras round their tags to.
 _EXPOSURE_TOLERANCE_EV = 0.1
@@ -76,7 +74,11 @@ class ReadFrames:
 
 
 def read_frames(
-    paths: Iterable[Path | str], *, skip_bad: bool = False, progress: Progress | None = None
+    paths: Iterable[Path | str],
+    *,
+    skip_bad: bool = False,
+    opcodes: OpcodeMode = "apply",
+    progress: Progress | None = None,
 ) -> ReadFrames:
     """Reads raws and checks that they are one burst: same size, pattern, camera and exposure.
 
@@ -85,6 +87,7 @@ def read_frames(
     Args:
         paths: Raw files, in any order.
         skip_bad: Leave out frames that cannot be read or that differ from the most, instead of raising.
+        opcodes: As `read_frame` takes it.
         progress: Called with ("decode", frames done, frames in all).
 
     Raises:
@@ -99,7 +102,7 @@ def read_frames(
         if progress is not None:
             progress("decode", done, len(wanted))
         try:
-            frames.append(read_frame(path))
+            frames.append(read_frame(path, opcodes=opcodes))
         except InputError as error:
             if not skip_bad:
                 raise

@@ -7,22 +7,23 @@ from pathlib import Path
 
 from burstfix.errors import InputError
 from burstfix.io.read.decoder_client import shared_client
-from burstfix.types import Frame, FrameMetadata
+from burstfix.types import Frame, FrameMetadata, OpcodeMode
 
 
-def read_frame(path: Path | str) -> Frame:
-    """Reads a raw: its visible mosaic and all that is known about it.
+def read_frame(path: Path | str, *, opcodes: OpcodeMode = "apply") -> Frame:
+    """Reads a raw: its visible mosaic, its metadata, and the plan for its opcode lists.
 
     Decoding happens in a child process, so a file that crashes or hangs LibRaw is an error like any other.
 
     Args:
         path: A raw of any make that LibRaw reads: Bayer, monochrome, or demosaiced already.
+        opcodes: "apply" plans the corrections that a DNG asks for; "skip" ignores them, malformed ones too.
 
     Raises:
         InputError: It cannot be read; the message names the file and says why.
         UnsupportedSensorError: It is readable but its mosaic is another.
     """
-    return shared_client().read_frame(_checked(path))
+    return shared_client().read_frame(_checked(path)).planned(opcodes)
 
 
 def read_metadata(path: Path | str) -> FrameMetadata:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from burstfix.analysis.hot_pixels import find_hot_pixels
+from burstfix.types import (
+    CFA_PATTERNS,
+    ColorProfile,
+    Frame,
+    FrameMetadata,
+    GlobalMotion,
+    Levels,
+    NoiseProfile,
+)
+from tests.scenes import add_noise, draw_scene, mosaic_of
+
+LEVELS = Levels(np.array([[64, 60], [66, 63]], np.float32), 1023.0)
+NOISE = NoiseProfile((2e-3,) * 4, (1e-4,) * 4)
+HEIGHT, WIDTH, REACH = 560, 180, 24  # more than one strip high
+
+
+def frame_of(mosaic: torch.Tensor, cfa: str) -> Frame:
+    height, width = mosaic.shape
+    black = np.tile(LEVELS.black, (-(-height // 2), -(-width // 2)))[:height, :width]
+    values = np.clip(np.rint(black + mosaic.numpy() * (LEVELS.white - black)), 0, 1023).astype(np.uint16)
+    color = ColorProfile(np.eye(3), np.ones(3))
+    return Frame(values, FrameMetadata(Path("drawn.dng"), height, width, cfa, LEVELS, color))
+
+
+def shoot(count: int, step: int, cfa: str = "RGGB", defects: dict[tuple[int, int], float] | None = None):
+    """Frames of a drawn scene, each `step` pixels further on; defects are added to each of them."""
+    scene = draw_scene(HEIGHT + 2 * REACH, WIDTH + 2 * REACH, seed=5)
+    frames, motions = [], []
+    for k in range(count):
+        move = step * (k - count // 2)
+        view = scene[:, REACH - move : REACH - move + HEIGHT, REACH - move : REACH - move + WIDTH]
+        mosaic = add_noise(mosaic_of(view, cfa), 2e-3, 1e-4, seed=k)
+        for place, value in (defects or {}).items():
+            mosaic[place] += value
+        frames.append(frame_of(mosaic, cfa))
+        motions.append(GlobalMotion(float(move), float(move)))
+    return frames, motions
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_find_hot_pixels_when_the_hand_shakes_then_it_finds_defects_and_nothing_else(cfa):
+    places = [(7, 9), (100, 50), (255, 31), (511, 77), (512, 120), (513, 60), (555, 170)]
+    frames, motions = shoot(5, 5, cfa, dict.fromkeys(places, 0.5))
+    found = find_hot_pixels(frames, NOISE, motions)
+    assert found.dtype == np.int32
+    assert [tuple(place) for place in found.tolist()] == places
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_find_hot_pixels_when_they_lie_at_the_border_then_they_are_found(cfa):
+    bottom, right = HEIGHT - 1, WIDTH - 1
+    places = [(0, 0), (0, 91), (1, 40), (1, right), (70, 0), (90, 1), (200, right), (300, right - 1)]
+    places += [(bottom - 1, 60), (bottom, 1), (bottom, 120)]
+    frames, motions = shoot(5, 5, cfa, dict.fromkeys(places, 0.5))
+    assert [tuple(place) for place in find_hot_pixels(frames, NOISE, motions).tolist()] == places
+
+
+def test_find_hot_pixels_when_the_size_is_odd_then_the_last_row_and_column_are_searched():
+    frames, motions = shoot(5, 5, "GBRG", {(558, 60): 0.5, (90, 178): 0.5})
+    cut = []
+    for frame in frames:
+        mosaic = np.ascontiguousarray(frame.mosaic[:559, :179])
+        cut.append(Frame(mosaic, replace(frame.metadata, height=559, width=179)))
+    assert find_hot_pixels(cut, NOISE, motions).tolist() == [[90, 178], [558, 60]]
+
+
+def test_find_hot_pixels_when_a_pixel_is_dead_in_a_lit_place_then_it_is_found():
+    frames, motions = shoot(5, 5)
+    frames_lit = [Frame(np.maximum(f.mosaic, 300), f.metadata) for f in frames]
+    for frame in frames_lit:
+        frame.mosaic[60, 60] = 64
+    assert find_hot_pixels(frames_lit, NOISE, motions).tolist() == [[60, 60]]
+
+
+@pytest.mark.parametrize(("count", "step"), [(1, 0), (2, 4), (3, 4), (7, 3), (5, 0)])
+def test_find_hot_pixels_when_there_are_none_then_text_edges_and_noise_are_left_alone(count, step):
+    frames, motions = shoot(count, step)
+    assert len(find_hot_pixels(frames, NOISE, motions)) == 0
+
+
+def sky(count: int, width: float, move: int = 0) -> tuple[list[Frame], list[GlobalMotion]]:
+    """A night sky: Gaussian stars of the given full width at half maximum, in sensor pixels."""
+    rng = np.random.default_rng(0)
+    ys, xs = np.mgrid[0:300, 0:300].astype(np.float32)
+    frames, motions = [], []
+    stars = [(y + rng.uniform(-0.4, 0.4), x + rng.uniform(-0.4, 0.4), rng.uniform(0.2, 0.9))
+             for y in range(40, 270, 17) for x in range(40, 270, 17)]  # fmt: skip
+    for k in range(count):
+        light = np.full((300, 300), 0.02, np.float32)
+        for y, x, peak in stars:
+            squared = (ys - y - k * move) ** 2 + (xs - x - k * move) ** 2
+            light += peak * np.exp(-squared * (4 * np.log(2) / width**2)).astype(np.float32)
+        frames.append(frame_of(add_noise(torch.from_numpy(light), 2e-3, 1e-4, seed=k), "RGGB"))
+        motions.append(GlobalMotion(float(k * move), float(k * move)))
+    return frames, motions
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+def test_find_hot_pixels_when_stars_are_seen_from_a_tripod_then_they_stay(count):
+    frames, motions = sky(count, 1.1)
+    assert len(find_hot_pixels(frames, NOISE, motions)) == 0
+
+
+def test_find_hot_pixels_when_stars_move_with_the_hand_then_only_the_defect_is_found():
+    frames, motions = sky(5, 0.6, move=4)
+    for frame in frames:
+        frame.mosaic[151, 133] = 700
+    assert find_hot_pixels(frames, NOISE, motions).tolist() == [[151, 133]]
