@@ -1,12 +1,11 @@
-"""How many training bursts a second the simulator makes, beside what the network takes.
+"""Measures the speed of training: bursts per second of the simulator, of the network, and of both together.
 
     python benchmarks/simulate.py recipes/kpn.toml --device cpu --threads 2
     python benchmarks/simulate.py recipes/two-stage.toml --device cuda
 
-Three rates for the recipe's own bursts: the simulator alone, the network alone (loss, gradients, optimiser
-step on one burst kept), and both in turn as training has them. A simulator that is several times as fast as
-the network costs training little; data_share says how much. The pictures are noise: speed does not depend on
-what they show. The figures hold for the machine they were taken on.
+Three rates are measured on the recipe's bursts: the simulator alone, the network alone (loss, gradients and
+optimiser step on bursts made beforehand), and both in turn, as in training. `data_share` is the share of the
+training time that simulation takes. The pictures are noise, because speed does not depend on their content.
 """
 
 from __future__ import annotations
@@ -22,50 +21,45 @@ import torch
 from burstfix.evaluation.run import machine
 from burstfix.models.catalog import build
 from burstfix.sim import SimulatedBurst
-from burstfix.training.loop import draw_burst
-from burstfix.training.losses import OBJECTIVES
+from burstfix.training.batches import Patches, draw_burst, training_batch
 from burstfix.training.photos import PhotoStore
 from burstfix.training.recipe import load_recipe
-from burstfix.training.validation import crop_size
 
 
 @click.command()
 @click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--steps", default=10, show_default=True, help="Timed, after two that are not.")
+@click.option("--steps", default=10, show_default=True, help="Timed steps, after two untimed ones.")
 @click.option("--threads", default=None, type=int, help="Processor threads to use.")
 def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> None:
-    """Measures and prints one JSON document."""
+    """Measure the speed of training with RECIPE; prints a JSON document."""
     if threads:
         torch.set_num_threads(threads)
     recipe = load_recipe(recipe_path)
     settings = recipe.train
     place = torch.device(device)
-    patch = 2 * (settings.patch + 2 * settings.margin)
-    crop = crop_size(patch, recipe.simulate)
     pictures = [torch.randint(0, 256, (3, 800, 1000), dtype=torch.uint8).to(place) for _ in range(8)]
     store = PhotoStore(pictures, ["noise"] * len(pictures), [])
     model = build(recipe.model.name, recipe.model.config).to(place)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
-    objective = OBJECTIVES[recipe.model.name]
 
     def draw(step: int) -> SimulatedBurst:
-        return draw_burst(store, recipe, step, crop, patch)
+        return draw_burst(store, recipe, step)
 
     def learn(burst: SimulatedBurst, step: int) -> None:
         with autocast:
-            losses = objective(model, burst, recipe, step)
+            losses = model.losses(training_batch(model, burst, recipe, step))
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
 
-    # The same bursts in all three: their number of frames varies from step to step.
+    # All three rates use the same bursts, because the number of frames varies from step to step.
     kept = [draw(step) for step in range(steps)]
 
     def rate(work: Callable[[int], object]) -> float:
-        """Bursts a second."""
+        """Bursts per second."""
         for step in range(min(2, steps)):
             work(step)
         _wait(place)
@@ -82,7 +76,7 @@ def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> Non
         "recipe": recipe_path.name,
         "machine": machine(device),
         "batch": settings.batch,
-        "side": patch,
+        "side": Patches.of(recipe).size,
         "frames": list(settings.frames),
         "simulator_bursts_per_second": round(simulator, 2),
         "network_bursts_per_second": round(network, 2),

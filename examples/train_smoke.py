@@ -16,9 +16,8 @@ import numpy as np
 from make_example import draw_scene
 from PIL import Image
 
-from burstfix.training.loop import LOG
 from burstfix.training.recipe import load_recipe
-from burstfix.training.run import run_training
+from burstfix.training.run import LOG, Run
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "smoke.toml"
 BINS = 10
@@ -46,24 +45,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         photos = Path(name)
         draw_photos(photos)
-        finished = run_training(
+        trained = Run(
             load_recipe(RECIPE),
             [photos / "train"],
             output,
             recipe_name=RECIPE.stem,
             validation=[photos / "validation"],
             device="cpu",
-            max_minutes=1.5,
-        )
+        ).train()
     records = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
     losses = np.array([r["parts"]["display"] for r in records if "loss" in r])
     means = [float(part.mean()) for part in np.array_split(losses, BINS)]
     for index, mean in enumerate(means):
         sys.stdout.write(f"{index * 10:3d}% of the run: display loss {mean:.4f} {'#' * round(600 * mean)}\n")
-    for level, psnr in finished.trained.psnr.items():
+    for level, psnr in trained.psnr.items():
         sys.stdout.write(f"validation at {level} noise: {psnr:.2f} dB\n")
     fell = means[-1] < 0.8 * means[0]
-    sys.stdout.write(f"the loss {'fell' if fell else 'DID NOT FALL'}; weights: {finished.weights}\n")
+    sys.stdout.write(f"the loss {'fell' if fell else 'DID NOT FALL'}; weights: {trained.weights}\n")
     return 0 if fell else 1
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from burstfix.atomic import atomic_path
 from burstfix.errors import UsageError, WeightsError
 from burstfix.models.base import BurstModel
-from burstfix.models.catalog import best_for, build, find
+from burstfix.models.catalog import best_for, build, find, name_of
 
 FORMAT_VERSION = 1
 
@@ -55,7 +55,7 @@ def save_weights(
 
     Args:
         path: Ends in .safetensors; a file there is replaced.
-        model: Of the catalogue (`model.info.name`), with its config as `model.config`.
+        model: Of the catalogue or a plug-in; its config, if it has one, is `model.config`.
         card: What people should know, for the TOML file: strings, numbers, booleans, lists, tables.
         dtype: Of the stored floating-point tensors: float16 or float32.
 
@@ -72,18 +72,18 @@ def save_weights(
         raise UsageError(f"{path}: weights are written as {_SUFFIX}; choose such a name")
     if taken := [key for key in card if key in _WRITTEN_BY_US]:
         raise UsageError(f"{path}: leave {', '.join(taken)} out of the card; saving fills it in")
-    find(model.info.name)
-    config = json.dumps(asdict(model.config))  # type: ignore[call-overload]  # every model has a config
+    name = name_of(model)
+    config = json.dumps(asdict(model.config) if model.config_class else {})  # type: ignore[call-overload]
     tensors = {name: _stored(tensor, name, dtype) for name, tensor in model.state_dict().items()}
     metadata = {
         "format_version": str(FORMAT_VERSION),
-        "model": model.info.name,
+        "model": name,
         "config": config,
         "noise_convention": NOISE_CONVENTION,
     }
     content = safetensors.torch.save(tensors, metadata)
     facts = {
-        "model": model.info.name,
+        "model": name,
         "file": path.name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "format_version": FORMAT_VERSION,
@@ -107,8 +107,10 @@ def load_model(name: str | Path = "auto", device: str | torch.device = "auto") -
     """Makes a model that is ready to merge, on the CPU (merging moves it to where it runs).
 
     Args:
-        name: A name of the catalogue, "auto" for the best that ships for `device`, or the path of a
-            .safetensors file written by `save_weights`.
+        name: A name of the catalogue, "auto" for the best that ships for `device`, a plug-in
+            (`module:Class` or its entry point), or the path of a .safetensors file written by
+            `save_weights`. A file with the weights of a plug-in imports its module, which has to be
+            installed.
         device: Where it will run; only "auto" looks at it.
 
     Raises:

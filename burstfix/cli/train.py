@@ -12,7 +12,7 @@ from burstfix.cli.terminal import Terminal
 
 EXAMPLES = (
     "burstfix train recipes/kpn.toml --photos photos/ --validation val/ -o runs/kpn",
-    "burstfix train recipes/kpn.toml --photos photos.tar -o runs/kpn --max-minutes 60",
+    "burstfix train recipes/kpn.toml --photos photos.tar -o runs/kpn --minutes 60",
     "burstfix train recipes/kpn.toml --photos photos.tar -o runs/kpn --resume",
 )
 
@@ -30,7 +30,7 @@ EXAMPLES = (
     "--validation",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Photographs to validate on, none of them trained on.",
+    help="Photographs for validation; none of them may be among --photos.",
 )
 @click.option(
     "-o",
@@ -39,7 +39,7 @@ EXAMPLES = (
     required=True,
     help="Folder of the run: checkpoint, log, samples, weights.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in the folder of the run.")
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint in the folder of the run.")
 @click.option(
     "--init-from",
     metavar="WEIGHTS",
@@ -47,10 +47,11 @@ EXAMPLES = (
     help="Start from these weights: a shipped model's name or a .safetensors file.",
 )
 @click.option(
-    "--max-minutes",
+    "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=None,
-    help="Stop after this time with a complete checkpoint.",
+    help="Length of the run in minutes of processor time, instead of the recipe's steps; pauses and other "
+    "programs do not count. On a GPU, minutes of wall time.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
 @options.device
@@ -64,50 +65,48 @@ def command(
     output: Path,
     resume: bool,
     init_from: str | None,
-    max_minutes: float | None,
+    minutes: float | None,
     threads: int | None,
     device: str,
 ) -> None:
-    """Train a network on simulated bursts of photographs.
+    """Train a network on bursts simulated from photographs.
 
-    RECIPE is a TOML file. The folder of the run then holds checkpoint.pt, log.jsonl, plot.png (where
-    matplotlib is installed), samples/ (with --validation) and the weights with their card. Under torchrun
-    every device draws its own bursts.
+    RECIPE is a TOML file. The folder of the run gets checkpoint.pt, log.jsonl, plot.png (if matplotlib is
+    installed), samples/ (with --validation) and the weights with their card. Under torchrun every process
+    simulates its own bursts.
     """
     import torch
 
     from burstfix.checkpoints import load_model
-    from burstfix.training.loop import is_main_process
+    from burstfix.training.distributed import is_main_process
     from burstfix.training.recipe import load_recipe
-    from burstfix.training.run import run_training
+    from burstfix.training.run import Run
 
     settings = load_recipe(recipe)
     if threads:
         torch.set_num_threads(threads)
+    run = Run(
+        settings,
+        list(photos),
+        output,
+        recipe_name=recipe.stem,
+        validation=list(validation),
+        device=device,
+        resume=resume,
+        init_from=load_model(init_from) if init_from else None,
+        minutes=minutes,
+    )
     with terminal.progress() as progress:
-        finished = run_training(
-            settings,
-            list(photos),
-            output,
-            recipe_name=recipe.stem,
-            validation=list(validation),
-            device=device,
-            resume=resume,
-            init_from=load_model(init_from) if init_from else None,
-            max_minutes=max_minutes,
-            progress=progress,
-        )
-    trained = finished.trained
+        trained = run.train(progress)
     document = {
         "output": str(output),
-        "weights": str(finished.weights),
+        "weights": str(trained.weights),
         "step": trained.step,
-        "steps": settings.train.steps,
+        "steps": settings.train.steps if run.schedule.minutes is None else None,
+        "minutes": run.schedule.minutes,
         "psnr": trained.psnr,
     }
     quality = ", ".join(f"{value:.2f} dB at {level} noise" for level, value in trained.psnr.items())
-    text = f"{finished.weights}: step {trained.step} of {settings.train.steps}" + (
-        f", {quality}" if quality else ""
-    )
+    text = f"{trained.weights}: {trained.step} steps" + (f", {quality}" if quality else "")
     if is_main_process():
         terminal.result(document, text, closing=True)

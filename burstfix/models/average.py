@@ -43,6 +43,8 @@ class AverageConfig:
 class Average(BurstModel):
     """Robust temporal average in overlapped windows, then demosaicking."""
 
+    config_class = AverageConfig
+
     def __init__(self, config: AverageConfig | None = None):
         super().__init__()
         self.config = config or AverageConfig()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from burstfix.align.blocks import BlockField, gray_features, match_blocks
 from burstfix.align.gather import BurstTile
 from burstfix.errors import UsageError
+from burstfix.models.losses import Losses, TrainingBatch, mosaic_loss, picture_losses
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,12 @@ class BurstModel(nn.Module):
     """A network (or a plain algorithm) that merges aligned packed frames into linear RGB."""
 
     info: ModelInfo
+    config_class: ClassVar[type[Any] | None] = None
+    """Frozen dataclass that the constructor takes, for recipes and weights files; None if it takes none."""
+    lr_scale: ClassVar[Mapping[str, float]] = {}
+    """Learning rate of parts (attributes of the model) relative to the rest; 0 freezes a part."""
+    learns_alignment: bool = False
+    """Whether training passes frames that are not aligned; see `TrainingBatch`."""
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merges frames that are aligned to the nearest packed pixel or better.
@@ -69,6 +78,15 @@ class BurstModel(nn.Module):
             reference: Index of the reference in N.
         """
         raise NotImplementedError
+
+    def losses(self, batch: TrainingBatch) -> Losses:
+        """Loss terms of one training step; their sum is minimised.
+
+        By default the loss of the picture and, if the model returns one, of the mosaic.
+        """
+        merged = self(batch.frames, batch.shot_gain, batch.read_variance, batch.reference)
+        losses = picture_losses(merged.rgb, batch)
+        return losses if merged.mosaic is None else losses | mosaic_loss(merged.mosaic, batch)
 
     def start_from(self, other: BurstModel) -> None:
         """Takes over the weights of another model of the same kind, to train on from there.

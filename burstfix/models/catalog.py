@@ -1,7 +1,10 @@
-"""What ships: the one list of models, by name.
+"""The catalogue of models, by name, and models from other packages (plug-ins).
 
-To ship weights for a model, put NAME.safetensors and NAME.toml (its card) into `weights/` and name the file
-in the model's row. Rows are in the order of preference: `auto` takes the first usable one for the device.
+To ship weights for a model, put NAME.safetensors and NAME.toml (its card) into `weights/` and enter the file
+in the model's row. Rows are in the order of preference: `auto` chooses the first usable one for the device.
+
+A plug-in is a subclass of `BurstModel` in any importable module. It is named `module:Class`, or, if its
+package declares an entry point in the group `burstfix.models`, by the name of that entry point.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any
 
 import torch
@@ -17,32 +21,29 @@ import torch
 from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel
 
+PLUGIN_GROUP = "burstfix.models"
+"""Group of entry points through which packages add models."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the list.
+    """A row of the catalogue.
 
     Attributes:
-        name: What people call it.
-        module: Module of `burstfix.models`; imported when the model is built.
-        model: Name of the class there.
-        config: Name of its config class there.
-        description: One line for people.
+        name: Name for users.
+        target: `module:Class`; imported when the model is built.
+        description: One line.
         weights: File in `weights/`, or None while there are none.
-        trained: Whether the model is of no use without weights.
-        auto_on: Types of device on which `auto` may take it.
-        settings: What differs from the config class's defaults.
+        trained: Whether the model is useless without weights.
+        auto_on: Device types on which `auto` may choose it.
     """
 
     name: str
-    module: str
-    model: str
-    config: str
+    target: str
     description: str
     weights: str | None = None
     trained: bool = True
     auto_on: tuple[str, ...] = ("cpu", "cuda")
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -53,32 +54,24 @@ class Entry:
 CATALOG: tuple[Entry, ...] = (
     Entry(
         name="two-stage",
-        module="two_stage",
-        model="TwoStage",
-        config="TwoStageConfig",
+        target="burstfix.models.two_stage:TwoStage",
         description="block matching, then deformable alignment, recurrent fusion and a U-Net; for GPUs",
         auto_on=("cuda",),
     ),
     Entry(
         name="two-stage-lite",
-        module="two_stage",
-        model="TwoStageLite",
-        config="TwoStageLiteConfig",
+        target="burstfix.models.two_stage:TwoStageLite",
         description="both alignment stages at half the size, light enough for CPUs",
     ),
     Entry(
         name="kpn",
-        module="kpn",
-        model="Kpn",
-        config="KpnConfig",
+        target="burstfix.models.kpn:Kpn",
         description="kernel prediction on block-matched frames; small enough for CPUs",
         weights="kpn.safetensors",
     ),
     Entry(
         name="average",
-        module="average",
-        model="Average",
-        config="AverageConfig",
+        target="burstfix.models.average:Average",
         description="robust average of block-matched frames and Menon demosaicking; needs no weights",
         trained=False,
     ),
@@ -86,27 +79,49 @@ CATALOG: tuple[Entry, ...] = (
 
 
 def names() -> list[str]:
-    """All names in the catalogue, whether weights ship or not."""
+    """All names in the catalogue, with and without weights; plug-ins are not among them."""
     return [entry.name for entry in CATALOG]
 
 
+def plugins() -> list[Entry]:
+    """Models that installed packages declare as entry points."""
+    return [
+        Entry(point.name, point.value, f"plug-in {point.value}", trained=False, auto_on=())
+        for point in entry_points(group=PLUGIN_GROUP)
+    ]
+
+
 def find(name: str) -> Entry:
-    """The row of a name.
+    """Finds a model by its name in the catalogue, its entry point, or `module:Class`.
 
     Raises:
         UsageError: There is no such model.
     """
-    for entry in CATALOG:
+    for entry in (*CATALOG, *plugins()):
         if entry.name == name:
             return entry
-    raise UsageError(f"there is no model named {name!r}; choose one of: auto, {', '.join(names())}")
+    if ":" in name:
+        return Entry(name, name, f"plug-in {name}", trained=False, auto_on=())
+    raise UsageError(
+        f"there is no model named {name!r}; choose one of: auto, {', '.join(names())}, a plug-in "
+        "(module:Class), or a .safetensors file"
+    )
+
+
+def name_of(model: BurstModel) -> str:
+    """The name by which `find` finds the model's class."""
+    target = f"{type(model).__module__}:{type(model).__qualname__}"
+    for entry in (*CATALOG, *plugins()):
+        if entry.target == target:
+            return entry.name
+    return target
 
 
 def best_for(device: str | torch.device) -> str:
-    """Name of the model that `auto` means.
+    """Name of the model that `auto` stands for.
 
     Args:
-        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" ...
+        device: "auto" (CUDA where available), "cpu", "cuda", "cuda:1" ...
     """
     kind = str(device).split(":")[0]
     if kind == "auto":
@@ -118,34 +133,52 @@ def best_for(device: str | torch.device) -> str:
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> BurstModel:
-    """Makes a model with fresh (untrained) weights.
+    """Creates a model with initial (untrained) weights.
 
     Args:
-        name: Of the catalogue.
-        config: Fields of the model's config class; what is left out keeps the catalogue's value.
+        name: See `find`.
+        config: Fields of the model's config class; the others keep their defaults.
 
     Raises:
-        UsageError: Unknown name, unknown field, or a value of the wrong kind.
+        UsageError: Unknown name, unknown field, or a value of the wrong type; a plug-in cannot be imported.
     """
-    entry = find(name)
-    module = importlib.import_module(f"burstfix.models.{entry.module}")
-    config_class = getattr(module, entry.config)
-    values = {**entry.settings, **(config or {})}
-    defaults = config_class()
-    known = [item.name for item in dataclasses.fields(config_class)]
+    model_class = _import(find(name))
+    values = dict(config or {})
+    if model_class.config_class is None:
+        if values:
+            raise UsageError(f"model {name!r} has no settings; found {next(iter(values))!r}")
+        return model_class()
+    defaults = model_class.config_class()
+    known = [item.name for item in dataclasses.fields(defaults)]
     for key, value in values.items():
         if key not in known:
-            raise UsageError(f"model {name!r} has no setting {key!r}; it knows: {', '.join(known)}")
-        values[key] = _as_kind_of(getattr(defaults, key), value, f"setting {key!r} of model {name!r}")
-    return getattr(module, entry.model)(config_class(**values))
+            raise UsageError(f"model {name!r} has no setting {key!r}; its settings are {', '.join(known)}")
+        values[key] = _checked(getattr(defaults, key), value, f"setting {key!r} of model {name!r}")
+    return model_class(model_class.config_class(**values))
 
 
-def _as_kind_of(default: Any, value: Any, what: str) -> Any:
-    """JSON and TOML know no tuples and write 2.0 as 2; everything else has to be of the default's type."""
+def _import(entry: Entry) -> type[BurstModel]:
+    module_name, _, class_name = entry.target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"model {entry.name!r} cannot be imported ({error}); install its package, or add its folder to "
+            "PYTHONPATH"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BurstModel)):
+        raise UsageError(
+            f"model {entry.name!r} is {found!r}; expected a subclass of burstfix.models.base.BurstModel"
+        )
+    return found
+
+
+def _checked(default: Any, value: Any, what: str) -> Any:
+    """Converts a value to the default's type: JSON and TOML have no tuples and may write 2.0 as 2."""
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if default is not None and type(value) is not type(default):
-        raise UsageError(f"{what} is {value!r}; expected something like {default!r}")
+        raise UsageError(f"{what} is {value!r}; expected a value like {default!r}")
     return value

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
 from burstfix.models.layers import act, channels_last, double_size
+from burstfix.models.losses import Losses, TrainingBatch, kernel_losses, picture_losses
 from burstfix.raw.demosaic import bilinear
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
@@ -119,6 +120,8 @@ class _Coarser(nn.Module):
 class Kpn(BurstModel):
     """Kernel prediction network; see the module's text."""
 
+    config_class = KpnConfig
+
     def __init__(self, config: KpnConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or KpnConfig()
@@ -211,6 +214,11 @@ class Kpn(BurstModel):
             if color is not None:
                 extra["color"] = color
         return Merged(rgb=rgb, mosaic=mosaic, extra=extra)
+
+    def losses(self, batch: TrainingBatch) -> Losses:
+        """See `BurstModel.losses`; also trains the kernels directly."""
+        merged = self(batch.frames, batch.shot_gain, batch.read_variance, batch.reference)
+        return picture_losses(merged.rgb, batch) | kernel_losses(merged, batch)
 
     def _encode_frame(self, frame: Tensor, anchor: Tensor, std: Tensor, common: Tensor) -> Tensor:
         difference = torch.clamp((frame - anchor) / (1.4142 * std), -4, 4)

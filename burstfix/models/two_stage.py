@@ -26,6 +26,13 @@ from burstfix.models.block_matching import CoarseFeatures, SoftAlignment, align_
 from burstfix.models.deformable import PyramidAlign
 from burstfix.models.kpn import BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED, Kpn, KpnConfig
 from burstfix.models.layers import AttentionBlock, ConvGru, ConvStack, channels_last, conv3, init_conv
+from burstfix.models.losses import (
+    Losses,
+    TrainingBatch,
+    interpolation_loss,
+    kernel_losses,
+    picture_losses,
+)
 from burstfix.models.two_stage_config import TwoStageConfig, TwoStageLiteConfig
 from burstfix.raw.demosaic import bilinear
 
@@ -36,6 +43,8 @@ class TwoStage(BurstModel):
     """Block matching, deformable alignment, recurrent fusion, U-Net; see the module's text."""
 
     catalogue_name = "two-stage"
+    config_class = TwoStageConfig
+    lr_scale = {"coarse": 0.1}
     config: TwoStageConfig
 
     def __init__(self, config: TwoStageConfig | None = None) -> None:
@@ -44,6 +53,7 @@ class TwoStage(BurstModel):
         self.info = _info(self.catalogue_name, config)
         c = config.channels
         self.coarse = CoarseFeatures() if config.coarse == "dpbm" else None
+        self.learns_alignment = self.coarse is not None
         self.extract = ConvStack(config.feature_convs, 8 * config.stride**2, c, c)
         cell = config.cell(config.stride)
         self.extract_blocks = nn.Sequential(*[AttentionBlock(c, cell) for _ in range(config.feature_blocks)])
@@ -167,6 +177,35 @@ class TwoStage(BurstModel):
         both = _add(self.unet(torch.cat([after, before]), bases), bases)
         return Merged(rgb=both[:batch], extra={"interpolation": both[batch:]})
 
+    def losses(self, batch: TrainingBatch) -> Losses:
+        """See `BurstModel.losses`.
+
+        Learned block matching is supervised by the clean frames for the first third of the training, with a
+        softmax of temperature 1e-2; afterwards the temperature is 1e-3 (schedule of the paper).
+        """
+        if self.learns_alignment:
+            early = batch.progress < 1 / 3
+            merged = self.train_forward(
+                batch.frames,
+                batch.shot_gain,
+                batch.read_variance,
+                batch.reference,
+                margin=batch.margin,
+                temperature=1e-2 if early else 1e-3,
+                clean=batch.clean_frames if early else None,
+            )
+        else:
+            merged = self(batch.frames, batch.shot_gain, batch.read_variance, batch.reference)
+        losses = picture_losses(merged.rgb, batch)
+        if "interpolation" in merged.extra:
+            losses |= interpolation_loss(merged.extra["interpolation"], batch)
+        if merged.mosaic is not None and merged.mosaic.requires_grad:
+            losses |= kernel_losses(merged, batch)
+        if self.learns_alignment:
+            matching = merged.extra["one_hot"] + merged.extra["supervision"]
+            losses["matching"] = batch.settings.matching * matching
+        return losses
+
     def start_from(self, other: BurstModel) -> None:
         """Also takes a kernel prediction network, as the base."""
         if isinstance(other, Kpn) and self.kernels is not None:
@@ -236,6 +275,7 @@ class TwoStageLite(TwoStage):
     """The same network with the light settings."""
 
     catalogue_name = "two-stage-lite"
+    config_class = TwoStageLiteConfig
 
     def __init__(self, config: TwoStageConfig | None = None) -> None:
         super().__init__(config or TwoStageLiteConfig())

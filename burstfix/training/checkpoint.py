@@ -1,4 +1,4 @@
-"""Training checkpoints: everything a run needs to go on exactly, in one file that is whole or not there."""
+"""Training checkpoints: the complete state of a run in one file."""
 
 from __future__ import annotations
 
@@ -14,24 +14,32 @@ from burstfix.checkpoints.files import NOISE_CONVENTION
 from burstfix.errors import OutputError, UsageError
 from burstfix.training.recipe import Recipe
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(
-    path: Path, recipe: Recipe, step: int, seconds: float, data: list[str], state: dict[str, Any]
+    path: Path,
+    recipe: Recipe,
+    *,
+    step: int,
+    seconds: float,
+    minutes: float | None,
+    data: list[str],
+    state: dict[str, Any],
 ) -> None:
-    """Writes a checkpoint beside its target, flushes it to disk and renames it.
+    """Writes a checkpoint; it replaces an older one only when it is complete.
 
     Args:
-        path: Target; an older file there stays until the new one is complete.
-        recipe: Of the run.
-        step: Optimiser steps done.
+        path: Target.
+        recipe: Recipe of the run.
+        step: Completed optimiser steps.
         seconds: Training time so far, over all runs.
+        minutes: Length of the run, if it has a time limit.
         data: Names of the training pictures.
-        state: State dicts of "model", "ema" and "optimizer".
+        state: State dicts "model", "ema" and "optimizer".
 
     Raises:
-        OutputError: The disk is full or not writable; the older checkpoint is intact.
+        OutputError: The disk is full or not writable; an older checkpoint is left intact.
     """
     content = {
         "format": FORMAT,
@@ -39,6 +47,7 @@ def save_checkpoint(
         "recipe": asdict(recipe),
         "step": step,
         "seconds": seconds,
+        "minutes": minutes,
         "seed": recipe.train.seed,
         "noise_convention": NOISE_CONVENTION,
         "data": data,
@@ -47,24 +56,27 @@ def save_checkpoint(
     try:
         with atomic_path(path, overwrite=True) as beside:
             torch.save(content, beside)
-    except RuntimeError as error:  # what torch.save makes of a full disk
+    except RuntimeError as error:  # raised by torch.save when the disk is full
         raise OutputError(f"{path}: checkpoint cannot be written ({error})") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint written by `save_checkpoint`; its tensors are on the CPU.
+    """Reads a checkpoint that `save_checkpoint` wrote.
 
-    From there each finds its place: AdamW counts steps on the CPU, and would ask a GPU for every count.
+    Its tensors are loaded to the CPU, where AdamW keeps its step counts; `load_state_dict` moves the others.
 
     Raises:
-        UsageError: No checkpoint, or not one of ours.
+        UsageError: There is no checkpoint, or it cannot be used.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: no checkpoint to resume from") from error
-    except Exception as error:  # torch.load raises many kinds on foreign or cut files
+        raise UsageError(f"{path}: there is no checkpoint to resume from") from error
+    except Exception as error:  # torch.load raises many kinds on foreign or truncated files
         raise UsageError(f"{path}: not a readable checkpoint ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UsageError(f"{path}: not a checkpoint of this version of burstfix (format {FORMAT})")
+        raise UsageError(
+            f"{path}: not a checkpoint of this version of burstfix (format {FORMAT}); "
+            "start a new run with --init-from and the weights of the old one"
+        )
     return content

@@ -1,4 +1,4 @@
-"""Training settings: TOML in, frozen dataclasses out; unknown keys are errors."""
+"""Training settings (recipes), read from TOML into frozen dataclasses; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -11,66 +11,41 @@ from typing import Any
 
 from burstfix.align.blocks import CELL
 from burstfix.errors import UsageError
+from burstfix.models.losses import LossSettings
 from burstfix.sim import SimSettings
 
 SMALLEST_AT_BORDER = 32
-"""Packed pixels on a side of a patch of which up to half may lie beyond the picture."""
+"""Smallest patch, in packed pixels, of which up to half may lie outside the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which network: a catalogue name and its config (keys of the network's config class)."""
+    """The network: its name (see `catalog.find`) and the fields of its config class."""
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class LossSettings:
-    """Weights of the loss terms.
-
-    Attributes:
-        linear, display: Charbonnier on linear camera RGB and on display RGB.
-        psnr: Of each decibel that display PSNR lacks of 60, patch by patch.
-        raised: The display loss again, of dark patches made brighter.
-        mosaic: Charbonnier on what predicted kernels give: the denoised mosaic, and all colours if they do.
-        annealing: Weight of the loss of each frame alone at the first step (kernel prediction).
-        annealing_steps: Steps in which that weight falls to a hundredth.
-        interpolation: Weight of the interpolation loss (two-stage).
-        matching: Weight of the block matching losses (two-stage).
-    """
-
-    linear: float = 1.0
-    display: float = 1.0
-    psnr: float = 0.0
-    raised: float = 0.0
-    mosaic: float = 0.5
-    annealing: float = 2.0
-    annealing_steps: int = 500
-    interpolation: float = 0.1
-    matching: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """The loop.
+    """Settings of the optimisation.
 
     Attributes:
-        steps: Optimiser steps of the whole schedule.
-        batch: Bursts a step, on each device.
+        steps: Optimiser steps of the run, unless it has a time limit.
+        batch: Bursts per step and process.
         patch: Side of a patch in packed pixels.
-        margin: Packed pixels simulated around a patch so that alignment can reach.
-        border: Share of steps whose patches lie at the picture's edge (where frames are aligned by blocks).
-        frames: Smallest and largest number of frames; the reference is drawn too.
-        learning_rate, warmup, final_rate: AdamW's peak rate, steps to reach it, and the last rate
-            relative to the peak (cosine between).
-        coarse_pace: Learning rate of learned block matching relative to the rest.
-        kernels_pace: That of the kernels that a two-stage network adds to; 0 leaves them as they are.
-        weight_decay, clip: AdamW's, and the largest norm of the gradient.
-        ema: Decay of the averaged weights, which are what is validated and shipped.
+        margin: Packed pixels simulated around a patch for the alignment to search.
+        border: Share of steps whose patches lie at the picture's border; for models whose frames are aligned
+            by block matching.
+        frames: Smallest and largest number of frames in a burst.
+        learning_rate, warmup, final_rate: Peak learning rate, steps until it is reached, and the last
+            learning rate relative to the peak.
+        lr_scale: Learning rate of parts of the model (its attributes) relative to the rest; 0 freezes a part.
+        weight_decay, clip: Weight decay of AdamW; largest norm of the gradient.
+        ema: Decay of the averaged weights, which are validated and saved.
         precision: "bfloat16" or "float32".
-        seed: Of weights and data.
-        log_every, validate_every, save_every: In steps.
+        seed: Seed of weights and data.
+        log_every, validate_every, save_every: Intervals in steps.
     """
 
     steps: int = 1000
@@ -82,8 +57,7 @@ class TrainSettings:
     learning_rate: float = 1e-3
     warmup: int = 100
     final_rate: float = 0.01
-    coarse_pace: float = 0.1
-    kernels_pace: float = 1.0
+    lr_scale: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
@@ -96,7 +70,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything a training run is told, except where data and output are."""
+    """All settings of a training run except its data, its output and its time limit."""
 
     model: ModelSettings
     train: TrainSettings = field(default_factory=TrainSettings)
@@ -108,7 +82,7 @@ def load_recipe(path: Path) -> Recipe:
     """Reads a recipe.
 
     Raises:
-        UsageError: The file cannot be read, or holds unknown keys or values of the wrong kind.
+        UsageError: The file cannot be read, or has unknown keys or values of the wrong type.
     """
     try:
         tree = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -121,7 +95,11 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
-    """The recipe that `dataclasses.asdict` turned into `tree`, or that a TOML file spells out."""
+    """Builds a recipe from a parsed TOML file, or from the result of `dataclasses.asdict`.
+
+    Raises:
+        UsageError: A key is unknown or missing, or a value is of the wrong type or out of range.
+    """
     recipe = _build(Recipe, tree, "recipe")
     low, high = recipe.train.frames
     if not 1 <= low <= high:
@@ -136,13 +114,16 @@ def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
         raise UsageError(f"recipe.train.border: found {recipe.train.border:g}, expected 0 to 1")
     if recipe.train.border and recipe.train.patch < SMALLEST_AT_BORDER:
         raise UsageError(
-            f"recipe.train.patch: found {recipe.train.patch}, expected {SMALLEST_AT_BORDER} or more where "
-            "there is a border"
+            f"recipe.train.patch: found {recipe.train.patch}, expected {SMALLEST_AT_BORDER} or more with a "
+            "border"
         )
     for name in ("shot_gain", "read_std", "darkening", "magnify"):
         low, high = getattr(recipe.simulate, name)
         if not 0 < low <= high:
             raise UsageError(f"recipe.simulate.{name}: found {low:g} to {high:g}, expected 0 < low <= high")
+    for name, scale in recipe.train.lr_scale.items():
+        if not scale >= 0:
+            raise UsageError(f"recipe.train.lr_scale.{name}: found {scale:g}, expected 0 or more")
     if recipe.train.precision not in ("bfloat16", "float32"):
         raise UsageError(
             f"recipe.train.precision: found {recipe.train.precision!r}, expected bfloat16 or float32"
@@ -178,7 +159,12 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             raise UsageError(f"{where}: expected {len(kinds)} values, found {value!r}")
         return tuple(_value(k, v, where) for k, v in zip(kinds, value, strict=True))
     if typing.get_origin(kind) is dict:
-        kind = dict
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: expected a table, found {value!r}")
+        item = typing.get_args(kind)[1]
+        return {key: _value(item, entry, f"{where}.{key}") for key, entry in value.items()}
+    if kind is Any:
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -154,7 +154,7 @@ def test_load_model_when_auto_then_it_is_the_best_that_ships(device):
 
 def ship(monkeypatch: pytest.MonkeyPatch, folder: Path, weights: str | None) -> None:
     """Makes a catalogue in which kpn has these weights in that folder."""
-    row = catalog.Entry("kpn", "kpn", "Kpn", "KpnConfig", "for the test", weights=weights)
+    row = catalog.Entry("kpn", "burstfix.models.kpn:Kpn", "for the test", weights=weights)
     average = catalog.find("average")
     monkeypatch.setattr(catalog, "CATALOG", (row, average))
     monkeypatch.setattr(files, "weights_folder", lambda: folder)
@@ -193,7 +193,7 @@ def test_catalog_when_a_row_names_weights_then_they_and_their_card_load(entry):
 
 def test_build_when_values_come_from_json_then_they_take_the_config_s_types():
     assert build("average", {"strength": 3}).config.strength == 3.0
-    with pytest.raises(UsageError, match="'strength'.*expected something like"):
+    with pytest.raises(UsageError, match="'strength'.*expected a value like"):
         build("average", {"strength": "much"})
     with pytest.raises(UsageError, match="no setting 'nope'"):
         build("average", {"nope": 1})

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from burstfix.models.catalog import build
-from burstfix.training.loop import train
 from burstfix.training.recipe import Recipe, recipe_from_dict
+from burstfix.training.run import Run, Trained
+from burstfix.training.schedule import Schedule
 from burstfix.training.validation import Validator, load_validation_photos
 from tests.scenes import draw_scene
 
@@ -46,12 +47,14 @@ def recipe(kind: str, steps: int) -> Recipe:
 
 @pytest.mark.parametrize("kind", PATCHES)
 def test_train_when_on_cuda_then_it_stops_and_resumes(kind: str, photos: Path, tmp_path: Path, monkeypatch):
-    calls = iter([False, False, False, True])
-    monkeypatch.setattr("burstfix.training.loop._agree", lambda stop, device, world: next(calls))
-    first = train(recipe(kind, 6), [photos], tmp_path, validation=[photos], device="cuda", max_minutes=9)
+    def run(**options) -> Trained:
+        return Run(recipe(kind, 6), [photos], tmp_path, validation=[photos], device="cuda", **options).train()
+
+    monkeypatch.setattr(Schedule, "progress", lambda self, step, seconds: 1.0 if step == 3 else step / 6)
+    first = run()
     monkeypatch.undo()
     assert first.step == 3
-    trained = train(recipe(kind, 6), [photos], tmp_path, validation=[photos], device="cuda", resume=True)
+    trained = run(resume=True)
     assert trained.step == 6 and set(trained.psnr) == {"high", "low"}
     assert all(torch.isfinite(value).all() and not value.is_cuda for value in trained.model.parameters())
 

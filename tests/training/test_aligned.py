@@ -11,11 +11,12 @@ from torch import Tensor
 from burstfix.align.blocks import BlockField
 from burstfix.align.gather import covered, gather_cells
 from burstfix.models.base import BurstModel, Merged
+from burstfix.models.losses import CHARBONNIER
 from burstfix.raw.demosaic import bilinear
 from burstfix.sim import SimulatedBurst, mosaic_packed
 from burstfix.sim.camera import protocol_camera
 from burstfix.training.aligned import Border, align_frames, draw_border, with_border
-from burstfix.training.losses import CHARBONNIER, kpn_losses
+from burstfix.training.batches import training_batch
 from burstfix.training.recipe import TrainSettings, recipe_from_dict
 
 SIDE, MARGIN = 48, 8
@@ -80,12 +81,13 @@ class Copying(Knowing):
 
 
 @pytest.mark.parametrize("step", range(4))
-def test_kpn_losses_when_at_a_border_then_the_truth_is_what_lies_there(step):
+def test_training_batch_when_at_a_border_then_the_truth_is_what_lies_there(step):
     recipe = recipe_from_dict(
         {"model": {"name": "kpn"}, "train": {"patch": 32, "margin": MARGIN, "border": 1.0, "steps": 4}}
     )
     assert draw_border(recipe.train, step) is not None
-    losses = kpn_losses(Copying(-2), moving_burst(-2), recipe, step)
+    model = Copying(-2)
+    losses = model.losses(training_batch(model, moving_burst(-2), recipe, step))
     # The mosaic is right everywhere, beyond the border too; the rest is how far demosaicking is off.
     assert losses["mosaic"].item() == pytest.approx(recipe.loss.mosaic * CHARBONNIER**0.5, rel=1e-3)
     assert torch.isfinite(torch.stack(list(losses.values()))).all()

@@ -7,8 +7,8 @@ import pytest
 
 from burstfix.errors import UsageError
 from burstfix.models.catalog import build
-from burstfix.training.losses import OBJECTIVES
 from burstfix.training.recipe import load_recipe, recipe_from_dict
+from burstfix.training.run import parameter_groups
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -16,8 +16,8 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_recipe_when_shipped_then_it_loads_and_names_a_trainable_model(path):
     recipe = load_recipe(path)
-    assert recipe.model.name in OBJECTIVES
-    build(recipe.model.name, recipe.model.config)
+    model = build(recipe.model.name, recipe.model.config)
+    assert parameter_groups(model, recipe.train.lr_scale)
 
 
 def test_recipe_when_it_begins_with_a_byte_order_mark_then_loads(tmp_path):
@@ -51,6 +51,9 @@ def test_recipe_when_turned_into_a_dict_and_back_then_is_equal():
         ({"model": {"name": "kpn"}, "train": {"border": float("nan")}}, "recipe.train.border: found nan"),
         ({"model": {"name": "kpn"}, "train": {"border": 0.1, "patch": 24}}, "expected 32 or more"),
         ({"model": "kpn"}, "recipe.model: expected a table"),
+        ({"model": {"name": "kpn"}, "train": {"lr_scale": 2}}, "recipe.train.lr_scale: expected a table"),
+        ({"model": {"name": "kpn"}, "train": {"lr_scale": {"a": "b"}}}, "lr_scale.a: expected float"),
+        ({"model": {"name": "kpn"}, "train": {"lr_scale": {"a": -1}}}, "lr_scale.a: found -1"),
         ({"model": {"name": "kpn"}, "simulate": {"motion": {"shfit": 1}}}, "unknown key 'shfit'"),
     ],
 )

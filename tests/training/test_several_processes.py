@@ -12,11 +12,12 @@ from PIL import Image
 
 from burstfix.checkpoints import load_model
 from burstfix.models.catalog import build
-from burstfix.training import loop
+from burstfix.training.batches import draw_burst
 from burstfix.training.checkpoint import load_checkpoint
-from burstfix.training.loop import CHECKPOINT, LOG
+from burstfix.training.distributed import Processes
 from burstfix.training.photos import PhotoStore
 from burstfix.training.recipe import recipe_from_dict
+from burstfix.training.run import CHECKPOINT, LOG
 from tests.scenes import draw_scene
 
 RECIPE = """
@@ -69,8 +70,8 @@ def test_average_gradients_when_the_sum_of_two_arrives_then_each_weight_gets_its
     parameters = list(model.parameters())
     for i, parameter in enumerate(parameters[:-1]):  # the last one had no part in this step
         parameter.grad = torch.full_like(parameter, float(i))
-    monkeypatch.setattr("burstfix.training.loop.dist.all_reduce", lambda tensor: tensor.mul_(3))
-    loop._average_gradients(model, 2)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(3))
+    Processes(0, 2, torch.device("cpu")).average_gradients(model)
     for i, parameter in enumerate(parameters[:-1]):
         assert parameter.grad is not None and (parameter.grad == 1.5 * i).all()
     assert parameters[-1].grad is None
@@ -78,10 +79,10 @@ def test_average_gradients_when_the_sum_of_two_arrives_then_each_weight_gets_its
 
 def test_draw_burst_when_processes_differ_then_frames_are_as_many_but_pictures_differ():
     store = PhotoStore([torch.randint(0, 255, (3, 150, 150), dtype=torch.uint8)], ["a"], [])
-    recipe = recipe_from_dict({"model": {"name": "kpn"}, "train": {"batch": 1, "frames": [1, 6]}})
+    recipe = recipe_from_dict({"model": {"name": "kpn"}, "train": {"batch": 1, "patch": 8, "frames": [1, 6]}})
     counts = set()
     for step in range(5):
-        first, second = (loop.draw_burst(store, recipe, step, 100, 32, rank, 2) for rank in (0, 1))
+        first, second = (draw_burst(store, recipe, step, rank, 2) for rank in (0, 1))
         assert first.noisy.shape == second.noisy.shape and first.reference == second.reference
         assert not torch.equal(first.noisy, second.noisy)
         counts.add(first.noisy.shape[1])

@@ -1,57 +1,69 @@
-"""Losses: which errors they see."""
+"""Which errors each loss term responds to."""
 
 import math
 
 import pytest
 import torch
 
-from burstfix.sim import SimulatedBurst, to_display
+from burstfix.models.losses import CHARBONNIER, LossSettings, TrainingBatch, picture_losses
+from burstfix.sim import to_display
 from burstfix.sim.camera import protocol_camera
-from burstfix.training.losses import CHARBONNIER, picture_loss
-from burstfix.training.recipe import LossSettings
 
-NOTHING = CHARBONNIER**0.5  # what the loss is without an error
+NOTHING = CHARBONNIER**0.5  # value of a Charbonnier loss without errors
 
 
 def losses_at(level: float, error: float, read_std: float = 1e-4, **settings: float) -> dict[str, float]:
-    clean = torch.full((2, 1, 3, 12, 12), level)
-    noise = torch.full((2, 1, 4, 1, 1), 1e-5), torch.full((2, 1, 4, 1, 1), read_std**2)
-    burst = SimulatedBurst(clean, torch.zeros(2, 1, 4, 6, 6), *noise, protocol_camera(2), 0)
-    found = picture_loss(clean[:, 0, :, 4:8, 4:8] + error, burst, 2, LossSettings(**settings))
+    truth, camera = torch.full((2, 3, 4, 4), level), protocol_camera(2)
+    batch = TrainingBatch(
+        frames=torch.zeros(2, 1, 4, 2, 2),
+        clean_frames=None,
+        truth=truth,
+        truth_mosaic=torch.full((2, 4, 2, 2), level),
+        shot_gain=torch.full((2, 1, 4, 1, 1), 1e-5),
+        read_variance=torch.full((2, 1, 4, 1, 1), read_std**2),
+        reference=0,
+        display=lambda linear, floor: to_display(linear, camera, floor),
+        white_balance=camera.gains,
+        margin=2,
+        step=0,
+        progress=0.0,
+        settings=LossSettings(**settings),
+    )
+    found = picture_losses(truth + error, batch)
     return {name: value.item() for name, value in found.items()}
 
 
-def test_picture_loss_when_deep_shadows_are_wrong_then_only_the_raised_part_sees_it():
+def test_picture_losses_when_deep_shadows_are_wrong_then_only_the_raised_part_sees_it():
     found = losses_at(3e-4, 1e-4, raised=1.0)
     assert found["linear"] == pytest.approx(NOTHING, rel=0.01)
     assert found["display"] == pytest.approx(NOTHING, rel=0.01)
     assert found["raised"] > 10 * NOTHING
 
 
-def test_picture_loss_when_shadows_are_all_noise_then_they_are_not_raised():
+def test_picture_losses_when_shadows_are_all_noise_then_they_are_not_raised():
     found = losses_at(3e-3, 1e-3, read_std=0.05, raised=1.0)
     assert found["raised"] == pytest.approx(found["display"])
     assert losses_at(3e-3, 1e-3, raised=1.0)["raised"] > 2 * found["display"]
 
 
-def test_picture_loss_when_the_patch_is_bright_then_the_raised_part_is_the_display_part():
+def test_picture_losses_when_the_patch_is_bright_then_the_raised_part_is_the_display_part():
     found = losses_at(0.3, 0.05, raised=0.5)
     assert found["display"] > 10 * NOTHING
     assert found["raised"] == pytest.approx(0.5 * found["display"])
 
 
-def test_picture_loss_when_nothing_is_raised_then_the_part_is_left_out():
+def test_picture_losses_when_nothing_is_raised_then_the_part_is_left_out():
     assert set(losses_at(3e-4, 1e-4)) == {"linear", "display"}
 
 
-def test_picture_loss_when_under_bfloat16_autocast_then_small_errors_still_count():
+def test_picture_losses_when_under_bfloat16_autocast_then_small_errors_still_count():
     with torch.autocast("cpu", torch.bfloat16):
         mixed = losses_at(0.5, 5e-4, raised=1.0)
     assert mixed == losses_at(0.5, 5e-4, raised=1.0)
 
 
 @pytest.mark.parametrize("error", [0.01, 0.1])
-def test_picture_loss_when_decibels_count_then_tells_what_psnr_lacks_of_sixty(error):
+def test_picture_losses_when_decibels_count_then_tells_what_psnr_lacks_of_sixty(error):
     found = losses_at(0.3, error, psnr=0.1)
     right, wrong = (
         to_display(torch.full((2, 3, 4, 4), level), protocol_camera(2)) for level in (0.3, 0.3 + error)
@@ -60,7 +72,7 @@ def test_picture_loss_when_decibels_count_then_tells_what_psnr_lacks_of_sixty(er
     assert found["psnr"] == pytest.approx(0.1 * lacking, rel=0.01)
 
 
-def test_picture_loss_when_a_patch_has_a_tenth_of_the_error_then_its_slope_is_ten_times_as_steep():
+def test_picture_losses_when_a_patch_has_a_tenth_of_the_error_then_its_slope_is_ten_times_as_steep():
     def slope(error: float) -> float:
         step = 0.01 * error
         return (

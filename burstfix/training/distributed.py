@@ -1,0 +1,76 @@
+"""Several training processes under torchrun, one per device or core: they share gradients and decisions."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from burstfix.engine.device import pick_device
+
+
+def is_main_process() -> bool:
+    """Return True for the process that writes files: the only one, or rank 0."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of a run.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        count: Number of processes.
+        device: Device of this process.
+    """
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @classmethod
+    def join(cls, device: str) -> Processes:
+        """Joins the other processes if torchrun started this one, and chooses the device.
+
+        Args:
+            device: "auto", "cpu", "cuda" or "cuda:N". "auto" gives each process a GPU of its own.
+        """
+        rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if count > 1:
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if device == "auto" and torch.cuda.is_available():
+            return cls(rank, count, torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank))))
+        return cls(rank, count, pick_device(device))
+
+    def leave(self) -> None:
+        """Ends the communication between the processes."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
+    def largest(self, value: float) -> float:
+        """The largest of the values that the processes pass; every process gets the same result."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor(value, device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return shared.item()
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """Replaces gradients by their mean over the processes, in a single message."""
+        if self.count == 1:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(together)
+        parts = (together / self.count).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def machine(self) -> str:
+        """Description of the hardware, for the card of the weights."""
+        if self.device.type == "cuda":
+            return f"{self.count} x {torch.cuda.get_device_name(self.device)}"
+        return f"{self.count * torch.get_num_threads()} CPU threads"
