@@ -32,7 +32,7 @@ def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
     _refuse_existing(target, overwrite)
     try:
         handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
+            prefix=f".{target.stem[:20]}-", suffix=target.suffix, dir=target.parent
         )
         os.close(handle)
     except OSError as error:
@@ -57,9 +57,9 @@ def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
-    if target.is_dir():
+    if os.path.isdir(target):
         raise OutputError(f"{target}: is a folder; give the name of a file")
-    if target.exists() and not overwrite:
+    if os.path.exists(target) and not overwrite:
         raise OutputError(f"{target}: exists already; choose another name or allow overwriting")
 
 

@@ -1,4 +1,4 @@
-"""Which raws belong together: bursts, brackets, single frames. Pure functions on facts; see docs/batch.md."""
+"""Sorts frames into bursts, brackets and single frames; see docs/batch.md. Pure functions on metadata."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from burstfix.batch.facts import FileFacts
+from burstfix.batch.raw_info import RawInfo
 from burstfix.io.read.frames import natural_key, same_exposure
 
 Kind = Literal["burst", "bracket", "short", "single"]
 
-SAME_SCENE = 0.5  # likeness of neighbours with equal exposure, under which the scene has changed
-SAME_SCENE_BRACKET = 0.2  # with other exposure: clipping makes the pictures differ
-_CLOCK_UNIT = 900.0  # clocks set forward (summer time, time zones) jump by whole quarters of an hour
-_CLOCK_PAUSE = 2.0  # seconds beyond that, within which the jump is no pause
-_CLOCK_STEP = 1.0  # seconds that a clock may seem to go back by: whole-second stamps beside exact ones
+DEFAULT_GAP = 2.0  # seconds
+MIN_FRAMES = 2
 
-Likeness = Callable[[FileFacts, FileFacts], float]
-_Count = tuple[Path, str, str, str, int]  # folder, name before and after the number, suffix, number
+SAME_SCENE = 0.5  # similarity of neighbours of equal exposure; below it the scene has changed
+SAME_SCENE_BRACKET = 0.2  # lower for other exposures, because clipping changes the picture
+_CLOCK_UNIT = 900.0  # seconds; clocks are set forward (summer time, time zones) by multiples of this
+_CLOCK_PAUSE = 2.0  # seconds that a jump of the clock may exceed a multiple by
+_CLOCK_STEP = 1.0  # seconds that a clock may seem to go back: whole-second stamps beside exact ones
+
+Similarity = Callable[[RawInfo, RawInfo], float]
+
+# Phones write the number of a burst's frame before the burst's own: 00001IMG_00001_BURST20240531210000.
+_PHONE_BURST = re.compile(r"\d+(IMG_)(\d+)(_BURST\d+)")
+# The frame that the phone shows is marked: PXL_20240531_210000000.RAW-01.COVER, .RAW-02.ORIGINAL, _COVER.
+_PHONE_MARK = re.compile(r"(?:\.MP)?[._](?:COVER|ORIGINAL)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Frames that were taken as one.
+    """Frames that were taken together.
 
     Attributes:
         kind: "burst" (to be merged), "bracket" (the exposure changes from frame to frame), "short" (fewer
@@ -35,60 +42,125 @@ class Group:
     """
 
     kind: Kind
-    frames: tuple[FileFacts, ...]
+    frames: tuple[RawInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Groups in order of their folder and first frame, and sentences for people."""
+    """Groups in order of their folder and first frame, and warnings for people."""
 
     groups: tuple[Group, ...]
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _NumberedName:
+    """A numbered file: everything in its path but the number, and the number."""
+
+    series: tuple[Path, str, str, str]  # folder, name before and after the number, suffix
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """Frames sorted by time, or by name with a warning that says why."""
+
+    frames: tuple[RawInfo, ...]
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Decides if one frame continues the burst of another.
+
+    Attributes:
+        gap: Seconds between the end of a frame and the start of the next that end a burst.
+        similarity: Compares the content of two frames; None does not compare.
+        lost: Numbered files that cannot be read.
+        clock_step: The frame before which the clock was set forward, if there is exactly one.
+    """
+
+    gap: float
+    similarity: Similarity | None
+    lost: frozenset[_NumberedName]
+    clock_step: Path | None = None
+
+    def continues(self, a: RawInfo, b: RawInfo) -> bool:
+        """True if `b` belongs to the burst that ends with `a`."""
+        lost = _lost_between(a, b, self.lost)
+        if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
+            # The pause is unknown; frames of one burst have consecutive numbers.
+            close = lost is not None
+        else:
+            # A lost frame had an exposure and a pause like its neighbours.
+            steps = 1 + (lost or 0)
+            pause = _seconds(a, b) - steps * (a.exposure_time or 0.0)
+            close = b.path == self.clock_step or pause <= steps * self.gap
+        if not close or self.similarity is None:
+            return close
+        return self.similarity(a, b) >= (SAME_SCENE if same_exposure(a, b) else SAME_SCENE_BRACKET)
+
+    def is_clock_step(self, a: RawInfo, b: RawInfo) -> bool:
+        """True if the clock may have been set forward between two frames that are neighbours otherwise."""
+        lost = _lost_between(a, b, self.lost)
+        if a.time is None or b.time is None or lost is None or not same_exposure(a, b):
+            return False
+        pause = _seconds(a, b) - (1 + lost) * (a.exposure_time or 0.0)
+        jump = _CLOCK_UNIT * round(pause / _CLOCK_UNIT)
+        return jump > 0 and pause > self.gap and -_CLOCK_STEP <= pause - jump <= min(self.gap, _CLOCK_PAUSE)
+
+
 def group_frames(
-    frames: Sequence[FileFacts],
+    frames: Sequence[RawInfo],
     *,
     gap: float,
     min_frames: int,
     max_frames: int,
-    likeness: Likeness | None,
+    similarity: Similarity | None,
     lost: frozenset[Path] = frozenset(),
 ) -> Grouping:
     """Sorts frames into groups.
 
     Args:
         frames: Any number, of any cameras and folders.
-        gap: Seconds between the end of one frame and the start of the next, beyond which a burst ends.
-        min_frames: A burst has at least so many frames.
-        max_frames: A longer one is cut into equal parts of at most so many; 0 = no limit.
-        likeness: Tells whether two frames show the same scene (1 = yes); None does not look.
-        lost: Files that cannot be read; where names count on through them, they part no burst.
+        gap: Seconds between the end of one frame and the start of the next that end a burst.
+        min_frames: Minimum length of a burst.
+        max_frames: A longer burst is cut into equal parts of at most this many frames; 0 = no limit.
+        similarity: Compares the scenes of two frames (1 = the same); None does not compare.
+        lost: Files that cannot be read. A burst continues across them if the numbers in the names do.
     """
-    gone = frozenset(filter(None, map(_counted, lost)))
+    lost_names = frozenset(filter(None, map(_numbered_name, lost)))
     warnings: list[str] = []
     groups: list[Group] = []
-    streams: dict[tuple[object, ...], list[FileFacts]] = {}
-    for frame in sorted(frames, key=lambda f: (str(f.path.parent), natural_key(f.path))):
+    streams: dict[tuple[object, ...], list[RawInfo]] = {}
+    for frame in sorted(frames, key=_position):
         streams.setdefault(_stream(frame), []).append(frame)
     for stream in streams.values():
-        ordered = _in_order(stream, warnings, gone)
-        steps = {b.path for a, b in pairwise(ordered) if _set_forward(a, b, gap, gone)}
-        # A clock is set once; a camera that fires every hour does this each time.
-        step = next(iter(steps)) if len(steps) == 1 and likeness is not None else None
-
-        def goes_on(a: FileFacts, b: FileFacts, step: Path | None = step) -> bool:
-            return _goes_on(a, b, gap, likeness, gone, b.path == step)
-
-        for sequence in _split(ordered, goes_on):
-            _warn_of_step(sequence, step, warnings)
-            groups += _by_exposure(sequence, min_frames, max_frames)
-    groups.sort(key=lambda g: (str(g.frames[0].path.parent), natural_key(g.frames[0].path)))
+        ordered = _in_order(stream, lost_names)
+        warnings += [ordered.warning] if ordered.warning else []
+        rule = _Rule(gap, similarity, lost_names)
+        steps = {b.path for a, b in pairwise(ordered.frames) if rule.is_clock_step(a, b)}
+        # A clock is set once; a camera that takes a picture every hour shows many such steps.
+        if len(steps) == 1 and similarity is not None:
+            rule = _Rule(gap, similarity, lost_names, next(iter(steps)))
+        for burst in _split(ordered.frames, rule.continues):
+            warnings += _clock_warnings(burst, rule.clock_step)
+            groups += _by_exposure(burst, min_frames, max_frames)
+    groups.sort(key=lambda group: _position(group.frames[0]))
     return Grouping(tuple(groups), tuple(warnings))
 
 
-def _stream(frame: FileFacts) -> tuple[object, ...]:
-    """What never changes within a burst; a raw and its converted copy are one photograph twice."""
+def _position(frame: RawInfo) -> tuple[str, object]:
+    """Returns a sort key: folder, and natural order of names that keeps a phone's bursts together."""
+    path = frame.path
+    phone = _PHONE_BURST.fullmatch(_PHONE_MARK.sub("", path.stem))
+    if phone:
+        path = path.with_stem(f"{phone[1]}{phone[3]}_{phone[2]}")
+    return str(path.parent), natural_key(path)
+
+
+def _stream(frame: RawInfo) -> tuple[object, ...]:
+    """Returns what never changes within a burst. A raw and its converted copy differ in their suffix."""
     return (
         frame.path.parent,
         frame.path.suffix.lower(),
@@ -97,80 +169,47 @@ def _stream(frame: FileFacts) -> tuple[object, ...]:
     )
 
 
-def _in_order(stream: list[FileFacts], warnings: list[str], gone: frozenset[_Count]) -> list[FileFacts]:
-    """By time; by name where times are missing or the clock was set back (`stream` is in name order)."""
-    where = f"{stream[0].path.parent}: {stream[0].camera}"
+def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Sequence:
+    """Sorts by time; keeps the order of names where times are missing or the clock was set back."""
+    source = f"{stream[0].path.parent}: {stream[0].camera}"
+    named = tuple(stream)
     missing = [f for f in stream if f.time is None]
     if missing:
         few = ", ".join(f.path.name for f in missing[:3]) + (" ..." if len(missing) > 3 else "")
-        warnings.append(
-            f"{where}: {len(missing)} of {len(stream)} frames have no time ({few}); sorted by name"
+        return _Sequence(
+            named, f"{source}: {len(missing)} of {len(stream)} frames have no time ({few}); sorted by name"
         )
-        return stream
     for a, b in pairwise(stream):
-        if _lost_between(a, b, gone) is not None and _seconds(a, b) < -_CLOCK_STEP:
+        if _lost_between(a, b, lost) is not None and _seconds(a, b) < -_CLOCK_STEP:
             hours = -_seconds(a, b) / 3600
-            warnings.append(
-                f"{where}: the clock goes back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
-                "sorted by name"
+            return _Sequence(
+                named,
+                f"{source}: the clock goes back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
+                "sorted by name",
             )
-            return stream
-    # Sorting is stable, so equal times stay in name order.
-    return sorted(stream, key=lambda f: f.time)  # type: ignore[arg-type,return-value]
+    # Sorting is stable: frames with equal times stay in the order of their names.
+    return _Sequence(tuple(sorted(stream, key=lambda f: f.time)))  # type: ignore[arg-type,return-value]
 
 
-def _set_forward(a: FileFacts, b: FileFacts, gap: float, gone: frozenset[_Count]) -> bool:
-    """Whether the clock may have been set forward between two frames, which but for that are neighbours."""
-    lost = _lost_between(a, b, gone)
-    if a.time is None or b.time is None or lost is None or not same_exposure(a, b):
-        return False
-    pause = _seconds(a, b) - (1 + lost) * (a.exposure_time or 0.0)
-    jump = _CLOCK_UNIT * round(pause / _CLOCK_UNIT)
-    return jump > 0 and pause > gap and -_CLOCK_STEP <= pause - jump <= min(gap, _CLOCK_PAUSE)
+def _clock_warnings(burst: Sequence[RawInfo], clock_step: Path | None) -> list[str]:
+    return [
+        f"{a.path.parent}: {a.camera}: the clock goes forward by {_seconds(a, b) / 3600:.1f} h between "
+        f"{a.path.name} and {b.path.name}, which show the same scene; taken as one burst"
+        for a, b in pairwise(burst)
+        if b.path == clock_step
+    ]
 
 
-def _warn_of_step(sequence: Sequence[FileFacts], step: Path | None, warnings: list[str]) -> None:
-    for a, b in pairwise(sequence):
-        if b.path == step:
-            hours = _seconds(a, b) / 3600
-            warnings.append(
-                f"{a.path.parent}: {a.camera}: the clock goes forward by {hours:.1f} h between "
-                f"{a.path.name} and {b.path.name}, which show the same; taken as one burst"
-            )
-
-
-def _goes_on(
-    a: FileFacts,
-    b: FileFacts,
-    gap: float,
-    likeness: Likeness | None,
-    gone: frozenset[_Count],
-    is_clock_step: bool,
-) -> bool:
-    """Whether b belongs to the sequence that a ends."""
-    lost = _lost_between(a, b, gone)
-    if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
-        # No telling how long; cameras number what they take in one go.
-        close = lost is not None
-    else:
-        # A lost frame was exposed like its neighbours, and had its own pause.
-        steps = 1 + (lost or 0)
-        close = is_clock_step or _seconds(a, b) - steps * (a.exposure_time or 0.0) <= steps * gap
-    if not close or likeness is None:
-        return close
-    return likeness(a, b) >= (SAME_SCENE if same_exposure(a, b) else SAME_SCENE_BRACKET)
-
-
-def _by_exposure(sequence: list[FileFacts], min_frames: int, max_frames: int) -> list[Group]:
-    """Bursts of equal exposure; frames that stand alone between others of other exposure are a bracket."""
-    runs: list[list[FileFacts]] = []
+def _by_exposure(sequence: Sequence[RawInfo], min_frames: int, max_frames: int) -> list[Group]:
+    """Splits by exposure; single frames between others of other exposure form a bracket."""
+    runs: list[list[RawInfo]] = []
     for frame in sequence:
         if runs and same_exposure(runs[-1][0], frame):
             runs[-1].append(frame)
         else:
             runs.append([frame])
     groups: list[Group] = []
-    alone: list[FileFacts] = []
+    alone: list[RawInfo] = []
     for run in [*runs, []]:
         if len(run) == 1:
             alone += run
@@ -183,7 +222,7 @@ def _by_exposure(sequence: list[FileFacts], min_frames: int, max_frames: int) ->
     return groups
 
 
-def _parts(run: list[FileFacts], max_frames: int) -> list[list[FileFacts]]:
+def _parts(run: Sequence[RawInfo], max_frames: int) -> list[Sequence[RawInfo]]:
     if not run:
         return []
     count = -(-len(run) // max_frames) if max_frames else 1
@@ -191,34 +230,43 @@ def _parts(run: list[FileFacts], max_frames: int) -> list[list[FileFacts]]:
     return [run[a:b] for a, b in pairwise(edges)]
 
 
-def _seconds(a: FileFacts, b: FileFacts) -> float:
+def _seconds(a: RawInfo, b: RawInfo) -> float:
     assert a.time is not None and b.time is not None
     return (b.time - a.time).total_seconds()
 
 
-def _counted(path: Path) -> _Count | None:
-    """Folder and name of a numbered file without its number, and the number."""
-    parts = re.fullmatch(r"(.*?)(\d+)(\D*)", path.stem)
-    return (path.parent, parts[1], parts[3], path.suffix.lower(), int(parts[2])) if parts else None
-
-
-def _lost_between(a: FileFacts, b: FileFacts, gone: frozenset[_Count]) -> int | None:
-    """How many lost frames lie between two whose names count on (IMG_0009, IMG_0010: 0), else None."""
-    one, two = _counted(a.path), _counted(b.path)
-    if one is None or two is None or one[:-1] != two[:-1] or two[-1] <= one[-1]:
+def _numbered_name(path: Path) -> _NumberedName | None:
+    """Splits the number of the frame from a file's name; None for a name without a number."""
+    stem = _PHONE_MARK.sub("", path.stem)
+    if phone := _PHONE_BURST.fullmatch(stem):
+        before, number, after = phone.groups()
+    elif parts := re.fullmatch(r"(.*?)(\d+)(\D*)", stem):
+        before, number, after = parts.groups()
+    else:
         return None
-    between = range(one[-1] + 1, two[-1])
-    if len(between) > len(gone) or any((*one[:-1], number) not in gone for number in between):
+    return _NumberedName((path.parent, before, after, path.suffix.lower()), int(number))
+
+
+def _lost_between(a: RawInfo, b: RawInfo, lost: frozenset[_NumberedName]) -> int | None:
+    """Counts the lost frames between two files with consecutive numbers.
+
+    Returns:
+        0 for IMG_0009 and IMG_0010; None where the numbers are not consecutive.
+    """
+    one, two = _numbered_name(a.path), _numbered_name(b.path)
+    if one is None or two is None or one.series != two.series or two.number <= one.number:
         return None
-    return len(between)
+    count = two.number - one.number - 1
+    if count > len(lost):
+        return None
+    between = range(one.number + 1, two.number)
+    return count if all(_NumberedName(one.series, number) in lost for number in between) else None
 
 
-def _split(
-    frames: Sequence[FileFacts], goes_on: Callable[[FileFacts, FileFacts], bool]
-) -> list[list[FileFacts]]:
-    sequences: list[list[FileFacts]] = []
+def _split(frames: Sequence[RawInfo], continues: Callable[[RawInfo, RawInfo], bool]) -> list[list[RawInfo]]:
+    sequences: list[list[RawInfo]] = []
     for frame in frames:
-        if sequences and goes_on(sequences[-1][-1], frame):
+        if sequences and continues(sequences[-1][-1], frame):
             sequences[-1].append(frame)
         else:
             sequences.append([frame])

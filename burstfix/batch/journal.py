@@ -26,7 +26,7 @@ State = Literal["running", "done", "failed"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bursts (
-    key TEXT PRIMARY KEY,        -- path and time of the first frame (batch/former.py: and a former picture)
+    key TEXT PRIMARY KEY,        -- FoundBurst.key, or superseded_key
     name TEXT NOT NULL,          -- for people
     inputs TEXT NOT NULL,        -- sha256 over the frames' content
     settings TEXT NOT NULL,      -- sha256 over the settings that change the picture
@@ -164,15 +164,15 @@ class Journal:
         with self._complaining():
             self._do("DELETE FROM bursts WHERE key=?", key)
 
-    def recall(self, path: Path, stamp: str, kind: str) -> str | None:
-        """What was read from a file, if it has not changed since (see `facts.Store`)."""
+    def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
+        """Returns what was read from a file, if the file has not changed since (see `raw_info.Cache`)."""
         with self._complaining():
             query = "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?"
             row = self._do(query, str(path), kind, stamp).fetchone()
         return row[0] if row else None
 
-    def keep(self, path: Path, stamp: str, kind: str, value: str) -> None:
-        """Keeps what was read from a file."""
+    def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
+        """Stores what was read from a file."""
         with self._complaining():
             query = "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)"
             self._do(query, str(path), kind, stamp, value)

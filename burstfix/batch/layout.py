@@ -1,4 +1,4 @@
-"""Where each burst's picture goes: patterns for names, and what happens when two would be the same."""
+"""Names of the pictures: patterns, and what happens when two bursts would get the same name."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from pathlib import Path, PurePosixPath
 from burstfix.batch.plan import FoundBurst
 from burstfix.errors import UsageError
 from burstfix.io.write.formats import DEFAULT_FORMAT, format_named, format_of
+from burstfix.names import NAME_LIMIT, fit_name
 
 DEFAULT_LAYOUT = "{folder}/{first}-{last}"
 
 FIELDS = {
-    "folder": "the frames' folder, as seen from the folder given",
-    "first": "the first frame's name without its suffix",
-    "last": "the last frame's",
-    "count": "how many frames",
+    "folder": "folder of the frames, relative to the folder searched",
+    "first": "name of the first frame without its suffix",
+    "last": "name of the last frame without its suffix",
+    "count": "number of frames",
     "camera": "make and model of the camera",
-    "model": "what merges: kpn, average ...",
-    "type": "the raws' suffix: dng, arw ...",
+    "model": "model that merges: kpn, average ...",
+    "type": "suffix of the raws: dng, arw ...",
     "date": "capture date of the first frame, 2024-05-31, or undated",
     "time": "capture time of the first frame, 23-59-58, or undated",
 }
 
-# What batch itself writes at the top of the output folder.
 RESERVED = ("burstfix.sqlite", "burstfix.log", "summary.csv", "summary.jpg")
+"""Files that a batch writes at the top of the output folder."""
 
 
 def check_layout(layout: str, format: str | None) -> str:
-    """The layout with the suffix that its pictures get.
+    """Validates a layout and adds the suffix of its format.
 
     Args:
         layout: A pattern such as "{folder}/{first}-{last}_{model}.tif".
-        format: Name of an output format, or None: by the layout's suffix, else TIFF.
+        format: Name of an output format, or None: by the layout's suffix, otherwise TIFF.
 
     Raises:
-        UsageError: Unknown field, a path that leaves the output folder, a suffix that contradicts `format`.
+        UsageError: Unknown field, a path that leaves the output folder, or a suffix that contradicts
+            `format`.
     """
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(layout) if name is not None]
@@ -55,8 +57,8 @@ def check_layout(layout: str, format: str | None) -> str:
         raise UsageError(f"layout {layout!r}: {error}") from error
     path = PurePosixPath(layout)
     if path.is_absolute() or ".." in path.parts or "\\" in layout:
-        raise UsageError(f"layout {layout!r}: names a place outside the output folder")
-    # A dot may also stand within a field's braces or a name; only known suffixes count.
+        raise UsageError(f"layout {layout!r}: must be a relative path without .. and \\")
+    # A dot may be part of a field or a name; only known suffixes count.
     by_suffix = format_of(path)
     if by_suffix is None:
         return layout + (format_named(format) if format else DEFAULT_FORMAT).suffix
@@ -72,75 +74,86 @@ def assign_outputs(
     model: str,
     settled: Mapping[str, str] | None = None,
     taken: Mapping[str, str] | None = None,
+    limit: int = NAME_LIMIT,
 ) -> dict[str, str]:
-    """Names for the pictures of bursts, no two alike on any file system.
+    """Names the pictures of bursts; no two names are equal on any file system.
 
-    A name that is taken gets the raws' type ("IMG_1-IMG_5_arw.tif"), then a number ("IMG_1-IMG_5-2.tif").
+    If a name is taken, the type of the raws is added ("IMG_1-IMG_5_arw.tif"), then a number
+    ("IMG_1-IMG_5-2.tif").
 
     Args:
-        bursts: What is merged, in order.
+        bursts: Bursts to merge, in order.
         layout: From `check_layout`.
-        model: Name of what merges.
-        settled: Name of each burst (key) that has one already: it keeps it.
-        taken: Names of pictures that are there, and of each the burst (key) that has or had it: no other
-            gets it.
+        model: Name of the model that merges.
+        settled: Existing names by the burst's key: these bursts keep their names.
+        taken: Names of existing pictures, with the key of the burst that each belongs or belonged to. No
+            other burst gets such a name.
+        limit: Bytes that a file name may have; longer names are cut.
 
     Returns:
-        For each burst, by key, the path in the output folder, with "/".
+        Path in the output folder, with "/", by the burst's key.
     """
     settled = settled or {}
-    given: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     used = dict.fromkeys(RESERVED, "") | {_folded(name): key for name, key in (taken or {}).items()}
     for burst in bursts:
         if burst.key in settled:
-            given[burst.key] = settled[burst.key]
+            outputs[burst.key] = settled[burst.key]
             used[_folded(settled[burst.key])] = burst.key
     for burst in bursts:
-        if burst.key in given:
+        if burst.key in outputs:
             continue
-        wanted = PurePosixPath(_fill(layout, burst, model))
-        for name in _candidates(wanted, burst):
+        for name in _candidates(_fill(layout, burst, model), burst, limit):
             if used.setdefault(_folded(name), burst.key) == burst.key:
-                given[burst.key] = name
+                outputs[burst.key] = name
                 break
-    return given
+    return outputs
 
 
-def _candidates(wanted: PurePosixPath, burst: FoundBurst) -> Iterator[str]:
-    yield wanted.as_posix()
-    kind = burst.paths[0].suffix.lower().lstrip(".")
-    yield wanted.with_name(f"{wanted.stem}_{kind}{wanted.suffix}").as_posix()
+def _candidates(wanted: PurePosixPath, burst: FoundBurst, limit: int) -> Iterator[str]:
+    *folders, _ = wanted.parts
+
+    def fitted(addition: str) -> str:
+        name = f"{wanted.stem}{addition}{wanted.suffix}"
+        return "/".join(fit_name(part, limit) for part in (*folders, name))
+
+    yield fitted("")
+    yield fitted(f"_{_raw_type(burst)}")
     number = 2
     while True:
-        yield wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}").as_posix()
+        yield fitted(f"-{number}")
         number += 1
 
 
 def _folded(name: str) -> str:
-    """Alike for names that some file system takes for the same."""
+    """Maps names that a file system may treat as equal to the same text."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _fill(layout: str, burst: FoundBurst, model: str) -> str:
+def _fill(layout: str, burst: FoundBurst, model: str) -> PurePosixPath:
     first, last = burst.paths[0].stem, burst.paths[-1].stem
     if len(burst.paths) == 1:
-        # A single frame is no range.
+        # A single frame is not a range.
         layout = re.sub(r"\{first\}[-_ ]*\{last\}", "{first}", layout)
     values = {
         "folder": burst.folder.as_posix(),
-        "first": _plain(first),
-        "last": _plain(last),
+        "first": _safe(first),
+        "last": _safe(last),
         "count": len(burst.paths),
-        "camera": _plain(burst.camera),
-        "model": _plain(Path(model).stem if model.endswith(".safetensors") else model),
-        "type": burst.paths[0].suffix.lower().lstrip("."),
+        "camera": _safe(burst.camera),
+        "model": _safe(Path(model).stem if model.endswith(".safetensors") else model),
+        "type": _raw_type(burst),
         "date": burst.time.strftime("%Y-%m-%d") if burst.time else "undated",
         "time": burst.time.strftime("%H-%M-%S") if burst.time else "undated",
     }
     parts = PurePosixPath(layout.format(**values)).parts
-    return "/".join(part for part in parts if part not in (".", "/")) or "picture"
+    return PurePosixPath("/".join(part for part in parts if part not in (".", "/")) or "picture")
 
 
-def _plain(text: str) -> str:
-    """A name that every file system takes: without separators and control characters."""
+def _raw_type(burst: FoundBurst) -> str:
+    return burst.paths[0].suffix.lower().lstrip(".")
+
+
+def _safe(text: str) -> str:
+    """Replaces separators and control characters, so that every file system accepts the name."""
     return re.sub(r'[\x00-\x1f/\\:*?"<>|]+', "_", text).strip(" .") or "_"

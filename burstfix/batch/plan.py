@@ -1,4 +1,4 @@
-"""What a batch would do: the bursts of some folders, and everything else that lies there."""
+"""Plans a batch: finds the bursts in folders, and lists the files that belong to none."""
 
 from __future__ import annotations
 
@@ -8,32 +8,28 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from burstfix.batch import facts
-from burstfix.batch.facts import FactReader, FileFacts
-from burstfix.batch.grouping import Group, Kind, group_frames
-from burstfix.batch.scan import Aside, drop_copies, drop_results, read_facts, roots_of, scan
-from burstfix.errors import InputError
+from burstfix.batch.grouping import DEFAULT_GAP, MIN_FRAMES, Group, Kind, group_frames
+from burstfix.batch.raw_info import InfoReader, RawInfo, thumbnail_similarity
+from burstfix.batch.scan import SkippedFile, read_infos, roots_of, scan, skip_copies, skip_merged
+from burstfix.errors import BurstfixError
 
 Progress = Callable[[str, int, int], None]
-
-DEFAULT_GAP = 2.0  # seconds
-MIN_FRAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class FoundBurst:
-    """Frames that were taken as one.
+    """Frames that were taken together.
 
     Attributes:
         kind: "burst" (merged), "single" (merged if asked for), "bracket" or "short" (reported only).
         root: The folder that was searched, absolute.
         paths: The frames in order, absolute.
         camera: Make and model.
-        time: Of the first frame, by the camera's clock; None where unknown.
-        exposure_time: Of the first frame in seconds; None where unknown.
-        iso: Of the first frame; None where unknown.
-        height, width: Of the mosaic in sensor pixels.
-        cfa: As in `FrameMetadata`.
+        time: Capture time of the first frame by the camera's clock; None where unknown.
+        exposure_time: Exposure of the first frame in seconds; None where unknown.
+        iso: ISO speed of the first frame; None where unknown.
+        height, width: Size of the mosaic in sensor pixels.
+        cfa: CFA pattern, as in `FrameMetadata`.
     """
 
     kind: Kind
@@ -49,25 +45,25 @@ class FoundBurst:
 
     @property
     def folder(self) -> Path:
-        """The folder of the frames, relative to `root` ("." for the root itself)."""
+        """Folder of the frames, relative to `root` ("." for the root itself)."""
         return self.paths[0].parent.relative_to(self.root)
 
     @property
     def name(self) -> str:
-        """How people call it: its folder and first frame."""
+        """Name for people: folder and first frame."""
         return (self.folder / self.paths[0].name).as_posix()
 
     @property
     def key(self) -> str:
-        """What tells it from all others, whatever becomes of its later frames.
+        """Stable identifier: path and time of the first frame.
 
-        The first file and its time: cameras begin to count anew, and cards are filled anew.
+        The time distinguishes bursts whose names repeat after the camera's counter or the card was reset.
         """
         time = f"@{self.time.isoformat()}" if self.time else ""
         return self.paths[0].as_posix() + time
 
     def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns the burst as JSON values."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -84,27 +80,27 @@ class FoundBurst:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What lies in some folders.
+    """The contents of some folders.
 
     Attributes:
         roots: The folders searched.
         groups: Bursts, singles, brackets and short sequences, in order of folder and name.
-        ignored: Files that are no raws, copies, and the like.
+        ignored: Files that are not raws, copies, and system folders.
         unreadable: Raws that cannot be read.
-        warnings: Sentences for people, such as clocks that went back.
+        warnings: Sentences for people, for example about clocks that went back.
     """
 
     roots: tuple[Path, ...]
     groups: tuple[FoundBurst, ...]
-    ignored: tuple[Aside, ...] = ()
-    unreadable: tuple[Aside, ...] = ()
+    ignored: tuple[SkippedFile, ...] = ()
+    unreadable: tuple[SkippedFile, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def document(self, outputs: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """As JSON holds it.
+        """Returns the plan as JSON values.
 
         Args:
-            outputs: Path of each picture, by the burst's key; groups without one are not merged.
+            outputs: Path of each picture by the burst's key; groups without one are not merged.
         """
         groups = [
             group.document() | ({"output": outputs.get(group.key)} if outputs is not None else {})
@@ -121,12 +117,12 @@ class Plan:
         }
 
     def of_kind(self, *kinds: Kind) -> tuple[FoundBurst, ...]:
-        """The groups of these kinds."""
+        """Returns the groups of these kinds."""
         return tuple(group for group in self.groups if group.kind in kinds)
 
     @property
     def bursts(self) -> tuple[FoundBurst, ...]:
-        """What a merge makes one picture of."""
+        """The groups that are merged into a picture each."""
         return self.of_kind("burst")
 
 
@@ -139,82 +135,87 @@ def find_bursts(
     check_content: bool = True,
     leave_out: Path | None = None,
     without: frozenset[Path] = frozenset(),
-    reader: FactReader | None = None,
+    reader: InfoReader | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Finds the bursts in folders and the folders in them.
+    """Finds the bursts in folders and their subfolders.
 
-    Frames belong together when camera, lens, size, CFA pattern, folder, file type, exposure and ISO agree, no
-    more than `gap` seconds lie between them, and they show the same scene.
+    Frames belong together when camera, lens, size, CFA pattern, folder, file type, exposure and ISO agree, at
+    most `gap` seconds lie between them, and they show the same scene.
 
     Args:
-        folders: Where to look.
+        folders: Folders to search.
         gap: Seconds between the end of one frame and the start of the next that end a burst.
-        min_frames: A burst has at least so many frames; shorter sequences are "short".
-        max_frames: Longer bursts are cut into equal parts of at most so many frames; 0 = no limit.
-        check_content: Look at neighbouring frames (they are decoded) and part bursts where the scene changes.
-        leave_out: A folder that is not entered, such as the output's.
-        without: Files that are not looked at, such as those still being copied.
-        reader: Remembers what was read from files; by default nothing is remembered.
-        progress: Called with (stage, done, total), the stage "scan".
+        min_frames: Minimum length of a burst; shorter sequences are "short".
+        max_frames: Longer bursts are cut into equal parts of at most this many frames; 0 = no limit.
+        check_content: Compare neighbouring frames, which decodes them, and split bursts where the scene
+            changes.
+        leave_out: A folder that is not searched, such as the output folder.
+        without: Files that are left out, such as those still being copied.
+        reader: Keeps what was read from files; by default nothing is kept.
+        progress: Called with (stage, done, total); the stage is "scan".
 
     Raises:
         InputError: A folder does not exist.
     """
     roots = roots_of(folders)
-    reader = reader or FactReader()
+    reader = reader or InfoReader()
     found = scan(roots, leave_out.resolve() if leave_out else None)
-    unreadable = list(found.unreadable)
-    raws = [path for path in found.raws if path not in without]
-    frames = read_facts(raws, reader, unreadable, progress)
-    frames = drop_results(frames, found.ignored)
-    frames = drop_copies(frames, reader, found.ignored)
-    look = _Look(reader)
-    likeness = look.likeness if check_content else None
+    readable = read_infos([path for path in found.raws if path not in without], reader, progress)
+    originals = skip_merged(readable.frames)
+    distinct = skip_copies(originals.frames, reader)
+    frames = distinct.frames
+    unreadable = [*found.unreadable, *readable.skipped]
+    comparison = _Comparison(reader)
     while True:
-        lost = frozenset(aside.path for aside in unreadable)
+        lost = frozenset(skipped.path for skipped in unreadable)
         grouping = group_frames(
-            frames, gap=gap, min_frames=min_frames, max_frames=max_frames, likeness=likeness, lost=lost
+            frames,
+            gap=gap,
+            min_frames=min_frames,
+            max_frames=max_frames,
+            similarity=comparison.similarity if check_content else None,
+            lost=lost,
         )
-        if look.damaged.keys() <= lost:
+        if comparison.damaged.keys() <= lost:
             break
-        # Their metadata are readable, their pixels are not: group again without them.
-        unreadable += [Aside(path, reason) for path, reason in look.damaged.items() if path not in lost]
-        frames = [frame for frame in frames if frame.path not in look.damaged]
+        # Their metadata are readable but their pixels are not: group again without them.
+        unreadable += [SkippedFile(p, reason) for p, reason in comparison.damaged.items() if p not in lost]
+        frames = tuple(frame for frame in frames if frame.path not in comparison.damaged)
     return Plan(
         roots=roots,
-        groups=tuple(_found(group, roots) for group in grouping.groups),
-        ignored=tuple(found.ignored),
+        groups=tuple(_found_burst(group, roots) for group in grouping.groups),
+        ignored=(*found.ignored, *originals.skipped, *distinct.skipped),
         unreadable=tuple(unreadable),
         warnings=grouping.warnings,
     )
 
 
-class _Look:
-    """Compares the content of frames; remembers those whose pixels cannot be read."""
+class _Comparison:
+    """Compares the content of frames, and remembers frames whose pixels cannot be read."""
 
-    def __init__(self, reader: FactReader) -> None:
+    def __init__(self, reader: InfoReader) -> None:
         self._reader = reader
         self.damaged: dict[Path, str] = {}
 
-    def likeness(self, a: FileFacts, b: FileFacts) -> float:
-        """Of two files' content; 1 where one cannot be read."""
-        thumbs = []
+    def similarity(self, a: RawInfo, b: RawInfo) -> float:
+        """Returns the similarity of two frames' content; 1 if one of them cannot be read."""
+        thumbnails = []
         for frame in (a, b):
             if frame.path in self.damaged:
                 continue
             try:
-                thumbs.append(self._reader.thumb(frame.path))
-            except InputError as error:
+                thumbnails.append(self._reader.thumbnail(frame.path))
+            except BurstfixError as error:  # InputError, or the decoder does not start
                 self.damaged[frame.path] = str(error).removeprefix(f"{frame.path}: ")
-        return facts.likeness(*thumbs) if len(thumbs) == 2 else 1.0
+        return thumbnail_similarity(*thumbnails) if len(thumbnails) == 2 else 1.0
 
 
-def _found(group: Group, roots: tuple[Path, ...]) -> FoundBurst:
+def _found_burst(group: Group, roots: tuple[Path, ...]) -> FoundBurst:
     first = group.frames[0]
     return FoundBurst(
         kind=group.kind,
-        # The innermost of nested roots, whatever order they were given in.
+        # The innermost of nested roots, in whatever order they were given.
         root=max((root for root in roots if first.path.is_relative_to(root)), key=lambda r: len(r.parts)),
         paths=tuple(frame.path for frame in group.frames),
         camera=first.camera,

@@ -1,27 +1,28 @@
-"""The plan of a batch with its settings: what `--dry-run` shows and what a run works through."""
+"""Applies the settings of a batch to a plan: what `--dry-run` shows and what a run works through."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from burstfix.batch.facts import FactReader
-from burstfix.batch.former import owner
 from burstfix.batch.journal import Entry
 from burstfix.batch.layout import assign_outputs
 from burstfix.batch.plan import Plan, Progress, find_bursts
+from burstfix.batch.raw_info import InfoReader
 from burstfix.batch.settings import BatchSettings
+from burstfix.batch.superseded import burst_key
+from burstfix.names import name_limit
 
 
 def plan_folders(
     folders: Sequence[Path],
     settings: BatchSettings,
     output: Path | None,
-    reader: FactReader | None = None,
+    reader: InfoReader | None = None,
     without: frozenset[Path] = frozenset(),
     progress: Progress | None = None,
 ) -> Plan:
-    """The plan for folders with a batch's settings; the output folder is not searched."""
+    """Finds the bursts in folders by the settings of a batch; the output folder is not searched."""
     return find_bursts(
         folders,
         gap=settings.gap,
@@ -35,14 +36,21 @@ def plan_folders(
     )
 
 
-def outputs_of(plan: Plan, settings: BatchSettings, model: str, entries: Sequence[Entry]) -> dict[str, str]:
-    """Name of the picture of every group that is to be merged, by the group's key.
+def outputs_of(
+    plan: Plan, settings: BatchSettings, model: str, entries: Sequence[Entry], output: Path
+) -> dict[str, str]:
+    """Names the picture of every group that is to be merged.
 
     Args:
-        plan: What was found.
-        settings: The layout, and whether single frames count.
-        model: What merges.
-        entries: Of the journal: bursts keep the names they have, and no other gets them or those they had.
+        plan: The bursts found.
+        settings: The layout, and if single frames are merged.
+        model: Name of the model that merges.
+        entries: Entries of the journal. Bursts keep the names that they have; no other burst gets such a
+            name.
+        output: The output folder.
+
+    Returns:
+        Path in the output folder by the group's key.
     """
     wanted = plan.of_kind("burst", "single") if settings.singles else plan.bursts
     frames = {burst.key: tuple(str(path) for path in burst.paths) for burst in wanted}
@@ -51,12 +59,15 @@ def outputs_of(plan: Plan, settings: BatchSettings, model: str, entries: Sequenc
         for entry in entries
         if entry.layout == settings.layout and frames.get(entry.key) == entry.frames
     }
-    taken = {entry.output: owner(entry.key) for entry in entries if entry.state != "failed" or entry.stamp}
-    return assign_outputs(wanted, settings.layout, model=model, settled=settled, taken=taken)
+    taken = {
+        entry.output: burst_key(entry.key) for entry in entries if entry.state != "failed" or entry.stamp
+    }
+    limit = name_limit(output)
+    return assign_outputs(wanted, settings.layout, model=model, settled=settled, taken=taken, limit=limit)
 
 
 def model_name(settings: BatchSettings) -> str:
-    """The name behind "auto", looked up only if the layout asks for it; others are what they say."""
+    """Returns the name of the model; resolves "auto" only if the layout contains the name."""
     if settings.model != "auto" or "{model" not in settings.layout:
         return settings.model
     from burstfix.models.catalog import best_for

@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burstfix.analysis.noise_table import load_table
-from burstfix.batch.facts import FactReader, hash_file, stamp_of
-from burstfix.batch.former import former_key, inputs_hash, is_own, remove_superseded
 from burstfix.batch.job import Job, Outcome, failure, is_no_room
 from burstfix.batch.journal import Journal
 from burstfix.batch.lock import log_file, only_run
 from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.planning import model_name, outputs_of, plan_folders
+from burstfix.batch.raw_info import InfoReader, file_stamp
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.summary import write_summary
+from burstfix.batch.superseded import inputs_hash, is_unchanged, remove_superseded, superseded_key
 from burstfix.batch.watch import watch_folders
 from burstfix.batch.worker import Worker, make_worker
 from burstfix.errors import BatchError, InputError, OutputError
+from burstfix.io.read.copies import hash_file
 
 STAGING = ".burstfix-staging"
 
@@ -173,7 +174,7 @@ class Batch:
         self._staging = output / STAGING
         self._settings_hash = settings_hash(settings)
         self.journal = Journal(output)
-        self.reader = FactReader(self.journal)
+        self.reader = InfoReader(self.journal)
         self._numbers = 0
         self._names: dict[str, str] = {}  # in the report, and the burst (key) that each is of
 
@@ -222,7 +223,9 @@ class Batch:
                 self.report.warnings.append(warning)
                 log.warning("%s", warning)
         self.report.unreadable = {str(a.path): a.reason for a in plan.unreadable}
-        outputs = outputs_of(plan, self.settings, model_name(self.settings), self.journal.entries())
+        outputs = outputs_of(
+            plan, self.settings, model_name(self.settings), self.journal.entries(), self.output
+        )
         wanted = [burst for burst in plan.groups if burst.key in outputs]
         self._tell("plan", plan.document(outputs))
         log.info("%d bursts to look at", len(wanted))
@@ -292,8 +295,8 @@ class Batch:
             # Other frames, another name. The picture that there is stays, and stays known (`former`).
             before = self.output / entry.output
             if before.exists() and (entry.stamp or entry.state == "running"):
-                self.journal.rename(entry.key, former_key(entry.key, entry.output))
-            self.journal.rename(former_key(job.key, job.output), job.key)  # a name that it had once
+                self.journal.rename(entry.key, superseded_key(entry.key, entry.output))
+            self.journal.rename(superseded_key(job.key, job.output), job.key)  # a name that it had once
         self.journal.start(
             job.key,
             name=job.burst.name,
@@ -310,9 +313,9 @@ class Batch:
             return
         entry = self.journal.entry(job.key)
         if entry is None or entry.output != job.output:
-            entry = self.journal.entry(former_key(job.key, job.output))
+            entry = self.journal.entry(superseded_key(job.key, job.output))
         if entry:
-            if is_own(entry, path):
+            if is_unchanged(entry, path):
                 return
             if entry.stamp:
                 raise OutputError(f"{path}: was changed since it was written; move it, or allow overwriting")
@@ -327,7 +330,7 @@ class Batch:
                 path = self.output / job.output
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(job.staging, path)
-                self.journal.finish(job.key, stamp=stamp_of(path), facts=outcome.facts)
+                self.journal.finish(job.key, stamp=file_stamp(path), facts=outcome.facts)
             except OSError as error:
                 outcome = failure(job, OutputError(f"{job.output}: cannot be written ({error.strerror})"))
                 outcome = dataclasses.replace(outcome, no_room=is_no_room(error))

@@ -1,40 +1,62 @@
-"""Walks folders for raws, and says what is left aside."""
+"""Searches folders for raws, and says which files are skipped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from burstfix.batch.facts import FactReader, FileFacts
-from burstfix.errors import InputError
+from burstfix.batch.raw_info import InfoReader, RawInfo
+from burstfix.errors import BurstfixError, InputError
+from burstfix.io.read.copies import find_copies
 from burstfix.io.read.frames import natural_key
 from burstfix.io.suffixes import RAW_SUFFIXES
 
+# Deleted files, snapshots and previews on network storage (Synology, QNAP, TrueNAS) and on drives of Windows
+# and macOS. Hidden folders (.Trash-1000, .snapshot) are never searched.
+_SYSTEM_FOLDERS = frozenset(
+    ("#recycle", "@recycle", "$recycle.bin", "recycler", "recycled", "network trash folder")
+    + ("#snapshot", "@recently-snapshot", "@eadir", "@tmp", "system volume information")
+)
+
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A file that is not looked at, or could not be read, and why."""
+class SkippedFile:
+    """A file or folder that was ignored or could not be read, and why."""
 
     path: Path
     reason: str
 
 
-@dataclass(slots=True)
-class Scan:
-    """Raws found, absolute and in natural order; files left aside; folders and files that may not be read."""
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What lies in some folders.
 
-    raws: list[Path] = field(default_factory=list)
-    ignored: list[Aside] = field(default_factory=list)
-    unreadable: list[Aside] = field(default_factory=list)
+    Attributes:
+        raws: Absolute, folder by folder, in natural order of their names.
+        ignored: Files that are no raws, links to the same file, and folders of the system.
+        unreadable: Files and folders without permission to read.
+    """
+
+    raws: tuple[Path, ...]
+    ignored: tuple[SkippedFile, ...]
+    unreadable: tuple[SkippedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFrames:
+    """Frames that are used, and files that are not."""
+
+    frames: tuple[RawInfo, ...]
+    skipped: tuple[SkippedFile, ...]
 
 
 def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
-    """The folders to search, absolute, each once.
+    """Returns the folders to search, absolute, each once.
 
     Raises:
-        InputError: One does not exist, is no folder or cannot be read, or none is given.
+        InputError: A folder does not exist, is not a folder or cannot be read, or none is given.
     """
     roots: dict[Path, None] = {}
     for folder in map(Path, folders):
@@ -43,7 +65,7 @@ def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
         except FileNotFoundError as error:
             raise InputError(f"{folder}: there is no such folder") from error
         except NotADirectoryError as error:
-            raise InputError(f"{folder}: is no folder; name the folder it is in") from error
+            raise InputError(f"{folder}: is not a folder; name the folder that contains it") from error
         except OSError as error:
             raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
         roots[folder.resolve()] = None
@@ -52,102 +74,112 @@ def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
     return tuple(roots)
 
 
-def scan(roots: Sequence[Path], leave_out: Path | None = None) -> Scan:
-    """Finds raws in folders and the folders in them; hidden ones and `leave_out` are not entered.
+def scan(roots: Sequence[Path], leave_out: Path | None = None) -> ScanResult:
+    """Finds the raws in folders and their subfolders.
 
-    Links to folders are not followed: they may lead in circles.
+    Hidden folders, recycle bins, index folders and `leave_out` are not entered, unless they are roots. Links
+    to folders are not followed, because they may lead in circles.
     """
-    found = Scan()
-    seen: set[Path] = set()
-    identities: dict[tuple[int, int], Path] = {}
-
-    def refused(error: OSError) -> None:
-        aside = Aside(Path(error.filename), error.strerror or str(error))
-        # A folder that went away in the meantime holds nothing that could be missing.
-        if not isinstance(error, FileNotFoundError) and aside not in found.unreadable:
-            found.unreadable.append(aside)
-
+    search = _Search(leave_out)
     for root in roots:
-        for name, folders, files in os.walk(root, onerror=refused):
-            here = Path(name)
-            folders[:] = sorted(f for f in folders if not f.startswith(".") and here / f != leave_out)
-            for path in sorted((here / file for file in files), key=natural_key):
-                if path not in seen:
-                    seen.add(path)
-                    _sort_in(path, found, identities)
-    return found
+        search.walk(root)
+    return ScanResult(tuple(search.raws), tuple(search.ignored), tuple(search.unreadable))
 
 
-def _sort_in(path: Path, found: Scan, identities: dict[tuple[int, int], Path]) -> None:
-    if path.name.startswith("._"):
-        found.ignored.append(Aside(path, "a Mac's notes on another file"))
-        return
-    if path.suffix.lower() not in RAW_SUFFIXES or path.name.startswith("."):
-        found.ignored.append(Aside(path, "no raw file"))
-        return
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        found.ignored.append(Aside(path, "a link that leads nowhere"))
-        return
-    except OSError as error:
-        found.unreadable.append(Aside(path, error.strerror or str(error)))
-        return
-    # The same file by two names: a link. (Some file systems number nothing: 0.)
-    first = identities.setdefault((status.st_dev, status.st_ino), path) if status.st_ino else path
-    if first != path:
-        found.ignored.append(Aside(path, f"the same file as {first}"))
-    else:
-        found.raws.append(path)
+class _Search:
+    """Walks folders and sorts what it finds."""
 
+    def __init__(self, leave_out: Path | None) -> None:
+        self.raws: list[Path] = []
+        self.ignored: list[SkippedFile] = []
+        self.unreadable: list[SkippedFile] = []
+        self._leave_out = leave_out
+        self._seen: set[Path] = set()
+        self._identities: dict[tuple[int, int], Path] = {}
 
-def drop_copies(frames: Sequence[FileFacts], reader: FactReader, ignored: list[Aside]) -> list[FileFacts]:
-    """Leaves out copies: files with the same bytes as an earlier one. Only likely ones are read in full."""
-    alike: dict[tuple[object, ...], list[FileFacts]] = {}
-    for frame in frames:
+    def walk(self, root: Path) -> None:
+        """Adds the files of a folder and its subfolders."""
+        for name, folders, files in os.walk(root, onerror=self._refused):
+            folder = Path(name)
+            folders[:] = [sub for sub in sorted(folders) if self._is_entered(folder / sub)]
+            for path in sorted((folder / file for file in files), key=natural_key):
+                if path not in self._seen:
+                    self._seen.add(path)
+                    self._add(path)
+
+    def _is_entered(self, folder: Path) -> bool:
+        if folder.name.startswith(".") or folder == self._leave_out:
+            return False
+        if folder.name.lower() in _SYSTEM_FOLDERS:
+            skipped = SkippedFile(folder, "a recycle bin or index folder; name it to search it")
+            if skipped not in self.ignored:
+                self.ignored.append(skipped)
+            return False
+        return True
+
+    def _refused(self, error: OSError) -> None:
+        skipped = SkippedFile(Path(error.filename), error.strerror or str(error))
+        # A folder that was removed in the meantime contains nothing that could be missing.
+        if not isinstance(error, FileNotFoundError) and skipped not in self.unreadable:
+            self.unreadable.append(skipped)
+
+    def _add(self, path: Path) -> None:
+        if path.name.startswith("._"):
+            self.ignored.append(SkippedFile(path, "macOS metadata of another file"))
+            return
+        if path.suffix.lower() not in RAW_SUFFIXES or path.name.startswith("."):
+            self.ignored.append(SkippedFile(path, "not a raw file"))
+            return
         try:
-            size = frame.path.stat().st_size
-        except OSError:
-            continue  # it went away; merging it will say so
-        key = (size, frame.time, frame.make, frame.model, frame.serial)
-        alike.setdefault(key, []).append(frame)
-    copies: set[Path] = set()
-    for group in alike.values():
-        first: dict[str, Path] = {}
-        for frame in group if len(group) > 1 else ():
-            try:
-                content = reader.content_hash(frame.path)
-            except InputError:
-                continue  # as above
-            original = first.setdefault(content, frame.path)
-            if original != frame.path:
-                copies.add(frame.path)
-                ignored.append(Aside(frame.path, f"a copy of {original}"))
-    return [frame for frame in frames if frame.path not in copies]
+            status = path.stat()
+        except FileNotFoundError:
+            self.ignored.append(SkippedFile(path, "a link to a missing file"))
+            return
+        except OSError as error:
+            self.unreadable.append(SkippedFile(path, error.strerror or str(error)))
+            return
+        # Equal numbers mean a link to the same file. Some file systems do not number files (0).
+        identity = (status.st_dev, status.st_ino)
+        first = self._identities.setdefault(identity, path) if status.st_ino else path
+        if first != path:
+            self.ignored.append(SkippedFile(path, f"the same file as {first}"))
+        else:
+            self.raws.append(path)
 
 
-def drop_results(frames: Sequence[FileFacts], ignored: list[Aside]) -> list[FileFacts]:
-    """Leaves out DNGs that burstfix has merged; they lie among the raws where OUT is the folder searched."""
-    ignored += [Aside(frame.path, "merged by burstfix") for frame in frames if frame.is_merged]
-    return [frame for frame in frames if not frame.is_merged]
-
-
-def read_facts(
+def read_infos(
     paths: Iterable[Path],
-    reader: FactReader,
-    unreadable: list[Aside],
+    reader: InfoReader,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[FileFacts]:
-    """Facts of the files that can be read; the others are added to `unreadable`."""
-    frames = []
+) -> SplitFrames:
+    """Reads the metadata of files; skips those that cannot be read."""
+    frames: list[RawInfo] = []
+    skipped: list[SkippedFile] = []
     wanted = list(paths)
     for done, path in enumerate(wanted):
         if progress is not None:
             progress("scan", done, len(wanted))
         try:
-            frames.append(reader.facts(path))
-        except InputError as error:
-            unreadable.append(Aside(path, str(error).removeprefix(f"{path}: ")))
+            frames.append(reader.info(path))
+        except BurstfixError as error:  # InputError, or the decoder does not start
+            skipped.append(SkippedFile(path, str(error).removeprefix(f"{path}: ")))
     if progress is not None:
         progress("scan", len(wanted), len(wanted))
-    return frames
+    return SplitFrames(tuple(frames), tuple(skipped))
+
+
+def skip_merged(frames: Sequence[RawInfo]) -> SplitFrames:
+    """Skips DNGs that burstfix has merged; they lie among the raws where OUT is the folder searched."""
+    return SplitFrames(
+        tuple(frame for frame in frames if not frame.is_merged),
+        tuple(SkippedFile(frame.path, "merged by burstfix") for frame in frames if frame.is_merged),
+    )
+
+
+def skip_copies(frames: Sequence[RawInfo], reader: InfoReader) -> SplitFrames:
+    """Skips files with the same bytes as an earlier one."""
+    copies = find_copies((frame.path for frame in frames), reader.content_hash)
+    return SplitFrames(
+        tuple(frame for frame in frames if frame.path not in copies),
+        tuple(SkippedFile(path, f"a copy of {original}") for path, original in copies.items()),
+    )

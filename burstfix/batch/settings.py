@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burstfix.batch.grouping import DEFAULT_GAP, MIN_FRAMES
 from burstfix.batch.layout import DEFAULT_LAYOUT, check_layout
-from burstfix.batch.plan import DEFAULT_GAP, MIN_FRAMES
 from burstfix.errors import UsageError
 from burstfix.io.write.formats import BIT_DEPTHS, DEFAULT_FORMAT, DEFAULT_QUALITY, FORMAT_NAMES, format_of
 from burstfix.types import NoiseChoice, OpcodeMode

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from burstfix.atomic import atomic_path
-from burstfix.batch.former import owner
 from burstfix.batch.journal import Entry
+from burstfix.batch.superseded import burst_key
 
 CSV_NAME, SHEET_NAME = "summary.csv", "summary.jpg"
 
@@ -39,7 +39,7 @@ def write_summary(folder: Path, entries: Sequence[Entry]) -> None:
     Raises:
         OutputError: They cannot be written.
     """
-    entries = [entry for entry in entries if owner(entry.key) == entry.key]
+    entries = [entry for entry in entries if burst_key(entry.key) == entry.key]
     _write_csv(folder / CSV_NAME, entries)
     if len(entries) > _MAX_CELLS:
         newest = sorted(entry.started for entry in entries)[-_MAX_CELLS]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from burstfix.batch.facts import stamp_of
 from burstfix.batch.plan import FoundBurst, Plan
-from burstfix.batch.scan import Aside, roots_of, scan
+from burstfix.batch.raw_info import file_stamp
+from burstfix.batch.scan import SkippedFile, roots_of, scan
 from burstfix.errors import InputError
 from burstfix.io.read.frames import natural_key
 
@@ -36,14 +36,14 @@ class Arrivals:
         self.stamps: dict[Path, str] = {}
         self._started = False
 
-    def look(self, paths: list[Path]) -> frozenset[Path]:
+    def look(self, paths: Sequence[Path]) -> frozenset[Path]:
         """The files that have changed within the last seconds, or are new."""
         now = self._clock()
         moving = set()
         self.stamps = {}
         for path in paths:
             try:
-                stamp = stamp_of(path)
+                stamp = file_stamp(path)
                 age = max(0.0, time.time() - os.stat(path).st_mtime)
             except OSError:
                 continue  # gone again
@@ -61,7 +61,7 @@ class Arrivals:
         return frozenset(moving)
 
 
-def complete(plan: Plan, raws: list[Path], moving: frozenset[Path]) -> tuple[FoundBurst, ...]:
+def complete(plan: Plan, raws: Sequence[Path], moving: frozenset[Path]) -> tuple[FoundBurst, ...]:
     """The groups to which no file on its way can belong: none is a neighbour of theirs by name.
 
     Args:
@@ -125,7 +125,7 @@ def _while_there(
     """Plans until stopped, or until a folder goes away (a drive that is not always there)."""
     # Forgotten when a folder goes away: what failed for that is tried again.
     handled: dict[str, tuple[str, ...]] = {}
-    unreadable: tuple[Aside, ...] = ()
+    unreadable: tuple[SkippedFile, ...] = ()
     seen: object = None
     look_at = 0.0
     for changed in _changes(roots, output):
@@ -188,6 +188,6 @@ def _gone(roots: Sequence[Path]) -> str:
 
 def _stamp(path: Path) -> str:
     try:
-        return stamp_of(path)
+        return file_stamp(path)
     except OSError:
         return "gone"

@@ -148,7 +148,7 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
         raise InputError(f"{output}: is no folder")
     with terminal.progress() as progress:
         plan = plan_folders(folders, settings, output, progress=progress)
-    outputs = outputs_of(plan, settings, model_name(settings), read_entries(output))
+    outputs = outputs_of(plan, settings, model_name(settings), read_entries(output), output)
     document = plan.document(outputs) | {"settings": dataclasses.asdict(settings)}
     terminal.result(document, plan_table(document))
 

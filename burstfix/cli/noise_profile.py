@@ -44,10 +44,10 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
     from burstfix.io.read.frames import select_raws
 
     table = load_table(output) if output.exists() else NoiseTable()
-    warnings: list[str] = []
+    selection = select_raws(files)
     entries = []
     with terminal.progress() as progress:
-        for measured in measure_noise(select_raws(files, warnings), progress=progress):
+        for measured in measure_noise(selection.paths, progress=progress):
             if measured.iso in table.cameras.get(measured.camera, {}) and not overwrite:
                 raise OutputError(
                     f"{output}: has an entry for {measured.camera} at ISO {measured.iso:g}; "
@@ -65,11 +65,13 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
                 }
             )
     if not entries:
-        raise InputError("nothing to measure; " + "; ".join(warnings))
+        raise InputError("nothing to measure; " + "; ".join(selection.warnings))
     save_table(table, output, overwrite=True)
     lines = [
         f"{e['camera']}, ISO {e['iso']:g}: S {e['shot_gain'][1]:.3g}, O {e['read_variance'][1]:.3g} "
         f"({e['frames']} frame{'s' if e['frames'] > 1 else ''})"
         for e in entries
     ]
-    terminal.result({"output": str(output), "entries": entries, "warnings": warnings}, "\n".join(lines))
+    terminal.result(
+        {"output": str(output), "entries": entries, "warnings": list(selection.warnings)}, "\n".join(lines)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from burstfix.io.suffixes import RAW_SUFFIXES
 
 
 def expand(arguments: Sequence[str]) -> list[Path]:
-    """Turns what was typed into a list of files, in the order typed.
+    """Turns arguments into a list of files, in the order given.
 
-    A folder stands for the raws directly in it; a pattern with * ? [ ] for what it matches, unless a file
-    of that very name exists.
+    A folder stands for the raws directly in it, and a pattern with * ? [ ] for what it matches. A part of a
+    path that exists by that very name is not a pattern: folders may be called "Harbour [2023]".
 
     Raises:
         InputError: A path does not exist, a pattern matches nothing, a folder cannot be read or holds no
@@ -23,20 +24,35 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
+        if os.path.isdir(path):
             files += _raws_in(path)
-        elif path.exists() or not glob.has_magic(argument):
-            if not path.exists():
+        elif os.path.exists(path) or not glob.has_magic(argument):
+            if not os.path.exists(path):
                 raise InputError(f"{argument}: no such file or folder")
             files.append(path)
         else:
-            matches = sorted(Path(match) for match in glob.glob(argument))
+            matches = _matches(path)
             if not matches:
                 raise InputError(f"{argument}: no file matches this pattern")
             files += [match for match in matches if match.is_file()]
     if not files:
         raise InputError(f"{' '.join(arguments)}: no files, only folders; name the files or one folder")
     return files
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Expands a pattern part by part, so that each part may be a name or a pattern."""
+    anchor, *parts = pattern.parts if pattern.anchor else ("", *pattern.parts)
+    found = [Path(anchor)]
+    for part in parts:
+        step: list[Path] = []
+        for folder in found:
+            if os.path.lexists(folder / part):
+                step.append(folder / part)
+            elif glob.has_magic(part):
+                step += map(Path, glob.glob(os.path.join(glob.escape(str(folder)), part)))
+        found = step
+    return sorted(found)
 
 
 def _raws_in(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
 from burstfix.io.write.formats import DEFAULT_FORMAT, format_named, format_of, suffix_list
+from burstfix.names import fit_name, name_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Target:
         Raises:
             OutputError: The file exists.
         """
-        name = self.name or f"{reference.stem}_merged{format_named(self.format).suffix}"
+        default = f"{reference.stem}_merged{format_named(self.format).suffix}"
+        name = self.name or fit_name(default, name_limit(self.folder))
         path = self.folder / name
         _refuse_existing(path, self.overwrite)
         return path
@@ -71,7 +73,7 @@ def plan(
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
     given = Path(output) if output is not None else Path(".")
-    is_folder = output is None or given.is_dir() or output.endswith(("/", os.sep))
+    is_folder = output is None or os.path.isdir(given) or output.endswith(("/", os.sep))
     folder = given if is_folder else given.parent
     if not is_folder:
         by_suffix = format_of(given)
@@ -105,5 +107,8 @@ def _check_folder(folder: Path) -> None:
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
+    limit = name_limit(path.parent)
+    if len(os.fsencode(path.name)) > limit:
+        raise OutputError(f"{path}: the name is too long; this folder allows {limit} bytes")
+    if os.path.exists(path) and not overwrite:
         raise OutputError(f"{path}: exists already; choose another name or add --overwrite")

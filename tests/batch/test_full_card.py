@@ -32,7 +32,7 @@ def merged(card: Card, tmp_path_factory: pytest.TempPathFactory) -> tuple[BatchR
 
 def test_plan_when_the_card_is_full_of_oddities_then_exactly_as_shot(card: Card) -> None:
     plan = find_bursts([card.root])
-    outputs = outputs_of(plan, SETTINGS, "average", [])
+    outputs = outputs_of(plan, SETTINGS, "average", [], card.root / "out")
     found = [(g.name, g.kind, len(g.paths), outputs.get(g.key)) for g in plan.groups]
     assert found == list(card.expected)
     assert len(plan.bursts) == 40

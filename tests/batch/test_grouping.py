@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstfix.batch.facts import FileFacts, likeness
 from burstfix.batch.grouping import SAME_SCENE, Grouping, group_frames
+from burstfix.batch.raw_info import RawInfo, thumbnail_similarity
 
 START = datetime(2024, 5, 31, 21)
-BASE = FileFacts(Path("/c/IMG_0001.dng"), "Acme", "One", "7", "50mm", 60, 90, "RGGB", 800, 0.05, 2.0, START)
+BASE = RawInfo(Path("/c/IMG_0001.dng"), "Acme", "One", "7", "50mm", 60, 90, "RGGB", 800, 0.05, 2.0, START)
 
 
-def frame(number: int, seconds: float | None, **other: object) -> FileFacts:
+def frame(number: int, seconds: float | None, **other: object) -> RawInfo:
     path = Path(f"/c/IMG_{number:04d}.dng")
     time = None if seconds is None else START + timedelta(seconds=seconds)
     return replace(BASE, path=path, time=time, **other)  # type: ignore[arg-type]
 
 
-def grouped(*frames: FileFacts, likeness: object = None, **options: object) -> Grouping:
+def grouped(*frames: RawInfo, similarity: object = None, **options: object) -> Grouping:
     settings = {"gap": 2.0, "min_frames": 2, "max_frames": 0} | options
-    return group_frames(frames, likeness=likeness, **settings)  # type: ignore[arg-type]
+    return group_frames(frames, similarity=similarity, **settings)  # type: ignore[arg-type]
 
 
 def shape(grouping: Grouping) -> list[tuple[str, list[int]]]:
@@ -83,10 +83,10 @@ def test_group_when_exposure_differs_by_rounding_then_one_burst() -> None:
 def test_group_when_the_scene_changes_then_two_bursts() -> None:
     frames = [frame(k, 0.2 * k) for k in range(1, 5)]
 
-    def likeness(a: FileFacts, b: FileFacts) -> float:
+    def similarity(a: RawInfo, b: RawInfo) -> float:
         return 0.1 if b.path.stem.endswith("3") else 0.95
 
-    assert shape(grouped(*frames, likeness=likeness)) == [("burst", [1, 2]), ("burst", [3, 4])]
+    assert shape(grouped(*frames, similarity=similarity)) == [("burst", [1, 2]), ("burst", [3, 4])]
 
 
 def test_group_when_too_few_frames_then_short_and_when_too_many_then_parts() -> None:
@@ -112,7 +112,7 @@ def test_group_when_the_clock_is_set_back_two_hours_then_names_decide_with_a_war
 def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_with_a_warning() -> None:
     times = (0, 0.2, 7200.4, 7200.6, 7260.0, 7260.2)
     frames = [frame(k, t) for k, t in enumerate(times, 1)]
-    grouping = grouped(*frames, likeness=lambda a, b: 0.9)
+    grouping = grouped(*frames, similarity=lambda a, b: 0.9)
     assert shape(grouping) == [("burst", [1, 2, 3, 4]), ("burst", [5, 6])]
     assert len(grouping.warnings) == 1 and "goes forward by 2.0 h" in grouping.warnings[0]
 
@@ -132,7 +132,7 @@ def test_group_when_a_pause_is_no_clock_set_forward_then_parted_without_a_warnin
 ) -> None:
     frames = [frame(k, t) for k, t in enumerate(times)]
     frames[2:] = [replace(frames[2], **other)]  # type: ignore[arg-type]
-    grouping = grouped(*frames, likeness=lambda a, b: alike)
+    grouping = grouped(*frames, similarity=lambda a, b: alike)
     assert all(frames[2] not in g.frames or frames[1] not in g.frames for g in grouping.groups)
     assert not grouping.warnings
 
@@ -172,13 +172,13 @@ def test_group_when_given_anything_then_every_frame_is_in_one_group(
 
 
 @pytest.mark.parametrize("cells", [-3, -2, -1, 0, 1, 2, 3])
-def test_likeness_when_the_content_moves_by_up_to_three_cells_then_the_same_scene(cells: int) -> None:
+def test_similarity_when_the_content_moves_by_up_to_three_cells_then_the_same_scene(cells: int) -> None:
     scene = np.random.default_rng(5).random((22, 30), np.float32)
     here = scene[3:-3, 3:-3]
     along = scene[3:-3, 3 + cells : 27 + cells]
     across = scene[3 + cells : 19 + cells, 3:-3]
-    assert likeness(here, along) > 0.99 and likeness(here, across) > 0.99
-    assert likeness(here, np.random.default_rng(6).random(here.shape, np.float32)) < SAME_SCENE
+    assert thumbnail_similarity(here, along) > 0.99 and thumbnail_similarity(here, across) > 0.99
+    assert thumbnail_similarity(here, np.random.default_rng(6).random(here.shape, np.float32)) < SAME_SCENE
 
 
 @pytest.mark.parametrize("times", [(None, None, None), (0, 3.1, 9.3)])
@@ -193,3 +193,28 @@ def test_group_when_a_pause_is_too_long_for_the_lost_frames_then_parted() -> Non
     frames = [frame(1, 0), frame(2, 0.2), frame(4, 4.6), frame(5, 4.8)]
     lost = frozenset({Path("/c/IMG_0003.dng")})
     assert shape(grouped(*frames, lost=lost)) == [("burst", [1, 2]), ("burst", [4, 5])]
+
+
+PHONE_NAMES = [
+    ("PXL_20240531_210000000.RAW-{:02d}.{}.dng", ("COVER", "ORIGINAL", "ORIGINAL")),
+    ("PXL_20240531_210000000.RAW-{:02d}.{}.dng", ("ORIGINAL", "MP.COVER", "ORIGINAL")),
+    ("{0:05d}IMG_{0:05d}_BURST20240531210000123{1}.dng", ("_COVER", "", "")),
+    ("IMG_20240531_210000_BURST{:03d}{}.dng", ("", "_COVER", "")),
+]
+
+
+@pytest.mark.parametrize(("pattern", "marks"), PHONE_NAMES)
+def test_group_when_a_phone_burst_has_no_times_then_its_names_make_one_burst(
+    pattern: str, marks: tuple[str, ...]
+) -> None:
+    names = [pattern.format(number, mark) for number, mark in enumerate(marks, 1)]
+    frames = [replace(frame(1, None), path=Path("/c") / name) for name in names]
+    (group,) = grouped(*frames).groups
+    assert group.kind == "burst" and [f.path.name for f in group.frames] == names
+    other = [replace(f, path=Path(str(f.path).replace("20240531", "20240601"))) for f in frames]
+    assert [len(g.frames) for g in grouped(*frames, *other).groups] == [3, 3]
+
+
+def test_group_when_a_number_is_huge_then_the_frames_are_not_neighbours() -> None:
+    huge = replace(frame(1, None), path=Path(f"/c/IMG_{10**20}.dng"))
+    assert [g.kind for g in grouped(frame(1, None), huge).groups] == ["single", "single"]

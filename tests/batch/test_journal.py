@@ -47,8 +47,8 @@ def test_entries_when_read_beside_a_run_or_a_killed_one_then_with_its_last_words
 def test_journal_when_a_name_is_not_utf8_then_it_is_kept_and_found(tmp_path: Path) -> None:
     journal, name = Journal(tmp_path), "IMG_\udce9.dng"
     begin(journal, name)
-    journal.keep(Path(name), "1:1", "sha256", "abc")
-    assert journal.recall(Path(name), "1:1", "sha256") == "abc"
+    journal.put_value(Path(name), "1:1", "sha256", "abc")
+    assert journal.get_value(Path(name), "1:1", "sha256") == "abc"
     journal.fail(name, error=f"{name}: is damaged", exit_code=3)
     journal.rename(name, f"moved/{name}")
     journal.close()

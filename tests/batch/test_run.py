@@ -19,6 +19,7 @@ from burstfix.batch import job as jobs
 from burstfix.batch.journal import Journal, read_entries
 from burstfix.batch.lock import only_run
 from burstfix.batch.memory import RESERVE, Budget
+from burstfix.batch.plan import find_bursts
 from burstfix.batch.run import BatchReport, run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
@@ -362,3 +363,28 @@ def test_batch_when_memory_is_too_small_for_every_burst_then_all_fail_and_it_end
     monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
     report = run(card, replace(SETTINGS, max_memory=RESERVE + 1000))
     assert not report.done and len(report.failed) == 3
+
+
+def test_batch_when_names_are_as_long_as_they_may_be_then_pictures_get_cut_unique_names(
+    tmp_path: Path,
+) -> None:
+    card = tmp_path / "card"
+    prefix = "\u65e5" * 81
+    for k in range(2):
+        burst(card, 10 * k + 1, 2, 100.0 * k, prefix=prefix)
+    report = run(card)
+    assert len(report.done) == 2 and len(pictures(card)) == 2
+    assert all(len(os.fsencode(name)) <= 255 for name in pictures(card))
+    assert len(run(card).skipped) == 2
+
+
+@pytest.mark.parametrize("name", ["#recycle", "@eaDir", "$RECYCLE.BIN", "@Recycle"])
+def test_batch_when_a_folder_is_a_recycle_bin_then_it_is_searched_only_by_name(
+    name: str, tmp_path: Path
+) -> None:
+    burst(tmp_path / "100ACME", 1, 2, 0.0)
+    burst(tmp_path / name, 11, 2, 100.0)
+    plan = find_bursts([tmp_path])
+    assert [g.name for g in plan.groups] == ["100ACME/IMG_0001.dng"]
+    assert [(s.path.name, "recycle bin" in s.reason) for s in plan.ignored] == [(name, True)]
+    assert len(find_bursts([tmp_path / name]).bursts) == 1

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from burstfix.batch.former import former_key
 from burstfix.batch.journal import Entry, State
 from burstfix.batch.summary import write_summary
+from burstfix.batch.superseded import superseded_key
 
 ORANGE = (230, 140, 20)
 
@@ -34,7 +34,7 @@ def test_summary_when_a_burst_failed_then_table_says_why_and_sheet_has_the_pictu
     tmp_path: Path,
 ) -> None:
     merged = entry(1, thumb=thumb(ORANGE), left_out=["a.dng: blurred", "b.dng: dark"], used=3)
-    former = replace(entry(1), key=former_key("00001", "before.tif"), output="before.tif")
+    former = replace(entry(1), key=superseded_key("00001", "before.tif"), output="before.tif")
     write_summary(tmp_path, [merged, former, entry(2, "failed", "no burst, alas")])
     with open(tmp_path / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from burstfix.batch import facts
+from burstfix.batch import raw_info
 from burstfix.batch.journal import Journal
 from burstfix.batch.plan import find_bursts
 from burstfix.batch.run import BatchReport, run_batch
@@ -31,7 +31,7 @@ def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_has_it(
     reads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(tmp_path / "card", 1, 3, 0.0)
-    read = getattr(facts, reads)
+    read = getattr(raw_info, reads)
     asked: list[Path] = []
 
     def refused(path: Path) -> object:
@@ -40,7 +40,7 @@ def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_has_it(
             raise InputError(f"{path}: may not be read (permissions)")
         return read(path)
 
-    monkeypatch.setattr(facts, reads, refused)
+    monkeypatch.setattr(raw_info, reads, refused)
     report = run(tmp_path / "card")
     assert list(report.unreadable.values()) == ["may not be read (permissions)"] and report.exit_code == 8
     assert len(asked) == 1
@@ -51,11 +51,11 @@ def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_has_it(
 
 def test_journal_when_of_the_version_that_kept_errors_then_they_are_forgotten(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.keep(tmp_path / "a.dng", "1:1", "facts", '{"error": "may not be read"}')
+    journal.put_value(tmp_path / "a.dng", "1:1", "facts", '{"error": "may not be read"}')
     journal._db.execute("PRAGMA user_version=1")
     journal.close()
     journal = Journal(tmp_path)
-    assert journal.recall(tmp_path / "a.dng", "1:1", "facts") is None
+    assert journal.get_value(tmp_path / "a.dng", "1:1", "facts") is None
     journal.close()
 
 
@@ -110,7 +110,7 @@ def test_plan_when_a_file_may_not_be_looked_at_then_it_is_unreadable_and_no_brok
     monkeypatch.setattr(Path, "stat", stat)
     plan = find_bursts([tmp_path])
     assert [(a.path.name, a.reason) for a in plan.unreadable] == [("IMG_0003.dng", "Permission denied")]
-    assert [(a.path.name, a.reason) for a in plan.ignored] == [("IMG_0009.dng", "a link that leads nowhere")]
+    assert [(a.path.name, a.reason) for a in plan.ignored] == [("IMG_0009.dng", "a link to a missing file")]
     assert [len(g.paths) for g in plan.bursts] == [2]
 
 
@@ -119,14 +119,14 @@ def test_plan_when_a_copy_goes_away_while_it_is_read_then_the_rest_is_planned(
 ) -> None:
     burst(tmp_path, 1, 2, 0.0)
     (tmp_path / "copy.dng").write_bytes((tmp_path / "IMG_0001.dng").read_bytes())
-    read = facts.hash_file
+    read = raw_info.hash_file
 
     def gone(path: Path) -> str:
         if path.name == "copy.dng":
             path.unlink()
         return read(path)
 
-    monkeypatch.setattr(facts, "hash_file", gone)
+    monkeypatch.setattr(raw_info, "hash_file", gone)
     plan = find_bursts([tmp_path])
     assert [[p.name for p in g.paths] for g in plan.bursts] == [["IMG_0001.dng", "IMG_0002.dng"]]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from burstfix.batch import watch
-from burstfix.batch.facts import FactReader
 from burstfix.batch.journal import read_entries
 from burstfix.batch.plan import Plan, find_bursts
+from burstfix.batch.raw_info import InfoReader
 from burstfix.batch.run import BatchReport, Event, run_batch
-from burstfix.batch.scan import Scan, scan
+from burstfix.batch.scan import ScanResult, scan
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.watch import Arrivals, complete, watch_folders
 from tests.batch.cards import burst, shoot
@@ -57,7 +57,7 @@ def test_arrivals_when_a_file_grows_then_it_settles_after_the_last_change(tmp_pa
 
 def plans(inbox: Path, made: list[Plan] | None = None) -> Iterator[Plan]:
     """What a watch of this folder finds, for at most 20 s; all the plans it asks for are added to `made`."""
-    end, reader = time.monotonic() + 20, FactReader()
+    end, reader = time.monotonic() + 20, InfoReader()
 
     def make_plan(moving: frozenset[Path]) -> Plan:
         plan = find_bursts([inbox], without=moving, reader=reader)
@@ -114,9 +114,9 @@ def test_watch_when_nothing_changes_then_nothing_is_planned_anew(
     inbox = tmp_path / "inbox"
     burst(inbox, 1, 2, 0.0)
     made: list[Plan] = []
-    looks: list[Scan] = []
+    looks: list[ScanResult] = []
 
-    def counted(roots: Sequence[Path], leave_out: Path) -> Scan:
+    def counted(roots: Sequence[Path], leave_out: Path) -> ScanResult:
         if len(looks) == 5:
             raise InterruptedError
         looks.append(scan(roots, leave_out))

@@ -47,3 +47,26 @@ def test_expand_when_nothing_is_there_then_says_what_was_asked_for(argument: str
 def test_expand_when_a_folder_has_no_raws_then_refuses(folder: Path) -> None:
     with pytest.raises(InputError, match="no camera raws"):
         expand([str(folder / "inner.dng")])
+
+
+@pytest.mark.parametrize("pattern", ["Harbour [2023-05]/*.dng", "H*/*.dng", "*/Day [1]/*.dng"])
+def test_expand_when_a_folder_has_brackets_then_only_the_rest_is_a_pattern(
+    pattern: str, tmp_path: Path
+) -> None:
+    for name in ("a.dng", "b.dng"):
+        for folder in ("Harbour [2023-05]", "Harbour [2023-05]/Day [1]"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).touch()
+    assert names(expand([str(tmp_path / pattern)])) == ["a.dng", "b.dng"]
+
+
+def test_expand_when_a_pattern_is_relative_then_so_are_the_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert expand(["*.nef"]) == [Path("c.nef")]
+
+
+def test_expand_when_a_name_is_longer_than_any_file_system_allows_then_it_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="no such file"):
+        expand(["n" * 300 + ".dng"])

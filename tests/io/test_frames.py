@@ -42,7 +42,7 @@ def test_read_frames_when_times_mix_zones_sorts_by_the_clock(tmp_path: Path):
 
 
 def test_read_frames_when_a_time_is_missing_sorts_by_natural_names(tmp_path: Path):
-    paths = [write_raw(tmp_path / f"IMG_{k}.dng", time=None if k == 2 else START) for k in (10, 9, 2)]
+    paths = [write_raw(tmp_path / f"IMG_{k}.dng", k, time=None if k == 2 else START) for k in (10, 9, 2)]
     assert names(read_frames(paths)) == ["IMG_2.dng", "IMG_9.dng", "IMG_10.dng"]
 
 
@@ -155,3 +155,21 @@ def test_read_frames_when_asked_reports_progress(tmp_path: Path):
 def test_read_frames_when_pixels_differ_keeps_each_with_its_file(tmp_path: Path):
     got = read_frames(burst(tmp_path, 3)).frames
     assert not np.array_equal(got[0].mosaic, got[1].mosaic)
+
+
+def test_read_frames_when_a_file_is_a_copy_of_another_then_it_is_skipped_with_a_warning(tmp_path: Path):
+    first, second = write_raw(tmp_path / "a.dng", seed=1), write_raw(tmp_path / "b.dng", seed=2)
+    copy = tmp_path / "a (1).dng"
+    copy.write_bytes(first.read_bytes())
+    read = read_frames([copy, first, second])
+    assert [frame.metadata.path for frame in read.frames] == [first, second]
+    assert read.warnings == (f"{copy}: skipped, it is a copy of {first}",)
+
+
+def test_read_frames_when_files_differ_in_one_byte_then_both_are_read(tmp_path: Path):
+    first = write_raw(tmp_path / "a.dng")
+    data = bytearray(first.read_bytes())
+    data[data.index(b"Acme")] = ord("B")
+    (tmp_path / "b.dng").write_bytes(data)
+    with pytest.raises(BurstError, match="camera"):
+        read_frames([first, tmp_path / "b.dng"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from burstfix.errors import BurstError, InputError
+from burstfix.io.read.copies import find_copies
 from burstfix.io.read.reader import read_frame
 from burstfix.types import DroppedFrame, Frame, FrameMetadata, OpcodeMode, Progress
 
@@ -94,8 +95,8 @@ def read_frames(
         InputError: A file cannot be read, or no frame is left.
         BurstError: A frame differs from the others; the message names it and the property.
     """
-    warnings: list[str] = []
-    wanted = select_raws(paths, warnings)
+    selection = select_raws(paths)
+    wanted, warnings = selection.paths, list(selection.warnings)
     frames: list[Frame] = []
     dropped: list[DroppedFrame] = []
     for done, path in enumerate(wanted):
@@ -120,33 +121,47 @@ def read_frames(
     return ReadFrames(tuple(sort_frames(kept)), tuple(dropped), tuple(warnings))
 
 
-def select_raws(paths: Iterable[Path | str], warnings: list[str]) -> list[Path]:
-    """The paths worth opening, each once, in natural order of their names.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Paths worth opening, and a warning for each path that is skipped."""
+
+    paths: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+
+def select_raws(paths: Iterable[Path | str]) -> Selection:
+    """Selects the paths worth opening, each file once, in natural order of their names.
+
+    Skipped are files that are no raws by their name, folders, paths given twice, and copies: files with the
+    same bytes as another. A copy would count the same noise twice.
 
     Args:
         paths: As given on the command line.
-        warnings: A sentence for each path skipped is added here.
 
     Raises:
         InputError: A path does not exist, or none is left.
     """
+    warnings: list[str] = []
     selected: dict[Path, Path] = {}
     for path in map(Path, paths):
         if not os.path.lexists(path):
             raise InputError(f"{path}: there is no such file")
         if path.name.startswith("._"):
-            warnings.append(f"{path}: skipped, it holds a Mac's notes on another file")
+            warnings.append(f"{path}: skipped, it is macOS metadata of another file")
         elif path.is_dir():
             warnings.append(f"{path}: skipped, it is a folder")
         elif path.suffix.lower() in _NOT_RAW:
-            warnings.append(f"{path}: skipped, it is no raw file")
+            warnings.append(f"{path}: skipped, it is not a raw file")
         elif path.resolve() in selected:
             warnings.append(f"{path}: skipped, it was given twice")
         else:
             selected[path.resolve()] = path
     if not selected:
         raise InputError("no raw files given" + (f" ({'; '.join(warnings)})" if warnings else ""))
-    return sorted(selected.values(), key=natural_key)
+    ordered = sorted(selected.values(), key=natural_key)
+    copies = find_copies(path for path in ordered if path.is_file())
+    warnings += [f"{path}: skipped, it is a copy of {original}" for path, original in copies.items()]
+    return Selection(tuple(path for path in ordered if path not in copies), tuple(warnings))
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -238,7 +253,7 @@ def _reject(
 
 
 class Exposed(Protocol):
-    """A record of a frame, as far as its exposure goes: `FrameMetadata`, and `batch.facts.FileFacts`."""
+    """A record of a frame, as far as its exposure goes: `FrameMetadata`, and `batch.raw_info.RawInfo`."""
 
     @property
     def exposure_time(self) -> float | None:

@@ -1,0 +1,93 @@
+"""Pictures of earlier states of a burst, and when they are removed.
+
+The name of a picture comes from the frames of its burst, so a burst that gains or loses frames gets another
+picture. The superseded picture stays, and stays in the journal, until newer pictures show all of its frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from burstfix.batch.journal import Entry, Journal
+from burstfix.batch.plan import FoundBurst
+from burstfix.batch.raw_info import InfoReader, file_stamp
+from burstfix.errors import InputError
+from burstfix.io.read.xmp import sidecars
+
+_SEPARATOR = "//"  # occurs in no key and no output, except at the start of Windows network paths
+
+log = logging.getLogger(__name__)
+
+
+def superseded_key(key: str, output: str) -> str:
+    """Returns the journal's key of a picture that a burst had earlier.
+
+    Args:
+        key: Key of the burst.
+        output: Path of the picture in the output folder.
+    """
+    return f"{key}{_SEPARATOR}{output}"
+
+
+def burst_key(key: str) -> str:
+    """Returns the key of the burst that an entry belongs to, or belonged to."""
+    return key.rpartition(_SEPARATOR)[0] or key
+
+
+def inputs_hash(paths: Iterable[Path], reader: InfoReader) -> str:
+    """Returns the sha256 over the content of frames and their sidecars, in hexadecimal.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    paths = list(paths)
+    beside = [sidecar for path in paths for sidecar in sidecars(path)]
+    hashes = [reader.content_hash(path) for path in (*paths, *beside)]
+    return hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
+
+
+def is_unchanged(entry: Entry, picture: Path) -> bool:
+    """True if an existing picture is as burstfix wrote it for this entry."""
+    return entry.state == "running" or entry.stamp == file_stamp(picture)
+
+
+def remove_superseded(
+    bursts: Iterable[FoundBurst], output: Path, layout: str, journal: Journal, reader: InfoReader
+) -> None:
+    """Removes pictures whose frames, unchanged, are all in newer pictures; forgets failures likewise.
+
+    Pictures that were changed since they were written stay, and pictures of other layouts.
+
+    Args:
+        bursts: The current bursts.
+        output: The output folder.
+        layout: The current pattern for names.
+        journal: Knows the pictures.
+        reader: Hashes the frames.
+    """
+    current = {burst.key: tuple(str(path) for path in burst.paths) for burst in bursts}
+    entries = journal.entries()
+    shown: set[str] = set()
+    for entry in entries:
+        is_current = entry.state == "done" and entry.frames == current.get(entry.key)
+        if is_current and (output / entry.output).exists():
+            shown.update(entry.frames)
+    for entry in entries:
+        if entry.key in current or entry.layout != layout or not shown.issuperset(entry.frames):
+            continue
+        try:
+            if inputs_hash(map(Path, entry.frames), reader) == entry.inputs:
+                _remove(entry, output / entry.output, journal)
+        except (InputError, OSError) as error:
+            log.warning("%s: is kept beside newer pictures of the same frames (%s)", entry.output, error)
+
+
+def _remove(entry: Entry, picture: Path, journal: Journal) -> None:
+    """Removes an entry, and its picture unless somebody else wrote or changed it."""
+    if picture.exists() and is_unchanged(entry, picture):
+        picture.unlink()
+        log.info("%s: removed; its frames are in newer pictures", entry.output)
+    journal.forget(entry.key)

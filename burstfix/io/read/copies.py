@@ -1,0 +1,69 @@
+"""Finds copies of a file: other files with the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from burstfix.errors import InputError
+
+_BLOCK = 1 << 20  # bytes read at a time
+_SAMPLE = 4096  # bytes
+
+
+def hash_file(path: Path) -> str:
+    """Returns the sha256 of a file in hexadecimal.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return digest.hexdigest()
+
+
+def find_copies(paths: Iterable[Path], content_hash: Callable[[Path], str] = hash_file) -> dict[Path, Path]:
+    """Finds files with the same bytes as an earlier one.
+
+    Only files of equal size and with equal samples are read in full. A file that cannot be read is no copy:
+    reading it as a raw says why.
+
+    Args:
+        paths: In order; of equal files the first one counts as the original.
+        content_hash: Hashes a file, and raises `InputError` where it cannot be read.
+
+    Returns:
+        The original of each copy, by the path of the copy.
+    """
+    similar: dict[tuple[int, bytes], list[Path]] = {}
+    for path in paths:
+        try:
+            similar.setdefault(_sample(path), []).append(path)
+        except OSError:
+            continue
+    copies: dict[Path, Path] = {}
+    for candidates in similar.values():
+        originals: dict[str, Path] = {}
+        for path in candidates if len(candidates) > 1 else ():
+            try:
+                original = originals.setdefault(content_hash(path), path)
+            except InputError:
+                continue
+            if original != path:
+                copies[path] = original
+    return copies
+
+
+def _sample(path: Path) -> tuple[int, bytes]:
+    """Returns the size and a few bytes from the middle, where the noise of two frames differs."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, (size - _SAMPLE) // 2))
+        return size, file.read(_SAMPLE)
