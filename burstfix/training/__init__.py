@@ -1,1 +1,1 @@
-"""Training of the networks: recipe, photographs, losses, one loop. Needs neither rawpy nor exifread."""
+"""Training of the networks: recipe, photographs, losses, one loop. Needs no rawpy."""

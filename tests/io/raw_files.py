@@ -1,9 +1,10 @@
-"""Raw files that the reading tests make for themselves."""
+"""Raw files generated for the tests of reading."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,17 @@ from burstfix.io import write_cfa_dng
 from burstfix.types import ColorProfile, FrameMetadata, Levels, NoiseProfile
 
 MATRIX = np.array([[0.8, -0.25, -0.08], [-0.45, 1.25, 0.2], [-0.09, 0.22, 0.6]])
-TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+TIFF_TYPES = {
+    **{1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4"},
+    **{11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8"},
+}
+TIFF_SIZES = {
+    kind: np.dtype(name).itemsize * (2 if kind in (5, 10) else 1) for kind, name in TIFF_TYPES.items()
+}
 
 
 def make_metadata(height: int = 48, width: int = 64, **changes: Any) -> FrameMetadata:
-    """Plausible metadata of a small frame."""
+    """Return plausible metadata of a small frame."""
     plain = FrameMetadata(
         path=Path("unwritten"),
         height=height,
@@ -44,12 +51,12 @@ def make_mosaic(height: int = 48, width: int = 64, seed: int = 0) -> NDArray[np.
 
 
 def write_raw(path: Path, seed: int = 0, height: int = 48, width: int = 64, **changes: Any) -> Path:
-    """A small DNG of random pixels."""
+    """Write a small DNG of random pixels."""
     return write_cfa_dng(path, make_mosaic(height, width, seed), make_metadata(height, width, **changes))
 
 
 def entries(data: bytes) -> dict[int, int]:
-    """Where the 12 bytes of each tag of a little-endian TIFF's first directory stand."""
+    """Return the offset of each tag's entry in the first directory of a little-endian TIFF."""
     (start,) = struct.unpack_from("<L", data, 4)
     (count,) = struct.unpack_from("<H", data, start)
     places = [start + 2 + 12 * k for k in range(count)]
@@ -57,7 +64,7 @@ def entries(data: bytes) -> dict[int, int]:
 
 
 def set_tag(path: Path, tag: int, *values: int) -> None:
-    """Overwrites a tag's values where they stand, keeping its type; the count may shrink."""
+    """Overwrite a tag's values in place and keep its type; the count may shrink."""
     data = bytearray(path.read_bytes())
     place = entries(data)[tag]
     _, kind, count, value = struct.unpack_from("<HHLL", data, place)
@@ -70,7 +77,71 @@ def set_tag(path: Path, tag: int, *values: int) -> None:
 
 
 def rename_tag(path: Path, tag: int, new: int) -> None:
-    """Gives a tag another number, which hides it (readers do not mind the order)."""
+    """Give a tag another number, which hides it (readers accept any order)."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<H", data, entries(data)[tag], new)
     path.write_bytes(data)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag for `tiff_file`: numbers, or bytes as they stand in the file."""
+
+    number: int
+    kind: int
+    values: Sequence[float] | bytes
+
+    def data(self, order: str) -> bytes:
+        if isinstance(self.values, bytes):
+            return self.values
+        if self.kind in (5, 10):  # halves
+            pairs = [x for value in self.values for x in (int(value), 2)]
+            return np.array(pairs, order + ("u4" if self.kind == 5 else "i4")).tobytes()
+        return np.array(self.values, order + TIFF_TYPES[self.kind]).tobytes()
+
+
+def tiff_file(
+    directories: Sequence[Sequence[Tag]],
+    *,
+    below: Sequence[Sequence[Tag]] = (),
+    order: str = "<",
+    big: bool = False,
+    share: bool = False,
+) -> bytes:
+    """Build a TIFF without pixels, directory by directory.
+
+    Args:
+        directories: Tags of each directory of the chain.
+        below: SubIFDs of the first.
+        order: "<" or ">".
+        big: Write a BigTIFF.
+        share: Let equal values stand in the file once.
+    """
+    field = 8 if big else 4
+    magic = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "H", 43 if big else 42)
+    data = bytearray(magic + (struct.pack(order + "HHQ", 8, 0, 0) if big else struct.pack(order + "L", 0)))
+    link = len(data) - field  # where the offset of the next directory belongs
+    values: dict[bytes, int] = {}
+
+    def add(tags: Sequence[Tag]) -> int:
+        table = b""
+        for tag in sorted(tags, key=lambda tag: tag.number):
+            value = tag.data(order)
+            count = len(value) // TIFF_SIZES.get(tag.kind, 1)
+            if len(value) > field:
+                if not share or value not in values:
+                    values[value] = len(data)
+                    data.extend(value + b"\0" * (len(value) % 2))
+                value = struct.pack(order + ("Q" if big else "L"), values[value])
+            head = struct.pack(order + ("HHQ" if big else "HHL"), tag.number, tag.kind, count)
+            table += head + value.ljust(field, b"\0")
+        start = len(data)
+        data.extend(struct.pack(order + ("Q" if big else "H"), len(tags)) + table + bytes(field))
+        return start
+
+    offsets = [add(tags) for tags in below]
+    for k, tags in enumerate(directories):
+        start = add([*tags, Tag(330, 13, offsets)] if k == 0 and offsets else tags)
+        struct.pack_into(order + ("Q" if big else "L"), data, link, start)
+        link = len(data) - field
+    return bytes(data)

@@ -327,4 +327,4 @@ def test_read_frame_when_the_name_is_not_utf8_then_it_is_read_like_any_other(goo
         path.write_bytes(path.read_bytes()[:-200])
         with pytest.raises(InputError) as caught:
             read_frame(path)
-        assert "damaged (corrupted IFD structure)" in str(caught.value)
+        assert "directories are damaged" in str(caught.value)

@@ -254,7 +254,6 @@ def test_read_frame_when_pixels_are_floating_point_says_so(tmp_path: Path):
         (50829, (10, 10, 10, 64), "active area"),
         (50713, (3, 3), "4 black levels for a pattern of 3x3"),
         (273, (10_000_000,), "cut off"),
-        (279, (10_000_000,), "cut off"),
     ],
 )
 def test_read_frame_when_tags_contradict_the_file_says_which(
