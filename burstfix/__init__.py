@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from burstfix.errors import BurstfixError
     from burstfix.io import write_image
     from burstfix.pipeline import merge_burst, read_burst, write_dng
+    from burstfix.settings import MergeSettings
     from burstfix.types import Burst, Frame, LinearImage, NoiseProfile, RenderedImage
 
 _WHERE = {
@@ -35,6 +36,7 @@ _WHERE = {
     "run_batch": "batch.run",
     "BatchReport": "batch.run",
     "BatchSettings": "batch.settings",
+    "MergeSettings": "settings",
     "BurstfixError": "errors",
     "Burst": "types",
     "Frame": "types",
@@ -51,6 +53,7 @@ __all__ = [
     "FoundBurst",
     "Frame",
     "LinearImage",
+    "MergeSettings",
     "NoiseProfile",
     "Plan",
     "RenderedImage",

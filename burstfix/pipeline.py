@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from burstfix.analysis.burst import prepare_burst
-from burstfix.analysis.noise_table import NoiseTable
+from burstfix.analysis.noise_table import NoiseTable, load_table
 from burstfix.analysis.provenance import merge_settings
 from burstfix.analysis.remaining_noise import noise_left
 from burstfix.color import render
@@ -26,10 +25,10 @@ from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import OpcodeMode
 from burstfix.raw.merged_picture import linear_image
+from burstfix.settings import MergeSettings
 from burstfix.types import Burst, LinearImage, NoiseChoice, NoiseProfile, Progress, RenderedImage
 
 __all__ = [
-    "Finish",
     "Finished",
     "Progress",
     "finish_picture",
@@ -48,7 +47,7 @@ def read_burst(
     skip_bad: bool = False,
     keep_all: bool = False,
     opcodes: OpcodeMode = "apply",
-    noise_profiles: NoiseTable | None = None,
+    noise_profiles: NoiseTable | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Burst:
     """Read the raws of one burst, and analyse what a merge needs to know.
@@ -65,7 +64,7 @@ def read_burst(
         keep_all: Keep frames that are blurred or do not overlap the reference.
         opcodes: "apply" applies the corrections that DNGs ask for (opcode lists) in the merge; "skip" does
             not.
-        noise_profiles: Noise of cameras whose files do not have a noise profile.
+        noise_profiles: Noise of cameras whose files do not have a noise profile: a table, or its TOML file.
         progress: Called with (stage, done, total); the stages are "decode" and "prepare".
 
     Raises:
@@ -73,6 +72,8 @@ def read_burst(
         BurstError: The frames are not one burst.
         UsageError: There is no such reference, or the noise given is impossible.
     """
+    if isinstance(noise_profiles, (str, Path)):
+        noise_profiles = load_table(Path(noise_profiles))
     read = read_frames(paths, skip_bad=skip_bad, opcodes=opcodes, progress=progress)
     return prepare_burst(
         read.frames,
@@ -162,24 +163,6 @@ def write_dng(
     return write_merged_dng(path, linear.data, linear.metadata, stored, noise=noise, overwrite=overwrite)
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """How a merged burst becomes a picture.
-
-    Attributes:
-        white_balance, exposure, tone, color_space: See `color.render`.
-        bit_depth: Bits per channel; None for the format's default.
-        quality: 1 to 100, for lossy formats.
-    """
-
-    white_balance: Any = "camera"
-    exposure: Any = 0.0
-    tone: Any = "none"
-    color_space: str = "srgb"
-    bit_depth: int | None = None
-    quality: int = 95
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished:
     """A picture that has been written.
@@ -195,11 +178,17 @@ class Finished:
 
 
 def finish_picture(
-    linear: LinearImage, path: Path | str, finish: Finish, *, overwrite: bool = False
+    linear: LinearImage, path: Path | str, settings: MergeSettings, *, overwrite: bool = False
 ) -> Finished:
     """Render a merged burst and write it; the format follows from the file's suffix.
 
     A raw format (DNG) stores the linear image, neither upright nor cropped; a raw developer renders it.
+
+    Args:
+        linear: From `merge_burst`.
+        path: Output file.
+        settings: White balance, exposure, tone, colour space, bit depth and quality are used.
+        overwrite: Replace an existing file.
 
     Raises:
         OutputError: The file exists or cannot be written.
@@ -210,12 +199,6 @@ def finish_picture(
         preview = preview_of(linear)
         write_dng(linear, path, preview=preview, overwrite=overwrite)
         return Finished(preview, *linear.data.shape[1:])
-    image = render(
-        linear,
-        white_balance=finish.white_balance,
-        exposure=finish.exposure,
-        tone=finish.tone,
-        color_space=finish.color_space,
-    )
-    write_image(image, path, bit_depth=finish.bit_depth, quality=finish.quality, overwrite=overwrite)
+    image = render(linear, **settings.rendering())
+    write_image(image, path, bit_depth=settings.bit_depth, quality=settings.quality, overwrite=overwrite)
     return Finished(image, *image.data.shape[:2])

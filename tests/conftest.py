@@ -60,6 +60,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.fixture(autouse=True)
+def no_user_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings in the config folder of whoever runs the tests do not count (Linux)."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
 @pytest.fixture(scope="session")
 def small_burst(example_burst: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three frames of the example burst, cut to 176x240: quick to merge."""

@@ -14,7 +14,6 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import InputError
 from burstfix.types import FrameMetadata, NoiseProfile
 
-FILE_NAME = "noise_profiles.toml"
 _BEYOND = 4.0  # how far past the last ISO measured the noise is carried on
 _SMALLEST = 1e-12  # stands for none when interpolating logarithms
 

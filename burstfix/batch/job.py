@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from burstfix._version import __version__
-from burstfix.analysis.noise_table import load_table
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
 from burstfix.errors import BurstfixError
+from burstfix.io.write.formats import format_of
 from burstfix.models.base import BurstModel
 from burstfix.models.ensemble import self_ensemble
-from burstfix.pipeline import Finish, finish_picture, merge_burst, model_for, read_burst
+from burstfix.pipeline import finish_picture, merge_burst, model_for, read_burst
 from burstfix.types import Burst, LinearImage
 
 _THUMB = 240  # pixels on the long side of what the contact sheet shows
@@ -92,20 +92,13 @@ def model_of(job: Job, burst: Burst) -> BurstModel:
 
 def read(job: Job) -> Burst:
     """The burst's frames, analysed."""
-    s = job.settings
-    return read_burst(
-        job.burst.paths,
-        noise=s.noise,
-        skip_bad=s.skip_bad,
-        keep_all=s.keep_all,
-        opcodes=s.opcodes,
-        noise_profiles=load_table(Path(s.noise_profiles)) if s.noise_profiles else None,
-    )
+    return read_burst(job.burst.paths, **job.settings.reading())
 
 
 def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progress | None) -> LinearImage:
     """The merged picture."""
     s = job.settings
+    row = format_of(job.output)
     return merge_burst(
         burst,
         model=model,
@@ -113,6 +106,7 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
         tile=s.tile or tile,
         precision=s.precision,
         strength=s.strength,
+        mosaic=s.dng == "mosaic" and row is not None and row.is_raw,
         progress=progress,
     )
 
@@ -143,8 +137,7 @@ def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[s
     started = time.perf_counter()
     s = job.settings
     job.staging.parent.mkdir(parents=True, exist_ok=True)
-    finish = Finish(s.wb, s.exposure, s.tone, s.color_space, s.bit_depth, s.quality)
-    finished = finish_picture(linear, job.staging, finish, overwrite=True)
+    finished = finish_picture(linear, job.staging, s, overwrite=True)
     return {
         "reference": burst.frames[burst.reference].metadata.path.name,
         "used": len(burst.frames),

@@ -7,11 +7,14 @@ import string
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from burstfix.batch.plan import FoundBurst
 from burstfix.errors import UsageError
 from burstfix.io.write.formats import DEFAULT_FORMAT, format_named, format_of
 from burstfix.names import NAME_LIMIT, fit_name
+
+if TYPE_CHECKING:
+    from burstfix.batch.plan import FoundBurst
 
 DEFAULT_LAYOUT = "{folder}/{first}-{last}"
 

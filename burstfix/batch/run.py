@@ -379,8 +379,6 @@ def _call(callback: Callable[..., None], *values: object) -> None:
 def settings_hash(settings: BatchSettings) -> str:
     """Changes when the pictures would."""
     values = settings.result_settings()
-    if values["ensemble"] == 1:
-        del values["ensemble"]  # journals from before there were any hold
     for name in ("model", "noise_profiles"):
         # A file counts by its content; a name of the catalogue by itself.
         if values[name] and Path(values[name]).is_file():

@@ -10,28 +10,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from burstfix.batch.settings import BatchSettings
 from burstfix.cli import finding, options
 from burstfix.cli.batch_display import BatchDisplay, event_line, tally_text
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import InputError
-from burstfix.io.write.formats import (
-    BIT_DEPTHS,
-    DEFAULT_FORMAT,
-    DEFAULT_QUALITY,
-    FORMAT_NAMES,
-    depths_help,
-    quality_help,
-)
-from burstfix.types import NoiseProfile
-
-if TYPE_CHECKING:
-    from burstfix.batch.settings import BatchSettings
+from burstfix.settings import settings_of
 
 EXAMPLES = (
     "burstfix batch card/DCIM -o pictures",
@@ -40,8 +29,9 @@ EXAMPLES = (
     "burstfix batch incoming/ -o pictures --watch",
 )
 
-# Options that say what to do this time; all others are settings, which files may give as well.
-_NOT_SETTINGS = ("folders", "output", "dry_run", "retry_failed", "watch", "cluster", "config")
+_SETTINGS = options.named(
+    settings_of(BatchSettings), "batch", "grouping", "picture", "reading", "rendering", "compute"
+)
 
 
 @click.command("batch", epilog=epilog(*EXAMPLES))
@@ -49,35 +39,25 @@ _NOT_SETTINGS = ("folders", "output", "dry_run", "retry_failed", "watch", "clust
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="OUT",
               help="Folder for pictures, journal, log and summary; made if missing.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan; do and write nothing.")
-@click.option("--retry-failed", is_flag=True, help="Try bursts again that failed in an earlier run.")
+@click.option("--retry-failed", is_flag=True, help="Retry bursts that failed in an earlier run.")
 @click.option("--watch", is_flag=True, help="Keep running, and merge bursts as their files arrive.")
-@click.option("--settle", type=float, metavar="SECONDS",
-              help="Watching: how long files must have been left alone.  [default: 5]")  # fmt: skip
-@click.option("--singles", is_flag=True, help="Merge (denoise) single frames as well.")
-@finding.grouping
-@click.option("--layout", metavar="PATTERN",
-              help="Names of the pictures, of {folder} {first} {last} {count} {camera} {model} {type} {date} "
-                   "{time}.  [default: {folder}/{first}-{last}]")  # fmt: skip
-@click.option("--format", type=click.Choice(FORMAT_NAMES),
-              help="Format of the pictures.  "
-                   f"[default: by the layout, else {DEFAULT_FORMAT.name}]")  # fmt: skip
-@click.option("--bit-depth", type=click.Choice([str(depth) for depth in BIT_DEPTHS]),
-              help=f"Bits per channel.  [default: {depths_help()}]")  # fmt: skip
-@click.option("--quality", type=int, metavar="1..100",
-              help=f"Quality of {quality_help()}.  [default: {DEFAULT_QUALITY}]")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace files that are not from this batch, too.")
-@click.option("--jobs", type=int, metavar="N", help="Bursts that are read ahead.  [default: 1]")
-@click.option("--max-memory", metavar="SIZE",
-              help="Memory that may be used, such as 8GB.  [default: 3/4 of what is free]")  # fmt: skip
 @click.option("--cluster", metavar="ADDRESS|local",
               help="Hand bursts to the workers of this Dask scheduler.")  # fmt: skip
-@options.reading
-@options.rendering
-@options.compute
+@finding.config
+@options.settings(_SETTINGS)
 @options.speech
 @options.pass_terminal
-@click.pass_context
-def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
+def command(
+    terminal: Terminal,
+    typed: dict[str, Any],
+    folders: tuple[Path, ...],
+    output: Path,
+    dry_run: bool,
+    retry_failed: bool,
+    watch: bool,
+    cluster: str | None,
+    config: Path | None,
+) -> int:
     """Merge every burst in folders, while nobody watches.
 
     Finds the bursts in FOLDER and the folders in it, and makes one picture of each in OUT. Safe to run again
@@ -85,17 +65,14 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
     Exit code 8 if a burst failed or a raw could not be read. Settings may stand in
     FOLDER/burstfix.toml; see `burstfix config show`.
     """
-    folders, output = list(values["folders"]), values["output"]
-    settings = finding.settings_in_force(folders, values["config"], _typed(ctx, values)).settings
-    if settings.noise_profiles is None and (own_table := options.own_noise_profiles()):
-        settings = dataclasses.replace(settings, noise_profiles=str(own_table))
-    if values["dry_run"]:
-        _show_plan(terminal, folders, output, settings)
+    settings = finding.batch_settings(folders, config, typed).settings
+    if dry_run:
+        _show_plan(terminal, list(folders), output, settings)
         return 0
 
     from burstfix.batch.run import Event, run_batch
 
-    with BatchDisplay(terminal).shown() as display, _stopping(values["watch"]) as stop:
+    with BatchDisplay(terminal).shown() as display, _stopping(watch) as stop:
 
         def on_event(event: Event) -> None:
             if terminal.json:
@@ -108,12 +85,12 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
                     display.line(line)
 
         report = run_batch(
-            folders,
+            list(folders),
             output,
             settings,
-            retry_failed=values["retry_failed"],
-            cluster=values["cluster"],
-            watch=values["watch"],
+            retry_failed=retry_failed,
+            cluster=cluster,
+            watch=watch,
             stop=stop,
             on_event=on_event,
             on_progress=display.progress,
@@ -121,22 +98,6 @@ def command(ctx: click.Context, terminal: Terminal, **values: Any) -> int:
     if not terminal.json and not (terminal.quiet and report.exit_code == 0):
         sys.stdout.write(tally_text(report.document()) + "\n")
     return report.exit_code
-
-
-def _typed(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """The settings that stand on the command line, by their names in burstfix.toml."""
-    typed = {}
-    for name, value in values.items():
-        if name in _NOT_SETTINGS or ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
-            continue
-        if isinstance(value, NoiseProfile):
-            value = (value.shot_gain[0], value.read_variance[0])
-        elif isinstance(value, Path):
-            value = str(value)
-        elif name == "bit_depth":
-            value = int(value)
-        typed["wb" if name == "white_balance" else name] = value
-    return typed
 
 
 def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: BatchSettings) -> None:

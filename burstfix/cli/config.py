@@ -32,7 +32,7 @@ def command(ctx: click.Context) -> None:
 @options.pass_terminal
 def show(terminal: Terminal, folders: tuple[Path, ...], config: Path | None) -> None:
     """Show the settings in force for FOLDER, and where each comes from."""
-    resolved = finding.settings_in_force(folders, config, {})
+    resolved = finding.batch_settings(folders, config, {})
 
     from rich.table import Table
 
@@ -43,7 +43,7 @@ def show(terminal: Terminal, folders: tuple[Path, ...], config: Path | None) -> 
         table.add_row(setting.name, _shown(setting.value), setting.source)
     document = {
         "settings": {s.name: {"value": s.value, "from": s.source} for s in resolved.origins},
-        "user_file": str(options.user_folder() / "burstfix.toml"),
+        "user_file": str(finding.user_folder() / "burstfix.toml"),
     }
     terminal.result(document, table)
 

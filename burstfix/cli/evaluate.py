@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import OutputError, UsageError
+from burstfix.settings import MergeSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,14 +90,13 @@ EXAMPLES = (
     help="Save results side by side, one PNG for each clip and noise level.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
-@options.device
-@options.tile
-@options.precision
+@options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
 @click.option("--overwrite", is_flag=True, help="Replace the file of -o if it exists.")
 @options.speech
 @options.pass_terminal
 def command(
     terminal: Terminal,
+    typed: dict[str, Any],
     clips: tuple[Path, ...],
     photos: tuple[Path, ...],
     models: tuple[str, ...],
@@ -108,9 +108,6 @@ def command(
     output: Path | None,
     save_pictures: Path | None,
     threads: int | None,
-    device: str,
-    tile: int,
-    precision: str,
     overwrite: bool,
 ) -> None:
     """Measure models on bursts whose truth is known.
@@ -118,6 +115,7 @@ def command(
     The bursts go the way that `merge` goes: global motion is found, blocks are matched, tiles are merged.
     Figures are PSNR and SSIM, means over clips; s/megapixel is the time for matching and merging.
     """  # fmt: skip
+    compute = MergeSettings(**typed)
     if 0 < crop < 32:
         raise UsageError(f"--crop {crop}: SSIM and alignment need 32 pixels at least")
     if markdown and terminal.json:
@@ -139,7 +137,9 @@ def command(
     if threads:
         torch.set_num_threads(threads)
     found_clips, found_photos = find_clips(clips), find_photos(photos)
-    methods = load_methods(models or default_methods(), device=device, tile=tile, precision=precision)
+    methods = load_methods(
+        models or default_methods(), device=compute.device, tile=compute.tile, precision=compute.precision
+    )
     limits = Limits(frames=frames, windows=max_windows, crop=crop)
     keeper = _PictureKeeper(save_pictures) if save_pictures else None
     with terminal.progress() as progress:
@@ -152,7 +152,7 @@ def command(
             progress=progress,
             look=keeper,
         )
-    place = machine(device)
+    place = machine(compute.device)
     document = tables.document(scores, place, limits)
     if output is not None:
         with atomic_path(output, overwrite) as temporary:

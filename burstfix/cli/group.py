@@ -7,26 +7,31 @@ from typing import Any
 
 import click
 
+from burstfix.batch.settings import BatchSettings
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
+from burstfix.settings import settings_of
 
 EXAMPLES = ("burstfix group shots/", "burstfix group card/DCIM --gap 1 --json")
 
 
 @click.command("group", epilog=epilog(*EXAMPLES))
 @finding.folders
-@finding.grouping
+@finding.config
+@options.settings(options.named(settings_of(BatchSettings), "grouping"))
 @options.speech
 @options.pass_terminal
-def command(terminal: Terminal, folders: tuple[Path, ...], config: Path | None, **typed: Any) -> None:
+def command(
+    terminal: Terminal, typed: dict[str, Any], folders: tuple[Path, ...], config: Path | None
+) -> None:
     """Show which bursts lie in folders.
 
     The folders in them are searched, too. Frames belong together when camera, lens, size, folder, exposure
     and ISO agree, no long pause lies between them, and they show the same scene. Brackets and single frames
     are listed as well. Nothing is merged or written.
     """
-    settings = finding.settings_in_force(folders, config, typed).settings
+    settings = finding.batch_settings(folders, config, typed).settings
 
     from burstfix.batch.plan import find_bursts
     from burstfix.report.plan import plan_table

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from burstfix.cli import options
+from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
-from burstfix.cli.paths import expand
+from burstfix.cli.paths import expand, folders_of
 from burstfix.cli.terminal import Terminal
+from burstfix.cli.values import index_of
 from burstfix.errors import InputError
 from burstfix.types import Burst, FrameMetadata
 
@@ -21,22 +23,33 @@ EXAMPLES = (
 
 
 @click.command("inspect", epilog=epilog(*EXAMPLES))
-@options.burst
+@options.paths
+@options.reference
+@finding.config
+@options.settings(options.named(options.MERGE, "reading"))
 @options.speech
 @options.pass_terminal
-def command(terminal: Terminal, chosen: options.BurstChoice) -> None:
+def command(
+    terminal: Terminal,
+    typed: dict[str, Any],
+    paths: tuple[str, ...],
+    reference: int | Path | None,
+    config: Path | None,
+) -> None:
     """Show what burstfix sees in a burst, frame by frame.
 
     For each raw: time, exposure, size, levels, sharpness (1 = the sharpest), where its content lies against
     the reference (in sensor pixels, and turned by so many degrees), and whether `merge` would keep it.
     Nothing is written.
     """
-    files = expand(chosen.paths)
+    settings = finding.merge_settings(folders_of(paths), config, typed)
+    files = expand(paths)
 
+    from burstfix.pipeline import read_burst
     from burstfix.report.frames import burst_document, burst_tables
 
     with terminal.progress() as progress:
-        burst = chosen.read(files, progress)
+        burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
         document = burst_document(burst, _dropped_metadata(burst))
     terminal.result(document, burst_tables(document))
 

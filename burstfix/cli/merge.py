@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 
 from burstfix._version import __version__
-from burstfix.cli import options, target
+from burstfix.cli import finding, options, target
 from burstfix.cli.epilog import epilog
-from burstfix.cli.paths import expand
+from burstfix.cli.paths import expand, folders_of
 from burstfix.cli.terminal import Terminal
-from burstfix.errors import UsageError
+from burstfix.cli.values import index_of
 
 EXAMPLES = (
     "burstfix merge shots/*.dng",
@@ -26,32 +28,22 @@ EXAMPLES = (
 
 
 @click.command("merge", epilog=epilog(*EXAMPLES))
-@options.burst
+@options.paths
+@options.reference
 @click.option("-o", "--output", metavar="FILE|FOLDER", help="Where it goes.  [default: REFERENCE_merged.tif]")
-@options.picture
-@options.rendering
-@options.compute
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@finding.config
+@options.settings(options.named(options.MERGE, "reading", "picture", "rendering", "compute"))
 @options.speech
 @options.pass_terminal
 def command(
     terminal: Terminal,
-    chosen: options.BurstChoice,
+    typed: dict[str, Any],
+    paths: tuple[str, ...],
+    reference: int | Path | None,
     output: str | None,
-    format: str | None,
-    bit_depth: str | None,
-    quality: int | None,
-    dng: str | None,
     overwrite: bool,
-    white_balance: Any,
-    exposure: Any,
-    tone: Any,
-    color_space: str,
-    model: str,
-    device: str,
-    tile: int,
-    precision: str,
-    strength: float,
-    ensemble: int,
+    config: Path | None,
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
@@ -59,42 +51,26 @@ def command(
     reference; the others take the noise out of it. A single raw is denoised alone.
     """
     started = time.perf_counter()
-    destination = target.plan(
-        output,
-        format=format,
-        bit_depth=int(bit_depth) if bit_depth else None,
-        quality=quality,
-        overwrite=overwrite,
-    )
-    if dng is not None and destination.format != "dng":
-        raise UsageError(f"--dng is for raws out; the output is {destination.format} (use -o NAME.dng)")
-    files = expand(chosen.paths)
+    settings = finding.merge_settings(folders_of(paths), config, typed)
+    destination = target.plan(output, settings, typed=typed, overwrite=overwrite)
+    files = expand(paths)
     destination.refuse_inputs(files)
 
     # Here and not above: torch takes seconds to import, and everything so far needed none of it.
-    from burstfix.pipeline import Finish, finish_picture, merge_burst
+    from burstfix.pipeline import finish_picture, merge_burst, read_burst
     from burstfix.report.frames import burst_document
     from burstfix.report.summary import closing_line
 
     with terminal.progress() as progress:
-        burst = chosen.read(files, progress)
+        burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
         path = destination.path(burst.frames[burst.reference].metadata.path)
         was_read = time.perf_counter()
-        linear = merge_burst(
-            burst,
-            model=model,
-            device=device,
-            tile=tile,
-            precision=precision,
-            strength=strength,
-            ensemble=ensemble,
-            mosaic=dng == "mosaic",
-            progress=progress,
-        )
+        mosaic = destination.is_raw and settings.dng == "mosaic"
+        linear = merge_burst(burst, **settings.merging(), mosaic=mosaic, progress=progress)
         was_merged = time.perf_counter()
         progress("write", 0, 1)
-        finish = Finish(white_balance, exposure, tone, color_space, destination.bit_depth, quality or 95)
-        finished = finish_picture(linear, path, finish, overwrite=overwrite)
+        picture = replace(settings, bit_depth=destination.bit_depth, format=destination.format)
+        finished = finish_picture(linear, path, picture, overwrite=overwrite)
         progress("write", 1, 1)
     ended = time.perf_counter()
     document = {
@@ -104,7 +80,7 @@ def command(
         "height": finished.height,
         "width": finished.width,
         "megapixels": round(finished.height * finished.width / 1e6, 3),
-        "model": linear.settings.get("model", model),
+        "model": linear.settings.get("model", settings.model),
         **burst_document(burst),
         "settings": _plain(finished.image.settings),
         "seconds": {

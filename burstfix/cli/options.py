@@ -1,30 +1,20 @@
-"""Options that several commands share, so that they read and mean the same everywhere."""
+"""Options that several commands share, so that they read and mean the same everywhere.
+
+The options of settings are made from `MergeSettings` and `BatchSettings`: names, help, checks and defaults
+are written there. None of them has a default here, because a settings file may give what is not typed.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from burstfix.cli import values
 from burstfix.cli.terminal import Terminal
-from burstfix.io.write.formats import (
-    BIT_DEPTHS,
-    DEFAULT_FORMAT,
-    DEFAULT_QUALITY,
-    FORMAT_NAMES,
-    depths_help,
-    quality_help,
-)
-
-if TYPE_CHECKING:
-    from burstfix.analysis.noise_table import NoiseTable
-    from burstfix.pipeline import Progress
-    from burstfix.types import Burst, NoiseChoice, NoiseProfile, OpcodeMode
+from burstfix.settings import MergeSettings, Setting, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,142 +49,50 @@ speech = stack(
                  help="Only results that were asked for, and errors."),
 )  # fmt: skip
 
-# How raws are read.
-reading = stack(
-    click.option("--noise", type=values.Noise("file", "measure"), default=None,
-                 metavar="S,O|file|measure",
-                 help="Noise, variance = S*x + O for x from 0 (black) to 1 (white); file believes the file, "
-                      "measure never.  [default: the file's if the burst bears it out, else measured]"),
-    click.option("--noise-profiles", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                 help="Table for files that do not say their noise (burstfix noise-profile makes one).  "
-                      "[default: noise_profiles.toml in the user's config folder, if there]"),
-    click.option("--opcodes", type=click.Choice(["apply", "skip"]), default="apply", show_default=True,
-                 help="Corrections that DNGs ask for: lens shading, bad pixels, lens distortion."),
-    click.option("--skip-bad", is_flag=True, help="Leave out unreadable and odd frames instead of stopping."),
-    click.option("--keep-all", is_flag=True, help="Keep frames that are blurred or do not overlap."),
+
+def named(known: Mapping[str, Setting], *groups: str) -> list[Setting]:
+    """Returns the settings of these groups, group by group."""
+    return [one for group in groups for one in known.values() if one.group == group]
+
+
+def settings(chosen: Iterable[Setting]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command an option for each setting; what was typed arrives as its argument `typed`.
+
+    Returns:
+        A decorator. The command's `typed` maps the names of the settings to checked values.
+    """
+    chosen = list(chosen)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def gathered(*args: Any, **kwargs: Any) -> Any:
+            found = {one.name: kwargs.pop(one.name) for one in chosen}
+            typed = {name: value for name, value in found.items() if value is not None}
+            return function(*args, typed=typed, **kwargs)
+
+        return stack(*map(_option, chosen))(gathered)
+
+    return decorate
+
+
+def _option(one: Setting) -> Callable[[Any], Any]:
+    shown = one.default_text or ("" if one.kind.is_flag else str(one.default))
+    help = one.help + (f"  [default: {shown}]" if shown else "")
+    if one.kind.is_flag:
+        flags = f"--{one.flag}/--no-{one.flag}" if one.default else f"--{one.flag}"
+        return click.option(flags, one.name, is_flag=True, default=None, help=help)
+    flags = [one.short, f"--{one.flag}"] if one.short else [f"--{one.flag}"]
+    return click.option(
+        *flags, one.name, type=values.Value(one.kind), metavar=one.kind.metavar, default=None, help=help
+    )
+
+
+MERGE = settings_of(MergeSettings)
+
+reference = click.option(
+    "--reference", type=values.Reference(), default=None,
+    help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
+         "[default: the sharpest near the middle]",
 )  # fmt: skip
 
-
-@dataclass(frozen=True)
-class BurstChoice:
-    """Which files make up the burst, and how they are read: what `burst` gathers for a command."""
-
-    paths: tuple[str, ...]
-    reference: int | Path | None
-    noise: NoiseProfile | NoiseChoice | None
-    noise_profiles: Path | None
-    opcodes: OpcodeMode
-    skip_bad: bool
-    keep_all: bool
-
-    def read(self, files: Sequence[Path], progress: Progress) -> Burst:
-        """Reads the files that `paths` stand for; imports torch."""
-        from burstfix.pipeline import read_burst
-
-        # People count frames from 1, the library from 0.
-        reference = self.reference - 1 if isinstance(self.reference, int) else self.reference
-        return read_burst(
-            files,
-            reference=reference,
-            noise=self.noise,
-            skip_bad=self.skip_bad,
-            keep_all=self.keep_all,
-            opcodes=self.opcodes,
-            noise_profiles=noise_table(self.noise_profiles),
-            progress=progress,
-        )
-
-
-_burst_options = stack(
-    click.argument("paths", nargs=-1, required=True, metavar="PATHS..."),
-    click.option("--reference", type=values.Reference(), default=None,
-                 help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
-                      "[default: the sharpest near the middle]"),
-    reading,
-)  # fmt: skip
-
-
-def burst(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the options of `BurstChoice`, gathered as its argument `chosen`."""
-    names = [field.name for field in fields(BurstChoice)]
-
-    @functools.wraps(function)
-    def gathered(*args: Any, **kwargs: Any) -> Any:
-        chosen = BurstChoice(**{name: kwargs.pop(name) for name in names})
-        return function(*args, chosen=chosen, **kwargs)
-
-    return _burst_options(gathered)
-
-
-device = click.option("--device", type=values.Device(), metavar="auto|cpu|cuda[:N]", default="auto",
-                      show_default=True, help="Where it runs.")  # fmt: skip
-
-tile = click.option("-t", "--tile", type=click.IntRange(min=0), default=0, show_default=True,
-                    metavar="PIXELS",
-                    help="Size of a tile in sensor pixels; 0 = automatic, from the free memory.")  # fmt: skip
-
-precision = click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-                         default="auto", show_default=True,
-                         help="Arithmetic; auto = bfloat16 where the device computes in it, else float32."
-                         )  # fmt: skip
-
-# What merges them.
-compute = stack(
-    click.option("-m", "--model", default="auto", show_default=True, metavar="NAME|FILE",
-                 help="What merges: auto, a model's name, or a .safetensors file."),
-    device,
-    tile,
-    precision,
-    click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True, metavar="0..2",
-                 help="How strong the noise is taken to be: less keeps grain, 1 = as measured."),
-    click.option("--ensemble", type=click.Choice(["1", "2", "4", "8"]), default="1", show_default=True,
-                 callback=lambda _context, _option, value: int(value),
-                 help="Views, turned and mirrored, whose mean a network gives: cleaner, and slower."),
-)  # fmt: skip
-
-# What is made of the merged burst.
-rendering = stack(
-    click.option("--wb", "white_balance", type=values.WhiteBalance(), metavar="camera|auto|R,G,B",
-                 default="camera", show_default=True, help="White balance."),
-    click.option("--exposure", type=values.Exposure(), default=0.0, metavar="EV|auto", show_default=True,
-                 help="Brighter (+) or darker (-) by so many stops."),
-    click.option("--tone", type=click.Choice(["none", "filmic"]), default="none", show_default=True,
-                 help="Tone curve; none = plain."),
-    click.option("--color-space", type=click.Choice(["srgb", "display-p3", "rec2020", "prophoto"]),
-                 default="srgb", show_default=True, help="Colour space of the picture."),
-)  # fmt: skip
-
-# The file that holds it.
-picture = stack(
-    click.option("--format", type=click.Choice(FORMAT_NAMES), default=None,
-                 help=f"Format of the picture.  [default: by the name, else {DEFAULT_FORMAT.name}]"),
-    click.option("--bit-depth", type=click.Choice([str(depth) for depth in BIT_DEPTHS]), default=None,
-                 help=f"Bits per channel.  [default: {depths_help()}]"),
-    click.option("--quality", type=click.IntRange(1, 100), default=None, metavar="1..100",
-                 help=f"Quality of {quality_help()}.  [default: {DEFAULT_QUALITY}]"),
-    click.option("--dng", type=click.Choice(["linear", "mosaic"]), default=None,
-                 help="Kind of a .dng: demosaiced, or a Bayer mosaic for other developers' demosaicking.  "
-                      "[default: linear]"),
-    click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
-)  # fmt: skip
-
-
-def user_folder() -> Path:
-    """Where a user's settings are kept: ~/.config/burstfix, or what the system has for it."""
-    return Path(click.get_app_dir("burstfix"))
-
-
-def own_noise_profiles() -> Path | None:
-    """The user's own noise table, if there is one."""
-    from burstfix.analysis.noise_table import FILE_NAME
-
-    path = user_folder() / FILE_NAME
-    return path if path.is_file() else None
-
-
-def noise_table(path: Path | None) -> NoiseTable | None:
-    """The table of --noise-profiles, else the user's own if there is one."""
-    from burstfix.analysis.noise_table import load_table
-
-    path = path or own_noise_profiles()
-    return load_table(path) if path else None
+paths = click.argument("paths", nargs=-1, required=True, metavar="PATHS...")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from burstfix.errors import InputError
@@ -67,3 +67,9 @@ def _raws_in(folder: Path) -> list[Path]:
     if not raws:
         raise InputError(f"{folder}: no camera raws in this folder (folders inside it are not searched)")
     return raws
+
+
+def folders_of(arguments: Iterable[str]) -> list[Path]:
+    """Returns the folders that files, patterns and folders refer to, each once; they need not exist."""
+    paths = (Path(argument) for argument in arguments)
+    return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))

@@ -13,7 +13,8 @@ from burstfix.cli import options, values
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import UsageError
-from burstfix.types import CFA_PATTERNS, NoiseProfile
+from burstfix.settings import kinds
+from burstfix.types import CFA_PATTERNS
 
 EXAMPLES = (
     "burstfix simulate photo.jpg -o burst/",
@@ -71,7 +72,7 @@ _camera = options.stack(
 
 # Its noise, said in one of three ways.
 _noise = options.stack(
-    click.option("--noise", type=values.Noise(), default=None,
+    click.option("--noise", type=values.Value(kinds.noise()), metavar="S,O", default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white)."),
     click.option("--noise-level", type=click.Choice(["high", "low"]), default=None,
                  help="A noise level of the REDS4 protocol.  [default: high]"),
@@ -122,7 +123,7 @@ def command(
     cfa: str,
     bits: str,
     black_level: int | None,
-    noise: NoiseProfile | None,
+    noise: tuple[float, float] | None,
     noise_level: str | None,
     iso: int | None,
     shift: float,
@@ -151,7 +152,7 @@ def command(
     from burstfix.sim.sources import PICTURE_SUFFIXES, read_clip, read_picture
 
     if noise is not None:
-        shot_gain, read_variance = noise.shot_gain[0], noise.read_variance[0]
+        shot_gain, read_variance = noise
     elif iso is not None:
         shot_gain, read_variance = noise_at(iso)
     else:

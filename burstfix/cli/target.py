@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
-from burstfix.io.write.formats import DEFAULT_FORMAT, format_named, format_of, suffix_list
+from burstfix.io.write.formats import DEFAULT_FORMAT, OutputFormat, format_named, format_of, suffix_list
 from burstfix.names import fit_name, name_limit
+from burstfix.settings import MergeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Target:
     format: str
     bit_depth: int
     overwrite: bool
+
+    @property
+    def is_raw(self) -> bool:
+        """True for a file that a raw developer renders."""
+        return format_named(self.format).is_raw
 
     def path(self, reference: Path) -> Path:
         """The file to write, for a result that looks like `reference`.
@@ -57,41 +63,52 @@ class Target:
 
 
 def plan(
-    output: str | None, *, format: str | None, bit_depth: int | None, quality: int | None, overwrite: bool
+    output: str | None, settings: MergeSettings, *, typed: Collection[str] = (), overwrite: bool = False
 ) -> Target:
-    """Checks -o and the options that belong to it.
+    """Checks the destination before anything is read.
 
     Args:
         output: A file, an existing folder, or None for the working folder.
-        format: Name of an output format, or None: by the file's suffix, else TIFF.
-        bit_depth: Bits per channel, or None for the format's default.
-        quality: 1 to 100 for a lossy format; None if not given.
-        overwrite: Whether an existing file may be replaced.
+        settings: The settings in force.
+        typed: Names of settings given on the command line. Only these may contradict the name of the output;
+            a settings file holds for outputs of every format.
+        overwrite: Replace an existing file.
 
     Raises:
-        UsageError: Unknown suffix, or settings that contradict each other.
+        UsageError: The suffix is unknown, or options contradict the format.
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
+    by_name = _format_of(output)
     given = Path(output) if output is not None else Path(".")
-    is_folder = output is None or os.path.isdir(given) or output.endswith(("/", os.sep))
-    folder = given if is_folder else given.parent
-    if not is_folder:
-        by_suffix = format_of(given)
-        if by_suffix is None:
-            raise UsageError(
-                f"{output}: cannot write {given.suffix or 'a file without a suffix'}; "
-                f"use {suffix_list()}, or name an existing folder"
-            )
-        if format is not None and format != by_suffix.name:
-            raise UsageError(f"{output}: the name says {by_suffix.name}, --format says {format}")
-        format = by_suffix.name
-    row = format_named(format) if format else DEFAULT_FORMAT
-    depth = row.bit_depth(bit_depth)
-    row.check_quality(quality)
+    folder = given.parent if by_name else given
+    row = by_name or (format_named(settings.format) if settings.format else DEFAULT_FORMAT)
+    if "format" in typed and settings.format != row.name:
+        raise UsageError(f"{output}: the name says {row.name}, --format says {settings.format}")
+    if "quality" in typed:
+        row.check_quality(settings.quality)
+    if "dng" in typed and not row.is_raw:
+        raise UsageError(f"--dng is for a DNG; the output is {row.title} (use -o NAME.dng)")
+    fits = "bit_depth" in typed or settings.bit_depth in row.bit_depths
+    depth = row.bit_depth(settings.bit_depth if fits else None)
     _check_folder(folder)
-    if not is_folder:
+    if by_name:
         _refuse_existing(given, overwrite)
-    return Target(folder, None if is_folder else given.name, row.name, depth, overwrite)
+    return Target(folder, given.name if by_name else None, row.name, depth, overwrite)
+
+
+def _format_of(output: str | None) -> OutputFormat | None:
+    """Returns the format that the name of the output says; None for a folder.
+
+    Raises:
+        UsageError: The suffix is unknown.
+    """
+    if output is None or os.path.isdir(output) or output.endswith(("/", os.sep)):
+        return None
+    row = format_of(output)
+    if row is None:
+        suffix = Path(output).suffix or "a file without a suffix"
+        raise UsageError(f"{output}: cannot write {suffix}; use {suffix_list()}, or name an existing folder")
+    return row
 
 
 def _check_folder(folder: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
+from burstfix.settings import MergeSettings
 
 EXAMPLES = (
     "burstfix train recipes/kpn.toml --photos photos/ --validation val/ -o runs/kpn",
@@ -54,11 +56,12 @@ EXAMPLES = (
     "programs do not count. On a GPU, minutes of wall time.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
-@options.device
+@options.settings([options.MERGE["device"]])
 @options.speech
 @options.pass_terminal
 def command(
     terminal: Terminal,
+    typed: dict[str, Any],
     recipe: Path,
     photos: tuple[Path, ...],
     validation: tuple[Path, ...],
@@ -67,7 +70,6 @@ def command(
     init_from: str | None,
     minutes: float | None,
     threads: int | None,
-    device: str,
 ) -> None:
     """Train a network on bursts simulated from photographs.
 
@@ -91,7 +93,7 @@ def command(
         output,
         recipe_name=recipe.stem,
         validation=list(validation),
-        device=device,
+        device=MergeSettings(**typed).device,
         resume=resume,
         init_from=load_model(init_from) if init_from else None,
         minutes=minutes,

@@ -1,60 +1,36 @@
-"""Option values that are more than a number or a word: parsed once, with one kind of message."""
+"""Types of option values: the kinds of `burstfix.settings`, and what only the command line needs."""
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from burstfix.types import NoiseProfile
-
-
-def _numbers(text: str, count: int) -> tuple[float, ...] | None:
-    """The finite numbers of "1,2,3", or None if there are not exactly `count`."""
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        return None
-    return values if len(values) == count and all(map(math.isfinite, values)) else None
+from burstfix.settings.kinds import Kind
 
 
-class Device(click.ParamType):
-    """auto, cpu, cuda or cuda:N."""
+class Value(click.ParamType):
+    """A value of a kind that settings have, with the same check and the same message."""
 
-    name = "auto|cpu|cuda[:N]"
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.name = kind.metavar
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Checks the form only; whether the device exists is the engine's to say."""
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            self.fail(f"{value!r} is not auto, cpu, cuda or cuda:N", param, ctx)
-        return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parses and checks the text of the command line."""
+        try:
+            return self.kind.check(self.kind.parse(value) if isinstance(value, str) else value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
 
-
-class Noise(click.ParamType):
-    """S,O of variance = S*x + O, in normalised units, or where to look for it where there is a burst."""
-
-    def __init__(self, *choices: str) -> None:
-        self.name = "|".join(("S,O", *choices))
-        self._choices = choices
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> NoiseProfile | str | None:
-        """The same noise for every plane; a choice as it is."""
-        if value in self._choices:
-            return value
-        pair = _numbers(value, 2)
-        if pair is None or min(pair) < 0 or max(pair) <= 0:
-            otherwise = "".join(f", nor {choice}" for choice in self._choices)
-            self.fail(
-                f"{value!r} is not S,O: two numbers of variance = S*x + O, such as 1e-3,2e-5{otherwise}",
-                param,
-                ctx,
-            )
-        return NoiseProfile.uniform(pair[0], pair[1])
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes the choices, where there are any."""
+        return [CompletionItem(str(x)) for x in self.kind.choices if str(x).startswith(incomplete)]
 
 
 class Reference(click.ParamType):
@@ -63,39 +39,14 @@ class Reference(click.ParamType):
     name = "N|FILE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Path:
-        """An int counts from 1; anything else is a path."""
-        if re.fullmatch(r"\d+", value):
-            if int(value) < 1:
-                self.fail("frames are counted from 1 (see burstfix inspect)", param, ctx)
-            return int(value)
-        return Path(value)
+        """Returns an int counted from 1, or a path."""
+        if not re.fullmatch(r"\d+", value):
+            return Path(value)
+        if int(value) < 1:
+            self.fail("frames are counted from 1 (see burstfix inspect)", param, ctx)
+        return int(value)
 
 
-class WhiteBalance(click.ParamType):
-    """camera, auto, or three gains."""
-
-    name = "camera|auto|R,G,B"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Gives "camera", "auto" or a tuple of three positive gains."""
-        if value in ("camera", "auto"):
-            return value
-        gains = _numbers(value, 3)
-        if gains is None or min(gains) <= 0:
-            self.fail(f"{value!r} is not camera, auto or three gains R,G,B such as 2.1,1,1.6", param, ctx)
-        return gains
-
-
-class Exposure(click.ParamType):
-    """EV or auto."""
-
-    name = "EV|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Gives "auto" or EV as float."""
-        if value == "auto" or isinstance(value, float):
-            return value
-        ev = _numbers(value, 1)
-        if ev is None or abs(ev[0]) > 20:
-            self.fail(f"{value!r} is not auto or a number of EV between -20 and 20", param, ctx)
-        return ev[0]
+def index_of(reference: int | Path | None) -> int | Path | None:
+    """Converts a reference counted from 1 to the library's, counted from 0; a path stays."""
+    return reference - 1 if isinstance(reference, int) else reference

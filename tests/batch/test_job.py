@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from burstfix.batch import job as jobs
 from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
-from burstfix.pipeline import Finish
 from tests.batch.cards import burst
 
 TABLE = """[[camera]]
@@ -45,11 +43,10 @@ def test_batch_when_every_setting_is_another_then_reading_merging_and_finishing_
     table.write_text(TABLE)
     reading = {"noise": (3e-3, 4e-5), "skip_bad": True, "keep_all": True, "opcodes": "skip"}
     merging = {"device": "cpu", "tile": 64, "precision": "bfloat16", "strength": 0.5}
-    finishing = Finish("auto", 0.5, "filmic", "display-p3", 8, 70)
-    looks = asdict(finishing)
-    looks["wb"] = looks.pop("white_balance")
+    looks = {"wb": "auto", "exposure": 0.5, "tone": "filmic", "color_space": "display-p3"}
+    looks |= {"bit_depth": 8, "quality": 70}
     settings = BatchSettings(**reading, **merging, **looks, model="average", noise_profiles=str(table))
     assert len(run_batch([tmp_path / "card"], tmp_path / "out", settings).done) == 1
     assert {name: given[name] for name in (reading | merging)} == reading | merging
     assert given["model"].info.name == "average" and given["noise_profiles"] is not None
-    assert given["finish"] == finishing
+    assert given["finish"] == settings

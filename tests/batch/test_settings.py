@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import pytest
 
 from burstfix.batch.layout import check_layout
 from burstfix.batch.run import settings_hash
-from burstfix.batch.settings import NAMES, BatchSettings, file_layers, parse_size, read_settings_file, resolve
+from burstfix.batch.settings import NAMES, BatchSettings
 from burstfix.errors import UsageError
+from burstfix.settings import file_layers, read_settings_file
+from burstfix.settings import resolve as resolve_as
+from burstfix.settings.kinds import parse_size
+
+resolve = partial(resolve_as, kind=BatchSettings)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +46,12 @@ def test_settings_when_a_whole_number_is_written_as_a_fraction_then_it_is_one() 
 
 
 def test_settings_hash_when_there_is_no_ensemble_then_earlier_journals_hold() -> None:
-    values = {k: v for k, v in BatchSettings().result_settings().items() if k != "ensemble"}
+    added = ("ensemble", "dng")
+    values = {k: v for k, v in BatchSettings().result_settings().items() if k not in added}
     earlier = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
     assert settings_hash(BatchSettings()) == earlier != settings_hash(BatchSettings(ensemble=2))
+    # As computed by version 0.1.0.
+    assert earlier == "22924d70a0b3b5d529634ece6f08df42b3e3ada5849020c0095f946bfa2ccbfc"
 
 
 def test_settings_when_layered_then_the_later_holds_and_its_source_is_told() -> None:
@@ -114,7 +123,7 @@ MATTERS: dict[str, Any] = {
     "layout": "{last}", "format": "jpeg", "bit_depth": 8, "quality": 90, "noise": (1e-3, 1e-5),
     "noise_profiles": "table.toml", "skip_bad": True, "keep_all": True, "opcodes": "skip", "strength": 0.5,
     "wb": "auto", "exposure": 1.0, "tone": "filmic", "color_space": "prophoto", "model": "kpn",
-    "precision": "float32", "ensemble": 2,
+    "precision": "float32", "ensemble": 2, "dng": "mosaic",
 }  # fmt: skip
 DOES_NOT: dict[str, Any] = {
     "gap": 1.0, "min_frames": 3, "max_frames": 9, "singles": True, "check_content": False, "overwrite": True,

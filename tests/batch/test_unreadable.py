@@ -14,9 +14,10 @@ from burstfix.batch import raw_info
 from burstfix.batch.journal import Journal
 from burstfix.batch.plan import find_bursts
 from burstfix.batch.run import BatchReport, run_batch
-from burstfix.batch.settings import BatchSettings, file_layers
+from burstfix.batch.settings import BatchSettings
 from burstfix.cli import main
 from burstfix.errors import InputError
+from burstfix.settings import file_layers
 from tests.batch.cards import burst
 
 SETTINGS = BatchSettings(model="average", device="cpu")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from burstfix.cli import main, options
+from burstfix.cli import finding, main
 from tests.batch.cards import burst, shoot
 
 
@@ -16,7 +16,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's config folder that is no real one."""
     folder = tmp_path / "config"
     folder.mkdir()
-    monkeypatch.setattr(options, "user_folder", lambda: folder)
+    monkeypatch.setattr(finding, "user_folder", lambda: folder)
     return folder
 
 

@@ -68,6 +68,22 @@ def test_merge_when_the_reference_is_named_by_its_file_then_the_result_is_called
     assert [path.name for path in workplace.iterdir()] == [f"{small_burst[2].stem}_merged.tif"]
 
 
+def test_merge_when_a_settings_file_lies_beside_the_raws_then_the_command_line_overrides_it(
+    small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in small_burst:
+        shutil.copy(path, workplace)
+    # Settings of `batch` may stand in the same file.
+    Path("burstfix.toml").write_text('model = "average"\nformat = "png"\ntone = "filmic"\ngap = 3\n')
+    assert main(["merge", ".", "--json", "--tone", "none", "--strength", "0.5"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["model"], document["format"]) == ("average", "png")
+    assert document["settings"]["render"]["tone"] == "none" and document["settings"]["strength"] == 0.5
+    Path("burstfix.toml").write_text("tones = 1\n")
+    assert main(["merge", "."]) == 2
+    assert "unknown setting 'tones'" in capsys.readouterr().err
+
+
 def test_merge_when_quiet_then_says_nothing(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +231,7 @@ def test_inspect_when_noise_is_to_be_measured_then_the_files_do_not_count(
     assert main(["inspect", *shots(small_burst), "--json", "--noise", "file"]) == 0
     assert json.loads(capsys.readouterr().out)["noise"]["source"] == "file"
     assert main(["inspect", *shots(small_burst), "--noise", "guess"]) == 2
-    assert "nor measure" in capsys.readouterr().err
+    assert "expected S,O|file|measure" in capsys.readouterr().err
 
 
 def test_command_when_given_a_folder_then_takes_its_raws(

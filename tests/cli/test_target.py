@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from burstfix.cli.target import Target, plan
 from burstfix.errors import OutputError, UsageError
+from burstfix.settings import MergeSettings
 
 
-def planned(output: str | Path | None, **changes: object) -> Target:
-    settings: dict = {"format": None, "bit_depth": None, "quality": None, "overwrite": False, **changes}
-    return plan(None if output is None else str(output), **settings)
+def planned(output: str | Path | None, *, overwrite: bool = False, **typed: Any) -> Target:
+    settings = MergeSettings(**typed)
+    return plan(None if output is None else str(output), settings, typed=typed, overwrite=overwrite)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,9 @@ def test_plan_when_given_a_file_then_its_suffix_decides(
 def test_plan_when_given_a_folder_then_names_the_file_after_the_reference(
     format: str | None, name: str, tmp_path: Path
 ) -> None:
-    assert planned(tmp_path, format=format).path(Path("x/ref.dng")) == tmp_path / name
+    assert (
+        planned(tmp_path, **({"format": format} if format else {})).path(Path("x/ref.dng")) == tmp_path / name
+    )
 
 
 def test_plan_when_given_nothing_then_writes_to_the_working_folder(
@@ -82,6 +86,14 @@ def test_plan_when_the_folder_cannot_be_written_then_refuses(
 def test_plan_when_done_then_leaves_nothing_behind(tmp_path: Path) -> None:
     planned(tmp_path / "a.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_when_settings_of_a_file_do_not_fit_the_format_then_the_name_of_the_output_decides(
+    tmp_path: Path,
+) -> None:
+    settings = MergeSettings(format="dng", bit_depth=16, quality=90)
+    target = plan(str(tmp_path / "a.jpg"), settings)
+    assert (target.format, target.bit_depth) == ("jpeg", 8)
 
 
 @pytest.mark.parametrize("name", ["a", "a.webp", "a.nef"])

@@ -1,0 +1,78 @@
+"""Settings as dataclass fields that know their help, their check and their option."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from burstfix.errors import UsageError
+from burstfix.settings.kinds import Kind
+
+_KEY = "burstfix.setting"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known about one setting.
+
+    Attributes:
+        name: In Python and in burstfix.toml; the option is --name with dashes.
+        default: Value if nobody sets it.
+        kind: Which values it takes.
+        help: One line for --help and the documentation.
+        group: Options of one group are listed together.
+        short: A one-letter option such as "-m", or "".
+        default_text: How --help words the default, where the value alone does not explain it.
+    """
+
+    name: str
+    default: Any
+    kind: Kind
+    help: str
+    group: str
+    short: str = ""
+    default_text: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The long option, without the dashes."""
+        return self.name.replace("_", "-")
+
+    def check(self, value: Any) -> Any:
+        """Returns the value in its final type.
+
+        Raises:
+            UsageError: The value makes no sense; the message names the setting.
+        """
+        try:
+            return self.kind.check(value)
+        except ValueError as error:
+            raise UsageError(f"{self.name} = {value!r}: {error}") from error
+
+
+def setting(
+    default: Any, kind: Kind, help: str, *, group: str, short: str = "", default_text: str = ""
+) -> Any:
+    """A dataclass field that is a setting; the arguments are described at `Setting`."""
+    details = {"kind": kind, "help": help, "group": group, "short": short, "default_text": default_text}
+    return dataclasses.field(default=default, metadata={_KEY: details})
+
+
+def settings_of(owner: Any) -> dict[str, Setting]:
+    """All settings of a dataclass (type or instance) by name, in order."""
+    return {
+        item.name: Setting(name=item.name, default=item.default, **item.metadata[_KEY])
+        for item in dataclasses.fields(owner)
+        if _KEY in item.metadata
+    }
+
+
+def check_settings(owner: Any) -> None:
+    """Checks every setting of a frozen dataclass instance and stores the values in their final types.
+
+    Raises:
+        UsageError: A value makes no sense; the message names the setting.
+    """
+    for name, one in settings_of(owner).items():
+        object.__setattr__(owner, name, one.check(getattr(owner, name)))
