@@ -1,0 +1,303 @@
+"""From the facts of a merge to the HTML of its report."""
+
+from __future__ import annotations
+
+import importlib.resources
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from burstfix.analysis.noise_gain import NoiseGain
+from burstfix.report.frames import exposure_text
+from burstfix.report.html.pictures import choose_crops, color_map, data_uri, reduced
+from burstfix.report.html.plots import histogram_plot, legend, noise_plot, path_plot
+from burstfix.text import printable
+
+_OVERVIEW_SIDE = 1600
+_THUMBNAIL_SIDE = 240
+_MAP_SIDE = 640
+_BINS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportData:
+    """What a report shows.
+
+    Attributes:
+        document: The JSON document of the merge (`burst_document` and the facts that `merge` adds).
+        before, after: uint8 (H, W, 3) sRGB of the reference alone and of the merge, with the same look.
+        thumbnails: uint8 (h, w, 3) of each frame that was kept, in time order.
+        gain: Noise before and after.
+        motion: float32 (h, w), the largest motion beyond the camera's own in sensor pixels; None if unknown.
+        frames_used: float32 (h, w), how many frames each place effectively used; None if unknown.
+        noise_points: Signals and variances that the noise was measured from; None if it was not measured.
+        command: The command line that makes the picture again; "" if unknown.
+    """
+
+    document: Mapping[str, Any]
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    thumbnails: Sequence[NDArray[np.uint8]]
+    gain: NoiseGain
+    motion: NDArray[np.float32] | None = None
+    frames_used: NDArray[np.float32] | None = None
+    noise_points: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    command: str = ""
+    memory_bytes: int | None = None
+    extra_settings: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+def render_page(data: ReportData) -> str:
+    """Return the report as one HTML document that loads nothing from elsewhere.
+
+    All text from files and arguments is escaped by the template engine.
+    """
+    source = importlib.resources.files("burstfix.report.html").joinpath("template.html").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
+    template = environment.from_string(source)
+    document = data.document
+    return template.render(
+        title=PurePath(str(document.get("output", document["reference"]["path"]))).name,
+        subtitle=_subtitle(document),
+        facts=_facts(data),
+        warnings=document["warnings"],
+        views=_views(data),
+        frames=_frames(data),
+        maps=_maps(data),
+        plots=_plots(data),
+        settings=_settings(data),
+        command=data.command,
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Make control and bidirectional characters of plain text visible; markup and data URIs are our own."""
+    if isinstance(value, str) and not isinstance(value, Markup) and not value.startswith("data:image/"):
+        return printable(value)
+    return value
+
+
+def _subtitle(document: Mapping[str, Any]) -> str:
+    reference = next(frame for frame in document["frames"] if frame["reference"])
+    parts = [
+        document["camera"],
+        document["lens"],
+        exposure_text(reference.get("exposure_seconds")) if reference.get("exposure_seconds") else None,
+        f"ISO {reference['iso']:g}" if reference.get("iso") else None,
+        (reference.get("time") or "").replace("T", " ")[:19] or None,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _facts(data: ReportData) -> list[dict[str, str]]:
+    document, facts = data.document, []
+    kept = [frame for frame in document["frames"] if frame["kept"]]
+    facts.append({"value": f"{len(kept)} of {len(document['frames'])}", "label": "frames merged"})
+    if data.gain.decibels is not None:
+        facts.append({"value": f"{data.gain.decibels:.1f} dB", "label": "less noise in flat parts"})
+        iso = next((frame.get("iso") for frame in kept if frame["reference"]), None)
+        if iso:
+            equivalent = _two_digits(data.gain.iso_equivalent(iso) or 0)
+            facts.append(
+                {
+                    "value": f"ISO {equivalent:g}",
+                    "label": f"what the noise looks like, instead of ISO {iso:g}",
+                }
+            )
+    if data.frames_used is not None and len(kept) > 1:
+        alone = float(np.mean(data.frames_used < 1.5))
+        facts.append({"value": f"{alone:.0%}", "label": "of the picture used one frame alone"})
+    if "seconds" in document:
+        facts.append(
+            {"value": f"{document['seconds']['total']:.1f} s", "label": "for reading, merging and writing"}
+        )
+    if data.memory_bytes:
+        facts.append({"value": f"{data.memory_bytes / 1e9:.2f} GB", "label": "of memory at most"})
+    return facts
+
+
+def _two_digits(value: float) -> float:
+    if value <= 0:
+        return 0.0
+    digits = 1 - math.floor(math.log10(value))
+    return round(value, digits)
+
+
+def _views(data: ReportData) -> list[dict[str, Any]]:
+    """The whole picture first, then the crops."""
+    before, after = reduced(data.before, _OVERVIEW_SIDE), reduced(data.after, _OVERVIEW_SIDE)
+    views = [{"name": "whole", "before": data_uri(before), "after": data_uri(after), "width": after.shape[1]}]
+    for crop in choose_crops(data.after, data.motion):
+        views.append(
+            {
+                "name": crop.reason,
+                "before": data_uri(crop.of(data.before), quality=92),
+                "after": data_uri(crop.of(data.after), quality=92),
+                "width": crop.width,
+            }
+        )
+    return views
+
+
+def _frames(data: ReportData) -> list[dict[str, Any]]:
+    thumbnails = iter(data.thumbnails)
+    frames = []
+    for frame in data.document["frames"]:
+        notes = []
+        if frame.get("sharpness") is not None:
+            notes.append(f"sharpness {frame['sharpness']:.2f}")
+        if frame.get("motion") and not frame["reference"]:
+            motion = frame["motion"]
+            notes.append(
+                f"moved {motion['dy']:+.1f}, {motion['dx']:+.1f} px, turned {motion['degrees']:+.2f}°"
+            )
+        thumbnail = next(thumbnails, None) if frame["kept"] else None
+        frames.append(
+            {
+                "name": PurePath(frame["path"].replace("\\", "/")).name,
+                "reference": frame["reference"],
+                "kept": frame["kept"],
+                "reason": frame["reason"],
+                "notes": notes,
+                "thumbnail": None
+                if thumbnail is None
+                else data_uri(reduced(thumbnail, _THUMBNAIL_SIDE), quality=80),
+            }
+        )
+    return frames
+
+
+def _maps(data: ReportData) -> list[dict[str, Any]]:
+    maps = []
+    if data.frames_used is not None:
+        count = sum(frame["kept"] for frame in data.document["frames"])
+        maps.append(
+            _map(
+                "Frames used",
+                data.frames_used,
+                (1, max(2, count)),
+                "Frames that each place was merged from, by their weights. Few where something moved.",
+                lambda value: f"{value:g}",
+            )
+        )
+    if data.motion is not None:
+        high = max(4.0, float(np.nanquantile(data.motion, 0.995)))
+        maps.append(
+            _map(
+                "Motion in the scene",
+                data.motion,
+                (0, high),
+                "The largest displacement found beyond the camera's own movement.",
+                lambda value: f"{value:.0f} px",
+            )
+        )
+    if np.isfinite(data.gain.left).any():
+        maps.append(
+            _map(
+                "Noise that is left",
+                data.gain.left,
+                (0, 1),
+                "Noise of the merge as a share of one frame's, in flat parts; grey where there is detail.",
+                lambda value: f"{value:.0%}",
+            )
+        )
+    return maps
+
+
+def _map(
+    title: str, values: NDArray[np.float32], span: tuple[float, float], caption: str, text: Any
+) -> dict[str, Any]:
+    colored = color_map(values, *span)
+    factor = max(1, _MAP_SIDE // max(colored.shape[:2]))
+    picture = colored.repeat(factor, 0).repeat(factor, 1)
+    return {
+        "title": title,
+        "picture": data_uri(reduced(picture, 2 * _MAP_SIDE), lossless=True),
+        "low": text(span[0]),
+        "high": text(span[1]),
+        "caption": caption,
+    }
+
+
+def _plots(data: ReportData) -> list[dict[str, Any]]:
+    document = data.document
+    reference = next(frame for frame in document["frames"] if frame["reference"])
+    used = _mean_noise(document["noise"])
+    assert used is not None
+    file = _mean_noise(reference.get("file_noise"))
+    names = [("first", f"used: {document['noise']['source']}")]
+    if file is not None:
+        names.append(("second", "the file's NoiseProfile"))
+    plots = [
+        {
+            "svg": noise_plot(data.noise_points, used, file),
+            "legend": legend(names),
+            "caption": "Variance of the noise against the signal. Dots are measurements in this burst.",
+        }
+    ]
+    kept = [frame for frame in document["frames"] if frame["kept"]]
+    if len(kept) > 1:
+        shifts = [(frame["motion"]["dy"], frame["motion"]["dx"]) for frame in kept]
+        labels = [str(frame["number"]) for frame in kept]
+        index = next(i for i, frame in enumerate(kept) if frame["reference"])
+        plots.append(
+            {
+                "svg": path_plot(shifts, labels, index),
+                "legend": legend(
+                    [("first", "reference"), ("second", "other frames, numbered in time order")]
+                ),
+                "caption": "Shift of each frame against the reference, in sensor pixels.",
+            }
+        )
+    before, after = _histogram(data.before), _histogram(data.after)
+    clipped = [float(np.mean((p >= 255).any(-1))) for p in (data.before, data.after)]
+    plots.append(
+        {
+            "svg": histogram_plot(before, after),
+            "legend": legend([("second", "one frame"), ("first", "merged")]),
+            "caption": f"Display brightness. Clipped: {clipped[0]:.2%} before, {clipped[1]:.2%} after.",
+        }
+    )
+    return plots
+
+
+def _histogram(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    luminance = picture[::2, ::2] @ np.float32([0.2126, 0.7152, 0.0722])
+    counts, _ = np.histogram(luminance, _BINS, (0, 256))
+    return counts / max(1, counts.sum())
+
+
+def _mean_noise(noise: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    if not noise:
+        return None
+    return float(np.mean(noise["shot_gain"])), float(np.mean(noise["read_variance"]))
+
+
+def _settings(data: ReportData) -> list[tuple[str, str | Markup]]:
+    document = data.document
+    rows: list[tuple[str, str | Markup]] = []
+    for name in ("output", "model", "format", "bit_depth", "version"):
+        if document.get(name) is not None:
+            rows.append((name.replace("_", " "), str(document[name])))
+    for fate in ("applied", "skipped"):
+        if document["opcodes"][fate]:
+            rows.append((f"corrections {fate}", ", ".join(document["opcodes"][fate])))
+    rows.append(("hot pixels repaired", str(document["hot_pixels"])))
+    for name, seconds in document.get("seconds", {}).items():
+        rows.append((f"seconds: {name}", f"{seconds:.2f}"))
+    render = document.get("settings", {}).get("render", {})
+    rows += [(name.replace("_", " "), _plain(value)) for name, value in render.items()]
+    return [*rows, *data.extra_settings]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

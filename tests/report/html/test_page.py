@@ -1,0 +1,67 @@
+"""The report as text: complete, self-contained, escaped."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+
+from burstfix.analysis.noise_gain import NoiseGain
+from burstfix.report.html.page import render_page
+from tests.report.html.report_data import report_data
+
+
+class Elements(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_page_when_names_hold_markup_then_one_script_and_no_raw_control_characters() -> None:
+    html = render_page(report_data())
+    elements = Elements(html)
+    assert [tag for tag, _ in elements.tags].count("script") == 1
+    assert any("<script>window.hacked=1</script>" in text for text in elements.texts)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]", html)
+
+
+def test_page_when_rendered_then_nothing_is_loaded_from_elsewhere() -> None:
+    elements = Elements(render_page(report_data()))
+    sources = [a["src"] or "" for _, a in elements.tags if "src" in a] + [
+        a["href"] or "" for _, a in elements.tags if "href" in a
+    ]
+    assert sources and all(source.startswith("data:image/") for source in sources)
+    assert not [tag for tag, _ in elements.tags if tag in ("link", "iframe", "object", "embed", "base")]
+
+
+def test_page_when_rendered_then_frames_gain_and_command_are_there() -> None:
+    text = " ".join(Elements(render_page(report_data())).texts)
+    assert "2 of 3" in text and "9.5 dB" in text and "ISO 360" in text and "left out:" in text
+    assert "burstfix merge" in text and "noise that is left" in text.lower()
+
+
+def test_page_when_12_megapixels_then_under_6_megabytes() -> None:
+    assert len(render_page(report_data(3000, 4000)).encode()) < 6e6
+
+
+def test_page_when_little_is_known_then_it_still_renders() -> None:
+    data = report_data(64, 48)
+    document = {**data.document, "lens": None, "seconds": {"total": 1.0}, "warnings": []}
+    frames = [{"path": "a.dng", "number": None, "reference": False, "kept": False, "reason": "unreadable"}]
+    frames.append(data.document["frames"][1] | {"file_noise": None, "iso": None, "time": None})
+    document["frames"] = frames
+    nothing = NoiseGain(None, np.full((1, 1), np.nan, np.float32))
+    small = dataclasses.replace(
+        data, document=document, gain=nothing, motion=None, frames_used=None, noise_points=None, thumbnails=[]
+    )
+    assert "1 of 2" in render_page(small)
