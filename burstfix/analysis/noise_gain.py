@@ -27,14 +27,14 @@ class NoiseGain:
     """
 
     decibels: float | None
-    left: NDArray[np.float32]
+    left: NDArray[np.floating]
 
     def iso_equivalent(self, iso: float) -> float | None:
         """The ISO speed at which one frame would be as clean: relative noise variance grows with ISO."""
         return None if self.decibels is None else iso * 10 ** (-self.decibels / 10)
 
 
-def measure_noise_gain(before: NDArray[np.float32], after: NDArray[np.float32]) -> NoiseGain:
+def measure_noise_gain(before: NDArray[np.floating], after: NDArray[np.floating]) -> NoiseGain:
     """Compare the noise of one frame with that of the merged picture.
 
     Noise is measured on luminance averaged over 2x2 pixels, in blocks of 64x64 pixels: the mean variance of
@@ -72,11 +72,11 @@ def measure_noise_gain(before: NDArray[np.float32], after: NDArray[np.float32]) 
 class _Details:
     """Haar details of blocks, float32 (h, w): variance of the diagonal one, mean size of the others."""
 
-    diagonal: NDArray[np.float32]
-    edges: NDArray[np.float32]
+    diagonal: NDArray[np.floating]
+    edges: NDArray[np.floating]
 
 
-def _details(x: NDArray[np.float32]) -> _Details:
+def _details(x: NDArray[np.floating]) -> _Details:
     rows, cols = x.shape[0] // _BLOCK, x.shape[1] // _BLOCK
     x = x[: rows * _BLOCK, : cols * _BLOCK]
     diagonal, edges = np.zeros((rows, cols), np.float32), np.zeros((rows, cols), np.float32)
@@ -85,16 +85,17 @@ def _details(x: NDArray[np.float32]) -> _Details:
         side = _BLOCK >> level
         diagonal += _block_means(np.square(a - b - c + d) / 4, side) / _LEVELS
         edges += _block_means(np.abs(a + b - c - d) + np.abs(a - b + c - d), side) / (4 * _LEVELS)
-        x = (a + b + c + d) / 2  # orthonormal: white noise keeps its variance
+        x = (a + b + c + d) / np.float32(2)  # orthonormal: white noise keeps its variance
     return _Details(diagonal, edges)
 
 
-def _half_luminance(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+def _half_luminance(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
     height, width = (size // 2 * 2 for size in rgb.shape[1:])
     gray = (rgb[0, :height, :width] + 2 * rgb[1, :height, :width] + rgb[2, :height, :width]) / 4
-    return gray.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    return _block_means(gray, 2)
 
 
-def _block_means(x: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def _block_means(x: NDArray[np.floating], side: int) -> NDArray[np.floating]:
     rows, cols = x.shape[0] // side, x.shape[1] // side
-    return x[: rows * side, : cols * side].reshape(rows, side, cols, side).mean((1, 3))
+    blocks = x[: rows * side, : cols * side].reshape(rows, side, cols, side)
+    return blocks.mean((1, 3), dtype=np.float32)

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from burstfix.analysis.noise_gain import NoiseGain
+from burstfix.names import printable
 from burstfix.report.frames import exposure_text
-from burstfix.report.html.pictures import choose_crops, color_map, data_uri, reduced
+from burstfix.report.html.pictures import choose_crops, color_map, data_uri, luminance_of, reduced
 from burstfix.report.html.plots import histogram_plot, legend, noise_plot, path_plot
-from burstfix.text import printable
 
 _OVERVIEW_SIDE = 1600
 _THUMBNAIL_SIDE = 240
@@ -269,8 +269,7 @@ def _plots(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _histogram(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    luminance = picture[::2, ::2] @ np.float32([0.2126, 0.7152, 0.0722])
-    counts, _ = np.histogram(luminance, _BINS, (0, 256))
+    counts, _ = np.histogram(luminance_of(picture[::2, ::2]), _BINS, (0, 256))
     return counts / max(1, counts.sum())
 
 

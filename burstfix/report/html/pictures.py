@@ -69,6 +69,11 @@ def color_map(values: NDArray[np.floating], low: float, high: float) -> NDArray[
     return np.where(known[..., None], colored, 128).round().astype(np.uint8)
 
 
+def luminance_of(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W, 3) display values -> (H, W) their weighted mean, 0 to 255 (weights of ITU-R BT.709)."""
+    return picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
 def choose_crops(
     picture: NDArray[np.uint8], moving: NDArray[np.floating] | None = None, *, side: int = 480
 ) -> list[Crop]:
@@ -81,7 +86,7 @@ def choose_crops(
     """
     height, width = picture.shape[:2]
     crop_height, crop_width = min(side, height), min(side, width)
-    luminance = picture.astype(np.float32) @ np.float32([0.2126, 0.7152, 0.0722]) / 255
+    luminance = luminance_of(picture) / np.float32(255)
     detail = _cell_means(_detail(luminance))
     gradient = _cell_means(_gradient(luminance))
     mean = _cell_means(luminance)
