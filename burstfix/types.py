@@ -194,11 +194,16 @@ class FrameMetadata:
         make, model, lens: Names from EXIF, "" where absent.
         unique_model: A DNG's UniqueCameraModel, by which developers know the camera; "" where absent.
         default_crop: Top, left, height and width of the part that raw developers show, or None for all.
+        default_user_crop: Top, left, bottom and right of the part of the default crop that the photographer
+            chose in the camera (digital zoom, aspect ratio), as fractions of it; None for all.
+        default_scale: Factors by which height and width are stretched to show square pixels; None for (1, 1).
         iso: ISO speed; exposure_time in seconds; aperture as f-number; focal_length in mm; None
             where absent.
         time: Capture time with sub-seconds where the file has them, naive or aware; None if absent.
         exif: Tags to carry into the output.
         opcodes: Corrections that the file asks for, or None.
+        raw_index: Index of this raw among those of the file.
+        raw_count: Number of raws in the file, such as 4 with pixel shift.
     """
 
     path: Path
@@ -214,6 +219,8 @@ class FrameMetadata:
     lens: str = ""
     unique_model: str = ""
     default_crop: tuple[int, int, int, int] | None = None
+    default_user_crop: tuple[float, float, float, float] | None = None
+    default_scale: tuple[float, float] | None = None
     iso: float | None = None
     exposure_time: float | None = None
     aperture: float | None = None
@@ -221,6 +228,29 @@ class FrameMetadata:
     time: datetime | None = None
     exif: ExifTags = field(default_factory=ExifTags)
     opcodes: OpcodeLists | None = None
+    raw_index: int = 0
+    raw_count: int = 1
+
+    @property
+    def name(self) -> str:
+        """The file's name, and which of its raws this is if there are several."""
+        return self.path.name if self.raw_count == 1 else f"{self.path.name}[{self.raw_index}]"
+
+    @property
+    def shown_area(self) -> tuple[int, int, int, int]:
+        """Top, left, height and width of what is shown: the user's part of the default crop."""
+        crop = self.default_crop
+        if crop is None or not lies_within(crop, self.height, self.width):
+            crop = (0, 0, self.height, self.width)
+        if self.default_user_crop is None:
+            return crop
+        top, left, height, width = crop
+        first_row, first_column, last_row, last_column = (
+            round(share * size)
+            for share, size in zip(self.default_user_crop, (height, width) * 2, strict=True)
+        )
+        part = (top + first_row, left + first_column, last_row - first_row, last_column - first_column)
+        return part if lies_within(part, self.height, self.width) else crop
 
     def plan_opcodes(self, mode: OpcodeMode = "apply") -> OpcodePlan:
         """Plans the frame's own opcode lists; see `burstfix.opcodes.plan_opcodes`."""
@@ -322,7 +352,7 @@ class Burst:
 
 
 def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> bool:
-    """Whether a crop (top, left, height, width) is not empty and inside a picture of that size."""
+    """Return True if a crop (top, left, height, width) is not empty and inside a picture of that size."""
     top, left, rows, columns = crop
     return 0 <= top < top + rows <= height and 0 <= left < left + columns <= width
 
@@ -343,15 +373,14 @@ class LinearImage:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def shown(self, *, step: int = 1) -> NDArray[np.float32]:
-        """The part of the data inside the default crop; all of it where that does not fit.
+        """Return the part of the data inside `FrameMetadata.shown_area`; all of it if the sizes differ.
 
         Args:
             step: The part begins at a multiple of it; 2 keeps the pattern of a mosaic.
         """
-        crop, size = self.metadata.default_crop, (self.metadata.height, self.metadata.width)
-        if crop is None or self.data.shape[1:] != size or not lies_within(crop, *size):
+        if self.data.shape[1:] != (self.metadata.height, self.metadata.width):
             return self.data
-        top, left, height, width = crop
+        top, left, height, width = self.metadata.shown_area
         return self.data[:, top - top % step : top + height, left - left % step : left + width]
 
 

@@ -15,6 +15,7 @@ from burstfix.color.highlights import reconstruct, white_level
 from burstfix.color.icc import icc_profile
 from burstfix.color.orientation import as_stored
 from burstfix.color.spaces import ColorSpace, color_space
+from burstfix.color.stretch import stretched
 from burstfix.color.tone import automatic_exposure, filmic
 from burstfix.color.white_balance import WhiteBalance, neutral_for
 from burstfix.errors import UsageError
@@ -61,7 +62,7 @@ def render(
     if tone not in TONES:
         raise UsageError(f"tone {tone!r} is not known; choose one of {', '.join(TONES)}")
     profile = linear.metadata.color
-    data = linear.shown()
+    data = stretched(linear.shown(), linear.metadata.default_scale)
     thumbnail = _thumbnail(data)
     neutral = neutral_for(white_balance, profile, thumbnail)
     matrix = camera_to_rgb(profile, neutral, space)
