@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from burstfix.checkpoints import load_model
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
 from burstfix.evaluation.protocol import Limits, find_photos, photo_case
 
 RINGS = (0, 4, 16, 48)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from burstfix.checkpoints import load_model
-from burstfix.engine.device import computing_in, pick_precision
+from burstfix.engine.device import find_device, pick_precision
 from burstfix.evaluation.metrics import psnr
 from burstfix.models.base import BurstModel
 from burstfix.sim import SimSettings, SimulatedBurst, to_display
@@ -36,9 +36,9 @@ LEVELS = {
 @torch.no_grad()
 def measure(model: BurstModel, burst: SimulatedBurst) -> list[float]:
     """PSNR of each of the bursts in dB."""
-    place = burst.noisy.device
+    device = find_device(burst.noisy.device)
     frames = align_frames(model, burst, MARGIN)
-    with computing_in(pick_precision("auto", place), place):
+    with device.autocast(pick_precision("auto", device)):
         rgb = model(frames, burst.shot_gain, burst.read_variance, burst.reference).rgb.float()
     inner = slice(2 * MARGIN, -2 * MARGIN)
     truth = to_display(burst.clean[:, burst.reference, :, inner, inner], burst.camera)

@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 import torch
 
+from burstfix.engine.device import find_device
 from burstfix.evaluation.run import machine
 from burstfix.models.catalog import build
 from burstfix.sim import SimulatedBurst
@@ -87,8 +88,7 @@ def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> Non
 
 
 def _wait(place: torch.device) -> None:
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
+    find_device(place).synchronize()
 
 
 if __name__ == "__main__":

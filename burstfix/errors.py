@@ -4,6 +4,8 @@ The library raises these; only `burstfix.cli` turns them into exit codes. A mess
 what was found, what was expected and what to do next.
 """
 
+import errno
+
 
 class BurstfixError(Exception):
     """Base of all deliberate errors."""
@@ -55,3 +57,27 @@ class BatchError(BurstfixError):
     """Some bursts of a batch failed: the exit code of its report. Not raised, as the other bursts go on."""
 
     exit_code = 8
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "cannot allocate memory",
+    "can't allocate memory",
+    "defaultcpuallocator",
+    "bad_alloc",
+    "could not create a primitive",  # oneDNN, when it cannot allocate a kernel or its scratch memory
+    "could not create a memory",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception means that memory ran out.
+
+    torch has an exception type for this on GPUs only; on the CPU it raises a RuntimeError.
+    """
+    if isinstance(error, (MemoryError, OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)

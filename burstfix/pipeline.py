@@ -17,8 +17,9 @@ from burstfix.analysis.provenance import merge_settings
 from burstfix.analysis.remaining_noise import noise_left
 from burstfix.color import render
 from burstfix.color.preview import preview_as_stored, preview_of
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
 from burstfix.engine.network import model_for, network_for, view_count
+from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
 from burstfix.io.write.formats import format_of
 from burstfix.io.write.merged_dng import write_merged_dng
@@ -105,7 +106,8 @@ def merge_burst(
         burst: From `read_burst`.
         model: "auto" (the best that ships for the device), a name of the catalogue, a .safetensors file, or
             a model.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto" (the first GPU that computes correctly, otherwise the CPU), "cpu", "cuda", "mps" or
+            "xpu".
         tile: Side of the tiles in sensor pixels; 0 chooses it by free memory. Changes nothing but rounding.
         precision: "auto" (bfloat16 if the device computes in it, otherwise float32), "float32", "bfloat16"
             or "float16".
@@ -125,11 +127,12 @@ def merge_burst(
         WeightsError: Weights are missing or damaged.
         OutOfMemoryError: Memory ran out after every fallback.
     """
-    network = network_for(burst, model, device, ensemble)
+    chosen = select_device(device)
+    network = network_for(burst, model, chosen.type, ensemble)
     data = merge_tiled(
         burst,
         network,
-        device=device,
+        device=chosen,
         tile=tile,
         precision=precision,
         strength=strength,

@@ -170,7 +170,7 @@ class ClusterWorker:
                     f"{max(memories) / 1e9:.1f} GB; cut bursts with --max-frames"
                 )
         have_gpu = [GPU in w.resources for w in workers]
-        wants_gpu = self._settings.device.startswith("cuda")
+        wants_gpu = self._settings.device not in ("auto", "cpu")
         if wants_gpu and not any(have_gpu):
             raise UsageError(f"no worker declares a GPU; start them with --resources '{GPU}=1'")
         if wants_gpu or all(have_gpu):

@@ -21,6 +21,7 @@ from burstfix._version import __version__
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
+from burstfix.engine.select import select_device
 from burstfix.errors import BurstfixError
 from burstfix.io.write.formats import format_of
 from burstfix.models.base import BurstModel
@@ -79,15 +80,15 @@ class Outcome:
 
 
 @functools.lru_cache(maxsize=2)  # what "auto" is for mosaics, and what it is for frames without one
-def loaded(model: str, device: str, ensemble: int) -> BurstModel:
+def loaded(model: str, device_type: str, ensemble: int) -> BurstModel:
     """A model by name, its weights read once for all bursts."""
-    return self_ensemble(load_model(model, device), ensemble)
+    return self_ensemble(load_model(model, device_type), ensemble)
 
 
 def model_of(job: Job, burst: Burst) -> BurstModel:
     """What merges a burst."""
     s = job.settings
-    return loaded(model_for(burst, s.model), s.device, s.ensemble)
+    return loaded(model_for(burst, s.model), select_device(s.device).type, s.ensemble)
 
 
 def read(job: Job) -> Burst:

@@ -12,7 +12,8 @@ from burstfix.batch.job import Job, Outcome, failure, loaded, model_of, timed_me
 from burstfix.batch.journal import JournalError
 from burstfix.batch.memory import Budget, burst_bytes
 from burstfix.batch.settings import BatchSettings
-from burstfix.engine.device import pick_device, pick_precision
+from burstfix.engine.device import pick_precision
+from burstfix.engine.select import select_device
 from burstfix.errors import OutOfMemoryError
 from burstfix.types import Burst
 
@@ -47,10 +48,10 @@ class LocalWorker:
             UsageError: There is no such device, precision or model.
             WeightsError: The weights are missing or damaged.
         """
-        self._device = pick_device(settings.device)
+        self._device = select_device(settings.device)
         pick_precision(settings.precision, self._device)
         loaded.cache_clear()  # weight files may have changed since an earlier batch of this process
-        loaded(settings.model, settings.device, settings.ensemble)
+        loaded(settings.model, self._device.type, settings.ensemble)
         self._jobs = settings.jobs
         self._budget = Budget(settings.max_memory)
 

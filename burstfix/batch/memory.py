@@ -9,10 +9,11 @@ import os
 import sys
 
 import psutil
-import torch
 
 from burstfix.batch.plan import FoundBurst
-from burstfix.engine.memory import FLOOR, automatic_side, free_memory
+from burstfix.engine.device import Device
+from burstfix.engine.host_memory import free_memory
+from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.engine.tiling import SCALE, round_up
 from burstfix.models.base import ModelInfo
 from burstfix.types import LINEAR
@@ -49,7 +50,7 @@ class Budget:
 
     def __init__(self, limit: int) -> None:
         """Bytes in all, of which a part is in use and a part in reserve; 0: three quarters of the free."""
-        self.limit = limit - used_now() - RESERVE if limit else int(_SHARE * free_memory(torch.device("cpu")))
+        self.limit = limit - used_now() - RESERVE if limit else int(_SHARE * free_memory())
         self.for_tiles = int(max(0, self.limit) * _TILE_SHARE)
         self.for_bursts = max(0, self.limit) - self.for_tiles
         self._limited = limit > 0
@@ -81,7 +82,7 @@ class Budget:
             with contextlib.suppress(AttributeError, OSError):  # another C library
                 ctypes.CDLL(None).malloc_trim(0)
 
-    def tile(self, info: ModelInfo, frames: int, device: torch.device) -> int:
+    def tile(self, info: ModelInfo, frames: int, device: Device) -> int:
         """Side of tiles in sensor pixels that stay within the budget; 0 on a GPU, with memory of its own."""
         if device.type != "cpu":
             return 0

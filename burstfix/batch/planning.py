@@ -70,6 +70,7 @@ def model_name(settings: BatchSettings) -> str:
     """Returns the name of the model; resolves "auto" only if the layout contains the name."""
     if settings.model != "auto" or "{model" not in settings.layout:
         return settings.model
+    from burstfix.engine.select import select_device
     from burstfix.models.catalog import best_for
 
-    return best_for(settings.device)
+    return best_for(select_device(settings.device).type)

@@ -103,7 +103,7 @@ def save_weights(
     return card_path
 
 
-def load_model(name: str | Path = "auto", device: str | torch.device = "auto") -> BurstModel:
+def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") -> BurstModel:
     """Makes a model that is ready to merge, on the CPU (merging moves it to where it runs).
 
     Args:

@@ -34,8 +34,9 @@ def list_weights(terminal: Terminal) -> None:
     from rich.table import Table
 
     from burstfix.models.catalog import CATALOG, best_for
+    from burstfix.settings.kinds import DEVICE_TYPES
 
-    default = {device: best_for(device) for device in ("cpu", "cuda")}
+    default = {device: best_for(device) for device in DEVICE_TYPES}
     table = Table("model", "weights", "default on", "what it is", box=None, header_style="bold")
     models = []
     for entry in CATALOG:

@@ -1,5 +1,1 @@
-"""Runs a model over a picture of any size: tiles, memory, devices."""
-
-from burstfix.engine.infer import Progress, merge_tiled
-
-__all__ = ["Progress", "merge_tiled"]
+"""Runs a model over a picture of any size: tiling, tiled inference, devices and memory."""

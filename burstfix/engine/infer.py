@@ -15,11 +15,11 @@ from torch import Tensor
 
 from burstfix.align.blocks import CELL
 from burstfix.align.gather import BurstTile, source_region
-from burstfix.engine.device import computing_in, is_out_of_memory, pick_device, pick_precision
+from burstfix.engine.device import CpuDevice, Device, find_device, pick_precision
 from burstfix.engine.fields import find_fields
-from burstfix.engine.memory import FLOOR, automatic_side, free_memory
+from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.engine.tiling import SCALE, Tile, round_up, split, whole
-from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
+from burstfix.errors import OutOfMemoryError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import CFA_PATTERNS, Burst, Progress
@@ -38,7 +38,7 @@ def merge_tiled(
     burst: Burst,
     model: BurstModel,
     *,
-    device: str = "auto",
+    device: Device | str = "cpu",
     tile: int = 0,
     precision: str = "auto",
     strength: float = 1.0,
@@ -56,7 +56,7 @@ def merge_tiled(
     Args:
         burst: Frames in host memory; only the parts that a tile needs are unpacked.
         model: Is moved to the device meanwhile.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: Where the model runs; see `select_device` for "auto".
         tile: Side of a tile in sensor pixels, rounded up to what the model can do; 0: by free memory.
         precision: "auto" (bfloat16 where the device computes in it, else float32), "float32", "bfloat16" or
             "float16".
@@ -73,8 +73,8 @@ def merge_tiled(
         OutOfMemoryError: Memory ran out after every fallback.
         WeightsError: The model's result is not finite, even in float32.
     """
-    place = pick_device(device)
-    pick_precision(precision, place)  # raises where there is no such
+    device = device if isinstance(device, Device) else find_device(device)
+    pick_precision(precision, device)  # raises where there is no such
     if not model.info.supports_bfloat16:
         precision = "float32"
     if not 0 <= strength <= 2:
@@ -88,7 +88,7 @@ def merge_tiled(
         # Not inference_mode: what models cache on the way has to be usable in training later.
         with torch.no_grad():
             return _Merge(
-                burst, model, place, precision, tile, strength, mosaic, progress or (lambda *_: None)
+                burst, model, device, precision, tile, strength, mosaic, progress or (lambda *_: None)
             ).run()
     finally:
         model.train(was_training)
@@ -103,7 +103,7 @@ class _Merge:
         self,
         burst: Burst,
         model: BurstModel,
-        place: torch.device,
+        device: Device,
         precision: str,
         tile: int,
         strength: float,
@@ -120,7 +120,7 @@ class _Merge:
         self.multiple = int(np.lcm(model.info.size_multiple, CELL))
         self.halo = round_up(model.info.halo, self.multiple)
         self.border = min(self.halo, round_up(BORDER, self.multiple))
-        self._move_to(place)
+        self._move_to(device)
         if tile:
             self.side = round_up(-(-tile // SCALE), self.multiple)
         else:
@@ -128,7 +128,7 @@ class _Merge:
         # No larger than the picture, so that halving always changes something.
         self.side = min(self.side, round_up(max(self.height, self.width), self.multiple))
         self.floor = min(self.side, round_up(FLOOR, self.multiple))
-        log.debug("merging on %s in %s, tiles of %d sensor pixels", place, self.dtype, SCALE * self.side)
+        log.debug("merging on %s in %s, tiles of %d sensor pixels", device, self.dtype, SCALE * self.side)
 
     def run(self) -> NDArray[np.float32]:
         rows, cols = self.burst.frames[0].mosaic.shape[:2]
@@ -170,12 +170,12 @@ class _Merge:
             )
 
         fields = self._unless_out_of_memory(find)
-        if fields is None and self.place.type != "cpu":
-            log.warning("out of memory on %s while aligning: aligning on the CPU", self.place)
-            place = self.place
-            self._move_to(torch.device("cpu"))
+        if fields is None and self.device.type != "cpu":
+            log.warning("out of memory on %s while aligning: aligning on the CPU", self.device)
+            device = self.device
+            self._move_to(CpuDevice())
             fields = self._unless_out_of_memory(find)
-            self._move_to(place)
+            self._move_to(device)
         if fields is None:
             raise self._out_of_memory("aligning the frames")
         return fields
@@ -221,7 +221,7 @@ class _Merge:
             read_variance,
             self.strength,
         )
-        with computing_in(dtype, self.place):
+        with self.device.autocast(dtype):
             if self.mosaic:
                 rgb = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2)
             else:
@@ -271,11 +271,12 @@ class _Merge:
 
     def _automatic_side(self) -> int:
         frames = len(self.sources) * self.sources[0].layout.channels
-        side = automatic_side(self.model.info, frames, self.place, self.dtype)
+        side = automatic_side(self.model.info, frames, self.device, self.dtype)
         return round_up(side, self.multiple)
 
-    def _move_to(self, place: torch.device) -> None:
-        self.place, self.dtype = place, pick_precision(self.precision, place)
+    def _move_to(self, device: Device) -> None:
+        self.device, self.dtype = device, pick_precision(self.precision, device)
+        self.place = place = device.torch_device
         self.model.to(place)
         noise = self.burst.noise
         self.shot_gain = torch.tensor(noise.shot_gain, device=place).reshape(1, 1, 4, 1, 1)
@@ -286,13 +287,12 @@ class _Merge:
         """The result, or None when memory ran out."""
         try:
             return work()
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, OSError) as error:
             if not is_out_of_memory(error):
                 raise
             log.debug("out of memory: %s", error)
         # Only here, where the exception no longer keeps the failed attempt's tensors alive.
-        if self.place.type == "cuda":
-            torch.cuda.empty_cache()
+        self.device.empty_cache()
         return None
 
     def _fall_back(self) -> None:
@@ -300,17 +300,17 @@ class _Merge:
         if self.side > self.floor:
             self.side = max(self.floor, round_up(self.side // 2, self.multiple))
             log.warning(
-                "out of memory on %s: going on with tiles of %d sensor pixels", self.place, SCALE * self.side
+                "out of memory on %s: going on with tiles of %d sensor pixels", self.device, SCALE * self.side
             )
-        elif self.place.type != "cpu":
-            log.warning("out of memory on %s with the smallest tiles: going on on the CPU", self.place)
-            self._move_to(torch.device("cpu"))
+        elif self.device.type != "cpu":
+            log.warning("out of memory on %s with the smallest tiles: going on on the CPU", self.device)
+            self._move_to(CpuDevice())
             self.side = self._automatic_side()
         else:
             raise self._out_of_memory(f"merging tiles of {SCALE * self.side} pixels")
 
     def _out_of_memory(self, while_doing: str) -> OutOfMemoryError:
-        free = free_memory(torch.device("cpu")) / 1e6
+        free = CpuDevice().free_memory() / 1e6
         return OutOfMemoryError(
             f"out of memory while {while_doing} of {len(self.sources)} frames ({free:.0f} MB are free); "
             "close other programs, merge fewer frames, or use --model average"

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from burstfix.checkpoints import load_model
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
+from burstfix.engine.select import select_device
 from burstfix.errors import UsageError
 from burstfix.models.catalog import CATALOG
 from burstfix.models.ensemble import VIEWS, self_ensemble
@@ -109,8 +110,9 @@ def around_reference(burst: Burst, count: int) -> Burst:
 
 
 def _merge(name: str, views: int, device: str, tile: int, precision: str) -> Merge:
-    model = self_ensemble(load_model(name, device), views)
-    return lambda burst: merge_tiled(burst, model, device=device, tile=tile, precision=precision)
+    chosen = select_device(device)
+    model = self_ensemble(load_model(name, chosen.type), views)
+    return lambda burst: merge_tiled(burst, model, device=chosen, tile=tile, precision=precision)
 
 
 def _menon(burst: Burst) -> NDArray[np.float32]:

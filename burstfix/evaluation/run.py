@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from burstfix.engine.device import CpuDevice
+from burstfix.engine.select import select_device
 from burstfix.errors import UsageError
 from burstfix.evaluation.methods import Method
 from burstfix.evaluation.metrics import psnr, ssim
@@ -111,25 +112,11 @@ def _cases(
 
 
 def machine(device: str) -> dict[str, str | int]:
-    """What the seconds were measured on."""
-    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    found: dict[str, str | int] = {
-        "device": torch.cuda.get_device_name(torch.device("cuda" if device == "auto" else device))
-        if cuda
-        else "cpu",
-        "processor": _processor(),
+    """Describe the machine that the seconds were measured on."""
+    chosen = select_device(device)
+    return {
+        "device": "cpu" if chosen.type == "cpu" else chosen.name,
+        "processor": CpuDevice().name,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    return found
-
-
-def _processor() -> str:
-    """The processor's name, as far as the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()

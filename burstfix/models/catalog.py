@@ -35,7 +35,7 @@ class Entry:
         description: One line.
         weights: File in `weights/`, or None while there are none.
         trained: Whether the model is useless without weights.
-        auto_on: Device types on which `auto` may choose it.
+        needs_gpu: Too slow for CPUs: `auto` chooses it on other devices only.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Entry:
     description: str
     weights: str | None = None
     trained: bool = True
-    auto_on: tuple[str, ...] = ("cpu", "cuda")
+    needs_gpu: bool = False
 
     @property
     def usable(self) -> bool:
@@ -56,7 +56,7 @@ CATALOG: tuple[Entry, ...] = (
         name="two-stage",
         target="burstfix.models.two_stage:TwoStage",
         description="block matching, then deformable alignment, recurrent fusion and a U-Net; for GPUs",
-        auto_on=("cuda",),
+        needs_gpu=True,
     ),
     Entry(
         name="two-stage-lite",
@@ -86,7 +86,7 @@ def names() -> list[str]:
 def plugins() -> list[Entry]:
     """Models that installed packages declare as entry points."""
     return [
-        Entry(point.name, point.value, f"plug-in {point.value}", trained=False, auto_on=())
+        Entry(point.name, point.value, f"plug-in {point.value}", trained=False)
         for point in entry_points(group=PLUGIN_GROUP)
     ]
 
@@ -101,7 +101,7 @@ def find(name: str) -> Entry:
         if entry.name == name:
             return entry
     if ":" in name:
-        return Entry(name, name, f"plug-in {name}", trained=False, auto_on=())
+        return Entry(name, name, f"plug-in {name}", trained=False)
     raise UsageError(
         f"there is no model named {name!r}; choose one of: auto, {', '.join(names())}, a plug-in "
         "(module:Class), or a .safetensors file"
@@ -118,18 +118,19 @@ def name_of(model: BurstModel) -> str:
 
 
 def best_for(device: str | torch.device) -> str:
-    """Name of the model that `auto` stands for.
+    """Return the name of the model that `auto` means on a device.
 
     Args:
-        device: "auto" (CUDA where available), "cpu", "cuda", "cuda:1" ...
+        device: Name of a device or of its backend, such as "cpu" or "cuda:1".
+
+    Raises:
+        UsageError: torch knows no such device.
     """
-    kind = str(device).split(":")[0]
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    for entry in CATALOG:
-        if entry.usable and kind in entry.auto_on:
-            return entry.name
-    raise UsageError(f"no model runs on {device!r}; use cpu or cuda")
+    try:
+        on_cpu = torch.device(device).type == "cpu"
+    except RuntimeError as error:
+        raise UsageError(f"device {str(device)!r} is unknown; name one, such as cpu or cuda") from error
+    return next(entry.name for entry in CATALOG if entry.usable and (not on_cpu or not entry.needs_gpu))
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> BurstModel:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-DEVICE_TYPES = ("cpu", "cuda")
-"""Types of device that a merge runs on, by torch's names."""
+DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
+"""Backends that models run on, by torch's names; `engine.device.BACKENDS` has a class for each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class MergeSettings:
         tone: Tone curve: "none" or "filmic".
         color_space: "srgb", "display-p3", "rec2020" or "prophoto".
         model: "auto", a name of the catalogue, or a .safetensors file.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", or one of `kinds.DEVICE_TYPES`; "cuda:1" for the second one.
         tile: Side of a tile in sensor pixels; 0 = from the free memory.
         precision: "auto", "float32", "bfloat16" or "float16".
         strength: Factor on the noise level, 0 (keep the grain) to 2; 1 = as measured.
@@ -126,7 +126,12 @@ class MergeSettings:
         group="compute",
         short="-m",
     )
-    device: str = setting("auto", kinds.device(), "Device to run on.", group="compute")
+    device: str = setting(
+        "auto",
+        kinds.device(),
+        "Device to run on; auto = the first GPU that computes correctly, otherwise the CPU.",
+        group="compute",
+    )
     tile: int = setting(
         0,
         kinds.whole(0, metavar="PIXELS"),

@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from burstfix.engine.device import pick_device
+from burstfix.engine.device import CudaDevice, find_device
+from burstfix.engine.select import select_device
 
 
 def is_main_process() -> bool:
@@ -36,14 +37,15 @@ class Processes:
         """Joins the other processes if torchrun started this one, and chooses the device.
 
         Args:
-            device: "auto", "cpu", "cuda" or "cuda:N". "auto" gives each process a GPU of its own.
+            device: As for `select_device`; "auto" gives each process a GPU of its own.
         """
         rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if count > 1:
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        if device == "auto" and torch.cuda.is_available():
-            return cls(rank, count, torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank))))
-        return cls(rank, count, pick_device(device))
+            dist.init_process_group("nccl" if CudaDevice.count() else "gloo")
+        chosen = select_device(device)
+        if device == "auto" and chosen.type == "cuda":
+            chosen = CudaDevice(int(os.environ.get("LOCAL_RANK", rank)))
+        return cls(rank, count, chosen.torch_device)
 
     def leave(self) -> None:
         """Ends the communication between the processes."""
@@ -71,6 +73,6 @@ class Processes:
 
     def machine(self) -> str:
         """Description of the hardware, for the card of the weights."""
-        if self.device.type == "cuda":
-            return f"{self.count} x {torch.cuda.get_device_name(self.device)}"
-        return f"{self.count * torch.get_num_threads()} CPU threads"
+        if self.device.type == "cpu":
+            return f"{self.count * torch.get_num_threads()} CPU threads"
+        return f"{self.count} x {find_device(self.device).name}"

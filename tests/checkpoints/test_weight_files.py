@@ -147,7 +147,7 @@ def test_load_model_when_average_is_asked_for_then_no_weights_are_needed():
     assert load_model("average").info.name == "average"
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu:1"])
 def test_load_model_when_auto_then_it_is_the_best_that_ships(device):
     assert load_model("auto", device).info.name == catalog.find(catalog.best_for(device)).name
 

@@ -6,6 +6,7 @@ import pytest
 
 from burstfix.checkpoints import load_model
 from burstfix.cli import main
+from burstfix.settings.kinds import DEVICE_TYPES
 from tests.checkpoints.test_upstream import _coarse, _network, _save
 
 
@@ -18,7 +19,7 @@ def test_weights_list_when_asked_then_says_what_can_merge_and_what_auto_takes(ca
     assert main(["weights", "list", "--json"]) == 0
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
     assert models["average"]["usable"]
-    assert models["kpn"]["default_on"] == ["cpu", "cuda"]
+    assert models["kpn"]["default_on"] == list(DEVICE_TYPES)
     assert main(["weights", "list"]) == 0
     assert "kpn.safetensors" in capsys.readouterr().out
 

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from burstfix.align.gather import BurstTile
-from burstfix.engine import merge_tiled
-from burstfix.engine.memory import FLOOR, automatic_side, free_memory
+from burstfix.engine.check import check_device
+from burstfix.engine.device import CudaDevice
+from burstfix.engine.infer import merge_tiled
+from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import build, names
 from tests.engine.bursts import Identity, Mean, SmallNet, make_burst, normalised
@@ -136,9 +138,14 @@ def test_merge_tiled_when_padded_to_phase_then_cuda_reads_the_same_pixels():
 
 
 def test_automatic_side_when_on_cuda_then_it_is_within_what_is_free():
-    place = torch.device(CUDA)
-    free = free_memory(place)
+    free = CudaDevice().free_memory()
     assert 0 < free <= torch.cuda.get_device_properties(0).total_memory
     info = build("average").info
-    side = automatic_side(info, 5, place)
+    side = automatic_side(info, 5, CudaDevice())
     assert side == FLOOR or (side + 2 * info.halo) ** 2 * info.bytes_per_pixel * 5 < free
+
+
+def test_check_device_when_on_cuda_then_it_passes_in_both_precisions():
+    results = check_device(CudaDevice())
+    assert [result.precision for result in results] == ["float32", "bfloat16"]
+    assert all(result.passed for result in results), results

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from burstfix.cli import main
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
 from burstfix.errors import UsageError
 from burstfix.models.base import Merged
 from burstfix.models.catalog import build

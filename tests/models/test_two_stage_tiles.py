@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
 from burstfix.models.catalog import build
 from tests.engine.bursts import make_burst
 

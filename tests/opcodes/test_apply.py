@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
 from burstfix.errors import InputError
 from burstfix.models.average import Average
 from burstfix.opcodes import OpcodeLists

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from burstfix.cli import main
-from burstfix.engine import merge_tiled
+from burstfix.engine.infer import merge_tiled
 from burstfix.io import read_frame, write_cfa_dng
 from burstfix.models.average import Average
 from burstfix.models.kpn import Kpn, KpnConfig

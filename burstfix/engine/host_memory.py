@@ -1,0 +1,93 @@
+"""Free memory of the host, within the limits that apply to this process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def free_memory() -> int:
+    """Return the bytes that this process can still allocate.
+
+    The smallest of: available memory of the machine, what is left under the limits of this process's control
+    groups (Linux), and what is left of its address space (`ulimit -v`).
+    """
+    limits = (
+        psutil.virtual_memory().available,
+        container_memory(_CGROUPS, _OWN_CGROUPS),
+        _address_space(),
+    )
+    return min(limit for limit in limits if limit is not None)
+
+
+def container_memory(root: Path, own_cgroups: Path) -> int | None:
+    """Return the bytes left under the limits of this process's control groups, versions 1 and 2.
+
+    A limit of a parent group holds for its children, so all groups from the process's own to the root count.
+
+    Args:
+        root: Mount point of the control groups, /sys/fs/cgroup.
+        own_cgroups: File that names the groups of this process, /proc/self/cgroup.
+
+    Returns:
+        The smallest remainder, or None if there is no limit.
+    """
+    try:
+        lines = own_cgroups.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = ["0::/", "1:memory:/"]  # no such file: try the root groups
+    left: list[int] = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:  # version 2; hybrid systems mount it below "unified"
+            mounts, limit, usage = (root, root / "unified"), "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            mounts, limit, usage = (root / "memory",), "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        for mount in mounts:
+            # A container may not see its own path, only the mount point.
+            group = mount / path.lstrip("/")
+            chain = [group, *group.parents]
+            left += _remainders(chain[: chain.index(mount) + 1], limit, usage)
+    return min(left, default=None)
+
+
+def _remainders(groups: list[Path], limit_file: str, usage_file: str) -> list[int]:
+    """Return the bytes left in each of the groups that have a limit."""
+    left: list[int] = []
+    for group in groups:
+        try:
+            limit = int((group / limit_file).read_text())  # "max" means no limit: a ValueError
+            used = int((group / usage_file).read_text())
+        except (OSError, ValueError):
+            continue
+        # Usage includes cached files, which the kernel drops when memory is needed.
+        left.append(max(0, limit - used + _cached(group)))
+    return left
+
+
+def _cached(group: Path) -> int:
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0
+
+
+def _address_space() -> int | None:
+    """Return the bytes left of the address space, or None if it is not limited."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    return max(0, limit - psutil.Process().memory_info().vms)

@@ -1,0 +1,35 @@
+"""Size of the tiles that fit in the free memory of a device."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from burstfix.engine.device import Device
+from burstfix.engine.tiling import round_up
+from burstfix.models.base import ModelInfo
+
+FLOOR = 64
+"""Smallest side in packed pixels: below it the halo costs more than the tile itself."""
+
+_SHARE = 0.5  # of the free memory: estimates are rough, and other programs need memory as well
+_MIXED_NEED = 0.7  # memory in bfloat16 or float16 relative to float32, measured: not every tensor is halved
+
+
+def automatic_side(info: ModelInfo, frames: int, device: Device, dtype: torch.dtype = torch.float32) -> int:
+    """Return the side of the tiles in packed pixels, without halo.
+
+    Args:
+        info: The model's tile sizes and memory needs.
+        frames: Number of frames that are merged.
+        device: Where the model runs.
+        dtype: What it computes in.
+    """
+    budget = min(_SHARE * device.free_memory(), device.max_tile_bytes)
+    each = info.bytes_per_pixel * frames + info.bytes_per_pixel_fixed
+    if dtype != torch.float32:
+        each *= _MIXED_NEED
+    side = min(int(math.sqrt(budget / each)) - 2 * info.halo, device.max_tile_side)
+    multiple = info.size_multiple
+    return max(int(side) // multiple * multiple, round_up(FLOOR, multiple))

@@ -1,0 +1,50 @@
+"""Devices that exist on no machine, for tests of what the engine does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from burstfix.engine.device import CpuDevice
+
+
+class FakeGpu(CpuDevice):
+    """A GPU that is really the CPU."""
+
+    def __str__(self) -> str:
+        return "xpu"
+
+    @property
+    def name(self) -> str:
+        return "Fake GPU"
+
+    def has_bfloat16(self) -> bool:
+        return False
+
+
+class _OneChannelOff(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.nn.functional.conv2d:
+            result[:, -1] *= 1.5
+        return result
+
+
+class WrongGpu(FakeGpu):
+    """A GPU with a defect: the last channel of each convolution is too large by half."""
+
+    def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
+        return _OneChannelOff()
+
+
+class BrokenGpu(FakeGpu):
+    """A GPU on which nothing runs."""
+
+    def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
+        raise NotImplementedError("operator is not implemented\nfor this device")
