@@ -22,7 +22,7 @@ from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
 from burstfix.io.write.formats import format_of
-from burstfix.io.write.merged_dng import write_merged_dng
+from burstfix.io.write.merged_dng import DngCompression, write_merged_dng
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import OpcodeMode
 from burstfix.raw.merged_picture import linear_image
@@ -145,7 +145,12 @@ def merge_burst(
 
 
 def write_dng(
-    linear: LinearImage, path: Path | str, *, preview: RenderedImage | None = None, overwrite: bool = False
+    linear: LinearImage,
+    path: Path | str,
+    *,
+    preview: RenderedImage | None = None,
+    compression: DngCompression = "ljpeg",
+    overwrite: bool = False,
 ) -> Path:
     """Write a merged burst as a DNG: a mosaic if `linear.data` has one channel, otherwise a linear DNG.
 
@@ -153,6 +158,7 @@ def write_dng(
         linear: From `merge_burst`.
         path: Output file, usually with the suffix ".dng".
         preview: From `preview_of`; made here by default.
+        compression: "none", "ljpeg" (lossless JPEG), or "jxl" (lossless JPEG XL, for readers of DNG 1.7).
         overwrite: Replace an existing file.
 
     Returns:
@@ -162,8 +168,15 @@ def write_dng(
         OutputError: The file exists or cannot be written.
     """
     stored = preview_as_stored(preview or preview_of(linear), linear.metadata.orientation)
-    noise = noise_left(linear)
-    return write_merged_dng(path, linear.data, linear.metadata, stored, noise=noise, overwrite=overwrite)
+    return write_merged_dng(
+        path,
+        linear.data,
+        linear.metadata,
+        stored,
+        noise=noise_left(linear),
+        compression=compression,
+        overwrite=overwrite,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

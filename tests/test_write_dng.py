@@ -9,17 +9,19 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rawpy
+import tifffile
 from PIL import Image
 
 from burstfix.analysis.remaining_noise import noise_left
 from burstfix.cli import main
 from burstfix.color.preview import preview_of
 from burstfix.io import read_metadata
-from burstfix.io.write.merged_dng import BLACK_CODE
+from burstfix.io.write.merged_dng import BLACK_CODE, DngCompression
 from burstfix.opcodes import OpcodeLists
 from burstfix.pipeline import merge_burst, read_burst, write_dng
 from burstfix.types import ExifTags
@@ -109,6 +111,51 @@ def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged)
         pixels = (raw.raw_image.astype(float) - BLACK_CODE) / (65535 - BLACK_CODE)
         assert raw.raw_pattern.tolist() == [[0, 1], [3, 2]]
     np.testing.assert_allclose(pixels, merged["mosaic"].data[0].clip(-0.06, 1), atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [(556, 651), (131, 166)])  # many tiles; two, the last one cut
+@pytest.mark.parametrize("kind", ["linear", "mosaic"])
+@pytest.mark.parametrize("compression", ["none", "ljpeg"])
+def test_write_dng_when_compressed_or_not_then_libraw_reads_the_same_pixels(
+    merged, tmp_path: Path, kind: str, compression: DngCompression, size: tuple[int, int]
+):
+    image = merged[kind]
+    large = np.pad(image.data, ((0, 0), (0, 300), (0, 331)), mode="reflect")[:, : size[0], : size[1]]
+    metadata = replace(image.metadata, height=large.shape[1], width=large.shape[2], default_crop=None)
+    path = write_dng(
+        replace(image, data=large, metadata=metadata), tmp_path / "a.dng", compression=compression
+    )
+    black = 0 if kind == "linear" else BLACK_CODE
+    with rawpy.imread(str(path)) as raw:
+        codes = (raw.raw_image[..., :3] if kind == "linear" else raw.raw_image[..., None]).copy()
+    expected = large.transpose(1, 2, 0) * (65535 - black) + black
+    assert codes.shape == expected.shape
+    np.testing.assert_allclose(codes, expected.clip(0, 65535), atol=0.51)
+    if large.size > 300_000:  # below that, preview and tags outweigh the pixels
+        assert (path.stat().st_size > 2 * large.size) == (compression == "none")
+
+
+@pytest.mark.parametrize("kind", ["linear", "mosaic"])
+def test_write_dng_when_compressed_as_jpeg_xl_then_the_pixels_are_exact_and_the_version_says_so(
+    merged, tmp_path: Path, kind: str
+):
+    image = merged[kind]
+    plain, packed = (write_dng(image, tmp_path / f"{c}.dng", compression=c) for c in ("none", "jxl"))
+    codes = []
+    for path in (plain, packed):
+        with tifffile.TiffFile(path) as tif:
+            page: Any = tif.pages[0].pages[0]  # type: ignore[union-attr]
+            codes.append(page.asarray())
+    np.testing.assert_array_equal(*codes)
+    assert packed.stat().st_size < plain.stat().st_size
+    tags = tags_of(packed)
+    assert (tags["DNGVersion"], tags["DNGBackwardVersion"]) == ("1 7 0 0", "1 7 0 0")
+
+
+def test_write_dng_when_the_compression_is_unknown_then_it_is_refused(merged, tmp_path: Path):
+    with pytest.raises(ValueError, match="none, ljpeg, jxl"):
+        write_dng(merged["linear"], tmp_path / "a.dng", compression="zip")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("cfa", ["GRBG", "BGGR"])

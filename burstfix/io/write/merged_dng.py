@@ -1,14 +1,16 @@
-"""Merged raws out: linear DNGs (camera RGB at every pixel), Bayer DNGs of merged mosaics, monochrome DNGs.
+"""Merged bursts as DNGs: linear (camera RGB at every pixel), Bayer mosaics, monochrome.
 
-DNG specification 1.7.1. The first directory holds a JPEG to look at, a directory below it the raw picture.
+The first directory holds a JPEG preview, and its SubIFD the raw picture. Source: DNG specification 1.7.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -24,13 +26,22 @@ from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, No
 
 WHITE_CODE = 65535
 BLACK_CODE = 4096
-"""Of mosaics: what noise leaves under black survives. Of pictures with colours at every pixel black is 0, as
-darktable (4.2) and RawTherapee (5.9) do not subtract any other from those; values under it are clipped."""
+"""Black level of mosaics; noise below black survives. Linear DNGs have black 0, because darktable (4.2) and
+RawTherapee (5.9) do not subtract any other level from them; values below black are clipped."""
+
+DngCompression = Literal["none", "ljpeg", "jxl"]
+"""Of the raw picture: none, lossless JPEG (DNG 1.1), or lossless JPEG XL (DNG 1.7)."""
+
+DNG_COMPRESSIONS: tuple[DngCompression, ...] = get_args(DngCompression)
+
+_CODE_OF = {"ljpeg": 7, "jxl": 52546}  # TIFF tag Compression
+_TILE = 512
+_JXL_EFFORT = 3  # higher efforts take many times as long and gain a few percent
 
 _BYTE, _SHORT, _LONG, _UNDEFINED, _DOUBLE = 1, 3, 4, 7, 12
 _PREVIEW_COLOR_SPACE, _SRGB = 50970, 2
 _PREVIEW_QUALITY = 90
-_MAX_BYTES = (1 << 32) - (1 << 26)  # offsets of a classic TIFF have 32 bits; room for the preview and tags
+_MAX_BYTES = (1 << 32) - (1 << 26)  # offsets of a classic TIFF have 32 bits; leaves room for preview and tags
 
 
 def write_merged_dng(
@@ -40,25 +51,28 @@ def write_merged_dng(
     preview: RenderedImage,
     *,
     noise: NoiseProfile | None = None,
+    compression: DngCompression = "ljpeg",
     overwrite: bool = False,
 ) -> Path:
-    """Writes a merged burst as a 16-bit DNG for raw developers.
+    """Write a merged burst as a 16-bit DNG for raw developers.
 
     Args:
-        path: Where to.
+        path: Output file.
         data: float32 (3, H, W) camera RGB, not white-balanced; or (1, H, W): a Bayer mosaic, or luminance
             if `metadata.cfa` is MONOCHROME. 0 = black, 1 = white; values above 1 are clipped. Of a monochrome
             picture with three channels only the first is written.
-        metadata: Of the reference. Opcode lists in it are carried over: the first two only with a mosaic.
-        preview: A small sRGB picture, not turned upright; its settings are recorded in the file.
-        noise: What is left in `data`.
-        overwrite: Whether an existing file may be replaced.
+        metadata: Metadata of the reference. Of its opcode lists, list 3 is written, and list 2 with a mosaic.
+        preview: A small sRGB picture in the orientation of the sensor; its settings are recorded in the file.
+        noise: Noise that is left in `data`.
+        compression: All are lossless. "ljpeg" opens in every raw developer; "jxl" is smaller and needs a
+            reader of DNG 1.7.
+        overwrite: Replace an existing file.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: Sizes or patterns do not fit together.
+        ValueError: Sizes, patterns or the compression are inconsistent.
         OutputError: The file exists, cannot be written, or the picture is too large for the format.
     """
     if metadata.cfa == MONOCHROME:
@@ -69,11 +83,13 @@ def write_merged_dng(
     is_mosaic = channels == 1 and metadata.cfa != MONOCHROME
     if channels not in (1, 3) or (is_mosaic and metadata.cfa not in CFA_PATTERNS):
         raise ValueError(f"{channels} channels with the pattern {metadata.cfa}")
+    if compression not in DNG_COMPRESSIONS:
+        raise ValueError(f"compression {compression!r} is not one of {', '.join(DNG_COMPRESSIONS)}")
     if 2 * data.size > _MAX_BYTES:
         raise OutputError(f"{path}: {2 * data.size / 1e9:.1f} GB of pixels are too many for a DNG")
     carried = _opcode_tags(metadata, is_mosaic)
     black = BLACK_CODE if is_mosaic else 0
-    # tifffile writes linear raws of three values only; a monochrome one gets its name afterwards.
+    # tifffile writes LinearRaw with three samples only; a monochrome raw gets that name afterwards.
     photometric: Any = tn.PHOTOMETRIC_CFA if is_mosaic else tn.PHOTOMETRIC_LINEAR_RAW
     if channels == 1 and not is_mosaic:
         photometric = "minisblack"
@@ -90,10 +106,10 @@ def write_merged_dng(
                 subifds=1,
                 metadata=None,
                 software=SOFTWARE,
-                extratags=_shared_tags(metadata, preview, needs_opcodes=bool(carried)),
+                extratags=_shared_tags(metadata, preview, _oldest_reader(compression, bool(carried))),
             )
             tif.write(
-                _codes(data, black),
+                **_pixels(_codes(data, black), compression),
                 photometric=photometric,
                 planarconfig="contig" if channels == 3 else None,
                 subfiletype=0,
@@ -110,26 +126,86 @@ def write_merged_dng(
 
 
 def _codes(data: NDArray[np.float32], black: int) -> NDArray[np.uint16]:
-    """(C, H, W) -> (H, W, C), or (H, W) of a single channel."""
+    """Quantise (C, H, W) to (H, W, C), or to (H, W) for a single channel."""
     scaled = data.transpose(1, 2, 0) * np.float32(WHITE_CODE - black)
     scaled += np.float32(black + 0.5)
     codes = np.clip(scaled, 0, WHITE_CODE, out=scaled).astype(np.uint16)
     return codes[..., 0] if data.shape[0] == 1 else np.ascontiguousarray(codes)
 
 
+def _pixels(codes: NDArray[np.uint16], compression: DngCompression) -> dict[str, Any]:
+    """Return the arguments of `TiffWriter.write` that hold the pixels."""
+    if compression == "none" or min(codes.shape[:2]) < 16:  # too small for a tile
+        return {"data": codes}
+    tile = tuple(_tile_side(size) for size in codes.shape[:2])
+    return {
+        "data": _encoded_tiles(codes, tile, compression),
+        "shape": codes.shape,
+        "dtype": codes.dtype,
+        "compression": _CODE_OF[compression],
+        "tile": tile,
+    }
+
+
+def _tile_side(size: int) -> int:
+    """Divide a side into equal tiles of at most `_TILE` pixels; TIFF requires multiples of 16.
+
+    No tile is larger than the picture: dcraw and LibRaw would read its padding as pixels of the next row.
+
+    >>> _tile_side(556), _tile_side(166), _tile_side(4000)
+    (288, 160, 512)
+    """
+    tiles = -(-size // _TILE)
+    return min(-(-size // tiles // 16) * 16, size // 16 * 16)
+
+
+def _encoded_tiles(
+    codes: NDArray[np.uint16], tile: tuple[int, ...], compression: DngCompression
+) -> Iterator[bytes]:
+    """Encode tiles row by row; the outermost ones are filled up with zeros."""
+    height, width = tile
+    for top in range(0, codes.shape[0], height):
+        for left in range(0, codes.shape[1], width):
+            part = codes[top : top + height, left : left + width]
+            missing = [(0, height - part.shape[0]), (0, width - part.shape[1])]
+            full = np.ascontiguousarray(np.pad(part, missing + [(0, 0)] * (part.ndim - 2)))
+            yield _lossless_jpeg(full) if compression == "ljpeg" else _jpeg_xl(full)
+
+
+def _lossless_jpeg(tile: NDArray[np.uint16]) -> bytes:
+    """Encode a tile for DNG compression 7."""
+    if tile.ndim == 2:
+        # Pairs of columns as two components: neighbours within a component have the same colour.
+        tile = tile.reshape(tile.shape[0], -1, 2)
+    # Predictor 1 is the only one that all raw developers read.
+    return bytes(imagecodecs.jpeg_encode(tile, lossless=True, predictor=1, bitspersample=16))
+
+
+def _jpeg_xl(tile: NDArray[np.uint16]) -> bytes:
+    """Encode a tile for DNG compression 52546."""
+    return bytes(imagecodecs.jpegxl_encode(tile, lossless=True, effort=_JXL_EFFORT))
+
+
 def _jpeg_planes(preview: RenderedImage) -> NDArray[np.uint8]:
-    """(H, W, 3) Y, Cb, Cr: what tifffile hands to the JPEG coder as it is."""
+    """Convert a preview to (H, W, 3) Y, Cb, Cr, as tifffile passes it to the JPEG encoder."""
     rgb = np.rint(preview.data / 257.0).astype(np.uint8)
     return np.asarray(Image.fromarray(rgb).convert("YCbCr"))
 
 
-def _shared_tags(metadata: FrameMetadata, preview: RenderedImage, *, needs_opcodes: bool) -> list[Tag]:
-    """What holds for the whole file."""
+def _oldest_reader(compression: DngCompression, has_opcodes: bool) -> tuple[int, int, int, int]:
+    """Return the oldest DNG version that readers must know."""
+    if compression == "jxl":
+        return (1, 7, 0, 0)
+    return (1, 3, 0, 0) if has_opcodes else (1, 1, 0, 0)
+
+
+def _shared_tags(
+    metadata: FrameMetadata, preview: RenderedImage, oldest: tuple[int, int, int, int]
+) -> list[Tag]:
+    """Make the tags that describe the whole file."""
     xmp = xmp_packet(preview)
-    # Readers from before opcodes may open what has none.
-    oldest = (1, 3, 0, 0) if needs_opcodes else (1, 1, 0, 0)
     tags = [
-        tag(tn.DNG_VERSION, _BYTE, (1, 4, 0, 0)),
+        tag(tn.DNG_VERSION, _BYTE, max((1, 4, 0, 0), oldest)),
         tag(tn.DNG_BACKWARD_VERSION, _BYTE, oldest),
         (tn.XMP, _BYTE, len(xmp), xmp, True),
         tag(_PREVIEW_COLOR_SPACE, _LONG, (_SRGB,)),
@@ -142,7 +218,7 @@ def _shared_tags(metadata: FrameMetadata, preview: RenderedImage, *, needs_opcod
 def _raw_tags(
     metadata: FrameMetadata, channels: int, is_mosaic: bool, noise: NoiseProfile | None
 ) -> list[Tag]:
-    """What describes the raw picture."""
+    """Make the tags that describe the raw picture."""
     top, left, height, width = metadata.default_crop or (0, 0, metadata.height, metadata.width)
     tags = [
         tag(tn.BLACK_REPEAT, _SHORT, (1, 1)),
@@ -166,7 +242,7 @@ def _raw_tags(
 
 
 def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
-    """Lists that have not been applied and still hold."""
+    """Carry the opcode lists that a raw developer still has to apply."""
     lists = metadata.opcodes
     if lists is None:
         return []
@@ -177,6 +253,6 @@ def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
 
 
 def _exif(metadata: FrameMetadata, preview: RenderedImage) -> ExifTags:
-    """The reference's tags, with the settings as ImageDescription."""
+    """Return the reference's tags, with the settings as ImageDescription."""
     own = exif_tags(metadata)
     return replace(own, image={**own.image, 270: settings_json(preview.settings), 305: SOFTWARE})
