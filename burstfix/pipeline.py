@@ -31,7 +31,6 @@ from burstfix.types import Burst, LinearImage, NoiseChoice, NoiseProfile, Progre
 
 __all__ = [
     "Finished",
-    "Progress",
     "finish_picture",
     "merge_burst",
     "model_for",

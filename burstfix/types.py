@@ -6,6 +6,7 @@ units (0 = black level, 1 = white level). Sizes are height, width. Nothing here 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,6 +31,22 @@ NoiseSource = Literal["given", "file", "table", "burst", "frame"]
 
 NoiseChoice = Literal["file", "measure"]
 """Where the noise is looked for; None instead: in the file, if the frames bear it out."""
+
+
+def camera_key(make: str, model: str) -> str:
+    """Return make and model as noise tables and DNG tags name a camera; "" if both are unknown."""
+    return " ".join(f"{make} {model}".split())
+
+
+def camera_name(make: str, model: str) -> str:
+    """Return the name of a camera for people: without the make if the model begins with it.
+
+    Example:
+        >>> camera_name("Canon", "Canon EOS R5"), camera_name("Google", "Pixel 8"), camera_name("", "")
+        ('Canon EOS R5', 'Google Pixel 8', 'unknown camera')
+    """
+    repeated = model.strip().lower().startswith(make.strip().lower())
+    return camera_key("" if repeated else make, model) or "unknown camera"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +312,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class GlobalMotion:
-    """How a whole frame moved against the reference.
+    """Motion of a whole frame against the reference: a rotation about the centre, then a shift.
 
     A point at (y, x) sensor pixels from the centre of the reference is found in the frame at
     rotate(angle) @ (y, x) + (dy, dx) from the frame's centre, with
@@ -311,6 +328,27 @@ class GlobalMotion:
     dx: float = 0.0
     angle: float = 0.0
     confidence: float = 1.0
+
+    def apply(self, y: Any, x: Any) -> tuple[Any, Any]:
+        """Find points of the reference in the frame.
+
+        Args:
+            y: Rows from the centre of the reference: a number, an array or a tensor.
+            x: Columns from the centre of the reference.
+
+        Returns:
+            Rows and columns from the centre of the frame.
+
+        Example:
+            >>> GlobalMotion(dy=2.0, dx=-1.0).apply(10.0, 20.0)
+            (12.0, 19.0)
+        """
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return cos * y + sin * x + self.dy, cos * x - sin * y + self.dx
+
+    def scaled(self, factor: float) -> GlobalMotion:
+        """Return the same motion in pixels that are 1 / `factor` times as large; 0.5 gives packed pixels."""
+        return replace(self, dy=self.dy * factor, dx=self.dx * factor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burstfix.raw.cfa import mosaic as mosaic_of
+
+__all__ = ["add_noise", "draw_scene", "mosaic_of"]
+
 
 def draw_scene(height: int, width: int, seed: int = 0) -> Tensor:
     """(3, height, width) linear RGB in 0..0.9: smooth colour, band-limited texture, discs, strokes."""
@@ -24,15 +28,6 @@ def draw_scene(height: int, width: int, seed: int = 0) -> Tensor:
         colour = rng.uniform(0.02, 0.85, 3).astype(np.float32)
         rgb = rgb * (1 - disc) + colour[:, None, None] * disc
     return torch.from_numpy(np.clip(rgb, 0.0, 0.9).astype(np.float32))
-
-
-def mosaic_of(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
-    """(3, H, W) -> (H, W): the sample of each pixel that the CFA lets through."""
-    out = torch.empty(rgb.shape[-2:])
-    for k, colour in enumerate(cfa):
-        y, x = divmod(k, 2)
-        out[y::2, x::2] = rgb["RGB".index(colour), y::2, x::2]
-    return out
 
 
 def add_noise(x: Tensor, shot_gain: float, read_variance: float, seed: int) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from burstfix.raw.cfa import reflect
 from burstfix.raw.frame_source import Region
 
 
@@ -40,21 +41,12 @@ def gather_cells(
     inside = torch.arange(-margin, cell + margin, device=source.device)
     start_y = flat_offsets[:, 0] + (torch.arange(gy, device=source.device) * cell + origin[0])[:, None]
     start_x = flat_offsets[:, 1] + torch.arange(gx, device=source.device) * cell + origin[1]
-    rows = mirrored(start_y[..., None] + inside, height)  # B, gy, gx, side
-    cols = mirrored(start_x[..., None] + inside, width)
+    rows = reflect(start_y[..., None] + inside, height)  # B, gy, gx, side
+    cols = reflect(start_x[..., None] + inside, width)
     index = rows.permute(0, 1, 3, 2)[..., None] * width + cols[:, :, None]  # B, gy, side, gx, side
     index = index.reshape(batch, 1, -1).expand(batch, channels, -1)
     out = source.reshape(batch, channels, height * width).gather(2, index)
     return out.reshape(*lead, channels, gy * side, gx * side)
-
-
-def mirrored(index: Tensor, size: int) -> Tensor:
-    """Indices brought into 0..size - 1 by reflection about the edge pixels.
-
-    A mirror and no repeated edge: repeated pixels all hold the same noise, which would pass for signal.
-    """
-    index = index.abs()
-    return ((size - 1) - (size - 1 - index).abs()).clamp(0, size - 1)
 
 
 def covered(offsets: Tensor, cell: int, origin: tuple[int, int], height: int, width: int) -> Tensor:

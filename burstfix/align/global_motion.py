@@ -44,13 +44,13 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
     noise = (_noise(reference) + _noise(frame)) / 2
     coarse_factor = _factor(reference, _COARSE_SIDE)
     coarse, coarse_frame = _reduced(reference, coarse_factor), _reduced(frame, coarse_factor)
-    motion = _scaled(_correlate(coarse, coarse_frame), coarse_factor)
+    motion = _correlate(coarse, coarse_frame).scaled(coarse_factor)
     fine_factor = _factor(reference, _FINE_SIDE)
     fine, fine_frame = _reduced(reference, fine_factor), _reduced(frame, fine_factor)
     gain = fine_factor / noise
-    start = _scaled(motion, 1 / fine_factor)
-    motion = _scaled(_fit_blocks(fine * gain, fine_frame * gain, start), fine_factor)
-    confidence = _agreement(coarse, coarse_frame, _scaled(motion, 1 / coarse_factor), noise / coarse_factor)
+    start = motion.scaled(1 / fine_factor)
+    motion = _fit_blocks(fine * gain, fine_frame * gain, start).scaled(fine_factor)
+    confidence = _agreement(coarse, coarse_frame, motion.scaled(1 / coarse_factor), noise / coarse_factor)
     # So far in packed pixels.
     return GlobalMotion(2 * motion.dy, 2 * motion.dx, motion.angle, confidence)
 
@@ -68,12 +68,7 @@ def initial_offsets(motion: GlobalMotion, height: int, width: int, cell: int = C
         float32 (1, 2, gy, gx), offsets (dy, dx) in packed pixels at the cells' centres.
     """
     centres = _cell_centres(height, width, cell)
-    return (_moved(centres, _scaled(motion, 0.5)) - centres)[None]
-
-
-def _scaled(motion: GlobalMotion, factor: float) -> GlobalMotion:
-    """The same motion counted in pixels `factor` times smaller."""
-    return GlobalMotion(motion.dy * factor, motion.dx * factor, motion.angle, motion.confidence)
+    return (_moved(centres, motion.scaled(0.5)) - centres)[None]
 
 
 def _factor(picture: Tensor, side: int) -> int:
@@ -104,10 +99,8 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _moved(positions: Tensor, motion: GlobalMotion) -> Tensor:
-    """Where points of the reference are found in the frame (see `GlobalMotion`)."""
-    y, x = positions
-    cos, sin = math.cos(motion.angle), math.sin(motion.angle)
-    return torch.stack([cos * y + sin * x + motion.dy, cos * x - sin * y + motion.dx])
+    """Find points (2, ...) of the reference in the frame (see `GlobalMotion`)."""
+    return torch.stack(motion.apply(positions[0], positions[1]))
 
 
 def _sample(picture: Tensor, positions: Tensor) -> Tensor:

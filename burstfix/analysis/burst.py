@@ -1,9 +1,10 @@
-"""Analysis of a burst before it is merged: which reference, which frames, which noise, which hot pixels."""
+"""Analyse a burst before it is merged: choose reference, frames and noise, and find hot pixels."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,22 @@ from torch import Tensor
 
 from burstfix.align.blocks import gray_features
 from burstfix.align.global_motion import estimate_global_motion
-from burstfix.analysis.burst_noise import FALLBACK_NOISE, check_asked, find_noise, is_plausible
+from burstfix.analysis.burst_noise import FALLBACK_NOISE, check_noise_argument, find_noise, is_plausible
 from burstfix.analysis.hot_pixels import find_hot_pixels
 from burstfix.analysis.noise_table import NoiseTable
-from burstfix.analysis.sharpness import sharpness
+from burstfix.analysis.sharpness import Sharpness, sharpness
 from burstfix.errors import UsageError
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.types import LINEAR, Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile
+from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile, Progress
 
 log = logging.getLogger(__name__)
 
-BLURRED = 0.35  # a frame with less than this share of the median sharpness is left out
-SHOWING = 0.2  # of the noise in a gradient that a scene has to reach, for frames to be called blurred
-UNRELATED = 0.3  # confidence of the global motion under which a frame does not show the same scene
-MIN_OVERLAP = 0.25  # of the picture that a frame must share with the reference
-MIDDLE = 0.5  # share of the frames, around the middle of the burst, among which the reference is sought
+BLURRED = 0.35  # share of the median sharpness below which a frame is left out
+# Share of the noise in the gradient that the median scene must reach before frames count as blurred.
+MIN_DETAIL = 0.2
+UNRELATED = 0.3  # confidence of the global motion below which a frame shows another scene
+MIN_OVERLAP = 0.25  # share of the picture that a frame must have in common with the reference
+MIDDLE = 0.5  # share of the frames, around the middle of the burst, from which the reference is chosen first
 STRIP = 512  # packed rows read at once
 
 
@@ -39,26 +41,30 @@ def prepare_burst(
     keep_all: bool = False,
     dropped: Sequence[DroppedFrame] = (),
     warnings: Sequence[str] = (),
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Burst:
-    """Analyses frames that belong together.
+    """Analyse frames that belong together.
 
     Args:
-        frames: In time order, at least one.
-        reference: Index into `frames` (0 is the first) or a frame's file, by path or name; None chooses the
-            sharpest of the frames nearest the middle, or another if most frames do not overlap that one.
-        noise: Known noise, or where to look for it; see `burst_noise.find_noise`.
-        table: Noise of cameras whose files do not say it.
+        frames: At least one frame, in time order.
+        reference: Index into `frames` (0 is the first), or the file of a frame, by path or name. None
+            chooses the sharpest of the frames near the middle, or another one if most frames do not overlap
+            that one.
+        noise: A known profile, or where to look for it; see `burst_noise.find_noise`.
+        table: Noise profiles of cameras whose files contain none.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
-        warnings: Sentences so far.
-        progress: Called with (stage, done, total), the stage "prepare".
+        warnings: Warnings so far.
+        progress: Called with the stage "prepare".
+
+    Returns:
+        The burst, with the frames that were kept.
 
     Raises:
-        UsageError: There is no such reference, or the noise given is impossible.
+        UsageError: There is no such reference, or the given noise is not plausible.
     """
-    check_asked(noise)
-    notes = list(warnings)
+    check_noise_argument(noise)
+    wanted = None if reference is None else _find_reference(frames, reference)
     report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
     grays, sharp = [], []
     for frame in frames:
@@ -67,79 +73,65 @@ def prepare_burst(
         report.step()
     best = max(found.energy for found in sharp) or 1.0
     relative = [found.energy / best for found in sharp]
-    if reference is None:
-        chosen, *others = _ranked_references(len(frames), relative)
-        motions = _motions(grays, chosen, report)
-        found = _overlapping(frames, motions, chosen)
-        for other in others if 2 * found < len(frames) - 1 else ():
-            tried = _motions(grays, other, None)
-            count = _overlapping(frames, tried, other)
-            if count > found:
-                log.info(
-                    "reference: %s overlaps %d other frames, %s only %d",
-                    frames[other].metadata.path.name,
-                    count,
-                    frames[chosen].metadata.path.name,
-                    found,
-                )
-                chosen, motions, found = other, tried, count
-            if 2 * found >= len(frames) - 1:
-                break
+    if wanted is None:
+        aligned = _choose_reference(frames, grays, relative, report)
     else:
-        chosen = _find_reference(frames, reference)
-        motions = _motions(grays, chosen, report)
-    log.info("reference: %s", frames[chosen].metadata.path.name)
+        aligned = _Aligned(wanted, _motions(grays, wanted, report))
     del grays
-    # Of a scene that shows next to nothing the sharpness is chance.
-    showing = best * np.median(relative) > SHOWING * np.median([found.noise for found in sharp])
-    reasons = {} if keep_all else _reasons_to_drop(frames, relative if showing else None, motions, chosen)
+    log.info("reference: %s", frames[aligned.reference].metadata.path.name)
+    reasons = {} if keep_all else _reasons_to_drop(frames, _known(relative, sharp), aligned)
     left_out = [DroppedFrame(frames[i].metadata.path, reason, i) for i, reason in reasons.items()]
-    for frame in left_out:
-        notes.append(f"{frame.path}: left out, {frame.reason}")
-        log.warning("%s: left out, %s", frame.path, frame.reason)
+    left_out_warnings = [f"{frame.path}: left out, {frame.reason}" for frame in left_out]
+    for warning in left_out_warnings:
+        log.warning("%s", warning)
     kept = [i for i in range(len(frames)) if i not in reasons]
-    middle = kept.index(chosen)
-    chosen_frames = [frames[i] for i in kept]
-    chosen_motions = [motions[i] for i in kept]
+    kept_frames = tuple(frames[i] for i in kept)
+    motions = tuple(aligned.motions[i] for i in kept)
+    kept_reference = kept.index(aligned.reference)
 
-    profile = find_noise(chosen_frames, chosen_motions, middle, noise, table, notes)
-    if frames[chosen].metadata.cfa == LINEAR:
-        hot = np.empty((0, 2), np.int32)  # demosaicking has spread them
-    else:
-        hot = find_hot_pixels(chosen_frames, profile, chosen_motions)
+    found_noise = find_noise(kept_frames, motions, kept_reference, noise, table)
+    hot = find_hot_pixels(kept_frames, found_noise.profile, motions)
     log.info("%d hot pixels", len(hot))
     report.step()
     return Burst(
-        frames=tuple(chosen_frames),
-        reference=middle,
-        noise=profile,
-        motions=tuple(chosen_motions),
+        frames=kept_frames,
+        reference=kept_reference,
+        noise=found_noise.profile,
+        motions=motions,
         sharpness=tuple(relative[i] for i in kept),
         hot_pixels=hot,
         dropped=(*dropped, *left_out),
-        warnings=tuple(notes),
+        warnings=(*warnings, *left_out_warnings, *found_noise.warnings),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Aligned:
+    """A reference, and the motion of every frame against it."""
+
+    reference: int
+    motions: list[GlobalMotion]
+
+
 def _gray(frame: Frame) -> Tensor:
-    """(h, w) grey packed picture whose noise is equally strong everywhere, as far as the file tells."""
-    # Only the balance of dark and bright depends on it.
-    known = frame.metadata.noise
-    known = known if known is not None and is_plausible(known) else FALLBACK_NOISE
-    gain, read = known.shot_gain, known.read_variance
+    """Return the grey packed picture (h, w), scaled so that its noise has the same strength everywhere."""
+    # Approximate noise will do: only the weight of dark against bright parts depends on it.
+    stated = frame.metadata.noise
+    noise = stated if stated is not None and is_plausible(stated) else FALLBACK_NOISE
+    gain, read = torch.tensor(noise.shot_gain), torch.tensor(noise.read_variance)
     source = FrameSource(frame)
     strips = []
     for top in range(0, source.height, STRIP):
         region = Region(top, 0, min(top + STRIP, source.height), source.width)
         planes = source.read_for_matching(region)
-        strips.append(gray_features(planes[None], torch.tensor(gain), torch.tensor(read))[0, 0])
+        strips.append(gray_features(planes[None], gain, read)[0, 0])
     return torch.cat(strips)
 
 
 class _Report:
     """Counts the steps of the stage "prepare"."""
 
-    def __init__(self, progress: Callable[[str, int, int], None] | None, total: int) -> None:
+    def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
         self._done, self._total = 0, total
 
@@ -149,8 +141,36 @@ class _Report:
             self._progress("prepare", self._done, self._total)
 
 
-def _ranked_references(count: int, relative: Sequence[float]) -> list[int]:
-    """The sharpest of the frames nearest the middle first, from which the others have moved least."""
+def _choose_reference(
+    frames: Sequence[Frame], grays: Sequence[Tensor], relative: Sequence[float], report: _Report
+) -> _Aligned:
+    """Choose the sharpest frame near the middle, or the one that overlaps most others if that one does not.
+
+    Most frames means at least half of the others.
+    """
+    first, *others = _ranked_references(relative)
+    best = _Aligned(first, _motions(grays, first, report))
+    overlapping = _count_overlapping(frames, best)
+    for other in others:
+        if 2 * overlapping >= len(frames) - 1:
+            break
+        tried = _Aligned(other, _motions(grays, other, None))
+        count = _count_overlapping(frames, tried)
+        if count > overlapping:
+            log.info(
+                "reference: %s overlaps %d other frames, %s only %d",
+                frames[other].metadata.path.name,
+                count,
+                frames[best.reference].metadata.path.name,
+                overlapping,
+            )
+            best, overlapping = tried, count
+    return best
+
+
+def _ranked_references(relative: Sequence[float]) -> list[int]:
+    """Rank frames as reference: those near the middle first, which moved least, the sharpest first."""
+    count = len(relative)
     near = sorted(range(count), key=lambda i: (abs(i - (count - 1) / 2), i))
     middle = max(min(3, count), round(MIDDLE * count))
     ranked = (sorted(part, key=lambda i: -relative[i]) for part in (near[:middle], near[middle:]))
@@ -166,18 +186,18 @@ def _motions(grays: Sequence[Tensor], reference: int, report: _Report | None) ->
     return motions
 
 
-def _overlapping(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> int:
-    """How many other frames show enough of the reference's scene to be merged with it."""
-    height, width = frames[reference].mosaic.shape[:2]
+def _count_overlapping(frames: Sequence[Frame], aligned: _Aligned) -> int:
+    """Count the other frames that show enough of the reference's scene to be merged with it."""
+    height, width = frames[aligned.reference].mosaic.shape[:2]
     return sum(
         motion.confidence >= UNRELATED and _overlap(motion, height, width) >= MIN_OVERLAP
-        for i, motion in enumerate(motions)
-        if i != reference
+        for i, motion in enumerate(aligned.motions)
+        if i != aligned.reference
     )
 
 
 def _overlap(motion: GlobalMotion, height: int, width: int) -> float:
-    """Share of the picture that a frame has in common with the reference."""
+    """Return the share of the picture that a frame has in common with the reference."""
     return max(0.0, 1 - abs(motion.dy) / height) * max(0.0, 1 - abs(motion.dx) / width)
 
 
@@ -198,18 +218,22 @@ def _find_reference(frames: Sequence[Frame], reference: int | str | Path) -> int
     raise UsageError(f"reference {reference}: no such frame in the burst; its frames are {listed}")
 
 
+def _known(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[float] | None:
+    """Return the relative sharpness, or None if the scene has so little detail that it is mostly noise."""
+    energy = float(np.median([found.energy for found in sharp]))
+    noise = float(np.median([found.noise for found in sharp]))
+    return relative if energy > MIN_DETAIL * noise else None
+
+
 def _reasons_to_drop(
-    frames: Sequence[Frame],
-    sharp: Sequence[float] | None,
-    motions: Sequence[GlobalMotion],
-    reference: int,
+    frames: Sequence[Frame], sharp: Sequence[float] | None, aligned: _Aligned
 ) -> dict[int, str]:
-    """Why frames should be left out, by index; never the reference. `sharp` is None where it says nothing."""
+    """Return why frames should be left out, by index; never the reference. None for unknown sharpness."""
     median = 0.0 if sharp is None else float(np.median(sharp))
-    height, width = frames[reference].mosaic.shape[:2]
+    height, width = frames[aligned.reference].mosaic.shape[:2]
     reasons = {}
-    for i, motion in enumerate(motions):
-        if i == reference:
+    for i, motion in enumerate(aligned.motions):
+        if i == aligned.reference:
             continue
         overlap = _overlap(motion, height, width)
         if motion.confidence < UNRELATED:
@@ -217,5 +241,5 @@ def _reasons_to_drop(
         elif overlap < MIN_OVERLAP:
             reasons[i] = f"overlaps only {overlap:.0%} of the reference"
         elif sharp is not None and sharp[i] < BLURRED * median:
-            reasons[i] = f"is far blurrier than the rest (sharpness {sharp[i] / median:.2f} of the median)"
+            reasons[i] = f"is far blurrier than the others (sharpness {sharp[i] / median:.2f} of the median)"
     return reasons

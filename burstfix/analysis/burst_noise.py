@@ -1,10 +1,10 @@
-"""Which noise a burst has: what was given, what its file says if the frames bear that out, what they show."""
+"""Choose the noise profile of a burst: given by the user, read from the file, looked up, or measured."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -12,40 +12,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.align.blocks import gray_features, match_blocks
+from burstfix.align.blocks import CELL, gray_features, match_blocks
 from burstfix.align.gather import gather_cells
 from burstfix.analysis.noise_estimate import estimate_from_burst, estimate_from_frame
 from burstfix.analysis.noise_table import NoiseTable
 from burstfix.errors import UsageError
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.types import CFA_PATTERNS, Frame, GlobalMotion, NoiseChoice, NoiseProfile
+from burstfix.types import Frame, GlobalMotion, NoiseChoice, NoiseProfile
 
 log = logging.getLogger(__name__)
 
-PATCH = 128  # packed pixels on a side of the patches in which noise is measured
+PATCH = 128  # side of the patches in which noise is measured, packed pixels
 PATCHES = 24
-NEIGHBOURS = 5
-CHECKING_FRAMES = 3  # two alone are misled by scenes that are busy everywhere
-# Of the standard deviation; docs/raw-support.md says how often such measurements are wrong.
+NEIGHBOURS = 5  # frames compared with the reference
+CHECKING_FRAMES = 3  # two frames alone give wrong results on scenes with detail everywhere
+# Ratio of standard deviations at which the file counts as wrong; docs/raw-support.md gives the error rate.
 CONTRADICTION = 1.25
-SIGNALS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles of what the reference shows
-MEAN_OF = 8  # packed pixels on a side of the blocks whose means are those signals
-# Sensors lie well inside; beyond, a tag holds rubbish (all zero, or in DN instead of normalised units).
+SIGNALS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles of the signal at which profiles are compared
+MEAN_OF = 8  # side of the blocks whose means are those signals, packed pixels
+# Real sensors are well inside. Values beyond are invalid tags (all zero, or in DN instead of normalised).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
-FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a phone's at dusk
+FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a typical phone at dusk
+_MATCHING_NOISE = 1e-3, 1e-5  # shot gain, read variance; any plausible values serve for matching
 
 
-def check_asked(noise: NoiseProfile | NoiseChoice | None) -> None:
-    """Whether `find_noise` can do with what it is asked for.
+@dataclass(frozen=True, slots=True)
+class FoundNoise:
+    """The noise profile of a burst, and warnings about it."""
+
+    profile: NoiseProfile
+    warnings: tuple[str, ...] = ()
+
+
+def check_noise_argument(noise: NoiseProfile | NoiseChoice | None) -> None:
+    """Validate the `noise` argument of `find_noise`.
 
     Raises:
-        UsageError: No sensor has such noise, or it is a word that stands for none.
+        UsageError: The profile is not plausible for a sensor, or the word is unknown.
     """
     if isinstance(noise, str) and noise not in get_args(NoiseChoice):
         raise UsageError(f"noise {noise!r}: expected file, measure, or numbers")
     if isinstance(noise, NoiseProfile) and not is_plausible(noise):
         raise UsageError(
-            f"noise {noise.shot_gain[0]:g},{noise.read_variance[0]:g} is none that a sensor has; give S,O of "
+            f"noise {noise.shot_gain[0]:g},{noise.read_variance[0]:g} is not plausible; give S,O of "
             "variance = S*x + O for x from 0 (black) to 1 (white), both small and not negative"
         )
 
@@ -54,45 +63,45 @@ def find_noise(
     frames: Sequence[Frame],
     motions: Sequence[GlobalMotion],
     reference: int,
-    noise: NoiseProfile | NoiseChoice | None,
-    table: NoiseTable | None,
-    notes: list[str],
-) -> NoiseProfile:
-    """Decides on the noise of a burst.
+    noise: NoiseProfile | NoiseChoice | None = None,
+    table: NoiseTable | None = None,
+) -> FoundNoise:
+    """Choose the noise profile of a burst.
 
     Args:
-        frames: That will be merged.
-        motions: Of each against the reference.
+        frames: Frames to be merged.
+        motions: Motion of each frame against the reference.
         reference: Index of the reference.
-        noise: Known noise. None takes the reference file's NoiseProfile, or what a burst of three frames and
-            more shows if that is another; without such a tag the table's, else it is measured. "file" takes
-            a file's word for it. "measure" measures whatever file and table say.
-        table: Noise of cameras whose files do not say it.
-        notes: Gets a sentence where the noise was doubtful.
+        noise: A known profile; "file" to trust the file; "measure" to ignore file and table. None uses the
+            profile of the reference's file, unless a burst of three or more frames contradicts it; without
+            such a tag the table; otherwise the noise is measured.
+        table: Profiles of cameras whose files contain none.
+
+    Returns:
+        The profile, with a warning for each doubt about it.
     """
     if isinstance(noise, NoiseProfile):
-        profile = noise
-    else:
-        profile = None
-        if noise != "measure":
-            profile = _file_noise(frames[reference], notes)
-            if profile is not None and noise != "file":
-                profile = _checked(profile, frames, motions, reference, notes)
-            if profile is None and table is not None:
-                profile = table.find(frames[reference].metadata)
-        if profile is None:
-            profile = _measure(frames, motions, reference, notes)
-    log.info(
-        "noise (%s): shot gain %.3g, read variance %.3g",
-        profile.source,
-        float(np.mean(profile.shot_gain)),
-        float(np.mean(profile.read_variance)),
-    )
-    return profile
+        return _logged(FoundNoise(noise))
+    warnings: tuple[str, ...] = ()
+    metadata = frames[reference].metadata
+    if noise != "measure":
+        if metadata.noise is not None:
+            if is_plausible(metadata.noise):
+                stated = replace(metadata.noise, source="file")
+                return _logged(
+                    FoundNoise(stated) if noise == "file" else _checked(stated, frames, motions, reference)
+                )
+            values = f"({metadata.noise.shot_gain[0]:g}, {metadata.noise.read_variance[0]:g})"
+            warnings = (f"{metadata.path}: its NoiseProfile {values} is not plausible and is ignored",)
+        listed = table.find(metadata) if table is not None else None
+        if listed is not None:
+            return _logged(FoundNoise(listed, warnings))
+    measured = _measure(frames, motions, reference)
+    return _logged(FoundNoise(measured.profile, (*warnings, *measured.warnings)))
 
 
 def is_plausible(noise: NoiseProfile) -> bool:
-    """Whether a sensor could have this noise: not nothing, nothing negative, not beyond all measure."""
+    """Return True if a sensor can have this noise: finite, not zero, not negative, not too large."""
     pairs = zip(noise.shot_gain, noise.read_variance, strict=True)
     # Comparisons with NaN are false.
     return all(
@@ -101,48 +110,54 @@ def is_plausible(noise: NoiseProfile) -> bool:
     )
 
 
-def _file_noise(frame: Frame, notes: list[str]) -> NoiseProfile | None:
-    known = frame.metadata.noise
-    if known is None:
-        return None
-    if is_plausible(known):
-        return replace(known, source="file")
-    found = f"({known.shot_gain[0]:g}, {known.read_variance[0]:g})"
-    _warn(f"{frame.metadata.path}: its NoiseProfile {found} makes no sense and is not used", notes)
-    return None
+def _logged(found: FoundNoise) -> FoundNoise:
+    for warning in found.warnings:
+        log.warning("%s", warning)
+    log.info(
+        "noise (%s): shot gain %.3g, read variance %.3g",
+        found.profile.source,
+        float(np.mean(found.profile.shot_gain)),
+        float(np.mean(found.profile.read_variance)),
+    )
+    return found
 
 
 def _checked(
-    said: NoiseProfile,
-    frames: Sequence[Frame],
-    motions: Sequence[GlobalMotion],
-    reference: int,
-    notes: list[str],
-) -> NoiseProfile:
-    """What the file says, or what the burst shows if that is clearly another noise."""
-    metadata = frames[reference].metadata
-    if len(frames) < CHECKING_FRAMES or metadata.cfa not in CFA_PATTERNS:
-        return said  # where neighbours have been made alike noise would be measured too low
+    stated: NoiseProfile, frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int
+) -> FoundNoise:
+    """Return the file's profile if it is consistent with the burst, otherwise the measured one."""
+    frame = frames[reference]
+    # Frames that are not raw mosaics have been filtered, and their noise would be measured too low.
+    if len(frames) < CHECKING_FRAMES or not frame.layout.is_bayer:
+        return FoundNoise(stated)
     try:
         pictures = _aligned_patches(frames, motions, reference)
-        shown = estimate_from_burst(pictures[0], pictures[1:])
+        measured = estimate_from_burst(pictures[0], pictures[1:])
     except ValueError as error:
         log.info("the file's noise cannot be checked: %s", error)
-        return said
-    ratio = _farthest_ratio(said, shown, pictures[0])
+        return FoundNoise(stated)
+    ratio = _largest_ratio(stated, measured, pictures[0])
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
-        return said
+        return FoundNoise(stated)
     span = f"{'up' if ratio > 1 else 'down'} to {ratio:.2f} times"
-    _warn(
-        f"{metadata.path}: the burst's noise is {span} what its NoiseProfile says: "
-        f"{_numbers(shown)} is used instead of {_numbers(said)} (--noise file believes the file)",
-        notes,
+    warning = (
+        f"{frame.metadata.path}: the measured noise is {span} the noise in its NoiseProfile; using "
+        f"{_numbers(measured)} instead of {_numbers(stated)} (--noise file trusts the file)"
     )
-    return shown
+    return FoundNoise(measured, (warning,))
 
 
-def _farthest_ratio(said: NoiseProfile, shown: NoiseProfile, packed: Tensor) -> float:
-    """Of the standard deviations, shown over said, at the signals of (4, h, w): the one farthest from 1."""
+def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor) -> float:
+    """Compare two profiles at the signals of a picture.
+
+    Args:
+        stated: Profile in the denominator.
+        measured: Profile in the numerator.
+        packed: (4, h, w), the picture.
+
+    Returns:
+        The ratio of standard deviations that differs most from 1.
+    """
     means = F.avg_pool2d(packed, min(MEAN_OF, *packed.shape[-2:])).flatten(1).double()
     signals = torch.quantile(means, torch.tensor(SIGNALS).double(), dim=1).T.clamp(0, 0.95)  # 4, signals
 
@@ -150,7 +165,7 @@ def _farthest_ratio(said: NoiseProfile, shown: NoiseProfile, packed: Tensor) -> 
         gain, read = torch.tensor([noise.shot_gain, noise.read_variance]).double()[..., None]
         return gain * signals + read
 
-    ratios = (variances(shown) / variances(said).clamp(min=1e-12)).sqrt()
+    ratios = (variances(measured) / variances(stated).clamp(min=1e-12)).sqrt()
     return float(ratios.flatten()[ratios.log().abs().argmax()])
 
 
@@ -158,60 +173,55 @@ def _numbers(noise: NoiseProfile) -> str:
     return f"{np.mean(noise.shot_gain):.2g}, {np.mean(noise.read_variance):.2g}"
 
 
-def _measure(
-    frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int, notes: list[str]
-) -> NoiseProfile:
-    """Noise from the burst, else from the reference alone, else a guess that the notes own up to."""
+def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> FoundNoise:
+    """Measure noise on the burst, otherwise on the reference alone, otherwise return `FALLBACK_NOISE`."""
     try:
         pictures = _aligned_patches(frames, motions, reference)
-        return estimate_from_burst(pictures[0], pictures[1:])
+        return FoundNoise(estimate_from_burst(pictures[0], pictures[1:]))
     except ValueError as error:
         log.info("noise is measured on one frame: %s", error)
     try:
         source = FrameSource(frames[reference])
-        return estimate_from_frame(source.read_for_matching(source.whole))
+        return FoundNoise(estimate_from_frame(source.read_for_matching(source.whole)))
     except ValueError as error:
-        _warn(f"the noise is a guess, {error}; give it if you know it", notes)
-        return FALLBACK_NOISE
-
-
-def _warn(sentence: str, notes: list[str]) -> None:
-    notes.append(sentence)
-    log.warning("%s", sentence)
+        return FoundNoise(FALLBACK_NOISE, (f"the noise is a guess, because {error}; give it if you know it",))
 
 
 def _aligned_patches(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> Tensor:
-    """(1 + M, 4, h, w): the reference and its nearest neighbours in time, patches from all over the picture.
+    """Cut patches from the reference and its nearest neighbours in time, and align them.
+
+    Returns:
+        (1 + M, 4, h, w): patches side by side, the reference first.
 
     Raises:
-        ValueError: There is but one frame, or it is not fit to be measured.
+        ValueError: There is only one frame, or it is too small.
     """
     nearest = sorted((i for i in range(len(frames)) if i != reference), key=lambda i: abs(i - reference))
     if not nearest:
-        raise ValueError("there is one frame only")
+        raise ValueError("there is only one frame")
     anchor_source = FrameSource(frames[reference])
     height, width = anchor_source.height, anchor_source.width
-    side_y, side_x = min(PATCH, height // 8 * 8), min(PATCH, width // 8 * 8)
-    if min(side_y, side_x) < 16:
+    side_y, side_x = (min(PATCH, size // CELL * CELL) for size in (height, width))
+    if min(side_y, side_x) < 2 * CELL:
         raise ValueError("the picture is too small")
     corners = _patch_corners(height, width, side_y, side_x)
     anchor = torch.stack([_window(anchor_source, y, x, side_y, side_x) for y, x in corners])
     aligned = []
     for i in nearest[:NEIGHBOURS]:
-        source = FrameSource(frames[i])
+        source, motion = FrameSource(frames[i]), motions[i].scaled(0.5)
         patches = []
         for y, x in corners:
-            dy, dx = _shift_at(motions[i], y + side_y / 2 - height / 2, x + side_x / 2 - width / 2)
-            top = min(max(y + dy, 0), height - side_y)
-            left = min(max(x + dx, 0), width - side_x)
+            centre_y, centre_x = y + (side_y - height) / 2, x + (side_x - width) / 2
+            found_y, found_x = motion.apply(centre_y, centre_x)
+            top = min(max(y + round(found_y - centre_y), 0), height - side_y)
+            left = min(max(x + round(found_x - centre_x), 0), width - side_x)
             patches.append(_window(source, top, left, side_y, side_x))
         frame = torch.stack(patches)
-        # Any plausible noise serves for matching.
-        features = [gray_features(p, 1e-3, 1e-5) for p in (anchor, frame)]
-        start = torch.zeros(len(corners), 2, side_y // 8, side_x // 8)
+        features = [gray_features(p, *_MATCHING_NOISE) for p in (anchor, frame)]
+        start = torch.zeros(len(corners), 2, side_y // CELL, side_x // CELL)
         field = match_blocks(features[0], features[1], start)
         aligned.append(gather_cells(frame, field.offsets, field.cell))
-    # Patches side by side make one picture: blocks of 8 do not cross their borders.
+    # The patches form one picture; blocks of 8 pixels do not cross their borders.
     return torch.stack([torch.cat(list(part), -1) for part in (anchor, *aligned)])
 
 
@@ -220,17 +230,10 @@ def _window(source: FrameSource, top: int, left: int, height: int, width: int) -
 
 
 def _patch_corners(height: int, width: int, side_y: int, side_x: int) -> list[tuple[int, int]]:
+    """Return the top left corners of about `PATCHES` patches, spread evenly over the picture."""
     rows = max(1, min(height // side_y, round((PATCHES * height / width) ** 0.5)))
     cols = max(1, min(width // side_x, PATCHES // rows))
     ys = np.linspace(0, height - side_y, rows + 2 if rows == 1 else rows).astype(int)
     xs = np.linspace(0, width - side_x, cols + 2 if cols == 1 else cols).astype(int)
     ys, xs = (ys[1:2] if rows == 1 else ys), (xs[1:2] if cols == 1 else xs)
     return [(int(y), int(x)) for y in ys for x in xs]
-
-
-def _shift_at(motion: GlobalMotion, y: float, x: float) -> tuple[int, int]:
-    """Shift in packed pixels of what lies (y, x) packed pixels from the centre (see GlobalMotion)."""
-    cos, sin = np.cos(motion.angle), np.sin(motion.angle)
-    dy = cos * y + sin * x - y + motion.dy / 2
-    dx = -sin * y + cos * x - x + motion.dx / 2
-    return round(float(dy)), round(float(dx))

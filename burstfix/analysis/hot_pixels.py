@@ -47,6 +47,8 @@ def find_hot_pixels(
     Returns:
         int32 (count, 2), rows and columns in the visible area, in reading order.
     """
+    if frames[0].layout.channels > 1:
+        return np.empty((0, 2), np.int32)  # demosaicing has spread the defects over their neighbours
     sources = [FrameSource(frame) for frame in frames]
     still = len(frames) < 3 or _stands_still(motions)
     found: list[NDArray[np.int64]] = []

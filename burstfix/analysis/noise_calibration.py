@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burstfix.analysis.burst import prepare_burst
 from burstfix.analysis.burst_noise import FALLBACK_NOISE
-from burstfix.analysis.noise_table import camera_key
 from burstfix.errors import InputError
 from burstfix.io import read_frames, read_metadata
-from burstfix.types import NoiseProfile
+from burstfix.types import NoiseProfile, Progress, camera_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class MeasuredNoise:
 
 
 def measure_noise(
-    paths: Iterable[Path | str], *, progress: Callable[[str, int, int], None] | None = None
+    paths: Iterable[Path | str], *, progress: Progress | None = None
 ) -> tuple[MeasuredNoise, ...]:
     """Measure noise on bursts or flat frames, once per camera and ISO; ignores the files' own profiles.
 
@@ -49,16 +48,14 @@ def measure_noise(
         metadata = read_metadata(path)
         if metadata.iso is None:
             raise InputError(f"{path}: has no ISO, which is needed to look up noise")
-        groups.setdefault((camera_key(metadata), metadata.iso), []).append(path)
+        groups.setdefault((camera_key(metadata.make, metadata.model), metadata.iso), []).append(path)
     return tuple(_measured(camera, iso, group, progress) for (camera, iso), group in sorted(groups.items()))
 
 
-def _measured(
-    camera: str, iso: float, paths: list[Path], progress: Callable[[str, int, int], None] | None
-) -> MeasuredNoise:
+def _measured(camera: str, iso: float, paths: list[Path], progress: Progress | None) -> MeasuredNoise:
     frames = [
         replace(frame, metadata=replace(frame.metadata, noise=None))
-        for frame in read_frames(paths, progress=progress).frames
+        for frame in read_frames(paths, opcodes="skip", progress=progress).frames
     ]
     burst = prepare_burst(frames, progress=progress)
     if burst.noise is FALLBACK_NOISE:

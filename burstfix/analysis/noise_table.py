@@ -12,15 +12,10 @@ from typing import Any
 
 from burstfix.atomic import atomic_path
 from burstfix.errors import InputError
-from burstfix.types import FrameMetadata, NoiseProfile
+from burstfix.types import FrameMetadata, NoiseProfile, camera_key
 
 _BEYOND = 4.0  # how far past the last ISO measured the noise is carried on
 _SMALLEST = 1e-12  # stands for none when interpolating logarithms
-
-
-def camera_key(metadata: FrameMetadata) -> str:
-    """Make and model as tables name them."""
-    return " ".join(f"{metadata.make} {metadata.model}".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +23,7 @@ class NoiseTable:
     """Measured noise.
 
     Attributes:
-        cameras: Camera (see `camera_key`) to ISO to profile.
+        cameras: Camera (see `types.camera_key`) to ISO to profile.
         origin: The file, for messages.
     """
 
@@ -41,7 +36,7 @@ class NoiseTable:
         Between two ISOs both numbers go on a straight line in logarithms. Past the first and the last one
         shot gain goes as the ISO and read variance as its square, up to four times as far.
         """
-        known = self.cameras.get(camera_key(metadata))
+        known = self.cameras.get(camera_key(metadata.make, metadata.model))
         if not known or not metadata.iso:
             return None
         isos = sorted(known)

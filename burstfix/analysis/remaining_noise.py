@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from burstfix.analysis.noise_estimate import estimate_from_frame
-from burstfix.raw.cfa import pack, pad_to_rggb
-from burstfix.types import MONOCHROME, LinearImage, NoiseProfile
+from burstfix.raw.cfa import mosaic, pack, pad_to_rggb
+from burstfix.types import LinearImage, NoiseProfile
 
 _NOISE_SIDE = 1024  # sensor pixels on a side of each patch in which noise is measured
 
@@ -27,7 +26,10 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
     part = data[:, top : top + _NOISE_SIDE, left : left + _NOISE_SIDE]
     if min(part.shape[1:]) < 32:
         return None
-    packed = pack(pad_to_rggb(torch.from_numpy(_as_mosaic(part, cfa)), "RGGB").mosaic)
+    pixels = torch.from_numpy(np.ascontiguousarray(part))
+    if len(pixels) == 3:
+        pixels, cfa = mosaic(pixels)[None], "RGGB"
+    packed = pack(pad_to_rggb(pixels[0], cfa).mosaic)
     try:
         measured = estimate_from_frame(packed)
     except ValueError:  # hardly a flat, unclipped part: at best the frames' noise has averaged out
@@ -45,16 +47,6 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
         limited(measured.read_variance, before["read_variance"]),
         "frame",
     )
-
-
-def _as_mosaic(part: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:
-    """(H, W) in RGGB order, of a picture or a mosaic of any pattern."""
-    if part.shape[0] == 3:
-        mosaic = part[1].copy()
-        mosaic[0::2, 0::2], mosaic[1::2, 1::2] = part[0, 0::2, 0::2], part[2, 1::2, 1::2]
-        return mosaic
-    top, left = divmod(cfa.index("R"), 2) if cfa != MONOCHROME else (0, 0)
-    return np.ascontiguousarray(part[0, top:, left:])
 
 
 def _four(values: list[float]) -> tuple[float, float, float, float]:

@@ -8,7 +8,6 @@ import functools
 import io
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,11 @@ from burstfix.io.write.formats import format_of
 from burstfix.models.base import BurstModel
 from burstfix.models.ensemble import self_ensemble
 from burstfix.pipeline import finish_picture, merge_burst, model_for, read_burst
-from burstfix.types import Burst, LinearImage
+from burstfix.types import Burst, LinearImage, Progress
 
 _THUMB = 240  # pixels on the long side of what the contact sheet shows
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
-Progress = Callable[[str, int, int], None]
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,7 @@ from burstfix.batch.grouping import DEFAULT_GAP, MIN_FRAMES, Group, Kind, group_
 from burstfix.batch.raw_info import InfoReader, RawInfo, thumbnail_similarity
 from burstfix.batch.scan import SkippedFile, read_infos, roots_of, scan, skip_copies, skip_merged
 from burstfix.errors import BurstfixError
-
-Progress = Callable[[str, int, int], None]
+from burstfix.types import Progress
 
 
 @dataclass(frozen=True, slots=True)

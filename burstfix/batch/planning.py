@@ -7,11 +7,12 @@ from pathlib import Path
 
 from burstfix.batch.journal import Entry
 from burstfix.batch.layout import assign_outputs
-from burstfix.batch.plan import Plan, Progress, find_bursts
+from burstfix.batch.plan import Plan, find_bursts
 from burstfix.batch.raw_info import InfoReader
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.superseded import burst_key
 from burstfix.names import name_limit
+from burstfix.types import Progress
 
 
 def plan_folders(

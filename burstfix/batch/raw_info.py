@@ -17,7 +17,7 @@ from burstfix.errors import InputError
 from burstfix.io import read_frame, read_metadata
 from burstfix.io.read.copies import hash_file
 from burstfix.io.write.picture_tags import is_merged
-from burstfix.types import FrameMetadata
+from burstfix.types import FrameMetadata, camera_name
 
 _BODY_SERIAL_NUMBER = 42033  # EXIF tag
 _THUMBNAIL_SIZE = 24  # cells on the long side of a thumbnail
@@ -58,8 +58,7 @@ class RawInfo:
     @property
     def camera(self) -> str:
         """Make and model, without repeating the make."""
-        joined = self.model if self.model.startswith(self.make) else f"{self.make} {self.model}"
-        return joined.strip() or "unknown camera"
+        return camera_name(self.make, self.model)
 
 
 def raw_info(metadata: FrameMetadata, path: Path) -> RawInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from burstfix.errors import BurstfixError, InputError
 from burstfix.io.read.copies import find_copies
 from burstfix.io.read.frames import natural_key
 from burstfix.io.suffixes import RAW_SUFFIXES
+from burstfix.types import Progress
 
 # Deleted files, snapshots and previews on network storage (Synology, QNAP, TrueNAS) and on drives of Windows
 # and macOS. Hidden folders (.Trash-1000, .snapshot) are never searched.
@@ -150,7 +151,7 @@ class _Search:
 def read_infos(
     paths: Iterable[Path],
     reader: InfoReader,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SplitFrames:
     """Reads the metadata of files; skips those that cannot be read."""
     frames: list[RawInfo] = []

@@ -6,14 +6,14 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-Progress = Callable[[str, int, int], None]
+    from burstfix.types import Progress
 
 # The stages that the library reports, in the order of the work.
 STAGES = {

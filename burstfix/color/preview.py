@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.color.blocks import block_mean
 from burstfix.color.orientation import as_stored
 from burstfix.color.rendering import render
 from burstfix.types import MONOCHROME, LinearImage, RenderedImage
@@ -29,15 +30,14 @@ def _small_rgb(data: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:
     """(3, h, w) averaged down in even blocks to about the preview's size."""
     channels, height, width = data.shape
     block = max(2, max(height, width) // _PREVIEW_SIDE // 2 * 2)
-    rows, cols = max(1, height // block), max(1, width // block)
     block_y, block_x = min(block, height), min(block, width)
-    blocks = data[:, : rows * block_y, : cols * block_x].reshape(channels, rows, block_y, cols, block_x)
     if channels == 3:
-        return blocks.mean((2, 4), dtype=np.float32)
+        return block_mean(data, block_y, block_x)
     if cfa == MONOCHROME:
-        return np.repeat(blocks.mean((2, 4), dtype=np.float32), 3, axis=0)
+        return np.repeat(block_mean(data, block_y, block_x), 3, axis=0)
     means = []
     for colour in "RGB":
         phases = [divmod(k, 2) for k, letter in enumerate(cfa) if letter == colour]
-        means.append(np.mean([blocks[0, :, y::2, :, x::2].mean((1, 3)) for y, x in phases], axis=0))
+        planes = [block_mean(data[:, y::2, x::2], block_y // 2, block_x // 2)[0] for y, x in phases]
+        means.append(np.mean(planes, axis=0))
     return np.stack(means).astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.color.blocks import block_mean
 from burstfix.color.chromatic import Matrix
 from burstfix.color.dng import camera_to_rgb
 from burstfix.color.exif import exif_of
@@ -140,6 +141,4 @@ def _thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:
     """(3, H, W) averaged down in square blocks to about 256 pixels on the longer side."""
     _, height, width = data.shape
     block = max(1, min(max(height, width) // _THUMBNAIL_SIDE, height, width))
-    rows, cols = height // block, width // block
-    cropped = data[:, : rows * block, : cols * block]
-    return cropped.reshape(3, rows, block, cols, block).mean(axis=(2, 4), dtype=np.float32)
+    return block_mean(data, block, block)

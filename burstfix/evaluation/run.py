@@ -16,8 +16,8 @@ from burstfix.errors import UsageError
 from burstfix.evaluation.methods import Method
 from burstfix.evaluation.metrics import psnr, ssim
 from burstfix.evaluation.protocol import Case, Clip, Limits, clip_cases, photo_case, references
+from burstfix.types import Progress
 
-Progress = Callable[[str, int, int], None]
 Look = Callable[[Case, dict[str, Tensor]], None]
 
 

@@ -16,11 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from burstfix.align.blocks import CELL
 from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import menon
-
-_CELL = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class Average(BurstModel):
         self.config = config or AverageConfig()
         self.info = ModelInfo(
             "average",
-            size_multiple=_CELL,
-            halo=2 * _CELL,
+            size_multiple=CELL,
+            halo=2 * CELL,
             bytes_per_pixel=100,
             bytes_per_pixel_fixed=300,
             any_planes=True,
@@ -61,16 +60,14 @@ class Average(BurstModel):
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """See `BurstModel.forward`; frames are taken as aligned."""
         batch, count, _, height, width = frames.shape
-        field = torch.zeros(
-            2, -(-height // _CELL), -(-width // _CELL), dtype=torch.long, device=frames.device
-        )
+        field = torch.zeros(2, -(-height // CELL), -(-width // CELL), dtype=torch.long, device=frames.device)
         mosaics = []
         for b in range(batch):
             tile = BurstTile(
                 tuple(frames[b]),
                 ((0, 0),) * count,
                 (field,) * count,
-                _CELL,
+                CELL,
                 0,
                 0,
                 reference,

@@ -89,6 +89,24 @@ def mosaic(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
     return out
 
 
+def reflect(index: Tensor, size: int) -> Tensor:
+    """Bring indices into 0..size - 1 by reflection about the first and last pixel.
+
+    A mirror image keeps the phase of a mosaic. Repeated edge pixels would all hold the same noise, which
+    passes for signal.
+
+    Args:
+        index: Integer indices, any shape.
+        size: Pixels along the axis.
+
+    Example:
+        >>> reflect(torch.arange(-3, 7), 4).tolist()
+        [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
+    """
+    last = size - 1
+    return (last - (last - index.abs()).abs()).clamp(0, last)
+
+
 def pack(mosaic: Tensor) -> Tensor:
     """Packs a mosaic of RGGB phase and even size into planes.
 

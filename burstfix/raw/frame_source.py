@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from burstfix.raw.cfa import pack, rggb_padding
+from burstfix.raw.cfa import pack, reflect, rggb_padding
 from burstfix.raw.hot_pixels import repair
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
 from burstfix.types import Frame, OpcodePlan
@@ -86,7 +86,7 @@ class FrameSource:
         return Region(0, 0, self.height, self.width)
 
     def read(self, region: Region, device: torch.device | str = "cpu") -> Tensor:
-        """Reads a region.
+        """Read a region.
 
         Args:
             region: A rectangle inside the packed picture.
@@ -95,45 +95,34 @@ class FrameSource:
         Returns:
             float32 (planes, h, w), normalised: 0 = black, 1 = white, unclipped.
         """
-        rows, cols = self._mosaic_indices(region)
-        top, left = int(rows.min()), int(cols.min())
-        part = self._mosaic[top : rows.max() + 1, left : cols.max() + 1]
+        area = self._area(region)
+        part = self._mosaic[area.top : area.bottom, area.left : area.right]
         if self.layout.channels > 1:
             part = part.transpose(2, 0, 1)
-        part = self._repair(part, top, left)
-        values = self._corrections.normalise(torch.from_numpy(part).to(device), top, left)
-        return self._packed(values, rows - top, cols - left)
+        part = self._repair(part, area.top, area.left)
+        values = self._corrections.normalise(torch.from_numpy(part).to(device), area.top, area.left)
+        return _packed(values, area)
 
     def read_for_matching(self, region: Region, device: torch.device | str = "cpu") -> Tensor:
-        """Reads the four planes (4, h, w) on which frames are compared, as a Bayer sensor records them."""
+        """Read the four planes (4, h, w) on which frames are compared, as a Bayer sensor records them."""
         planes = self.read(region, device)
         return planes if self.layout.planes == 4 else planes[list(self.layout.matching_planes)]
 
     def noise_slopes(self, region: Region, device: torch.device | str = "cpu") -> Tensor:
-        """Returns the factors (planes, h, w) by which opcodes scale the noise of each packed pixel."""
-        rows, cols = self._mosaic_indices(region)
+        """Return the factors (planes, h, w) by which opcodes scale the noise of each packed pixel."""
+        area, channels = self._area(region), self.layout.channels
+        height, width = area.bottom - area.top, area.right - area.left
+        slopes = self._corrections.slopes(area.top, area.left, height, width, channels, device)
+        return _packed(slopes if channels > 1 else slopes[0], area)
+
+    def _area(self, region: Region) -> _Area:
+        """Return the part of the mosaic that a region of the packed picture consists of."""
+        height, width = self._mosaic.shape[:2]
+        rows = torch.arange(2 * region.top, 2 * region.bottom) - self.padding.top
+        cols = torch.arange(2 * region.left, 2 * region.right) - self.padding.left
+        rows, cols = reflect(rows, height), reflect(cols, width)
         top, left = int(rows.min()), int(cols.min())
-        height, width = int(rows.max()) + 1 - top, int(cols.max()) + 1 - left
-        channels = self.layout.channels
-        slopes = self._corrections.slopes(top, left, height, width, channels, device)
-        return self._packed(slopes if channels > 1 else slopes[0], rows - top, cols - left)
-
-    def _mosaic_indices(self, region: Region) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns the rows and columns of the mosaic that a region of the packed picture consists of."""
-        rows = _reflected(
-            2 * region.top - self.padding.top, 2 * (region.bottom - region.top), self._mosaic.shape[0]
-        )
-        cols = _reflected(
-            2 * region.left - self.padding.left, 2 * (region.right - region.left), self._mosaic.shape[1]
-        )
-        return rows, cols
-
-    def _packed(self, values: Tensor, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Tensor:
-        """Packs (h, w) or (3, h, w) after putting its rows and columns in the given order."""
-        for axis, wanted in ((-2, rows), (-1, cols)):
-            if not np.array_equal(wanted, np.arange(values.shape[axis])):
-                values = values.index_select(axis, torch.from_numpy(wanted).to(values.device))
-        return pack(values).flatten(0, -3)
+        return _Area(top, left, int(rows.max()) + 1, int(cols.max()) + 1, rows - top, cols - left)
 
     def _repair(self, part: NDArray[np.uint16], top: int, left: int) -> NDArray[np.uint16]:
         """Returns the part with repaired pixels, contiguous."""
@@ -144,8 +133,24 @@ class FrameSource:
         return part
 
 
-def _reflected(first: int, count: int, size: int) -> NDArray[np.int64]:
-    """Rows (or columns) of the mosaic for a run that may begin before its first or end after its last one."""
-    last = size - 1
-    index = np.abs(np.arange(first, first + count))
-    return last - np.abs(last - index)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Area:
+    """A rectangle of the mosaic (bottom and right exclusive), and the order in which its pixels are packed.
+
+    `rows` and `cols` count from `top` and `left`; in padding they name a row or column twice.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    rows: Tensor
+    cols: Tensor
+
+
+def _packed(values: Tensor, area: _Area) -> Tensor:
+    """Pack the values (h, w) or (3, h, w) of an area, after mirroring them into the padding."""
+    for axis, wanted in ((-2, area.rows), (-1, area.cols)):
+        if not torch.equal(wanted, torch.arange(values.shape[axis])):
+            values = values.index_select(axis, wanted.to(values.device))
+    return pack(values).flatten(0, -3)

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from burstfix.raw.cfa import reflect
+
 _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
@@ -29,13 +31,9 @@ def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
     around = []
     for dy, dx in _RING:
         # Reflected at the border, which keeps the colour.
-        row = _reflect(local[:, 0] + 2 * dy, height)
-        col = _reflect(local[:, 1] + 2 * dx, width)
+        row = reflect(local[:, 0] + 2 * dy, height)
+        col = reflect(local[:, 1] + 2 * dx, width)
         around.append(mosaic[..., row, col])
     out = mosaic.clone()
     out[..., local[:, 0], local[:, 1]] = torch.stack(around).median(0).values
     return out
-
-
-def _reflect(index: Tensor, size: int) -> Tensor:
-    return torch.where(index < 0, -index, torch.where(index >= size, 2 * (size - 1) - index, index))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from burstfix.types import Burst, FrameMetadata, GlobalMotion, Levels, NoiseProfile
+from burstfix.types import Burst, FrameMetadata, GlobalMotion, Levels, NoiseProfile, camera_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
     frames.sort(key=lambda frame: (frame["number"] is None, frame["number"] or 0))
     reference = burst.frames[burst.reference].metadata
     return {
-        "camera": camera_name(reference),
+        "camera": camera_name(reference.make, reference.model),
         "lens": reference.lens or None,
         "reference": {"number": free[burst.reference] + 1, "path": str(reference.path)},
         "noise": noise_document(burst.noise),
@@ -84,14 +84,6 @@ def noise_document(noise: NoiseProfile) -> dict[str, Any]:
         "shot_gain": list(noise.shot_gain),
         "read_variance": list(noise.read_variance),
     }
-
-
-def camera_name(metadata: FrameMetadata) -> str:
-    """Make and model, without the make twice (many models begin with it)."""
-    make, model = metadata.make.strip(), metadata.model.strip()
-    if model.lower().startswith(make.lower()):
-        return model or "unknown camera"
-    return f"{make} {model}".strip()
 
 
 def burst_tables(document: Mapping[str, Any]) -> RenderableType:

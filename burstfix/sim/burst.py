@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from burstfix.raw.cfa import pack
+from burstfix.raw.cfa import mosaic, pack
 from burstfix.sim.camera import Camera, random_camera, unprocess
 from burstfix.sim.motion import MotionSettings, blob_masks, camera_path, warp
 
@@ -129,11 +129,8 @@ def simulate_burst(
 
 
 def mosaic_packed(rgb: Tensor) -> Tensor:
-    """(..., 3, H, W) -> (..., 4, H/2, W/2): the RGGB samples of each pixel, packed."""
-    mosaic = rgb[..., 1, :, :].clone()
-    mosaic[..., 0::2, 0::2] = rgb[..., 0, 0::2, 0::2]
-    mosaic[..., 1::2, 1::2] = rgb[..., 2, 1::2, 1::2]
-    return pack(mosaic)
+    """Sample (..., 3, H, W) as an RGGB sensor does, and pack: (..., 4, H/2, W/2)."""
+    return pack(mosaic(rgb))
 
 
 def add_noise(packed: Tensor, shot_gain: Tensor, read_variance: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.errors import UsageError
+from burstfix.raw.cfa import mosaic
 from burstfix.sim.camera import Camera, protocol_camera, random_camera, unprocess
 from burstfix.sim.motion import MotionSettings, camera_path, object_mask, warp
 from burstfix.types import CFA_PATTERNS, GlobalMotion
@@ -194,15 +195,6 @@ def record_clip(clip: Tensor, settings: RecordingSettings) -> Recording:
     cut = clip[:, :, top : top + height, left : left + width]
     frames = [unprocess(frame[None], camera, settings.tone_curve)[0] for frame in cut]
     return _record(frames, settings, camera, None, None)
-
-
-def mosaic(rgb: Tensor, cfa: str) -> Tensor:
-    """(..., 3, H, W) -> (..., H, W): the sample of each pixel that the CFA lets through."""
-    out = torch.empty_like(rgb[..., 0, :, :])
-    for k, colour in enumerate(cfa):
-        y, x = divmod(k, 2)
-        out[..., y::2, x::2] = rgb[..., "RGB".index(colour), y::2, x::2]
-    return out
 
 
 def _record(

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from burstfix.align.gather import gather_cells, mirrored
+from burstfix.align.gather import gather_cells
 from burstfix.models.base import BurstModel
+from burstfix.raw.cfa import reflect
 from burstfix.sim import SimulatedBurst
 from burstfix.training.recipe import SMALLEST_AT_BORDER, TrainSettings
 
@@ -36,7 +37,7 @@ class Border:
     def mirror(self, x: Tensor, scale: int = 1) -> Tensor:
         """(..., h * scale, w * scale): whole cells of the patch, reflected at the edge like the engine's."""
         size = x.shape[self.axis] // scale
-        cells = mirrored(torch.arange(size, device=x.device) - self.first, self.last - self.first + 1)
+        cells = reflect(torch.arange(size, device=x.device) - self.first, self.last - self.first + 1)
         rows = (cells + self.first)[:, None] * scale + torch.arange(scale, device=x.device)
         return x.index_select(self.axis, rows.flatten())
 

@@ -9,7 +9,6 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from burstfix.training.plot import plot_log
 from burstfix.training.recipe import Recipe, recipe_from_dict
 from burstfix.training.schedule import Clock, Schedule
 from burstfix.training.validation import Validator, load_validation_photos
+from burstfix.types import Progress
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -143,7 +143,7 @@ class Run:
             self.validator = Validator(load_validation_photos(validation, recipe.simulate), recipe.simulate)
         out.mkdir(parents=True, exist_ok=True)
 
-    def train(self, progress: Callable[[str, int, int], None] | None = None) -> Trained:
+    def train(self, progress: Progress | None = None) -> Trained:
         """Trains to the end of the schedule.
 
         Args:

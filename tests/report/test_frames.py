@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from burstfix.report.frames import burst_document, burst_tables, camera_name, exposure_text
+from burstfix.report.frames import burst_document, burst_tables, exposure_text
 from burstfix.report.summary import closing_line
 from burstfix.types import (
     Burst,
@@ -113,14 +113,6 @@ def test_table_when_a_name_looks_like_markup_then_shows_it_as_it_is(burst: Burst
 )
 def test_exposure_when_shown_then_reads_as_on_a_camera(seconds: float | None, text: str) -> None:
     assert exposure_text(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("make", "model", "name"),
-    [("Acme", "One", "Acme One"), ("Acme", "ACME One", "ACME One"), ("", "", "unknown camera")],
-)
-def test_camera_when_named_then_says_the_make_once(make: str, model: str, name: str) -> None:
-    assert camera_name(metadata("a.dng", make=make, model=model)) == name
 
 
 def test_closing_line_when_made_then_counts_the_frames_used(burst: Burst) -> None:

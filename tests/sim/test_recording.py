@@ -16,7 +16,6 @@ from burstfix.sim.motion import MotionSettings, camera_path, object_mask, warp
 from burstfix.sim.recording import (
     RecordingSettings,
     _exposure_path,
-    mosaic,
     motion_of,
     record_clip,
     record_photo,
@@ -65,12 +64,6 @@ def test_record_photo_when_reference_then_truth_is_the_source_itself(photo: torc
     top, left = (160 - height) // 2, (200 - width) // 2
     expected = unprocess(photo[None], protocol_camera())[0, :, top : top + height, left : left + width]
     torch.testing.assert_close(recording.truth, expected, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "GBRG", "BGGR"])
-def test_mosaic_when_any_pattern_then_each_pixel_has_its_colour(cfa: str) -> None:
-    rgb = torch.rand(3, 6, 8)
-    assert torch.equal(mosaic(rgb, cfa), mosaic_of(rgb, cfa))
 
 
 def test_record_photo_when_camera_moves_then_homographies_undo_it(photo: torch.Tensor) -> None:

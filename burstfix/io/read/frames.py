@@ -15,7 +15,7 @@ from typing import Protocol
 from burstfix.errors import BurstError, InputError
 from burstfix.io.read.copies import find_copies
 from burstfix.io.read.reader import read_frame
-from burstfix.types import DroppedFrame, Frame, FrameMetadata, OpcodeMode, Progress
+from burstfix.types import DroppedFrame, Frame, FrameMetadata, OpcodeMode, Progress, camera_name
 
 _log = logging.getLogger(__name__)
 
@@ -303,7 +303,7 @@ def _show_exposure(metadata: FrameMetadata) -> str:
 
 
 _PROPERTIES: tuple[tuple[str, Callable[[FrameMetadata], Hashable], Callable[[FrameMetadata], str]], ...] = (
-    ("camera", lambda m: (m.make, m.model), lambda m: f"{m.make} {m.model}".strip() or "unknown"),
+    ("camera", lambda m: (m.make, m.model), lambda m: camera_name(m.make, m.model)),
     ("size", lambda m: (m.height, m.width), lambda m: f"{m.width}x{m.height}"),
     ("CFA pattern", lambda m: m.cfa, lambda m: m.cfa),
 )

@@ -16,7 +16,7 @@ from burstfix.atomic import atomic_path
 from burstfix.io import tag_numbers as tn
 from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import writable
-from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile
+from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile, camera_key
 
 _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 3, 4, 5, 7, 10, 12
 _OPCODE_LISTS = (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
@@ -156,7 +156,7 @@ def exif_tags(metadata: FrameMetadata) -> ExifTags:
     exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
     image.update({271: metadata.make, 272: metadata.model} if metadata.make or metadata.model else {})
     image[274] = metadata.orientation
-    camera = metadata.unique_model or f"{metadata.make} {metadata.model}".strip() or "unknown camera"
+    camera = metadata.unique_model or camera_key(metadata.make, metadata.model) or "unknown camera"
     image[tn.UNIQUE_CAMERA_MODEL] = camera
     numbers = {33434: metadata.exposure_time, 33437: metadata.aperture, 37386: metadata.focal_length}
     for number, value in numbers.items():
