@@ -35,6 +35,7 @@ COMMANDS = {
     "train": "Train a network on simulated bursts of photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts whose truth is known.",
+    "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models that ship; import the two-stage authors' weights.",
 }
 

@@ -181,7 +181,8 @@ def _expected(name: str, device_type: str) -> NDArray[np.float32]:
 
 
 def _cache_key(device: Device) -> str:
-    return f"{device} ({device.name}), torch {torch.__version__}, burstfix {__version__}"
+    index = device.torch_device.index or 0  # "cuda" is the same device as "cuda:0"
+    return f"{device.type}:{index} ({device.name}), torch {torch.__version__}, burstfix {__version__}"
 
 
 def _read_cache(path: Path) -> dict[str, object]:

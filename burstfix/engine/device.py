@@ -28,12 +28,14 @@ class Device:
 
     Attributes:
         type: Name of the backend in torch.
+        indexed: There may be several devices of this backend, told apart by their index.
         torch_device: The device as torch takes it.
         max_tile_bytes: Working memory in bytes that automatic tiles may take.
         max_tile_side: Largest side of automatic tiles in packed pixels.
     """
 
     type: ClassVar[str]
+    indexed: ClassVar[bool] = False
     max_tile_bytes: ClassVar[float] = math.inf
     max_tile_side: ClassVar[float] = math.inf
 
@@ -117,6 +119,7 @@ class CudaDevice(Device):
     """An NVIDIA GPU, or an AMD GPU in a ROCm build of torch."""
 
     type = "cuda"
+    indexed = True
     max_tile_side = 1024  # larger tiles are not faster
 
     @classmethod
@@ -209,6 +212,15 @@ class MpsDevice(Device):
 
 BACKENDS: dict[str, type[Device]] = {cls.type: cls for cls in (CpuDevice, CudaDevice, MpsDevice, XpuDevice)}
 """All backends by name; the names are those of `settings.kinds.DEVICE_TYPES`."""
+
+
+def all_devices() -> list[Device]:
+    """Return every usable device of this machine, the CPU first."""
+    return [
+        backend(index if backend.indexed else None)
+        for backend in BACKENDS.values()
+        for index in range(backend.count())
+    ]
 
 
 def find_device(name: str | torch.device) -> Device:

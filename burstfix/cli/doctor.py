@@ -1,0 +1,30 @@
+"""`burstfix doctor`: checks an installation."""
+
+from __future__ import annotations
+
+import click
+
+from burstfix.cli import finding, options
+from burstfix.cli.epilog import epilog
+from burstfix.cli.terminal import Terminal
+from burstfix.settings import FILE_NAME
+
+EXAMPLES = ("burstfix doctor", "burstfix doctor --json")
+
+
+@click.command("doctor", epilog=epilog(*EXAMPLES))
+@options.speech
+@options.pass_terminal
+def command(terminal: Terminal) -> int:
+    """Check this installation: versions, devices, weights, settings.
+
+    On every device a small built-in burst is merged and compared with the picture that the CPU makes in
+    float32. A device whose picture differs by more than the tolerance is reported, and --device auto does not
+    choose it. Exits with 1 if a device computes wrongly, with 7 if weights are missing or damaged.
+    """
+    from burstfix.report.doctor import examine, lines
+
+    folder = finding.user_folder()
+    found = examine([folder / FILE_NAME, folder / finding.NOISE_TABLE_NAME])
+    terminal.result(found.document, "\n".join(lines(found.document)))
+    return found.exit_code

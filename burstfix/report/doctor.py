@@ -1,0 +1,166 @@
+"""What `burstfix doctor` finds out about an installation."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from burstfix._version import __version__
+from burstfix.checkpoints import load_model, weights_folder
+from burstfix.engine.check import TOLERANCES, CheckResult, cache_folder, check_device, remember
+from burstfix.engine.device import CpuDevice, Device, all_devices
+from burstfix.errors import BurstfixError, WeightsError
+from burstfix.models.catalog import CATALOG
+
+_PACKAGES = ("torch", "numpy", "rawpy", "tifffile", "imagecodecs", "safetensors")
+DEVICE_FAULT, WEIGHTS_FAULT = 1, WeightsError.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Findings as a document for JSON, and the exit code that follows from them.
+
+    Attributes:
+        document: See docs/cli.md.
+        exit_code: 0; 7 if weights are missing or damaged; 1 if a device computes wrongly.
+    """
+
+    document: dict[str, Any]
+    exit_code: int
+
+
+def examine(settings_files: Sequence[Path]) -> Examination:
+    """Examine versions, devices, weights and settings files.
+
+    Every device is checked anew, and the outcome is stored for `--device auto`.
+
+    Args:
+        settings_files: Files that may hold the user's settings.
+    """
+    weights = [_weights(entry.name, entry.weights) for entry in CATALOG if entry.weights]
+    damaged = [f"{one['file']}: {one['error']}" for one in weights if one["error"]]
+    devices = [_device(device, check=not damaged) for device in all_devices()]
+    wrong = [problem for device in devices for problem in device["problems"]]
+    document = {
+        "versions": _versions(),
+        "cpu": _cpu(),
+        "devices": devices,
+        "weights": weights,
+        "settings_files": [{"path": str(path), "exists": path.is_file()} for path in settings_files],
+        "cache_folder": str(cache_folder()),
+        "problems": damaged + wrong,
+    }
+    return Examination(document, WEIGHTS_FAULT if damaged else DEVICE_FAULT if wrong else 0)
+
+
+def lines(document: dict[str, Any]) -> list[str]:
+    """Return the findings as lines of text."""
+    versions, cpu = document["versions"], document["cpu"]
+    bfloat16 = "computes in bfloat16" if cpu["bfloat16"] else "no bfloat16"
+    text = [
+        "versions   " + ", ".join(f"{name} {version}" for name, version in versions.items()),
+        f"processor  {cpu['name']}: {cpu['capability']}, {bfloat16}, {cpu['threads']} threads",
+    ]
+    for device in document["devices"]:
+        free, total = device["free_memory"] / 1e9, device["total_memory"] / 1e9
+        text.append(f"device     {device['name']}: {device['hardware']}, {free:.1f} of {total:.1f} GB free")
+        text += [f"           {_check_line(check)}" for check in device["checks"]]
+        if not device["checks"]:
+            text.append("           not checked, because that needs intact weights")
+    for one in document["weights"]:
+        text.append(f"weights    {one['model']}: {one['file']}: {one['error'] or 'intact'}")
+    for file in document["settings_files"]:
+        text.append(f"settings   {file['path']}{'' if file['exists'] else ' (does not exist)'}")
+    text.append(f"cache      {document['cache_folder']}")
+    text += [f"PROBLEM    {problem}" for problem in document["problems"]]
+    return text if document["problems"] else [*text, "no problems found"]
+
+
+def _versions() -> dict[str, str]:
+    found = {"burstfix": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return {
+        **found,
+        "torch": torch.__version__,  # with the build, such as +cpu
+        "LibRaw": _libraw(),
+        "Python": platform.python_version(),
+        "system": platform.platform(),
+    }
+
+
+def _libraw() -> str:
+    try:
+        import rawpy
+    except ImportError as error:
+        return f"cannot be loaded ({error})"
+    return ".".join(map(str, rawpy.libraw_version))
+
+
+def _cpu() -> dict[str, Any]:
+    device = CpuDevice()
+    return {
+        "name": device.name,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": device.has_bfloat16(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _weights(model: str, file: str) -> dict[str, str]:
+    try:
+        load_model(model)
+        error = ""
+    except BurstfixError as fault:
+        error = str(fault)
+    return {"model": model, "file": str(weights_folder() / file), "error": error}
+
+
+def _device(device: Device, *, check: bool) -> dict[str, Any]:
+    results = check_device(device) if check else []
+    if results:
+        remember(device, results)
+    return {
+        "name": str(device),
+        "hardware": device.name,
+        "free_memory": device.free_memory(),
+        "total_memory": device.total_memory(),
+        "checks": [_check(result) for result in results],
+        "problems": [_problem(device, result) for result in results if not result.passed],
+    }
+
+
+def _check(result: CheckResult) -> dict[str, Any]:
+    finite = math.isfinite(result.difference)
+    return {
+        "precision": result.precision,
+        "difference": result.difference if finite else None,  # JSON has no infinity
+        "tolerance": TOLERANCES[result.precision],
+        "passed": result.passed,
+        "error": result.error,
+    }
+
+
+def _check_line(check: dict[str, Any]) -> str:
+    verdict = "correct" if check["passed"] else "WRONG"
+    if check["difference"] is None:
+        return f"{check['precision']}: {verdict}, no picture ({check['error'] or 'values are not finite'})"
+    difference = f"{check['difference']:.1e} of white, tolerance {check['tolerance']:g}"
+    return f"{check['precision']}: {verdict}, differs from the CPU in float32 by {difference}"
+
+
+def _problem(device: Device, result: CheckResult) -> str:
+    return (
+        f"{device} ({device.name}): {_check_line(_check(result))}; --device auto does not choose it. "
+        "Update its driver and torch, or use --device cpu"
+    )

@@ -1,0 +1,97 @@
+"""`burstfix doctor`: what it reports, and its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from burstfix.checkpoints import files
+from burstfix.cli import main
+from burstfix.engine import check
+from burstfix.engine.device import BACKENDS, CpuDevice, Device
+from burstfix.engine.select import select_device
+from tests.engine.fakes import BrokenGpu, FakeGpu, WrongGpu
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(check, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / "devices.json"
+
+
+def install(monkeypatch: pytest.MonkeyPatch, device: type[Device]) -> None:
+    for kind in ("cuda", "mps"):
+        monkeypatch.setattr(BACKENDS[kind], "count", classmethod(lambda cls: 0))
+    monkeypatch.setitem(BACKENDS, "xpu", device)
+
+
+def report(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_doctor_when_all_is_well_then_the_report_is_complete_and_exit_0(monkeypatch, capsys, cache):
+    install(monkeypatch, FakeGpu)
+    assert main(["doctor", "--json"]) == 0
+    found = report(capsys)
+    assert found["problems"] == []
+    assert found["versions"]["torch"] == torch.__version__
+    assert {"burstfix", "LibRaw", "Python", "system"} <= set(found["versions"])
+    assert found["cpu"]["capability"] and found["cpu"]["threads"] >= 1
+    assert [device["name"] for device in found["devices"]] == ["cpu", "xpu"]
+    for device in found["devices"]:
+        assert 0 < device["free_memory"] <= device["total_memory"]
+        assert device["checks"][0]["precision"] == "float32" and device["checks"][0]["difference"] == 0
+    assert [one["model"] for one in found["weights"]] == ["kpn"] and found["weights"][0]["error"] == ""
+    assert found["settings_files"][0]["path"].endswith("burstfix.toml")
+    assert "Fake GPU" in cache.read_text()
+
+
+def test_doctor_when_asked_for_text_then_it_is_on_stdout(monkeypatch, capsys):
+    install(monkeypatch, FakeGpu)
+    assert main(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for word in ("LibRaw", "Fake GPU", "float32: correct", "kpn.safetensors: intact", "no problems found"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("device", "words"), [(WrongGpu, "differs from the CPU"), (BrokenGpu, "operator is not implemented")]
+)
+def test_doctor_when_a_gpu_computes_wrongly_then_exit_1_and_auto_is_the_cpu(
+    device, words, monkeypatch, capsys
+):
+    install(monkeypatch, device)
+    assert main(["doctor", "--json"]) == 1
+    found = report(capsys)
+    (problem,) = found["problems"]
+    assert problem.startswith("xpu (Fake GPU): float32: WRONG") and words in problem
+    assert not found["devices"][1]["checks"][0]["passed"]
+    # The outcome is known from now on.
+    monkeypatch.setattr(check, "check_device", lambda device: pytest.fail("checked again"))
+    assert type(select_device("auto")) is CpuDevice
+
+
+def test_doctor_when_the_gpu_has_been_repaired_then_auto_takes_it_again(monkeypatch, capsys):
+    install(monkeypatch, WrongGpu)
+    assert main(["doctor"]) == 1
+    install(monkeypatch, FakeGpu)
+    assert main(["doctor"]) == 0
+    assert isinstance(select_device("auto"), FakeGpu)
+
+
+def test_doctor_when_weights_are_damaged_then_exit_7(monkeypatch, capsys, tmp_path):
+    real = files.weights_folder()
+    for name in ("kpn.safetensors", "kpn.toml"):
+        (tmp_path / name).write_bytes((real / name).read_bytes())
+    with (tmp_path / "kpn.safetensors").open("r+b") as file:
+        file.seek(-3, 2)
+        file.write(b"\0\0\0")
+    monkeypatch.setattr(files, "weights_folder", lambda: tmp_path)
+    assert main(["doctor", "--json"]) == 7
+    found = report(capsys)
+    assert "damaged: sha256" in found["weights"][0]["error"]
+    assert len(found["problems"]) == 1 and found["devices"][0]["checks"] == []
