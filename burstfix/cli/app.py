@@ -34,7 +34,8 @@ COMMANDS = {
     "noise-profile": "Measure a camera's noise, for files that do not say it.",
     "train": "Train a network on simulated bursts of photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
-    "evaluate": "Measure models on bursts whose truth is known.",
+    "evaluate": "Measure models on bursts with known truth.",
+    "compare": "Measure how similar two pictures are.",
     "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models that ship; import the two-stage authors' weights.",
 }

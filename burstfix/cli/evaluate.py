@@ -1,4 +1,4 @@
-"""`burstfix evaluate`: PSNR and SSIM of any models on bursts whose truth is known."""
+"""`burstfix evaluate`: PSNR and SSIM of models on bursts with known truth."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ EXAMPLES = (
     "burstfix evaluate --clips REDS4/ --photos photos/",
     "burstfix evaluate --clips clip/ -m average -m kpn:1 -m kpn -m runs/kpn/kpn.safetensors",
     "burstfix evaluate --clips REDS4/ --noise-level high --max-windows 4 --crop 256",
+    "burstfix evaluate --photos photos/ --per-photo 6 --crop 192 -m kpn -m runs/kpn/kpn.safetensors",
     "burstfix evaluate --photos photos/ --save-pictures compared/ --markdown",
 )
 
@@ -48,17 +49,19 @@ EXAMPLES = (
     "models",
     multiple=True,
     metavar="NAME|FILE[+V][:N]",
-    help="What to compare; +V gives the mean of V views (1, 2, 4, 8), :N takes N frames only; menon is one "
-    "frame, demosaicked. May be given several times.  [default: all that ships]",
+    help="Model to evaluate; +V adds an ensemble of V views (1, 2, 4, 8), :N uses N frames only; menon is a "
+    "single frame, demosaicked. May be given several times.  [default: all that ship]",
 )
 @click.option(
     "--noise-level",
     "levels",
-    type=click.Choice(["high", "low"]),
+    type=click.Choice(["high", "low", "base"]),
     multiple=True,
-    help="May be given twice.  [default: both]",
+    help="Noise level; may be given several times.  [default: high and low]",
 )
-@click.option("--frames", type=click.IntRange(1, 32), default=5, show_default=True, help="In each burst.")
+@click.option(
+    "--frames", type=click.IntRange(1, 32), default=5, show_default=True, help="Frames in each burst."
+)
 @click.option(
     "--max-windows",
     type=click.IntRange(min=0),
@@ -67,11 +70,26 @@ EXAMPLES = (
     help="Bursts of each clip, evenly spread; 0 = all.  [default: 0]",
 )
 @click.option(
+    "--per-photo",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Bursts of each photograph.",
+)
+@click.option(
     "--crop",
     type=click.IntRange(min=0),
     default=0,
     metavar="PIXELS",
-    help="Only so much of the middle; 0 = clips whole, photographs 512.  [default: 0]",
+    help="Size of the part that is evaluated; 0 = whole frames of clips, 512 pixels of photographs.  "
+    "[default: 0]",
+)
+@click.option(
+    "--baseline",
+    metavar="ROW",
+    default=None,
+    help="Row that differences refer to.  [default: the first]",
 )
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, as in the README.")
 @click.option(
@@ -80,18 +98,18 @@ EXAMPLES = (
     type=click.Path(path_type=Path),
     default=None,
     metavar="FILE",
-    help="Write the JSON document there as well.",
+    help="Also write the JSON document to this file.",
 )
 @click.option(
     "--save-pictures",
     type=click.Path(path_type=Path),
     default=None,
     metavar="FOLDER",
-    help="Save results side by side, one PNG for each clip and noise level.",
+    help="Save the results side by side, one PNG for each clip and noise level.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
-@click.option("--overwrite", is_flag=True, help="Replace the file of -o if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
 @options.speech
 @options.pass_terminal
 def command(
@@ -103,23 +121,26 @@ def command(
     levels: tuple[str, ...],
     frames: int,
     max_windows: int,
+    per_photo: int,
     crop: int,
+    baseline: str | None,
     markdown: bool,
     output: Path | None,
     save_pictures: Path | None,
     threads: int | None,
     overwrite: bool,
 ) -> None:
-    """Measure models on bursts whose truth is known.
+    """Measure models on bursts with known truth.
 
-    The bursts go the way that `merge` goes: global motion is found, blocks are matched, tiles are merged.
-    Figures are PSNR and SSIM, means over clips; s/megapixel is the time for matching and merging.
+    The bursts are processed as by `merge`: global motion, block matching, tiles. PSNR and SSIM are means over
+    clips or photographs, with 95% confidence intervals; a second table shows the differences between models
+    on the same bursts. s/megapixel is the time of block matching and merging.
     """  # fmt: skip
     compute = MergeSettings(**typed)
     if 0 < crop < 32:
-        raise UsageError(f"--crop {crop}: SSIM and alignment need 32 pixels at least")
+        raise UsageError(f"--crop {crop}: SSIM and alignment need at least 32 pixels")
     if markdown and terminal.json:
-        raise UsageError("--markdown and --json are two forms of the same table; choose one")
+        raise UsageError("--markdown and --json: choose one of them")
     if not clips and not photos:
         raise UsageError("give --clips, --photos or both")
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
@@ -140,7 +161,10 @@ def command(
     methods = load_methods(
         models or default_methods(), device=compute.device, tile=compute.tile, precision=compute.precision
     )
-    limits = Limits(frames=frames, windows=max_windows, crop=crop)
+    labels = [method.label for method in methods]
+    if baseline is not None and baseline not in labels:
+        raise UsageError(f"--baseline {baseline}: no such row; the rows are {', '.join(labels)}")
+    limits = Limits(frames=frames, windows=max_windows, crop=crop, per_photo=per_photo)
     keeper = _PictureKeeper(save_pictures) if save_pictures else None
     with terminal.progress() as progress:
         scores = evaluate(
@@ -152,12 +176,13 @@ def command(
             progress=progress,
             look=keeper,
         )
-    place = machine(compute.device)
-    document = tables.document(scores, place, limits)
+    hardware = machine(compute.device)
+    document = tables.document(scores, hardware, limits, baseline or "")
     if output is not None:
         with atomic_path(output, overwrite) as temporary:
             temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    shown = tables.markdown(scores, place) if markdown else tables.rich_tables(scores, place)
+    as_text = tables.markdown if markdown else tables.rich_tables
+    shown = as_text(scores, hardware, baseline or "")
     terminal.result(document, shown)
 
 
@@ -168,14 +193,14 @@ class _PictureKeeper:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+            raise OutputError(f"{folder}: cannot be created ({error.strerror})") from error
         self.folder = folder
         self.seen: set[str] = set()
 
     def __call__(self, case: Case, shown: dict[str, Tensor]) -> None:
         from burstfix.evaluation.pictures import save_side_by_side
 
-        name = f"{case.source}_{case.clip}_{case.level}.png"
+        name = f"{case.source}_{case.clip.replace('/', '_')}_{case.level}.png"
         if name not in self.seen:
             self.seen.add(name)
             save_side_by_side({**shown, "truth": case.truth}, self.folder / name)

@@ -71,7 +71,7 @@ def command(
     minutes: float | None,
     threads: int | None,
 ) -> None:
-    """Train a network on bursts simulated from photographs.
+    """Train a network on simulated bursts of photographs.
 
     RECIPE is a TOML file. The folder of the run gets checkpoint.pt, log.jsonl, plot.png (if matplotlib is
     installed), samples/ (with --validation) and the weights with their card. Under torchrun every process

@@ -1,1 +1,1 @@
-"""How good the models are, in numbers that anyone can recompute: metrics, protocols, tables."""
+"""Quality of the models in figures that anyone can reproduce: metrics, protocols, tables."""

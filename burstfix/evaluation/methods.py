@@ -1,4 +1,4 @@
-"""What can be compared: any model, whole bursts or fewer frames of them, and plain demosaicking."""
+"""The methods that can be evaluated: models, with all or fewer frames, and yardsticks."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from burstfix.raw.levels import normalise
 from burstfix.types import Burst
 
 MENON = "menon"
-"""The reference alone, demosaicked and not denoised: what a merge starts from."""
+"""The reference frame, demosaicked and not denoised."""
 
 Merge = Callable[[Burst], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One row of the tables.
+    """A row of the tables.
 
     Attributes:
-        label: As asked for: `NAME`, `NAME+VIEWS`, either with `:FRAMES`.
-        frames: How many frames around the reference it gets; None for all.
-        merge: From burst to linear (3, H, W).
+        label: Name of the row; unique.
+        frames: Number of frames around the reference that are used; None for all.
+        merge: Function from burst to linear RGB (3, H, W).
     """
 
     label: str
@@ -43,12 +43,53 @@ class Method:
     merge: Merge
 
     def run(self, burst: Burst) -> NDArray[np.float32]:
-        """Merges the burst or as many of its frames as the method takes."""
+        """Merges the burst, or as many of its frames as the method uses."""
         return self.merge(burst if self.frames is None else around_reference(burst, self.frames))
 
 
+@dataclass(frozen=True, slots=True)
+class MethodName:
+    """A method as users write it: `BASE[+VIEWS][:FRAMES]`.
+
+    Attributes:
+        base: Yardstick, model name or weights file.
+        views: Views of the self-ensemble.
+        frames: Number of frames; None for all.
+        options: The part after `base`, as written.
+    """
+
+    base: str
+    views: int
+    frames: int | None
+    options: str
+
+    @classmethod
+    def parse(cls, text: str) -> MethodName:
+        """Parses a method.
+
+        Raises:
+            UsageError: It is empty, has zero frames, or views that a yardstick does not have.
+        """
+        match = re.fullmatch(r"(.+?)(?:\+(\d+))?(?::(\d+))?", text, re.DOTALL)
+        if match is None:
+            raise UsageError(f"expected a model's name, found {text!r}")
+        base, views, frames = match[1], int(match[2] or 1), int(match[3]) if match[3] else None
+        if frames == 0:
+            raise UsageError(f"{text}: a burst has at least one frame")
+        if base == MENON:
+            if views > 1:
+                raise UsageError(f"{text}: {MENON} is not a network and has no views")
+            frames = 1
+        return cls(base, views, frames, text.removeprefix(base))
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the base is a weights file."""
+        return self.base.endswith(".safetensors")
+
+
 def default_methods() -> list[str]:
-    """Everything that ships, each trained model also with one frame; plainest first."""
+    """All models that ship, each trained one also with a single frame, the simplest first."""
     names = [MENON]
     for entry in reversed(CATALOG):
         if entry.usable:
@@ -60,43 +101,68 @@ def default_methods() -> list[str]:
 def load_methods(
     names: Sequence[str], *, device: str = "auto", tile: int = 0, precision: str = "auto"
 ) -> list[Method]:
-    """Loads models, each once.
+    """Loads models, each of them once.
 
     Args:
-        names: `menon`, a catalogue name or a .safetensors file; with `+V` an ensemble of V views, with `:N`
-            of N frames only.
+        names: `menon`, a model's name (see `load_model`) or a .safetensors file; followed by `+V` for an
+            ensemble of V views, and by `:N` for N frames only.
         device, tile, precision: As for `merge_tiled`.
 
     Raises:
-        UsageError: A name is not known or asked for twice.
+        UsageError: A name is unknown, or given twice.
         WeightsError: Weights are missing or damaged.
     """
+    parsed = [MethodName.parse(name) for name in names]
     merges: dict[tuple[str, int], Merge] = {}
     methods = []
-    for name in names:
-        match = re.fullmatch(r"(.+?)(?:\+(\d+))?(?::(\d+))?", name, re.DOTALL)
-        if match is None:
-            raise UsageError("a model has a name; found none")
-        base, views, frames = match[1], int(match[2] or 1), int(match[3]) if match[3] else None
-        if frames == 0:
-            raise UsageError(f"{name}: a burst has one frame at least")
-        if base == MENON:
-            if views > 1:
-                raise UsageError(f"{name}: {MENON} is no network, it has no views")
-            frames = 1
-        if (base, views) not in merges:
-            merges[base, views] = _menon if base == MENON else _merge(base, views, device, tile, precision)
-        label = base if base == MENON else name
-        if Path(base).suffix:
-            label = Path(base).stem + name.removeprefix(base)
-        if label in (method.label for method in methods):
-            raise UsageError(f"{name}: two rows would be named {label!r}; rename one of the files")
-        methods.append(Method(label, frames, merges[base, views]))
+    for label, name in zip(row_labels(parsed), parsed, strict=True):
+        key = name.base, name.views
+        if key not in merges:
+            merges[key] = _menon if name.base == MENON else _merge(*key, device, tile, precision)
+        methods.append(Method(label, name.frames, merges[key]))
     return methods
 
 
+def row_labels(names: Sequence[MethodName]) -> list[str]:
+    """Unique names for the rows of a table.
+
+    Names of the catalogue stay as they are. A file is called by its stem, preceded by as many of its folders
+    as it takes to tell it from the other rows.
+
+    Raises:
+        UsageError: A method is given twice.
+
+    Example:
+        >>> names = ["kpn", "runs/a/kpn.safetensors:1", "runs/a/kpn.safetensors", "best.safetensors"]
+        >>> row_labels([MethodName.parse(name) for name in names])
+        ['kpn', 'kpn:1', 'a/kpn', 'best']
+    """
+    candidates = [_candidates(name) for name in names]
+    chosen = [0] * len(names)
+    while True:
+        labels = [options[index] for options, index in zip(candidates, chosen, strict=True)]
+        clashing = [k for k, label in enumerate(labels) if labels.count(label) > 1]
+        if not clashing:
+            return labels
+        longer = [k for k in clashing if chosen[k] + 1 < len(candidates[k])]
+        if not longer:
+            raise UsageError(f"{labels[clashing[0]]}: is given twice; name each method once")
+        for k in longer:
+            chosen[k] += 1
+
+
+def _candidates(name: MethodName) -> list[str]:
+    """Labels for a method, from short to long."""
+    if name.base == MENON:
+        return [MENON]
+    if not name.is_file:
+        return [name.base + name.options]
+    parts = Path(name.base).resolve().with_suffix("").parts
+    return ["/".join(parts[-count:]) + name.options for count in range(1, len(parts) + 1)]
+
+
 def around_reference(burst: Burst, count: int) -> Burst:
-    """The `count` frames nearest the reference, or all if there are not as many."""
+    """The `count` frames nearest to the reference, or all if there are fewer."""
     count = min(count, len(burst.frames))
     first = min(max(burst.reference - count // 2, 0), len(burst.frames) - count)
     kept = slice(first, first + count)

@@ -11,10 +11,11 @@ from torch import Tensor
 # Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004).
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
+_STRIP_ROWS = 256  # limits the memory that large pictures take
 
 
 def psnr(result: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB, over all channels together.
+    """Peak signal-to-noise ratio in dB, of all channels together.
 
     Args:
         result: (C, H, W) in 0..1.
@@ -28,9 +29,9 @@ def psnr(result: Tensor, truth: Tensor) -> float:
 
 
 def ssim(result: Tensor, truth: Tensor) -> float:
-    """Structural similarity: 11x11 Gaussian windows (sigma 1.5) inside the picture, mean of the channels.
+    """Structural similarity: mean over channels and all 11x11 Gaussian windows (sigma 1.5) in the picture.
 
-    Variances are those of the population (no Bessel correction), as in Wang's own code.
+    Variances are those of the population (no Bessel correction), as in the authors' code.
 
     Args:
         result: (C, H, W) in 0..1, at least 11x11.
@@ -39,9 +40,20 @@ def ssim(result: Tensor, truth: Tensor) -> float:
     Raises:
         ValueError: The pictures are smaller than a window.
     """
-    a, b = _checked(result, truth).double(), truth.double()
+    a, b = _checked(result, truth), truth
     if min(a.shape[-2:]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, not {tuple(a.shape[-2:])}")
+        raise ValueError(
+            f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, found {tuple(a.shape[-2:])}"
+        )
+    rows, total = a.shape[-2] - SSIM_WINDOW + 1, 0.0
+    for top in range(0, rows, _STRIP_ROWS):
+        part = slice(top, min(top + _STRIP_ROWS, rows) + SSIM_WINDOW - 1)
+        total += float(_ssim_map(a[:, part].double(), b[:, part].double()).sum())
+    return total / (len(a) * rows * (a.shape[-1] - SSIM_WINDOW + 1))
+
+
+def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """(C, H - 10, W - 10): SSIM of each window."""
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
     var_b = _blur(b * b) - mean_b**2
@@ -49,19 +61,19 @@ def ssim(result: Tensor, truth: Tensor) -> float:
     c1, c2 = SSIM_K1**2, SSIM_K2**2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (var_a + var_b + c2)
-    return float((luminance * structure).mean())
+    return luminance * structure
 
 
 def _checked(result: Tensor, truth: Tensor) -> Tensor:
     if result.shape != truth.shape or result.ndim != 3:
         raise ValueError(
-            f"pictures are (C, H, W) of one shape, not {tuple(result.shape)}, {tuple(truth.shape)}"
+            f"expected pictures (C, H, W) of one shape, found {tuple(result.shape)}, {tuple(truth.shape)}"
         )
     return result
 
 
 def _blur(x: Tensor) -> Tensor:
-    """(C, H, W) -> (C, H - 10, W - 10): Gaussian mean of every window that lies inside."""
+    """(C, H, W) -> (C, H - 10, W - 10): Gaussian mean of every window inside the picture."""
     at = torch.arange(SSIM_WINDOW, dtype=x.dtype, device=x.device) - SSIM_WINDOW // 2
     kernel = torch.exp(-0.5 * (at / SSIM_SIGMA) ** 2)
     kernel = kernel / kernel.sum()

@@ -1,4 +1,4 @@
-"""Side by side: the same place in every method's result, for people to look at."""
+"""Pictures that show the same part of every method's result side by side."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _GAP = 4
 
 
 def save_side_by_side(pictures: Mapping[str, Tensor], path: Path, side: int = 256) -> None:
-    """Writes the middle of each picture, named, in one row.
+    """Writes the middle of each picture with its name, in one row.
 
     Args:
-        pictures: Name to (3, H, W) display RGB in 0..1, all of one size.
-        path: A PNG; replaced if it exists.
-        side: Largest height and width of what is shown of each.
+        pictures: (3, H, W) display RGB in 0..1 by name, all of one size.
+        path: PNG file; replaced if it exists.
+        side: Largest height and width of the part that is shown.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     height, width = next(iter(pictures.values())).shape[1:]
     shown_height, shown_width = min(side, height), min(side, width)

@@ -1,13 +1,14 @@
-"""Bursts whose truth is known: clips after the REDS4 protocol, and photographs with simulated motion.
+"""Bursts with known truth: clips after the REDS4 protocol, and photographs with simulated motion.
 
-The protocol (two-stage paper, supplement, Table 1, with the settings that its authors published): frames of
-8-bit video are unprocessed to linear camera RGB and mosaicked; frame i of a clip, counted from 1, gets normal
-noise from a generator seeded i and is clipped to 0..1; five frames around each reference are merged, the
-clip's first and last two are no references; results are compared as display RGB (white balance, clip,
-inverse matrix, clip, power 1/2.2). The truth is the clean linear reference shown in the same way, not the
-frame of the clip itself, so that only the merge is measured and not what unprocessing clips. As with the
-authors, noise is drawn for the packed mosaic with the planes last, (H/2, W/2, 4), and nothing is rounded to
-8 bits before it is compared.
+The protocol is that of the two-stage paper (supplement, Table 1, with the authors' published settings).
+Frames of 8-bit video are unprocessed to linear camera RGB and mosaicked. Frame i of a clip, counted from 1,
+gets normal noise from a generator with seed i and is clipped to 0..1. Five frames around each reference are
+merged; the first and last two frames of a clip are not used as references. Results are compared as display
+RGB (white balance, clip, inverse matrix, clip, power 1/2.2).
+
+The truth is the clean linear reference, converted in the same way. It is not the frame of the clip, so that
+the loss of unprocessing is not measured. As in the authors' code, noise is drawn for the packed mosaic with
+the planes last, (H/2, W/2, 4), and nothing is rounded to 8 bits before the comparison.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ from burstfix.sim.recording import NOISE_LEVELS, RecordingSettings, record_photo
 from burstfix.sim.sources import pictures_in, read_picture
 from burstfix.types import Burst, Frame, FrameMetadata, Levels, NoiseProfile
 
-EDGE_FRAMES = 2  # at each end of a clip that are no references
-# In the integers of a mosaic; a step of 1/65535 is a thousandth of the weakest noise.
+EDGE_FRAMES = 2  # frames at each end of a clip that are not used as references
+_REACH = 200  # source pixels around a frame that camera shake may show
+# White level of a clip's mosaics; a step of 1/65535 is a thousandth of the weakest noise.
 _FULL_SCALE = 65535
 
-# A shaking hand at its worst: tens of pixels, visible rotation, something that moves on its own. Unlike the
-# protocol's, these raws have a black level, as most cameras' do, and 14 bits.
+LEVELS = {**NOISE_LEVELS, "base": (2e-4, 1e-3)}
+"""Shot gain and read noise (standard deviation) by noise level; "base" is a phone at its base ISO."""
+
+# Strong camera shake: tens of pixels, visible rotation, and an object that moves on its own. Unlike the
+# protocol's, these raws have a black level, as those of most cameras, and 14 bits.
 PHOTO_SETTINGS = RecordingSettings(
     bits=14,
     camera="protocol",
@@ -50,17 +55,20 @@ PHOTO_SETTINGS = RecordingSettings(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken of the data.
+    """Selection of the data.
 
     Attributes:
-        frames: In a burst.
-        windows: Bursts of each clip at most, evenly spread; 0 for all.
-        crop: Largest side of the frames in sensor pixels, from the middle; 0 for all of a clip's frame.
+        frames: Frames in a burst.
+        windows: Largest number of bursts of each clip, evenly spread; 0 for all.
+        crop: Largest side of the frames in sensor pixels, cut from the middle; 0 for the whole frame of a
+            clip and 512 pixels of a photograph.
+        per_photo: Bursts of each photograph. Each further one shows another part, with other motion.
     """
 
     frames: int = 5
     windows: int = 0
     crop: int = 0
+    per_photo: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,11 +78,11 @@ class Case:
     Attributes:
         source: "clips" or "photos".
         clip: Name of the clip or photograph.
-        window: Name of the reference frame; "" for a photograph.
-        level: Noise level, a key of `NOISE_LEVELS`.
-        burst: As the engine takes it.
+        window: Name of the reference frame; for a photograph the number of the burst, from 0.
+        level: Noise level, a key of `LEVELS`.
+        burst: Input of the engine.
         truth: (3, H, W) display RGB.
-        camera: Turns linear results into display RGB.
+        camera: Converts linear results to display RGB.
     """
 
     source: str
@@ -99,7 +107,7 @@ class Clip:
 
 
 def find_clips(folders: Sequence[Path]) -> list[Clip]:
-    """Clips in folders: a folder that holds pictures is one, else each folder inside it that does.
+    """Finds clips: a folder that holds pictures, or else each folder inside it that does.
 
     Raises:
         InputError: A folder does not exist or holds no clip.
@@ -114,16 +122,21 @@ def find_clips(folders: Sequence[Path]) -> list[Clip]:
         if not found:
             raise InputError(f"{folder}: holds no clip (a folder of PNG frames)")
         clips += found
-    # Two cameras' or noise levels' clips of one name: told apart by the folder that they are in.
-    names = Counter(clip.name for clip in clips)
+    names = distinct_names([clip.frames[0].parent for clip in clips])
+    return [replace(clip, name=name) for clip, name in zip(clips, names, strict=True)]
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Stems of the paths; those that occur twice are preceded by the name of their folder."""
+    stems = Counter(path.resolve().stem for path in paths)
     return [
-        clip if names[clip.name] == 1 else replace(clip, name="/".join(clip.frames[0].resolve().parts[-3:-1]))
-        for clip in clips
+        path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"
+        for path in (path.resolve() for path in paths)
     ]
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """Photographs, given one by one or as folders.
+    """Finds photographs, given one by one or as folders.
 
     Raises:
         InputError: One does not exist, or a folder holds none.
@@ -148,13 +161,13 @@ def references(count: int, limits: Limits) -> list[int]:
     if not usable:
         raise UsageError(f"a clip of {count} frames is too short for bursts of {limits.frames}")
     if limits.windows and limits.windows < len(usable):
-        # The middles of equal parts.
+        # The middle of each of `windows` equal parts.
         usable = [usable[int((k + 0.5) * len(usable) / limits.windows)] for k in range(limits.windows)]
     return usable
 
 
 def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
-    """Bursts of a clip after the protocol."""
+    """Simulates the bursts of a clip after the protocol."""
     camera = protocol_camera()
     noise = noise_profile(level)
     mosaics: dict[int, NDArray[np.uint16]] = {}
@@ -172,46 +185,68 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
         frames = [
             Frame(mosaics[i], _clip_metadata(clip.frames[i], mosaics[i], camera, noise)) for i in window
         ]
-        # The protocol says how many frames there are, so none is dropped.
+        # The protocol fixes the number of frames, so none is dropped.
         burst = prepare_burst(frames, reference=reference - first, noise=noise, keep_all=True)
         truth = _middle(_clean(clip.frames[reference], camera), limits.crop)
         shown = to_display(truth[None], camera)[0]
         yield Case("clips", clip.name, clip.frames[reference].stem, level, burst, shown, camera)
 
 
-def photo_case(photo: Path, level: str, limits: Limits) -> Case:
-    """The simulated burst of a photograph: motion and noise follow from its name and nothing else."""
-    shot_gain, read_std = NOISE_LEVELS[level]
+def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: str = "") -> Case:
+    """Simulates a burst of a photograph; motion and noise depend on the file's name and the number only.
+
+    Args:
+        photo: Picture file.
+        level: Noise level.
+        limits: Selection of the data.
+        number: Number of the burst. 0 shows the middle, others a random part of the photograph.
+        name: Name of the photograph; by default its stem.
+    """
+    shot_gain, read_std = LEVELS[level]
     side = limits.crop or 512
+    picture, seed = read_picture(photo), zlib.crc32(photo.stem.encode())
+    if number:
+        seed = zlib.crc32(f"{photo.stem}/{number}".encode())
+        picture = _random_part(picture, side + _REACH, seed)
     settings = replace(
         PHOTO_SETTINGS,
         frames=limits.frames,
         size=(side, side),
         shot_gain=shot_gain,
         read_variance=read_std**2,
-        seed=zlib.crc32(photo.stem.encode()),
+        seed=seed,
     )
-    recording = record_photo(read_picture(photo), settings)
+    recording = record_photo(picture, settings)
     frames = [Frame(m, frame_metadata(recording, k, photo)) for k, m in enumerate(recording.mosaics)]
     burst = prepare_burst(
         frames, reference=settings.reference_index, noise=noise_profile(level), keep_all=True
     )
     shown = to_display(recording.truth[None], recording.camera)[0]
-    return Case("photos", photo.stem, "", level, burst, shown, recording.camera)
+    return Case("photos", name or photo.stem, str(number), level, burst, shown, recording.camera)
+
+
+def _random_part(picture: Tensor, side: int, seed: int) -> Tensor:
+    """A square of (3, H, W), or as much of it as there is."""
+    generator = torch.Generator().manual_seed(seed)
+    top, left = (
+        int(torch.randint(0, max(length - side, 0) + 1, (), generator=generator)) // 2 * 2
+        for length in picture.shape[1:]
+    )
+    return picture[:, top : top + side, left : left + side]
 
 
 def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
-    """The noisy mosaic of a clip's frame.
+    """Simulates the noisy mosaic of a clip's frame.
 
     Args:
         clean: (3, H, W) linear camera RGB, H and W even.
         level: Noise level.
-        number: Of the frame in the clip, from 1; seeds the noise.
+        number: Number of the frame in the clip, from 1; the seed of the noise.
 
     Returns:
         (H, W) in 0..1, RGGB.
     """
-    shot_gain, read_std = NOISE_LEVELS[level]
+    shot_gain, read_std = LEVELS[level]
     packed = mosaic_packed(clean).permute(1, 2, 0)  # h, w, 4: the order in which the authors draw
     generator = torch.Generator().manual_seed(number)
     noise = torch.randn(packed.shape, generator=generator)
@@ -220,20 +255,20 @@ def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
 
 
 def to_integers(mosaic: Tensor) -> NDArray[np.uint16]:
-    """A mosaic in 0..1 as the uint16 that frames hold."""
+    """Converts a mosaic in 0..1 to the uint16 values of a frame."""
     return (mosaic * _FULL_SCALE).round().int().numpy().astype(np.uint16)
 
 
 def noise_profile(level: str) -> NoiseProfile:
-    """What the models are told about a noise level."""
-    gain, std = NOISE_LEVELS[level]
+    """Noise profile of a noise level."""
+    gain, std = LEVELS[level]
     return NoiseProfile.uniform(gain, std**2)
 
 
 def _clip_metadata(
     path: Path, mosaic: NDArray[np.uint16], camera: Camera, noise: NoiseProfile
 ) -> FrameMetadata:
-    """What a raw file with this mosaic would say."""
+    """Metadata that a raw file with this mosaic would have."""
     height, width = mosaic.shape
     levels = Levels(np.zeros((1, 1), np.float32), float(_FULL_SCALE))
     return FrameMetadata(path, height, width, "RGGB", levels, color_profile(camera), noise=noise)
@@ -247,7 +282,7 @@ def _clean(path: Path, camera: Camera) -> Tensor:
 
 
 def _middle(x: Tensor, side: int) -> Tensor:
-    """The middle of (..., H, W), at most `side` high and wide, RGGB as before."""
+    """Cuts the middle of (..., H, W), at most `side` high and wide; the CFA phase is kept."""
     if not side:
         return x
     height, width = (min(side // 2 * 2, length) for length in x.shape[-2:])

@@ -1,4 +1,4 @@
-"""Runs methods over cases and keeps the scores."""
+"""Runs methods on cases and collects the scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from burstfix.engine.select import select_device
 from burstfix.errors import UsageError
 from burstfix.evaluation.methods import Method
 from burstfix.evaluation.metrics import psnr, ssim
-from burstfix.evaluation.protocol import Case, Clip, Limits, clip_cases, photo_case, references
+from burstfix.evaluation.protocol import (
+    Case,
+    Clip,
+    Limits,
+    clip_cases,
+    distinct_names,
+    photo_case,
+    references,
+)
 from burstfix.types import Progress
 
 Look = Callable[[Case, dict[str, Tensor]], None]
@@ -23,14 +31,15 @@ Look = Callable[[Case, dict[str, Tensor]], None]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one method made of one case.
+    """Result of one method on one case.
 
     Attributes:
-        method, source, clip, window, level: Which.
+        method: Label of the method.
+        source, clip, window, level: See `Case`.
         psnr: In dB.
-        ssim: Up to 1.
-        seconds: For alignment of blocks and merge; reading and global motion are not in it.
-        megapixels: Of the result.
+        ssim: At most 1.
+        seconds: Time of block matching and merging, without reading and global motion.
+        megapixels: Size of the result.
     """
 
     method: str
@@ -58,17 +67,19 @@ def evaluate(
 
     Args:
         methods: Rows of the tables.
-        clips: For the REDS4 protocol.
-        photos: For simulated bursts.
-        levels: Noise levels.
-        limits: What is taken of the data.
+        clips: Clips for the REDS4 protocol.
+        photos: Photographs for simulated bursts.
+        levels: Noise levels, keys of `protocol.LEVELS`.
+        limits: Selection of the data.
         progress: Called with ("evaluate", cases done, all cases).
         look: Called with each case and the display RGB of every method.
 
     Raises:
-        UsageError: Nothing to evaluate.
+        UsageError: There is nothing to evaluate.
     """
-    total = len(levels) * (len(photos) + sum(len(references(len(c.frames), limits)) for c in clips))
+    total = len(levels) * (
+        len(photos) * limits.per_photo + sum(len(references(len(c.frames), limits)) for c in clips)
+    )
     if total == 0 or not methods:
         raise UsageError("nothing to evaluate: give clips or photographs, and a model")
     scores: list[Score] = []
@@ -104,15 +115,17 @@ def evaluate(
 def _cases(
     clips: Sequence[Clip], photos: Sequence[Path], levels: Sequence[str], limits: Limits
 ) -> Iterator[Case]:
+    names = distinct_names(photos)
     for level in levels:
         for clip in clips:
             yield from clip_cases(clip, level, limits)
-        for photo in photos:
-            yield photo_case(photo, level, limits)
+        for photo, name in zip(photos, names, strict=True):
+            for number in range(limits.per_photo):
+                yield photo_case(photo, level, limits, number, name)
 
 
 def machine(device: str) -> dict[str, str | int]:
-    """Describe the machine that the seconds were measured on."""
+    """Describes the hardware on which the times were measured."""
     chosen = select_device(device)
     return {
         "device": "cpu" if chosen.type == "cpu" else chosen.name,

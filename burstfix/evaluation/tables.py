@@ -1,4 +1,4 @@
-"""Scores as JSON, as tables for a terminal, and as the table in the README."""
+"""Scores as JSON, as tables for a terminal, and as Markdown for the README."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from burstfix._version import __version__
 from burstfix.evaluation.protocol import Limits
 from burstfix.evaluation.run import Score
+from burstfix.evaluation.statistics import Estimate, bootstrap
 
 TITLES = {"clips": "Clips, REDS4 protocol", "photos": "Photographs, simulated bursts"}
 
@@ -25,7 +26,7 @@ class Mean:
     Attributes:
         psnr: Mean of the decibels.
         ssim: Mean.
-        count: Bursts.
+        count: Number of bursts.
     """
 
     psnr: float
@@ -33,72 +34,130 @@ class Mean:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Differences in PSNR between two methods on the same bursts.
+
+    Attributes:
+        psnr: Mean difference in dB, with its confidence interval.
+        median: Median difference in dB.
+        better: Share of the bursts with a positive difference.
+        count: Number of bursts.
+    """
+
+    psnr: Estimate
+    median: float
+    better: float
+    count: int
+
+
 def clip_means(scores: Iterable[Score]) -> dict[str, Mean]:
     """Mean of each clip, by name."""
-    by_clip: dict[str, list[Score]] = {}
-    for score in scores:
-        by_clip.setdefault(score.clip, []).append(score)
     return {
         clip: Mean(
             statistics.fmean(s.psnr for s in found), statistics.fmean(s.ssim for s in found), len(found)
         )
-        for clip, found in by_clip.items()
+        for clip, found in _by_clip(scores).items()
     }
 
 
 def mean_of(scores: Sequence[Score]) -> Mean:
-    """Mean of the clips' means: every clip counts the same, however long it is."""
+    """Mean of the clips' means: every clip has the same weight, however long it is."""
     clips = clip_means(scores).values()
     return Mean(statistics.fmean(m.psnr for m in clips), statistics.fmean(m.ssim for m in clips), len(scores))
 
 
+def psnr_estimate(scores: Sequence[Score]) -> Estimate:
+    """Mean PSNR of one method, as in `mean_of`, with its confidence interval."""
+    return bootstrap([[s.psnr for s in found] for found in _by_clip(scores).values()])
+
+
+def difference(scores: Sequence[Score], baseline: Sequence[Score]) -> Difference:
+    """Compares two methods burst by burst.
+
+    Args:
+        scores: One method's scores.
+        baseline: The other one's, on the same bursts.
+    """
+    expected = {(s.clip, s.window): s.psnr for s in baseline}
+    groups = [[s.psnr - expected[s.clip, s.window] for s in found] for found in _by_clip(scores).values()]
+    gains = [gain for group in groups for gain in group]
+    better = sum(gain > 0 for gain in gains) / len(gains)
+    return Difference(bootstrap(groups), statistics.median(gains), better, len(gains))
+
+
 def seconds_per_megapixel(scores: Sequence[Score]) -> float:
-    """Median of one method's, without its first run where there are others: that one loads and warms up."""
+    """Median of one method; the first run is left out, because it includes loading and warming up."""
     times = [s.seconds / s.megapixels for s in scores]
     return statistics.median(times[1:] or times)
 
 
-def document(scores: Sequence[Score], machine: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """Everything as JSON holds it."""
-    results = []
+def document(
+    scores: Sequence[Score], machine: dict[str, Any], limits: Limits, baseline: str = ""
+) -> dict[str, Any]:
+    """All results as a JSON document.
+
+    Args:
+        scores: Of all methods.
+        machine: See `run.machine`.
+        limits: Selection of the data.
+        baseline: Row that the differences refer to; by default the first.
+    """
+    results, differences = [], []
+    methods = _unique(s.method for s in scores)
+    baseline = baseline or methods[0]
     for source in _unique(s.source for s in scores):
-        for method in _unique(s.method for s in scores):
+        for method in methods:
             for level in _unique(s.level for s in scores):
                 found = _select(scores, source, method, level)
-                mean = mean_of(found)
-                results.append(
-                    {
-                        "data": source,
-                        "model": method,
-                        "noise": level,
-                        "psnr": _rounded(mean.psnr, 4),
-                        "ssim": _rounded(mean.ssim, 5),
-                        "bursts": mean.count,
-                        "seconds_per_megapixel": _rounded(seconds_per_megapixel(found), 4),
-                        "clips": {
-                            clip: {
-                                "psnr": _rounded(m.psnr, 4),
-                                "ssim": _rounded(m.ssim, 5),
-                                "bursts": m.count,
-                            }
-                            for clip, m in clip_means(found).items()
-                        },
-                    }
-                )
+                where = {"data": source, "model": method, "noise": level}
+                results.append({**where, **_result(found)})
+                if method != baseline:
+                    compared = difference(found, _select(scores, source, baseline, level))
+                    differences.append({**where, "baseline": baseline, **_difference_record(compared)})
     return {
         "version": __version__,
         "machine": machine,
         "frames": limits.frames,
         "windows": limits.windows,
+        "per_photo": limits.per_photo,
         "crop": limits.crop,
         "results": results,
+        "differences": differences,
     }
 
 
-def rich_tables(scores: Sequence[Score], machine: dict[str, Any]) -> Group:
-    """A table of means for each kind of data, and one of clips for each noise level."""
+def _result(scores: Sequence[Score]) -> dict[str, Any]:
+    mean, estimate = mean_of(scores), psnr_estimate(scores)
+    return {
+        "psnr": _rounded(mean.psnr, 4),
+        "psnr_interval": [_rounded(estimate.low, 4), _rounded(estimate.high, 4)],
+        "ssim": _rounded(mean.ssim, 5),
+        "bursts": mean.count,
+        "seconds_per_megapixel": _rounded(seconds_per_megapixel(scores), 4),
+        "clips": {
+            clip: {"psnr": _rounded(m.psnr, 4), "ssim": _rounded(m.ssim, 5), "bursts": m.count}
+            for clip, m in clip_means(scores).items()
+        },
+    }
+
+
+def _difference_record(found: Difference) -> dict[str, Any]:
+    return {
+        "psnr": _rounded(found.psnr.mean, 4),
+        "psnr_interval": [_rounded(found.psnr.low, 4), _rounded(found.psnr.high, 4)],
+        "standard_error": _rounded(found.psnr.error, 4),
+        "median": _rounded(found.median, 4),
+        "share_better": _rounded(found.better, 4),
+        "bursts": found.count,
+    }
+
+
+def rich_tables(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "") -> Group:
+    """For each kind of data a table of means, one of differences, and one of clips for each noise level."""
     parts: list[Any] = []
     methods, levels = _unique(s.method for s in scores), _unique(s.level for s in scores)
+    baseline = baseline or methods[0]
     for source in _unique(s.source for s in scores):
         bursts = len(_select(scores, source, methods[0], levels[0]))
         means = Table(title=f"{TITLES[source]} ({bursts} bursts)", title_justify="left")
@@ -107,53 +166,114 @@ def rich_tables(scores: Sequence[Score], machine: dict[str, Any]) -> Group:
             means.add_column(f"{level} noise\nPSNR dB", justify="right")
             means.add_column("\nSSIM", justify="right")
         means.add_column("\ns/megapixel", justify="right")
-        for cells in _mean_rows(scores, source):
+        for cells in _mean_rows(scores, source, intervals=True):
             means.add_row(*cells)
         parts.append(means)
-        clips = _unique(s.clip for s in scores if s.source == source)
-        for level in levels if len(clips) > 1 else []:
-            table = Table(title=f"{level} noise, each clip: PSNR dB / SSIM", title_justify="left")
-            table.add_column("clip")
-            by_method = [clip_means(_select(scores, source, method, level)) for method in methods]
-            for method in methods:
-                table.add_column(method, justify="right")
-            for clip in clips:
-                cells = (f"{found[clip].psnr:.2f} / {found[clip].ssim:.3f}" for found in by_method)
-                table.add_row(clip, *cells)
-            parts.append(table)
+        if len(methods) > 1:
+            gains = Table(title=f"Difference to {baseline} in dB", title_justify="left")
+            gains.add_column("model")
+            for level in levels:
+                gains.add_column(f"{level} noise\nmean", justify="right")
+                gains.add_column("\nmedian", justify="right")
+                gains.add_column("\nbetter", justify="right")
+            for cells in _difference_rows(scores, source, baseline):
+                gains.add_row(*cells)
+            parts.append(gains)
+        parts += _clip_tables(scores, source, methods, levels)
+    parts.append("± is half of the 95% confidence interval (bootstrap over bursts).")
     parts.append(_machine_line(machine))
     return Group(*parts)
 
 
-def markdown(scores: Sequence[Score], machine: dict[str, Any]) -> str:
-    """The means as a Markdown table for each kind of data."""
-    levels = _unique(s.level for s in scores)
+def _clip_tables(
+    scores: Sequence[Score], source: str, methods: Sequence[str], levels: Sequence[str]
+) -> list[Table]:
+    clips = _unique(s.clip for s in scores if s.source == source)
+    tables = []
+    for level in levels if len(clips) > 1 else []:
+        table = Table(title=f"{level} noise, each clip: PSNR dB / SSIM", title_justify="left")
+        table.add_column("clip")
+        by_method = [clip_means(_select(scores, source, method, level)) for method in methods]
+        for method in methods:
+            table.add_column(method, justify="right")
+        for clip in clips:
+            cells = (f"{found[clip].psnr:.2f} / {found[clip].ssim:.3f}" for found in by_method)
+            table.add_row(clip, *cells)
+        tables.append(table)
+    return tables
+
+
+def markdown(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "") -> str:
+    """Means and differences as Markdown tables for each kind of data."""
+    methods, levels = _unique(s.method for s in scores), _unique(s.level for s in scores)
+    baseline = baseline or methods[0]
     parts = []
     for source in _unique(s.source for s in scores):
         head = ["model", *(f"{level}: {what}" for level in levels for what in ("PSNR", "SSIM")), "s/MP"]
         count = len(_unique(s.clip for s in scores if s.source == source))
-        rows = [head, ["---"] + ["---:"] * (len(head) - 1), *_mean_rows(scores, source)]
-        lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-        parts.append(f"{TITLES[source]} ({count}):\n\n" + "\n".join(lines))
+        parts.append(f"{TITLES[source]} ({count}):")
+        parts.append(_markdown_table(head, _mean_rows(scores, source, intervals=False)))
+        if len(methods) > 1:
+            head = [
+                "model",
+                *(f"{level}: {what}" for level in levels for what in ("mean", "median", "better")),
+            ]
+            parts.append(f"Difference to {baseline} in dB (± is half of the 95% confidence interval):")
+            parts.append(_markdown_table(head, _difference_rows(scores, source, baseline)))
     return "\n\n".join([*parts, _machine_line(machine)])
 
 
-def _mean_rows(scores: Sequence[Score], source: str) -> list[list[str]]:
+def _markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _mean_rows(scores: Sequence[Score], source: str, *, intervals: bool) -> list[list[str]]:
     rows = []
     for method in _unique(s.method for s in scores):
         cells = [method]
         for level in _unique(s.level for s in scores):
-            mean = mean_of(_select(scores, source, method, level))
-            cells += [f"{mean.psnr:.2f}", f"{mean.ssim:.4f}"]
+            found = _select(scores, source, method, level)
+            mean = mean_of(found)
+            half = f" {_half_width(psnr_estimate(found), 2)}" if intervals else ""
+            cells += [f"{mean.psnr:.2f}{half}", f"{mean.ssim:.4f}"]
         everything = [s for s in scores if s.source == source and s.method == method]
         rows.append([*cells, f"{seconds_per_megapixel(everything):.2f}"])
     return rows
 
 
+def _difference_rows(scores: Sequence[Score], source: str, baseline: str) -> list[list[str]]:
+    rows = []
+    for method in _unique(s.method for s in scores):
+        if method == baseline:
+            continue
+        cells = [method]
+        for level in _unique(s.level for s in scores):
+            found = difference(
+                _select(scores, source, method, level), _select(scores, source, baseline, level)
+            )
+            mean = f"{found.psnr.mean:+.3f} {_half_width(found.psnr, 3)}"
+            cells += [mean, f"{found.median:+.3f}", f"{found.better:.0%}"]
+        rows.append(cells)
+    return rows
+
+
+def _half_width(estimate: Estimate, digits: int) -> str:
+    half = (estimate.high - estimate.low) / 2
+    return f"±{half:.{digits}f}" if math.isfinite(half) else "±?"
+
+
 def _machine_line(machine: dict[str, Any]) -> str:
     threads = f", {machine['threads']} threads" if machine["device"] == "cpu" else ""
-    place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    return f"Measured on {place}{threads}, torch {machine['torch']}."
+    name = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    return f"Measured on {name}{threads}, torch {machine['torch']}."
+
+
+def _by_clip(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    by_clip: dict[str, list[Score]] = {}
+    for score in scores:
+        by_clip.setdefault(score.clip, []).append(score)
+    return by_clip
 
 
 def _select(scores: Sequence[Score], source: str, method: str, level: str) -> list[Score]:
@@ -165,5 +285,5 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def _rounded(value: float, digits: int) -> float | None:
-    """JSON has no infinity, which two equal pictures would give."""
+    """Rounds; JSON has no infinity (PSNR of equal pictures) and no nan."""
     return round(value, digits) if math.isfinite(value) else None

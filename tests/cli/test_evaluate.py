@@ -51,6 +51,7 @@ def test_evaluate_when_markdown_then_only_the_levels_asked_for(
         (["--clips", "{clip}", "--frames", "9", "-m", "menon"], 2, "too short"),
         (["--clips", "{clip}", "--markdown", "--json"], 2, "choose one"),
         (["--clips", "{clip}", "--crop", "8"], 2, "32 pixels"),
+        (["--clips", "{clip}", "-m", "menon", "--baseline", "kpn"], 2, "the rows are menon"),
         (["--clips", "{clip}/none", "-m", "menon"], 3, "no such folder"),
         (["--photos", "{clip}/none.png", "-m", "menon"], 3, "no photograph"),
         (["--clips", "{clip}", "-m", "{clip}/none.safetensors"], 7, "none.safetensors"),

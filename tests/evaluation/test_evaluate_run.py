@@ -11,11 +11,26 @@ import torch
 from PIL import Image
 
 from burstfix.errors import UsageError
-from burstfix.evaluation.methods import Method, around_reference, default_methods, load_methods
+from burstfix.evaluation.methods import (
+    Method,
+    MethodName,
+    around_reference,
+    default_methods,
+    load_methods,
+    row_labels,
+)
 from burstfix.evaluation.pictures import save_side_by_side
 from burstfix.evaluation.protocol import Limits, find_clips, noise_profile
 from burstfix.evaluation.run import Score, evaluate, machine
-from burstfix.evaluation.tables import clip_means, document, markdown, mean_of, rich_tables
+from burstfix.evaluation.tables import (
+    clip_means,
+    difference,
+    document,
+    markdown,
+    mean_of,
+    psnr_estimate,
+    rich_tables,
+)
 from burstfix.raw.demosaic import menon
 from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels
 from tests.scenes import draw_scene, mosaic_of
@@ -68,15 +83,40 @@ def test_menon_when_run_then_the_reference_alone_demosaicked(cfa: str) -> None:
 
 
 def test_load_methods_when_names_are_wrong_then_usage_error() -> None:
-    with pytest.raises(UsageError, match="one frame at least"):
+    with pytest.raises(UsageError, match="at least one frame"):
         load_methods(["average:0"])
     with pytest.raises(UsageError, match="no model named"):
         load_methods(["nonsense"])
-    with pytest.raises(UsageError, match="two rows"):
+    with pytest.raises(UsageError, match="given twice"):
         load_methods(["menon", "menon"])
     for name in ("menon+2", "kpn+3", ""):
         with pytest.raises(UsageError):
             load_methods([name])
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["kpn", "kpn:1", "runs/kpn/kpn.safetensors"], ["kpn", "kpn:1", "kpn/kpn"]),
+        (["a/kpn.safetensors", "b/kpn.safetensors"], ["a/kpn", "b/kpn"]),
+        (["a/x/n.safetensors", "b/x/n.safetensors+2:1"], ["n", "n+2:1"]),
+        (["a/x/n.safetensors:1", "b/x/n.safetensors:1"], ["a/x/n:1", "b/x/n:1"]),
+        (["menon", "menon.safetensors"], ["menon", "{folder}/menon"]),
+        (["module:Net", "module:Net:1"], ["module:Net", "module:Net:1"]),
+    ],
+)
+def test_row_labels_when_files_share_a_name_then_folders_tell_them_apart(
+    names: list[str], labels: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = [label.format(folder=tmp_path.name) for label in labels]
+    assert row_labels([MethodName.parse(name) for name in names]) == expected
+
+
+def test_row_labels_when_a_file_is_given_twice_then_usage_error() -> None:
+    twice = [MethodName.parse(name) for name in ("a/n.safetensors", "./a/n.safetensors")]
+    with pytest.raises(UsageError, match="given twice"):
+        row_labels(twice)
 
 
 def test_default_methods_when_listed_then_baselines_come_first() -> None:
@@ -132,7 +172,27 @@ def test_markdown_when_printed_then_rows_of_the_readme() -> None:
     scores = [score(m, "x", p, lv) for m, p in (("a", 30.123), ("b", 31)) for lv in ("high", "low")]
     text = markdown(scores, PLACE)
     assert "| a | 30.12 | 0.3012 | 30.12 | 0.3012 | 4.00 |" in text.splitlines()
+    assert "| b | +0.877 ±? | +0.877 | 100% | +0.877 ±? | +0.877 | 100% |" in text.splitlines()
     assert "Measured on Testor 1, 2 threads" in text
+
+
+def test_difference_when_bursts_vary_more_than_methods_then_it_is_still_certain() -> None:
+    clips = [f"c{k}" for k in range(20)]
+    plain = [score("a", clip, 25 + k) for k, clip in enumerate(clips)]
+    better = [score("b", clip, 25.1 + k + 0.01 * (-1) ** k) for k, clip in enumerate(clips)]
+    found = difference(list(reversed(better)), plain)
+    assert found.psnr.mean == pytest.approx(0.1) and found.better == 1.0 and found.count == 20
+    assert found.psnr.high - found.psnr.low < 0.02
+    means = psnr_estimate(plain)
+    assert means.high - means.low > 3
+
+
+def test_document_when_there_are_two_methods_then_differences_refer_to_the_baseline() -> None:
+    scores = [score(m, c, p) for m, p in (("a", 30.0), ("b", 31.0)) for c in ("x", "y")]
+    (row,) = document(scores, PLACE, Limits())["differences"]
+    assert (row["model"], row["baseline"], row["psnr"], row["share_better"]) == ("b", "a", 1.0, 1.0)
+    (row,) = document(scores, PLACE, Limits(), "b")["differences"]
+    assert (row["model"], row["psnr"], row["share_better"]) == ("a", -1.0, 0.0)
 
 
 def test_rich_tables_when_printed_then_means_and_clips_stand_in_them() -> None:

@@ -16,6 +16,7 @@ from burstfix.evaluation.protocol import (
     Case,
     Limits,
     clip_cases,
+    distinct_names,
     find_clips,
     find_photos,
     photo_case,
@@ -146,12 +147,25 @@ def test_find_clips_when_folder_of_clips_then_each_of_them(tmp_path: Path) -> No
     shutil.copytree(tmp_path / "000", tmp_path / "other" / "000")
     both = find_clips([tmp_path / "000", tmp_path / "other" / "000"])
     assert [clip.name for clip in both] == [f"{tmp_path.name}/000", "other/000"]
+    assert distinct_names([Path("/a/1.png"), Path("/b/1.png"), Path("/b/2.png")]) == ["a/1", "b/1", "2"]
     with pytest.raises(InputError, match="no clip"):
         find_clips([tmp_path / "empty"])
     with pytest.raises(InputError, match="no such folder"):
         find_clips([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="no photograph"):
         find_photos([tmp_path / "nowhere.png"])
+
+
+def test_photo_case_when_it_has_a_number_then_other_parts_and_motion(tmp_path: Path) -> None:
+    scene = (draw_scene(560, 640, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
+    path = tmp_path / "scene.png"
+    Image.fromarray(scene).save(path)
+    cases = [photo_case(path, "base", Limits(crop=64), number) for number in (0, 1, 2)]
+    assert [case.window for case in cases] == ["0", "1", "2"]
+    assert not torch.equal(cases[0].truth, cases[1].truth)
+    assert not torch.equal(cases[1].truth, cases[2].truth)
+    again = photo_case(path, "base", Limits(crop=64), 2)
+    assert np.array_equal(again.burst.frames[0].mosaic, cases[2].burst.frames[0].mosaic)
 
 
 def test_photo_case_when_made_twice_then_the_same_and_levels_share_scene_and_motion(tmp_path: Path) -> None:
