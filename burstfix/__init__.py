@@ -13,7 +13,8 @@ from burstfix._version import __version__
 
 if TYPE_CHECKING:
     from burstfix.batch.plan import FoundBurst, Plan, find_bursts
-    from burstfix.batch.run import BatchReport, run_batch
+    from burstfix.batch.report import BatchReport
+    from burstfix.batch.run import run_batch
     from burstfix.batch.settings import BatchSettings
     from burstfix.checkpoints import load_model
     from burstfix.color import render
@@ -34,7 +35,7 @@ _WHERE = {
     "FoundBurst": "batch.plan",
     "Plan": "batch.plan",
     "run_batch": "batch.run",
-    "BatchReport": "batch.run",
+    "BatchReport": "batch.report",
     "BatchSettings": "batch.settings",
     "MergeSettings": "settings",
     "BurstfixError": "errors",

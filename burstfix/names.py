@@ -19,7 +19,7 @@ _DIGEST = 8  # hexadecimal digits that keep a cut name unique
 
 
 def printable(text: str) -> str:
-    r"""Escapes characters that control a terminal, break a line or reorder text.
+    r"""Escape characters that control a terminal, break a line or reorder text.
 
     >>> print(printable("IMG\x1b[2J_1\n.dng"))
     IMG\x1b[2J_1\n.dng
@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def printable_document(document: Any) -> Any:
-    """Applies `printable` to every string in a structure of mappings, lists and tuples."""
+    """Apply `printable` to every string in a structure of mappings, lists and tuples."""
     if isinstance(document, str):
         return printable(document)
     if isinstance(document, Mapping):
@@ -39,7 +39,7 @@ def printable_document(document: Any) -> Any:
 
 
 def name_limit(folder: Path) -> int:
-    """Returns how many bytes a file name may have in a folder (encrypted ones allow fewer than usual)."""
+    """Return how many bytes a file name may have in a folder (encrypted ones allow fewer than usual)."""
     try:
         return min(NAME_LIMIT, os.pathconf(folder, "PC_NAME_MAX"))
     except (AttributeError, OSError, ValueError):  # Windows, or the folder does not exist yet
@@ -47,7 +47,7 @@ def name_limit(folder: Path) -> int:
 
 
 def fit_name(name: str, limit: int = NAME_LIMIT) -> str:
-    """Cuts a file name that is too long, and keeps it unique and its suffix intact.
+    """Cut a file name that is too long, and keeps it unique and its suffix intact.
 
     Args:
         name: One component of a path.

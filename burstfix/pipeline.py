@@ -23,6 +23,7 @@ from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
 from burstfix.io.write.formats import format_of
 from burstfix.io.write.merged_dng import DngCompression, write_merged_dng
+from burstfix.io.write.raw_guard import refuse_raw
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import OpcodeMode
 from burstfix.raw.merged_picture import linear_image
@@ -166,6 +167,7 @@ def write_dng(
     Raises:
         OutputError: The file exists or cannot be written.
     """
+    refuse_raw(Path(path))
     stored = preview_as_stored(preview or preview_of(linear), linear.metadata.orientation)
     return write_merged_dng(
         path,

@@ -87,12 +87,12 @@ class ClusterWorker:
     def run(
         self,
         jobs: Iterable[Job],
-        starting: Callable[[Job], None],
-        progress: Callable[[Job, str, int, int], None] | None = None,
+        on_start: Callable[[Job], None],
+        on_progress: Callable[[Job, str, int, int], None] | None = None,
     ) -> Generator[Outcome, None, None]:
         """Hands out jobs, two for each worker; yields what became of each.
 
-        A burst whose worker is lost is done again elsewhere. `progress` is not called: stages do not cross
+        A burst whose worker is lost is done again elsewhere. `on_progress` is not called: stages do not cross
         machines.
 
         Raises:
@@ -115,7 +115,7 @@ class ClusterWorker:
                     job, upcoming = upcoming, next(waiting, None)
                     try:
                         needs = self._needs(job, workers)
-                        starting(job)
+                        on_start(job)
                     except Exception as error:
                         yield _failure_unless_fatal(job, error)
                         continue

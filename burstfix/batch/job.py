@@ -1,4 +1,4 @@
-"""One burst of a batch: read, merge, write. The same steps wherever they run."""
+"""One burst of a batch: read, merge, write. Workers here and in a cluster run the same steps."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ from burstfix.models.ensemble import self_ensemble
 from burstfix.pipeline import finish_picture, merge_burst, model_for, read_burst
 from burstfix.types import Burst, LinearImage, Progress
 
-_THUMB = 240  # pixels on the long side of what the contact sheet shows
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
+_THUMBNAIL_SIZE = 240  # pixels on the long side, for the contact sheet
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +39,15 @@ class Job:
     """A burst to be merged.
 
     Attributes:
-        key: In the journal.
-        burst: What is merged.
-        output: Of the picture, relative to the output folder.
-        staging: Where the picture is written before it is moved into place; only this job writes there.
-        settings: How.
-        inputs: sha256 over the frames' content, from before they are read; "" where one could not be.
-        version: Of the burstfix that planned it.
+        key: Key of the burst in the journal.
+        burst: The frames.
+        output: Path of the picture, relative to the output folder.
+        staging: File that the picture is written to before it is moved to its place; no other job writes it.
+        settings: Settings of the merge.
+        inputs: sha256 over the content of the frames, computed before they are read; "" if one could not be
+            read.
+        attempts: Earlier attempts that exhausted memory or did not end; each halves the tiles.
+        version: Version of burstfix that made the job.
     """
 
     key: str
@@ -55,54 +56,63 @@ class Job:
     staging: Path
     settings: BatchSettings
     inputs: str
+    attempts: int = 0
     version: str = __version__
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job: facts for the summary, or an error.
+    """The result of a job, or an error.
 
     Attributes:
         job: The job.
-        facts: What was merged how, as JSON holds it.
-        error: A sentence for people, "" when all went well.
-        exit_code: That `burstfix merge` would give.
-        no_room: The disk is full: no other burst would fare better.
+        result: How it was merged, for the summary, as JSON values.
+        error: Reason of a failure in one sentence; "" after success.
+        exit_code: Exit code that `burstfix merge` would have returned.
+        disk_full: True if no other burst would fare better, because the disk is full.
     """
 
     job: Job
-    facts: dict[str, Any]
+    result: dict[str, Any]
     error: str = ""
     exit_code: int = 0
-    no_room: bool = False
+    disk_full: bool = False
 
 
-@functools.lru_cache(maxsize=2)  # what "auto" is for mosaics, and what it is for frames without one
-def loaded(model: str, device_type: str, ensemble: int) -> BurstModel:
-    """A model by name, its weights read once for all bursts."""
+@functools.lru_cache(maxsize=2)  # "auto" is one model for mosaics, and another for other frames
+def cached_model(model: str, device_type: str, ensemble: int) -> BurstModel:
+    """Load a model by name; its weights are read once for all bursts."""
     return self_ensemble(load_model(model, device_type), ensemble)
 
 
 def model_of(job: Job, burst: Burst) -> BurstModel:
-    """What merges a burst."""
+    """Return the model that merges a burst."""
     s = job.settings
-    return loaded(model_for(burst, s.model), select_device(s.device).type, s.ensemble)
+    return cached_model(model_for(burst, s.model), select_device(s.device).type, s.ensemble)
 
 
 def read(job: Job) -> Burst:
-    """The burst's frames, analysed."""
+    """Read and analyse the frames of a burst."""
     return read_burst(job.burst.paths, **job.settings.reading())
 
 
 def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progress | None) -> LinearImage:
-    """The merged picture."""
+    """Merge a burst.
+
+    Args:
+        job: The job.
+        burst: Its frames.
+        model: The model.
+        tile: Side of tiles in sensor pixels where the settings do not say it; 0 = automatic.
+        progress: Called with (stage, done, total).
+    """
     s = job.settings
     row = format_of(job.output)
     return merge_burst(
         burst,
         model=model,
         device=s.device,
-        tile=s.tile or tile,
+        tile=(min(s.tile, tile) if s.tile and tile and job.attempts else s.tile or tile),
         precision=s.precision,
         strength=s.strength,
         mosaic=s.dng == "mosaic" and row is not None and row.is_raw,
@@ -111,7 +121,7 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
 
 
 def timed_read(job: Job) -> tuple[Burst, float]:
-    """`read`, and the seconds it took."""
+    """Run `read`; return its result and its duration in seconds."""
     started = time.perf_counter()
     return read(job), time.perf_counter() - started
 
@@ -119,19 +129,22 @@ def timed_read(job: Job) -> tuple[Burst, float]:
 def timed_merge(
     job: Job, burst: Burst, model: BurstModel, tile: int = 0, progress: Progress | None = None
 ) -> tuple[LinearImage, float]:
-    """`merge`, and the seconds it took."""
+    """Run `merge`; return its result and its duration in seconds."""
     started = time.perf_counter()
     return merge(job, burst, model, tile, progress), time.perf_counter() - started
 
 
 def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[str, Any]:
-    """Writes the picture to the staging file; returns the facts for the summary.
+    """Write the picture to the staging file.
 
     Args:
         job: The job.
-        burst: What was merged.
-        linear: The result.
-        seconds: Spent on reading and merging.
+        burst: The frames that were merged.
+        linear: The merged picture.
+        seconds: Time spent on reading and merging.
+
+    Returns:
+        `Outcome.result`.
     """
     started = time.perf_counter()
     s = job.settings
@@ -146,35 +159,35 @@ def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[s
         "megapixels": round(finished.height * finished.width / 1e6, 3),
         "seconds": round(seconds + time.perf_counter() - started, 3),
         "version": __version__,
-        "thumb": _thumb(finished.image.data),
+        "thumb": _thumbnail(finished.image.data),
     }
 
 
 def failure(job: Job, error: BaseException) -> Outcome:
-    """An exception as an outcome; it goes into the log with its traceback."""
+    """Turn an exception into an outcome; the log gets its traceback."""
     log.debug("%s: failed", job.burst.name, exc_info=error)
     if isinstance(error, BurstfixError):
-        return Outcome(job, {}, " ".join(str(error).split()), error.exit_code, is_no_room(error))
+        return Outcome(job, {}, " ".join(str(error).split()), error.exit_code, is_disk_full(error))
     if isinstance(error, MemoryError):
         return Outcome(job, {}, "out of memory; try --max-frames or a smaller --tile", 6)
     text = " ".join(f"unexpected error: {type(error).__name__}: {error}".split())
-    return Outcome(job, {}, text, 5 if is_no_room(error) else 1, is_no_room(error))
+    return Outcome(job, {}, text, 5 if is_disk_full(error) else 1, is_disk_full(error))
 
 
-def is_no_room(error: BaseException | None) -> bool:
-    """Whether an error came about because the disk is full."""
+def is_disk_full(error: BaseException | None) -> bool:
+    """True if an error was caused by a full disk or quota."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
             return True
         error = error.__cause__
     return False
 
 
-def _thumb(data: NDArray[np.uint16]) -> str:
-    """(H, W, 3) uint16 -> a small JPEG in base64."""
-    step = max(1, max(data.shape[:2]) // (2 * _THUMB))
+def _thumbnail(data: NDArray[np.uint16]) -> str:
+    """Encode a small JPEG in base64, from uint16 (H, W, 3)."""
+    step = max(1, max(data.shape[:2]) // (2 * _THUMBNAIL_SIZE))
     picture = Image.fromarray((data[::step, ::step] >> 8).astype(np.uint8))
-    picture.thumbnail((_THUMB, _THUMB))
-    held = io.BytesIO()
-    picture.save(held, "JPEG", quality=85)
-    return base64.b64encode(held.getvalue()).decode("ascii")
+    picture.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

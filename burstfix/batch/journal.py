@@ -1,8 +1,10 @@
-"""The journal of an output folder: which burst is in which state, so that a killed run goes on.
+"""The journal of an output folder: the state of each burst, so that the next run continues a killed one.
 
-SQLite in WAL mode, flushed at every commit. A burst is recorded as running, with the name of its picture,
-before any work; the picture is moved into place whole; then the burst is recorded as done. Killed anywhere
-in between, the next run finds it running and knows that the picture of that name, if any, is its own.
+SQLite in WAL mode, flushed at every commit. A burst is recorded as "running" with the name of its picture
+before anything is written; the finished picture is moved to its place; then the burst is recorded as "done".
+If the run is killed in between, the next one finds it "running", and knows that a picture of that name is its
+own. Attempts are recorded even earlier, before a burst is read: those that never ended may have exhausted
+memory.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Literal
 from burstfix.errors import OutputError
 
 FILE_NAME = "burstfix.sqlite"
-VERSION = 2  # 1 also kept of files that they could not be read
+VERSION = 2  # version 1 also stored read errors in the table of files
 _FLUSH_SECONDS = 0.2
 
 State = Literal["running", "done", "failed"]
@@ -30,16 +32,16 @@ CREATE TABLE IF NOT EXISTS bursts (
     name TEXT NOT NULL,          -- for people
     inputs TEXT NOT NULL,        -- sha256 over the frames' content
     settings TEXT NOT NULL,      -- sha256 over the settings that change the picture
-    layout TEXT NOT NULL,        -- the pattern that the picture's name was made from
+    layout TEXT NOT NULL,        -- pattern of the picture's name
     state TEXT NOT NULL,         -- running, done or failed
     output TEXT NOT NULL,        -- path in the output folder
-    stamp TEXT,                  -- the picture's size and time when written
+    stamp TEXT,                  -- size and time of the picture when written
     started REAL NOT NULL,       -- seconds since 1970
     ended REAL,
     error TEXT,
-    exit_code INTEGER,           -- that `burstfix merge` would have given
+    exit_code INTEGER,           -- as of `burstfix merge`
     frames TEXT NOT NULL,        -- paths, as JSON
-    facts TEXT                   -- what the summary shows, as JSON
+    facts TEXT                   -- Outcome.result, as JSON
 );
 CREATE TABLE IF NOT EXISTS files (
     path TEXT NOT NULL,
@@ -48,12 +50,17 @@ CREATE TABLE IF NOT EXISTS files (
     value TEXT NOT NULL,
     PRIMARY KEY (path, kind)
 );
+CREATE TABLE IF NOT EXISTS attempts (
+    key TEXT PRIMARY KEY,        -- FoundBurst.key
+    inputs TEXT NOT NULL,
+    count INTEGER NOT NULL       -- attempts that were begun and have not ended
+);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the journal says of a burst; the fields are those of the table."""
+    """A row of the table of bursts; `result` is its column "facts"."""
 
     key: str
     name: str
@@ -68,24 +75,25 @@ class Entry:
     error: str | None
     exit_code: int | None
     frames: tuple[str, ...]
-    facts: Mapping[str, Any]
+    result: Mapping[str, Any]
 
 
 class JournalError(OutputError):
-    """The journal itself cannot be used: no burst can go on."""
+    """The journal cannot be used, so no burst can be merged."""
 
 
 class Journal:
-    """An open journal. Every change is on disk when its method returns."""
+    """An open journal. A change is on disk when its method returns."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens or creates the journal of an output folder.
+        """Open or create the journal of an output folder.
 
         Raises:
-            OutputError: It cannot be written, is damaged, or is of a newer burstfix.
+            OutputError: It cannot be written, is damaged, or was written by a newer burstfix.
         """
         self.path = folder / FILE_NAME
         self._begun = 0.0
+        self._open_attempts: set[str] = set()
         with self._complaining():
             self._db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
             self._db.row_factory = sqlite3.Row
@@ -94,36 +102,36 @@ class Journal:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 raise OutputError(
-                    f"{self.path}: is the journal of a newer burstfix; use that, or another folder"
+                    f"{self.path}: was written by a newer burstfix; use that version, or another folder"
                 )
             self._db.executescript(_SCHEMA)
             if version < VERSION:
-                self._db.execute("DELETE FROM files")  # it is read again
+                self._db.execute("DELETE FROM files")  # read again from the raws
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._db.close()
 
     def entry(self, key: str) -> Entry | None:
-        """A burst's entry by its key."""
+        """Return the entry of a burst, or None."""
         return self._one("SELECT * FROM bursts WHERE key = ?", key)
 
     def same_inputs(self, inputs: str, settings: str) -> Entry | None:
-        """A finished burst of the same content and settings under another path (a card mounted anew)."""
+        """Return a finished burst of the same content and settings, whatever the paths of its frames."""
         return self._one(
             "SELECT * FROM bursts WHERE inputs = ? AND settings = ? AND state = 'done'", inputs, settings
         )
 
     def entries(self) -> list[Entry]:
-        """All bursts, by name."""
+        """Return all entries, sorted by name."""
         with self._complaining():
             return [_entry(row) for row in self._db.execute("SELECT * FROM bursts ORDER BY name, key")]
 
     def start(
         self, key: str, *, name: str, inputs: str, settings: str, layout: str, output: str, frames: list[str]
     ) -> None:
-        """Records that a burst is being worked on, and where its picture will be."""
+        """Record that a burst is at work, and the name that its picture will have."""
         with self._complaining():
             self._do(
                 "INSERT INTO bursts (key, name, inputs, settings, layout, state, output, started, frames)"
@@ -137,16 +145,16 @@ class Journal:
                 *(key, name, inputs, settings, layout, output, time.time(), json.dumps(frames)),
             )
 
-    def finish(self, key: str, *, stamp: str, facts: Mapping[str, Any]) -> None:
-        """Records that a burst's picture is in place."""
+    def finish(self, key: str, *, stamp: str, result: Mapping[str, Any]) -> None:
+        """Record that the picture of a burst is in its place."""
         with self._complaining():
             self._do(
                 "UPDATE bursts SET state='done', stamp=?, ended=?, facts=? WHERE key=?",
-                *(stamp, time.time(), json.dumps(facts), key),
+                *(stamp, time.time(), json.dumps(result), key),
             )
 
     def fail(self, key: str, *, error: str, exit_code: int) -> None:
-        """Records why a burst could not be merged."""
+        """Record why a burst could not be merged."""
         with self._complaining():
             self._do(
                 "UPDATE bursts SET state='failed', ended=?, error=?, exit_code=? WHERE key=?",
@@ -154,25 +162,25 @@ class Journal:
             )
 
     def rename(self, old: str, key: str) -> None:
-        """A finished burst is now found under another path."""
+        """Give an entry another key, in place of an entry that has it."""
         with self._complaining():
             self._do("DELETE FROM bursts WHERE key=?", key)
             self._do("UPDATE bursts SET key=? WHERE key=?", key, old)
 
     def forget(self, key: str) -> None:
-        """Forgets a burst."""
+        """Remove an entry."""
         with self._complaining():
             self._do("DELETE FROM bursts WHERE key=?", key)
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
-        """Returns what was read from a file, if the file has not changed since (see `raw_info.Cache`)."""
+        """Return what was read from a file, if the file has not changed since (see `raw_info.Cache`)."""
         with self._complaining():
             query = "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?"
             row = self._do(query, str(path), kind, stamp).fetchone()
         return row[0] if row else None
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
-        """Stores what was read from a file."""
+        """Store what was read from a file."""
         with self._complaining():
             query = "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)"
             self._do(query, str(path), kind, stamp, value)
@@ -181,16 +189,40 @@ class Journal:
                 self._db.execute("BEGIN")
                 self._begun = time.monotonic()
 
+    def begin_attempt(self, key: str, inputs: str) -> None:
+        """Record that a burst will be read and merged; until `end_attempts` it counts as unfinished."""
+        self._open_attempts.add(key)
+        with self._complaining():
+            self._do(
+                "INSERT INTO attempts VALUES (?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
+                " inputs=excluded.inputs, count=CASE WHEN inputs=excluded.inputs THEN count + 1 ELSE 1 END",
+                *(key, inputs),
+            )
+
+    def end_attempts(self, key: str | None = None) -> None:
+        """Record that the attempts at a burst have ended; None means all attempts of this run."""
+        ended = [*self._open_attempts] if key is None else [key]
+        for name in ended:
+            self._open_attempts.discard(name)
+            with self._complaining():
+                self._do("DELETE FROM attempts WHERE key=?", name)
+
+    def attempts(self, key: str, inputs: str) -> int:
+        """Return the number of attempts at a burst, with these inputs, that never ended."""
+        with self._complaining():
+            row = self._do("SELECT count FROM attempts WHERE key=? AND inputs=?", key, inputs).fetchone()
+        return row[0] if row else 0
+
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Writes what happens inside at once, but for what is kept of files: that a few times a second."""
+    def transaction(self) -> Iterator[None]:
+        """Write all changes inside at once; what is kept of files is also written a few times a second."""
         with self._complaining():
             self._db.execute("BEGIN")
             self._begun = time.monotonic()
             try:
                 yield
             finally:
-                # What was read stays true, whatever went wrong meanwhile.
+                # What was read from files stays valid, whatever the body raised.
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
 
@@ -218,11 +250,11 @@ class Journal:
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """The journal's entries without changing or creating anything; none where there is no journal."""
+    """Return the entries of a folder's journal without changing anything; empty without a journal."""
     path = folder / FILE_NAME
     if not path.is_file():
         return []
-    # Where no run is at work or was killed, all is in the one file, and SQLite would make two more.
+    # Without a write-ahead log everything is in one file; "immutable" keeps SQLite from creating a log.
     mode = "ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)) as db:
@@ -233,7 +265,7 @@ def read_entries(folder: Path) -> list[Entry]:
 
 
 def _stored(value: str | float | None) -> str | float | bytes | None:
-    """SQLite's text is UTF-8; names of files need not be, and those that are not go in as bytes."""
+    """Convert text for SQLite, whose text is UTF-8: file names that are not UTF-8 are stored as bytes."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -248,5 +280,6 @@ def _entry(row: sqlite3.Row) -> Entry:
         for name, value in zip(row.keys(), row, strict=True)
     }
     values["frames"] = tuple(json.loads(values["frames"]))
-    values["facts"] = json.loads(values["facts"]) if values["facts"] else {}
+    facts = values.pop("facts")
+    values["result"] = json.loads(facts) if facts else {}
     return Entry(**values)

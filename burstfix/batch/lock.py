@@ -1,4 +1,4 @@
-"""One run at a time in an output folder, and a log file there."""
+"""Allows one run at a time in an output folder, and writes a log file there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from burstfix.errors import OutputError
+from burstfix.names import printable
 
 LOCK_NAME = ".burstfix.lock"
 LOG_NAME = "burstfix.log"
@@ -20,10 +22,10 @@ LOG_NAME = "burstfix.log"
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with this process however it ends.
+    """Hold the lock of a folder; the system releases it when this process ends in any way.
 
     Raises:
-        OutputError: Another run holds it, or the folder cannot be written to.
+        OutputError: Another run holds the lock, or the folder cannot be written to.
     """
     path = folder / LOCK_NAME
     lock = FileLock(path)
@@ -47,7 +49,7 @@ def _note_holder(path: Path) -> None:
     try:
         path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
     except OSError:
-        logging.getLogger(__name__).debug("cannot say who holds %s", path)
+        logging.getLogger(__name__).debug("the holder of %s cannot be recorded", path)
 
 
 def _holder(path: Path) -> str:
@@ -57,16 +59,28 @@ def _holder(path: Path) -> str:
         return ""
 
 
-class _LogFile(logging.FileHandler):
-    """A log file that stays silent when the disk is full: the work itself says so."""
+class _SafeFormatter(logging.Formatter):
+    """Escapes control characters, which file names and metadata may contain."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
-        """Ignores failed writes, reports programming errors."""
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  named by logging
+        """Format the line; a name cannot break it in two."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  named by logging
+        """Format a traceback of several lines."""
+        return "\n".join(printable(line) for line in super().formatException(ei).splitlines())
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that ignores a full disk, which the work itself reports."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  named by logging
+        """Ignore failed writes; report programming errors."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
     def close(self) -> None:
-        """Closes; what could not be written is lost."""
+        """Close the file; what could not be written is lost."""
         try:
             super().close()
         except OSError:
@@ -75,17 +89,17 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def log_file(folder: Path) -> Iterator[None]:
-    """Appends burstfix's log, tracebacks included, to the folder's log file.
+    """Append the log of burstfix, including tracebacks, to a file in the folder.
 
     Raises:
         OutputError: It cannot be opened.
     """
     try:
-        # Names of files need not be UTF-8.
+        # File names need not be UTF-8.
         handler = _LogFile(folder / LOG_NAME, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{folder / LOG_NAME}: cannot be written ({error.strerror or error})") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     ours = logging.getLogger("burstfix")
     before = ours.level
     ours.setLevel(logging.DEBUG)

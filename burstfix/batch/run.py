@@ -1,104 +1,41 @@
-"""A batch from beginning to end: lock, plan, merge what is not merged yet, journal, tally."""
+"""A batch from beginning to end: lock, plan, merge the remaining bursts, journal, report."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from burstfix.analysis.noise_table import load_table
-from burstfix.batch.job import Job, Outcome, failure, is_no_room
-from burstfix.batch.journal import Journal
+from burstfix.batch.job import Job, Outcome, failure, is_disk_full
+from burstfix.batch.journal import Entry, Journal, JournalError
 from burstfix.batch.lock import log_file, only_run
+from burstfix.batch.output_folder import OutputFolder
 from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.planning import model_name, outputs_of, plan_folders
 from burstfix.batch.raw_info import InfoReader, file_stamp
+from burstfix.batch.report import BatchReport, CallbackError, Event, EventKind, OnEvent, OnProgress, call
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.summary import write_summary
 from burstfix.batch.superseded import inputs_hash, is_unchanged, remove_superseded, superseded_key
 from burstfix.batch.watch import watch_folders
 from burstfix.batch.worker import Worker, make_worker
-from burstfix.errors import BatchError, InputError, OutputError
+from burstfix.errors import InputError, OutOfMemoryError, OutputError
 from burstfix.io.read.copies import hash_file
+from burstfix.io.write.raw_guard import refuse_raw
 
-STAGING = ".burstfix-staging"
+MAX_ATTEMPTS = 3
+"""Runs that may die while they merge one burst; after that the burst counts as failed."""
 
 log = logging.getLogger(__name__)
-
-EventKind = Literal["plan", "started", "done", "skipped", "failed", "tally"]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened in a batch.
-
-    Attributes:
-        kind: "plan" (what will be merged); for each burst "skipped" (an earlier run dealt with it), or
-            "started" and then "done" or "failed"; at the end "tally".
-        data: Facts, as JSON holds them.
-    """
-
-    kind: EventKind
-    data: dict[str, Any]
-
-
-OnEvent = Callable[[Event], None]
-OnProgress = Callable[[str, str, int, int], None]
-
-
-@dataclass(slots=True)
-class BatchReport:
-    """What a batch has done.
-
-    Attributes:
-        output: The output folder.
-        done, skipped: Names of bursts merged now, and by earlier runs. Where several bursts have one name,
-            all but the first are called by their first frame's whole path and time.
-        failed: Name and reason of each burst that could not be merged, now or in an earlier run.
-        unreadable: Path and reason of each raw that cannot be read, and so is missing from a burst.
-        skip_bad: Whether bursts were to be merged without their unreadable raws.
-        no_summary: Why the summary could not be written, "" where it was.
-        warnings: Sentences for people.
-        seconds: Spent in all.
-    """
-
-    output: Path
-    done: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    skip_bad: bool = False
-    no_summary: str = ""
-    warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """8 where a burst failed or lacks a raw that nobody allowed it to lack; 5 without summary; else 0."""
-        if self.failed or (self.unreadable and not self.skip_bad):
-            return BatchError.exit_code
-        return OutputError.exit_code if self.no_summary else 0
-
-    def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return dataclasses.asdict(self) | {"output": str(self.output), "exit_code": self.exit_code}
-
-
-class CallbackError(BaseException):
-    """What a caller's function raised, on its way past all that turns exceptions into failed bursts."""
-
-    def __init__(self, error: Exception) -> None:
-        """Wraps the exception that `run_batch` raises in the end."""
-        self.error = error
 
 
 def run_batch(
@@ -113,39 +50,36 @@ def run_batch(
     on_event: OnEvent | None = None,
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
-    """Finds the bursts in folders and merges each into a picture in the output folder.
+    """Find the bursts in folders and merge each into a picture in the output folder.
 
-    Killed at any moment and run again, it goes on where it was. Bursts merged by earlier runs are not merged
-    again unless their frames or the settings have changed. One bad burst does not stop the rest.
+    A run that is killed at any moment is continued by the next one. Bursts merged by earlier runs are not
+    merged again unless their frames or the settings have changed. One bad burst does not stop the others.
 
     Args:
-        folders: Where to look, folders in them included.
-        output: Where pictures, journal, log and summary go; made if missing.
-        settings: By default those of `BatchSettings`.
+        folders: Folders to search, including their subfolders.
+        output: Folder of pictures, journal, log and summary; made if missing.
+        settings: By default `BatchSettings()`.
         retry_failed: Try bursts again that failed in an earlier run.
         cluster: Address of a Dask scheduler, or "local"; None works in this process.
-        watch: Go on as files arrive, until `stop` is set.
-        stop: Ends the batch after the burst at work.
-        on_event: Told of every event, in the calling thread.
-        on_progress: Called with (burst, stage, done, total) in the calling thread.
+        watch: Continue as files arrive, until `stop` is set.
+        stop: Ends the batch after the current burst.
+        on_event: Called with every event, in the calling thread.
+        on_progress: Called with (burst, stage, done, total), in the calling thread.
 
     Raises:
         InputError: A folder does not exist, or the table of noise profiles is not usable.
         OutputError: The output folder cannot be used, another run is at work there, or the disk is full.
-        UsageError: Settings that make no sense here.
+        UsageError: The settings contradict each other, or this machine cannot follow them.
         WeightsError: The model's weights are missing or damaged.
-        Exception: What `on_event` or `on_progress` raises ends the batch; the next one goes on.
+        Exception: An exception of `on_event` or `on_progress` ends the batch; the next run continues it.
     """
-    sources = [Path(folder) for folder in folders]
-    target = Path(output).resolve()
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be made ({error.strerror or error})") from error
-    if settings and settings.noise_profiles:
-        load_table(Path(settings.noise_profiles))  # a bad one would fail every burst
-    with only_run(target), log_file(target):
-        batch = Batch(sources, target, settings or BatchSettings(), retry_failed, on_event, on_progress, stop)
+    settings = settings or BatchSettings()
+    target = OutputFolder(output)
+    if settings.noise_profiles:
+        load_table(Path(settings.noise_profiles))  # a bad table would fail every burst
+    with only_run(target.path), log_file(target.path):
+        batch = Batch([Path(folder) for folder in folders], target, settings, retry_failed, stop)
+        batch.on_event, batch.on_progress = on_event, on_progress
         try:
             return batch.run(cluster, watch)
         except CallbackError as raised:
@@ -155,65 +89,66 @@ def run_batch(
 
 
 class Batch:
-    """A batch at work; the lock is held."""
+    """A batch at work; the lock of the output folder is held."""
 
     def __init__(
         self,
-        folders: list[Path],
-        output: Path,
+        folders: Sequence[Path],
+        output: OutputFolder,
         settings: BatchSettings,
-        retry_failed: bool,
-        on_event: OnEvent | None,
-        on_progress: OnProgress | None,
-        stop: threading.Event | None,
+        retry_failed: bool = False,
+        stop: threading.Event | None = None,
     ) -> None:
         self.folders, self.output, self.settings = folders, output, settings
-        self.retry_failed, self.on_event, self.on_progress = retry_failed, on_event, on_progress
-        self.stop = stop or threading.Event()
-        self.report = BatchReport(output, skip_bad=settings.skip_bad)
-        self._staging = output / STAGING
-        self._settings_hash = settings_hash(settings)
-        self.journal = Journal(output)
+        self.retry_failed, self.stop = retry_failed, stop or threading.Event()
+        self.on_event: OnEvent | None = None
+        self.on_progress: OnProgress | None = None
+        self.report = BatchReport(output.path, skip_bad=settings.skip_bad)
+        self.journal = Journal(output.path)
         self.reader = InfoReader(self.journal)
-        self._numbers = 0
-        self._names: dict[str, str] = {}  # in the report, and the burst (key) that each is of
+        self._settings_hash = settings_hash(settings)
+        self._job_count = 0
+        self._names: dict[str, str] = {}  # key of the burst by its name in the report
 
     def close(self) -> None:
-        """Leaves the folder tidy."""
-        shutil.rmtree(self._staging, ignore_errors=True)
+        """Remove unfinished pictures and close the journal."""
+        self.output.clear_staging()
         self.journal.close()
 
     def run(self, cluster: str | None, watch: bool) -> BatchReport:
-        """Everything; see `run_batch`."""
+        """Work through everything; see `run_batch`."""
         began = time.perf_counter()
-        # What a killed run was writing.
-        shutil.rmtree(self._staging, ignore_errors=True)
+        self.output.clear_staging()
         with make_worker(self.settings, cluster) as worker:
             try:
-                if watch:
-                    settle = self.settings.settle
-                    for plan in watch_folders(self.folders, self.output, settle, self.plan, self.stop.is_set):
-                        self._work_through(plan, worker)
-                        self._summarise()
-                else:
-                    self._work_through(self.plan(), worker)
+                for plan in self._plans(watch):
+                    self._work_through(plan, worker)
+                    if watch:
+                        self._summarize()
             finally:
+                with contextlib.suppress(JournalError):  # the disk is full: the exception says so
+                    self.journal.end_attempts()  # this process did not die, whatever else happened
                 self.report.seconds = round(time.perf_counter() - began, 3)
-        self._summarise()
-        self._tell("tally", self.report.document())
+        self._summarize()
+        self._emit("tally", self.report.document())
         return self.report
 
     def plan(self, without: frozenset[Path] = frozenset()) -> Plan:
-        """The bursts that lie in the folders now, but for some files."""
-        with self.journal.together():
-            return plan_folders(self.folders, self.settings, self.output, self.reader, without=without)
+        """Find the bursts that are in the folders now, apart from some files."""
+        with self.journal.transaction():
+            return plan_folders(self.folders, self.settings, self.output.path, self.reader, without=without)
 
-    def _summarise(self) -> None:
-        entries = self.journal.entries()
+    def _plans(self, watch: bool) -> Iterator[Plan]:
+        if watch:
+            output, settle = self.output.path, self.settings.settle
+            return watch_folders(self.folders, output, settle, self.plan, self.stop.is_set)
+        return iter([self.plan()])
+
+    def _summarize(self) -> None:
         try:
-            write_summary(self.output, entries)
+            write_summary(self.output.path, self.journal.entries(), self.report.unreadable)
             self.report.no_summary = ""
-        except OutputError as error:  # the pictures are there, and so is the tally
+        except OutputError as error:  # the pictures and the report are there
             self.report.no_summary = str(error)
             log.warning("no summary: %s", error)
 
@@ -222,81 +157,115 @@ class Batch:
             if warning not in self.report.warnings:
                 self.report.warnings.append(warning)
                 log.warning("%s", warning)
-        self.report.unreadable = {str(a.path): a.reason for a in plan.unreadable}
-        outputs = outputs_of(
-            plan, self.settings, model_name(self.settings), self.journal.entries(), self.output
-        )
+        self.report.unreadable = {str(skipped.path): skipped.reason for skipped in plan.unreadable}
+        entries = [entry for entry in self.journal.entries() if self.output.contains(entry.output)]
+        outputs = outputs_of(plan, self.settings, model_name(self.settings), entries, self.output.path)
         wanted = [burst for burst in plan.groups if burst.key in outputs]
-        self._tell("plan", plan.document(outputs))
+        self._emit("plan", plan.document(outputs))
         log.info("%d bursts to look at", len(wanted))
-        outcomes = worker.run(self._jobs(wanted, outputs), self._start, self._progress)
+        jobs = _Queue(self._jobs(wanted, outputs))
+        self._merge(worker, jobs.ordinary())
+        # What may have exhausted memory comes last, with nothing else at work.
+        for job in sorted(jobs.risky, key=self._risk):
+            self._merge(worker, iter([job]))
+        remove_superseded(wanted, self.output, self.settings.layout, self.journal, self.reader)
+
+    def _merge(self, worker: Worker, jobs: Iterator[Job]) -> None:
+        outcomes = worker.run(self._attempted(jobs), self._start, self._progress)
         try:
             for outcome in outcomes:
                 self._finish(outcome)
         finally:
             outcomes.close()
-        remove_superseded(wanted, self.output, self.settings.layout, self.journal, self.reader)
 
-    def _jobs(self, bursts: list[FoundBurst], outputs: dict[str, str]) -> Iterator[Job]:
-        """The jobs that are not done yet."""
+    def _attempted(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """Record each job before any work on it: if the process dies, the next run knows what it did."""
+        for job in jobs:
+            self.journal.begin_attempt(job.key, job.inputs)
+            yield job
+
+    def _jobs(self, bursts: Sequence[FoundBurst], outputs: dict[str, str]) -> Iterator[Job]:
+        """Yield the jobs that are not done yet."""
         for burst in bursts:
             if self.stop.is_set():
                 return
-            key = burst.key
-            self._numbers += 1
-            suffix = Path(outputs[key]).suffix
-            staging = self._staging / f"{os.getpid()}-{self._numbers}{suffix}"
-            job = Job(key, burst, outputs[key], staging, self.settings, inputs="")
+            output = outputs[burst.key]
+            self._job_count += 1
+            staging = self.output.staging / f"{os.getpid()}-{self._job_count}{Path(output).suffix}"
+            job = Job(burst.key, burst, output, staging, self.settings, inputs="")
             try:
-                # Before they are read: frames replaced after that are not what is recorded, and are redone.
+                # Hashed before they are read: if frames are replaced later, the next run redoes the burst.
                 job = dataclasses.replace(job, inputs=inputs_hash(burst.paths, self.reader))
-            except InputError as error:  # a file went away since it was found
+            except InputError as error:  # a file was removed since it was found
                 self._finish(failure(job, error))
                 continue
-            if not self._is_settled(job):
-                yield job
+            if self._is_settled(job):
+                continue
+            attempts = self._failed_attempts(job)
+            if attempts >= MAX_ATTEMPTS:
+                self._finish(failure(job, _died(attempts)))
+                continue
+            yield dataclasses.replace(job, attempts=attempts)
+
+    def _failed_attempts(self, job: Job) -> int:
+        """Count the earlier attempts at a burst that exhausted memory or did not end."""
+        entry = self.journal.entry(job.key)
+        ran_out = entry is not None and entry.exit_code == OutOfMemoryError.exit_code
+        unfinished = self.journal.attempts(job.key, job.inputs)
+        if self.retry_failed and entry is not None and entry.state == "failed":
+            unfinished = min(unfinished, MAX_ATTEMPTS - 1)
+        return max(unfinished, int(ran_out))
+
+    def _risk(self, job: Job) -> tuple[int, bool]:
+        """Return a sort key: bursts that had only been read when the run died come before those at work."""
+        entry = self.journal.entry(job.key)
+        return job.attempts, entry is not None and entry.state == "running"
 
     def _is_settled(self, job: Job) -> bool:
-        """Whether an earlier run has dealt with this very burst in these very settings."""
+        """True if an earlier run dealt with the same inputs and settings."""
+        entry = self._entry_of(job)
+        if entry is None or entry.inputs != job.inputs or entry.settings != self._settings_hash:
+            return False
+        name = self._name(job)
+        if entry.state == "done" and self.output.has_picture(entry.output):
+            if name not in (*self.report.done, *self.report.skipped):
+                self.report.skipped.append(name)
+            self._emit("skipped", {"name": name, "output": entry.output})
+            return True
+        if entry.state == "failed" and not self.retry_failed:
+            self.report.failed[name] = entry.error or ""
+            self._emit("skipped", {"name": name, "error": entry.error})
+            return True
+        return False
+
+    def _entry_of(self, job: Job) -> Entry | None:
+        """Return a burst's entry in the journal, also if its files were moved since (a card mounted anew)."""
         entry = self.journal.entry(job.key)
         if entry is None:
             moved = self.journal.same_inputs(job.inputs, self._settings_hash)
             if moved and not Path(moved.frames[0]).exists():
                 self.journal.rename(moved.key, job.key)
                 entry = self.journal.entry(job.key)
-        if entry is None or entry.inputs != job.inputs or entry.settings != self._settings_hash:
-            return False
-        name = self._name(job)
-        if entry.state == "done" and (self.output / entry.output).exists():
-            if name not in (*self.report.done, *self.report.skipped):
-                self.report.skipped.append(name)
-            self._tell("skipped", {"name": name, "output": entry.output})
-            return True
-        if entry.state == "failed" and not self.retry_failed:
-            self.report.failed[name] = entry.error or ""
-            self._tell("skipped", {"name": name, "error": entry.error})
-            return True
-        return False
+        return entry
 
     def _start(self, job: Job) -> None:
-        """Records that a job is at work, once it is clear that its picture's name is free or our own."""
-        self._refuse_foreign(job)
+        """Record that a job is at work, once the name of its picture is known to be free or its own."""
+        self._check_target(job)
         self._record_start(job)
-        self._tell("started", {"name": self._name(job), "frames": len(job.burst.paths), "output": job.output})
+        self._emit("started", {"name": self._name(job), "frames": len(job.burst.paths), "output": job.output})
 
     def _name(self, job: Job) -> str:
-        """What the burst is called in the report; no other is called so."""
+        """Return the burst's name in the report, which no other burst has."""
         name = job.burst.name
         return name if self._names.setdefault(name, job.key) == job.key else job.key
 
     def _record_start(self, job: Job) -> None:
         entry = self.journal.entry(job.key)
         if entry and entry.output != job.output:
-            # Other frames, another name. The picture that there is stays, and stays known (`former`).
-            before = self.output / entry.output
-            if before.exists() and (entry.stamp or entry.state == "running"):
+            # The burst has other frames, so another name. The earlier picture stays, and stays known.
+            if self.output.has_picture(entry.output) and (entry.stamp or entry.state == "running"):
                 self.journal.rename(entry.key, superseded_key(entry.key, entry.output))
-            self.journal.rename(superseded_key(job.key, job.output), job.key)  # a name that it had once
+            self.journal.rename(superseded_key(job.key, job.output), job.key)  # it had this name before
         self.journal.start(
             job.key,
             name=job.burst.name,
@@ -307,9 +276,17 @@ class Batch:
             frames=[str(path) for path in job.burst.paths],
         )
 
-    def _refuse_foreign(self, job: Job) -> None:
-        path = self.output / job.output
-        if self.settings.overwrite or not path.exists():
+    def _check_target(self, job: Job) -> None:
+        """Refuse to replace a raw, a file of somebody else, or a picture that was changed.
+
+        Raises:
+            OutputError: The name of the picture is taken by such a file.
+        """
+        path = self.output.picture(job.output)
+        if not path.exists():
+            return
+        refuse_raw(path, job.burst.paths)
+        if self.settings.overwrite:
             return
         entry = self.journal.entry(job.key)
         if entry is None or entry.output != job.output:
@@ -322,65 +299,83 @@ class Batch:
         raise OutputError(f"{path}: exists already and is not from this batch; move it, or allow overwriting")
 
     def _finish(self, outcome: Outcome) -> None:
-        """Moves a picture into place and records it; or records why there is none."""
+        """Move a picture to its place and record it, or record why there is none."""
         job = outcome.job
         name = self._name(job)
         if not outcome.error:
             try:
-                path = self.output / job.output
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(job.staging, path)
-                self.journal.finish(job.key, stamp=file_stamp(path), facts=outcome.facts)
+                path = self.output.move_in(job.staging, job.output)
+                self.journal.finish(job.key, stamp=file_stamp(path), result=outcome.result)
             except OSError as error:
-                outcome = failure(job, OutputError(f"{job.output}: cannot be written ({error.strerror})"))
-                outcome = dataclasses.replace(outcome, no_room=is_no_room(error))
-        if outcome.no_room:
-            # The burst stays "running": nothing is wrong with it, and the next run takes it up.
+                reason = OutputError(f"{job.output}: cannot be written ({error.strerror})")
+                outcome = dataclasses.replace(failure(job, reason), disk_full=is_disk_full(error))
+            except OutputError as error:
+                outcome = failure(job, error)
+        if outcome.disk_full:
+            # The burst stays "running": the next run takes it up again.
             raise OutputError(
-                f"{self.output}: the disk is full ({outcome.error}); "
-                "free some space and run again, it goes on where it stopped"
+                f"{self.output.path}: the disk is full ({outcome.error}); "
+                "free some space and run again to continue"
             )
         if outcome.error:
             job.staging.unlink(missing_ok=True)
             self._record_failure(job, outcome)
             self.report.failed[name] = outcome.error
             log.error("%s: failed: %s", name, outcome.error)
-            self._tell("failed", {"name": name, "error": outcome.error, "exit_code": outcome.exit_code})
+            self._emit("failed", {"name": name, "error": outcome.error, "exit_code": outcome.exit_code})
             return
+        self.journal.end_attempts(job.key)
         self.report.failed.pop(name, None)
         if name not in self.report.done:
             self.report.done.append(name)
-        facts = {key: value for key, value in outcome.facts.items() if key != "thumb"}
-        log.info("%s: %s", name, json.dumps(facts))
-        self._tell("done", {"name": name, "output": job.output, **facts})
+        result = {key: value for key, value in outcome.result.items() if key != "thumb"}
+        log.info("%s: %s", name, json.dumps(result))
+        self._emit("done", {"name": name, "output": job.output, **result})
 
     def _record_failure(self, job: Job, outcome: Outcome) -> None:
-        # At once, as it may not have been started: a name on which it failed is not its own.
-        with self.journal.together():
+        # In one transaction: a job that failed before it was started has no right to the name it failed on.
+        with self.journal.transaction():
             self._record_start(job)
             self.journal.fail(job.key, error=outcome.error, exit_code=outcome.exit_code)
+            self.journal.end_attempts(job.key)
 
     def _progress(self, job: Job, stage: str, done: int, total: int) -> None:
         if self.on_progress:
-            _call(self.on_progress, self._name(job), stage, done, total)
+            call(self.on_progress, self._name(job), stage, done, total)
 
-    def _tell(self, kind: EventKind, data: dict[str, Any]) -> None:
+    def _emit(self, kind: EventKind, data: dict[str, Any]) -> None:
         if self.on_event:
-            _call(self.on_event, Event(kind, data))
+            call(self.on_event, Event(kind, data))
 
 
-def _call(callback: Callable[..., None], *values: object) -> None:
-    try:
-        callback(*values)
-    except Exception as error:
-        raise CallbackError(error) from error
+class _Queue:
+    """Sets aside the jobs that may have exhausted memory in an earlier run."""
+
+    def __init__(self, jobs: Iterator[Job]) -> None:
+        self._jobs = jobs
+        self.risky: list[Job] = []
+
+    def ordinary(self) -> Iterator[Job]:
+        """Yield the other jobs; afterwards `risky` is complete."""
+        for job in self._jobs:
+            if job.attempts:
+                self.risky.append(job)
+            else:
+                yield job
+
+
+def _died(attempts: int) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"{attempts} runs ended without a word while they merged this burst, probably for lack of memory; "
+        "free memory or allow less with --max-memory, then try again with --retry-failed"
+    )
 
 
 def settings_hash(settings: BatchSettings) -> str:
-    """Changes when the pictures would."""
+    """Return a hash that changes whenever the pictures would."""
     values = settings.result_settings()
     for name in ("model", "noise_profiles"):
-        # A file counts by its content; a name of the catalogue by itself.
+        # A file counts by its content, a name of the catalogue by itself.
         if values[name] and Path(values[name]).is_file():
             values[name] = hash_file(Path(values[name]))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,19 +1,21 @@
-"""What a person looks at after a batch: a table as CSV, and a contact sheet of all pictures."""
+"""The summary of a batch: a table as CSV, and a contact sheet of all pictures."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from burstfix.atomic import atomic_path
 from burstfix.batch.journal import Entry
 from burstfix.batch.superseded import burst_key
+from burstfix.names import printable
 
 CSV_NAME, SHEET_NAME = "summary.csv", "summary.jpg"
 
@@ -23,24 +25,27 @@ _COLUMNS = (
 )
 _CELL, _CAPTION, _MARGIN = 240, 28, 10  # pixels
 _COLUMNS_OF_SHEET = 6
-_MAX_CELLS = 1200  # a JPEG has at most 65500 rows of pixels, and all of them lie in memory: 250 MB
-_STRANGE = "backslashreplace"  # for what is no UTF-8 in the names of files
+_MAX_CELLS = 1200  # a JPEG has at most 65500 rows of pixels, and all are in memory at once: 250 MB
+_FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates text that begins like this
 _BACKGROUND, _INK, _FAULT = (24, 24, 24), (220, 220, 220), (230, 120, 100)
 
 
-def write_summary(folder: Path, entries: Sequence[Entry]) -> None:
-    """Writes both into the output folder, over those of an earlier run.
+def write_summary(folder: Path, entries: Sequence[Entry], unreadable: Mapping[str, str]) -> None:
+    """Write both files into the output folder, in place of those of an earlier run.
 
     Args:
         folder: The output folder.
-        entries: Of the journal. Each burst gets a row, and a cell with the picture that it has by now; of
-            more than 1200 the sheet shows the newest, and says so.
+        entries: Entries of the journal. Each burst gets a row of the table and a cell of the sheet; of more
+            than 1200 bursts the sheet shows the newest, and says so.
+        unreadable: Reason by path of each raw that cannot be read; each gets a row of the table.
 
     Raises:
-        OutputError: They cannot be written.
+        OutputError: A file cannot be written.
     """
     entries = [entry for entry in entries if burst_key(entry.key) == entry.key]
-    _write_csv(folder / CSV_NAME, entries)
+    rows = [_row(entry) for entry in entries]
+    rows += [{"name": path, "state": "unreadable", "error": why} for path, why in unreadable.items()]
+    _write_csv(folder / CSV_NAME, rows)
     if len(entries) > _MAX_CELLS:
         newest = sorted(entry.started for entry in entries)[-_MAX_CELLS]
         shown = [entry for entry in entries if entry.started >= newest][-_MAX_CELLS:]
@@ -50,27 +55,36 @@ def write_summary(folder: Path, entries: Sequence[Entry]) -> None:
         _write_sheet(folder / SHEET_NAME, entries)
 
 
-def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
+def _row(entry: Entry) -> dict[str, Any]:
+    ended = datetime.fromtimestamp(entry.ended, UTC) if entry.ended else None
+    return {
+        **entry.result,
+        "name": entry.name,
+        "state": entry.state,
+        "output": entry.output,
+        "frames": len(entry.frames),
+        "left_out": "; ".join(entry.result.get("left_out", [])),
+        "ended": ended.isoformat(timespec="seconds") if ended else "",
+        "error": entry.error or "",
+    }
+
+
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with (
         atomic_path(path, overwrite=True) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8", errors=_STRANGE) as file,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         table = csv.writer(file)
         table.writerow(_COLUMNS)
-        for entry in entries:
-            facts = dict(entry.facts)
-            ended = datetime.fromtimestamp(entry.ended, UTC) if entry.ended else None
-            own = {
-                "name": entry.name,
-                "state": entry.state,
-                "output": entry.output,
-                "frames": len(entry.frames),
-                "left_out": "; ".join(facts.pop("left_out", [])),
-                "ended": ended.isoformat(timespec="seconds") if ended else "",
-                "error": entry.error or "",
-            }
-            row = facts | own
-            table.writerow([row.get(column, "") for column in _COLUMNS])
+        table.writerows([_cell(row.get(column, "")) for column in _COLUMNS] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """Return a value that a spreadsheet shows as text, and that stays on one line."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _write_sheet(path: Path, entries: Sequence[Entry], title: str = "") -> None:
@@ -84,7 +98,7 @@ def _write_sheet(path: Path, entries: Sequence[Entry], title: str = "") -> None:
     draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
     for k, entry in enumerate(entries):
         left, top = _MARGIN + k % columns * step_x, head + k // columns * step_y
-        thumb = entry.facts.get("thumb")
+        thumb = entry.result.get("thumb")
         if entry.state == "done" and thumb:
             picture = Image.open(io.BytesIO(base64.b64decode(thumb)))
             at = (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2)
@@ -92,10 +106,9 @@ def _write_sheet(path: Path, entries: Sequence[Entry], title: str = "") -> None:
         else:
             draw.rectangle((left, top, left + _CELL - 1, top + _CELL - 1), outline=_FAULT)
             draw.text((left + 8, top + 8), entry.state, fill=_FAULT, font=font)
-        caption = entry.output if entry.state == "done" else entry.name
-        caption = caption.encode(errors=_STRANGE).decode()
+        caption = printable(entry.output if entry.state == "done" else entry.name)
         while caption and draw.textlength(caption, font=font) > _CELL:
-            caption = caption[1:]  # the end of a path tells more than its beginning
+            caption = caption[1:]  # the end of a path says more than its beginning
         draw.text((left, top + _CELL + 6), caption, fill=_INK, font=font)
     with atomic_path(path, overwrite=True) as temporary:
         sheet.save(temporary, "JPEG", quality=88)

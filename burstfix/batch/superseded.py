@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from burstfix.batch.journal import Entry, Journal
+from burstfix.batch.output_folder import OutputFolder
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.raw_info import InfoReader, file_stamp
 from burstfix.errors import InputError
@@ -55,7 +56,7 @@ def is_unchanged(entry: Entry, picture: Path) -> bool:
 
 
 def remove_superseded(
-    bursts: Iterable[FoundBurst], output: Path, layout: str, journal: Journal, reader: InfoReader
+    bursts: Iterable[FoundBurst], output: OutputFolder, layout: str, journal: Journal, reader: InfoReader
 ) -> None:
     """Removes pictures whose frames, unchanged, are all in newer pictures; forgets failures likewise.
 
@@ -73,21 +74,21 @@ def remove_superseded(
     shown: set[str] = set()
     for entry in entries:
         is_current = entry.state == "done" and entry.frames == current.get(entry.key)
-        if is_current and (output / entry.output).exists():
+        if is_current and output.has_picture(entry.output):
             shown.update(entry.frames)
     for entry in entries:
         if entry.key in current or entry.layout != layout or not shown.issuperset(entry.frames):
             continue
         try:
             if inputs_hash(map(Path, entry.frames), reader) == entry.inputs:
-                _remove(entry, output / entry.output, journal)
+                _remove(entry, output, journal)
         except (InputError, OSError) as error:
             log.warning("%s: is kept beside newer pictures of the same frames (%s)", entry.output, error)
 
 
-def _remove(entry: Entry, picture: Path, journal: Journal) -> None:
-    """Removes an entry, and its picture unless somebody else wrote or changed it."""
-    if picture.exists() and is_unchanged(entry, picture):
-        picture.unlink()
+def _remove(entry: Entry, output: OutputFolder, journal: Journal) -> None:
+    """Remove an entry, and its picture unless somebody else wrote or changed it."""
+    if output.has_picture(entry.output) and is_unchanged(entry, output.picture(entry.output)):
+        output.picture(entry.output).unlink()
         log.info("%s: removed; its frames are in newer pictures", entry.output)
     journal.forget(entry.key)

@@ -85,7 +85,7 @@ def complete(plan: Plan, raws: Sequence[Path], moving: frozenset[Path]) -> tuple
 
 
 def watch_folders(
-    folders: list[Path],
+    folders: Sequence[Path],
     output: Path,
     settle: float,
     make_plan: Callable[[frozenset[Path]], Plan],

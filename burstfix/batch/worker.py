@@ -1,39 +1,36 @@
-"""Who merges: this process, or machines of a cluster."""
+"""Chooses who merges: this process, or the machines of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from burstfix.batch.job import Job, Outcome
-from burstfix.batch.local import LocalWorker
+from burstfix.batch.local import LocalWorker, OnProgress, OnStart
 from burstfix.batch.settings import BatchSettings
-
-Starting = Callable[[Job], None]
-OnProgress = Callable[[Job, str, int, int], None]
 
 
 class Worker(Protocol):
     """Works through jobs."""
 
     def run(
-        self, jobs: Iterable[Job], starting: Starting, progress: OnProgress | None
+        self, jobs: Iterable[Job], on_start: OnStart, on_progress: OnProgress | None
     ) -> Generator[Outcome, None, None]:
-        """What became of each job, as they end; `starting` is called before a job may write."""
+        """Yield the outcome of each job, as they end; `on_start` is called before a job may write."""
         ...
 
 
 @contextmanager
 def make_worker(settings: BatchSettings, cluster: str | None) -> Iterator[Worker]:
-    """A worker for as long as the body runs.
+    """Provide a worker while the body runs.
 
     Args:
-        settings: Device, model, memory.
-        cluster: Address of a Dask scheduler, "local" for one made here, or None for this process.
+        settings: Device, model and memory.
+        cluster: Address of a Dask scheduler, "local" for one that is started here, or None for this process.
 
     Raises:
-        UsageError: No such device, model or scheduler, or versions that do not match.
+        UsageError: There is no such device, model or scheduler, or versions do not match.
         WeightsError: The weights are missing or damaged.
     """
     if cluster is None:

@@ -70,7 +70,8 @@ def command(
         _show_plan(terminal, list(folders), output, settings)
         return 0
 
-    from burstfix.batch.run import Event, run_batch
+    from burstfix.batch.report import Event
+    from burstfix.batch.run import run_batch
 
     with BatchDisplay(terminal).shown() as display, _stopping(watch) as stop:
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from burstfix.cli.terminal import STAGES, Terminal
+from burstfix.names import printable, printable_document
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -57,7 +58,7 @@ class BatchDisplay:
     def progress(self, burst: str, stage: str, done: int, total: int) -> None:
         """Moves the bar of the burst at work."""
         if self._bars is not None and self._current is not None:
-            description = f"{STAGES.get(stage, stage)} {burst}"
+            description = f"{STAGES.get(stage, stage)} {printable(burst)}"
             self._bars.update(
                 self._current, description=description, completed=done, total=total, visible=True
             )
@@ -83,6 +84,7 @@ def tally_text(report: Mapping[str, Any]) -> str:
     Args:
         report: `BatchReport.document()`.
     """
+    report = printable_document(report)
     lines = [f"{name}: failed: {reason}" for name, reason in report["failed"].items()]
     lines += [f"{path}: cannot be read: {reason}" for path, reason in report["unreadable"].items()]
     lines += [f"no summary: {report['no_summary']}"] if report["no_summary"] else []

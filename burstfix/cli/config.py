@@ -9,6 +9,8 @@ import click
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
+from burstfix.names import printable
+from burstfix.settings.files import NOT_IN_FOLDERS
 
 EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config night.toml")
 
@@ -34,18 +36,22 @@ def show(terminal: Terminal, folders: tuple[Path, ...], config: Path | None) -> 
     """Show the settings in force for FOLDER, and where each comes from."""
     resolved = finding.batch_settings(folders, config, {})
 
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("setting", "value", "from"):
         table.add_column(title)
     for setting in resolved.origins:
-        table.add_row(setting.name, _shown(setting.value), setting.source)
+        table.add_row(setting.name, printable(_shown(setting.value)), printable(setting.source))
+    note = f"A burstfix.toml in a folder of raws may not set: {', '.join(NOT_IN_FOLDERS)}, or a model file."
     document = {
+        "not_in_folders": list(NOT_IN_FOLDERS),
         "settings": {s.name: {"value": s.value, "from": s.source} for s in resolved.origins},
         "user_file": str(finding.user_folder() / "burstfix.toml"),
     }
-    terminal.result(document, table)
+    terminal.result(document, Group(table, Text(""), Text(note)))
 
 
 def _shown(value: object) -> str:

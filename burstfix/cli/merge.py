@@ -63,7 +63,7 @@ def command(
 
     with terminal.progress() as progress:
         burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
-        path = destination.path(burst.frames[burst.reference].metadata.path)
+        path = destination.path(burst.frames[burst.reference].metadata.path, files)
         was_read = time.perf_counter()
         mosaic = destination.is_raw and settings.dng == "mosaic"
         linear = merge_burst(burst, **settings.merging(), mosaic=mosaic, progress=progress)

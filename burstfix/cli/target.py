@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.errors import OutputError, UsageError
 from burstfix.io.write.formats import DEFAULT_FORMAT, OutputFormat, format_named, format_of, suffix_list
+from burstfix.io.write.raw_guard import refuse_raw
 from burstfix.names import fit_name, name_limit
 from burstfix.settings import MergeSettings
 
@@ -37,29 +38,27 @@ class Target:
         """True for a file that a raw developer renders."""
         return format_named(self.format).is_raw
 
-    def path(self, reference: Path) -> Path:
-        """The file to write, for a result that looks like `reference`.
+    def path(self, reference: Path, inputs: Sequence[Path] = ()) -> Path:
+        """Return the file to write, for a result that looks like `reference`.
 
         Raises:
-            OutputError: The file exists.
+            OutputError: The file exists, or is a raw.
         """
         default = f"{reference.stem}_merged{format_named(self.format).suffix}"
         name = self.name or fit_name(default, name_limit(self.folder))
         path = self.folder / name
         _refuse_existing(path, self.overwrite)
+        refuse_raw(path, inputs)
         return path
 
-    def refuse_inputs(self, inputs: Iterable[Path]) -> None:
-        """Refuses to replace a frame of the burst, even with --overwrite.
+    def refuse_inputs(self, inputs: Sequence[Path]) -> None:
+        """Refuse to replace a raw by an output whose name is given, even with --overwrite.
 
         Raises:
-            OutputError: The output is one of the inputs.
+            OutputError: The output is one of the inputs, or another raw.
         """
-        if self.name is None or not (self.folder / self.name).exists():
-            return
-        for path in inputs:
-            if path.samefile(self.folder / self.name):
-                raise OutputError(f"{path}: is a frame of the burst; choose another name for the output")
+        if self.name is not None:
+            refuse_raw(self.folder / self.name, inputs)
 
 
 def plan(

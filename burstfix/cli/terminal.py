@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from burstfix.names import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -74,7 +76,7 @@ class Terminal:
 
     def error(self, message: str, exit_code: int) -> None:
         """Says why the command failed: one line on stderr, and the document with --json."""
-        sys.stderr.write(f"burstfix: {message}\n")
+        sys.stderr.write(f"burstfix: {printable(message)}\n")
         if self.json:
             sys.stdout.write(json.dumps({"error": message, "exit_code": exit_code}) + "\n")
             sys.stdout.flush()
@@ -136,7 +138,8 @@ class Terminal:
         return record.levelno >= (logging.INFO if self.verbosity else logging.WARNING)
 
     def log_line(self, line: str) -> None:
-        """Writes a line to stderr, above the progress bars where there are any."""
+        """Write a line to stderr, above the progress bars if there are any."""
+        line = printable(line)
         if sys.stderr.isatty():
             from rich.text import Text
 

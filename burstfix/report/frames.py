@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from burstfix.names import printable_document
 from burstfix.types import Burst, FrameMetadata, GlobalMotion, Levels, NoiseProfile, camera_name
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def burst_tables(document: Mapping[str, Any]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    document = printable_document(document)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title, justify in (
         ("#", "right"), ("frame", "left"), ("time", "left"), ("exposure", "right"), ("ISO", "right"),

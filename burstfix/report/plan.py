@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from burstfix.names import printable_document
 from burstfix.report.frames import exposure_text
 
 _KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "short": "too few frames"}
@@ -20,6 +21,7 @@ def plan_table(document: Mapping[str, Any]) -> Group:
     Args:
         document: From `Plan.document`.
     """
+    document = printable_document(document)
     groups = document["groups"]
     with_outputs = any("output" in group for group in groups)
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from burstfix.names import printable_document
 from burstfix.report.frames import NOISE_SOURCES
 
 
@@ -14,6 +15,7 @@ def closing_line(document: Mapping[str, Any]) -> str:
     Args:
         document: The document of `merge --json`.
     """
+    document = printable_document(document)
     kept = sum(frame["kept"] for frame in document["frames"])
     reference = document["reference"]["path"].replace("\\", "/").rsplit("/", 1)[-1]
     return (

@@ -1,16 +1,26 @@
-"""Settings files: burstfix.toml of the user, of the folder with the raws, and the one named by --config."""
+"""Settings files: burstfix.toml of the user, of the folder with the raws, and the one named by --config.
+
+A folder of raws may come from somebody else: a memory card, a download. Its settings file may choose how
+pictures look, but it may not replace files, name other files, run code or claim the machine.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from burstfix.errors import UsageError
 
 FILE_NAME = "burstfix.toml"
+
+NOT_IN_FOLDERS = ("overwrite", "noise_profiles", "device", "jobs", "max_memory")
+"""Settings that a file in a folder of raws may not contain. It may name a model that ships, but no other."""
+
+_SHIPPED_MODEL = re.compile(r"[A-Za-z0-9_-]+")  # neither a file nor a plug-in (module:Class)
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -41,7 +51,8 @@ def file_layers(
         The path of each file and its values.
 
     Raises:
-        UsageError: A file cannot be read, or several folders have one.
+        UsageError: A file cannot be read, several folders have one, or one in a folder contains a setting
+            that it may not contain.
     """
     files = [user_folder / FILE_NAME] if user_folder else []
     files = [file for file in files if file.is_file()]
@@ -52,4 +63,19 @@ def file_layers(
         raise UsageError(f"{in_folders[0]} and {in_folders[1]} both exist; choose one with --config FILE")
     files += in_folders if len(in_folders) == 1 else []
     files += [config] if config else []
-    return [(str(file), read_settings_file(file)) for file in files]
+    found = [(file, read_settings_file(file)) for file in files]
+    for file, values in found:
+        if file in in_folders and file != config:
+            _check_folder_settings(file, values)
+    return [(str(file), values) for file, values in found]
+
+
+def _check_folder_settings(file: Path, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        named = name == "model" and not _SHIPPED_MODEL.fullmatch(str(value))
+        if name in NOT_IN_FOLDERS or named:
+            what = f"model = {value!r}, which does not ship," if named else repr(name)
+            raise UsageError(
+                f"{file}: {what} is not allowed in a folder of raws; remove the line, put it into your own "
+                f"{FILE_NAME} (burstfix config show says where), or name the file with --config"
+            )

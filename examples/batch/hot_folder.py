@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 import burstfix
-from burstfix.batch.run import Event
+from burstfix.batch.report import Event
 
 
 def announce(event: Event) -> None:

@@ -1,9 +1,9 @@
-"""Runs a batch again and again, each time killed without warning; a script of its own, for it forks.
+"""Runs a batch several times and kills each run without warning; a script of its own, because it forks.
 
     python killed_runs.py CARD OUT KILLS SEED
 
-Everything is imported once; each run is a fork that is killed at a random moment after a random number of
-events, or soon after its start. Prints how many bursts were done when each was killed.
+Everything is imported once. Each run is a fork that is killed at a random moment after a random number of
+events, or soon after its start. Prints the number of finished bursts at each kill.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from pathlib import Path
 
 import burstfix
 from burstfix.batch.journal import read_entries
-from burstfix.batch.run import Event, run_batch
-
-card, out, kills, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-settings = burstfix.BatchSettings(model="average", device="cpu")
-moments = random.Random(seed)
+from burstfix.batch.report import Event
+from burstfix.batch.run import run_batch
 
 
-def killed_run(events: int, delay: float) -> None:
-    """Never returns: the process is killed `delay` seconds after so many events."""
+def killed_run(card: Path, out: Path, events: int, delay: float) -> None:
+    """Never return: the process is killed `delay` seconds after this many events."""
+    settings = burstfix.BatchSettings(model="average", device="cpu")
 
     def kill() -> None:
         time.sleep(delay)
@@ -45,14 +43,21 @@ def killed_run(events: int, delay: float) -> None:
     os._exit(0)
 
 
-for _ in range(kills):
-    events = moments.randint(0, 4)
-    delay = moments.uniform(0, 0.025 if events else 0.5)
-    child = os.fork()
-    if child == 0:
-        killed_run(events, delay)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit("a run ended before it was killed")
-    done = sum(entry.state == "done" for entry in read_entries(out)) if out.is_dir() else 0
-    sys.stdout.write(f"{done}\n")
+def main(card: Path, out: Path, kills: int, seed: int) -> None:
+    """Start and kill the runs one after the other."""
+    moments = random.Random(seed)
+    for _ in range(kills):
+        events = moments.randint(0, 4)
+        delay = moments.uniform(0, 0.025 if events else 0.5)
+        child = os.fork()
+        if child == 0:
+            killed_run(card, out, events, delay)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            sys.exit("a run ended before it was killed")
+        done = sum(entry.state == "done" for entry in read_entries(out)) if out.is_dir() else 0
+        sys.stdout.write(f"{done}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -12,7 +12,8 @@ from PIL import Image
 
 from burstfix.batch.plan import find_bursts
 from burstfix.batch.planning import outputs_of
-from burstfix.batch.run import BatchReport, run_batch
+from burstfix.batch.report import BatchReport
+from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from tests.batch.cards import Card, full_card
 
@@ -68,8 +69,11 @@ def test_batch_when_ended_then_summary_shows_every_burst(merged: tuple[BatchRepo
     _, output = merged
     with open(output / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 40 and {row["state"] for row in rows} == {"done"}
-    assert all((output / row["output"]).is_file() and row["model"] == "average" for row in rows)
+    merged_rows = [row for row in rows if row["state"] == "done"]
+    assert len(merged_rows) == 40 and len(rows) == 43
+    unreadable = [row for row in rows if row["state"] == "unreadable"]
+    assert all(row["name"].endswith(".dng") and row["error"] for row in unreadable)
+    assert all((output / row["output"]).is_file() and row["model"] == "average" for row in merged_rows)
     with Image.open(output / "summary.jpg") as sheet:
         assert sheet.width == 6 * 250 + 10 and sheet.height > 7 * 250
     log = (output / "burstfix.log").read_text(encoding="utf-8")

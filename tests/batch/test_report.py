@@ -9,7 +9,8 @@ import pytest
 
 from burstfix.batch.job import Job, timed_read
 from burstfix.batch.journal import read_entries
-from burstfix.batch.run import Event, run_batch
+from burstfix.batch.report import Event
+from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import main
 from burstfix.errors import InputError

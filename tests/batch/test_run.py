@@ -20,7 +20,8 @@ from burstfix.batch.journal import Journal, read_entries
 from burstfix.batch.lock import only_run
 from burstfix.batch.memory import RESERVE, Budget
 from burstfix.batch.plan import find_bursts
-from burstfix.batch.run import BatchReport, run_batch
+from burstfix.batch.report import BatchReport
+from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
 from burstfix.cli import main
@@ -309,14 +310,14 @@ def test_batch_when_a_burst_has_no_mosaic_then_auto_takes_what_can_merge_it_and_
     monkeypatch.setattr(jobs, "load_model", load)
     report = run(card, replace(SETTINGS, model="auto"))
     assert not report.failed and sorted(names) == ["auto", "average"]
-    merged_by = {e.name: e.facts["model"] for e in read_entries(card.parent / "out")}
+    merged_by = {e.name: e.result["model"] for e in read_entries(card.parent / "out")}
     assert merged_by["IMG_0001.dng"] == best_for("cpu") != "average"
     assert merged_by["linear/linear_0.dng"] == merged_by["monochrome/monochrome_0.dng"] == "average"
 
 
 def test_batch_when_dngs_are_wanted_then_the_same_as_of_merge(card: Path, tmp_path: Path) -> None:
     report = run(card, replace(SETTINGS, layout="{first}", format="dng"))
-    assert len(report.done) == 3 and read_entries(card.parent / "out")[0].facts["thumb"]
+    assert len(report.done) == 3 and read_entries(card.parent / "out")[0].result["thumb"]
     one = str(tmp_path / "one.dng")
     frames = [str(card / f"IMG_000{k}.dng") for k in (1, 2)]
     assert main(["merge", *frames, "-m", "average", "--device", "cpu", "-o", one, "-q"]) == 0
@@ -354,7 +355,7 @@ def test_batch_when_a_noise_table_is_named_then_its_noise_is_taken_and_a_bad_one
     assert "table.toml" in capsys.readouterr().err
     table.write_text(f'[[camera]]\nname = "Acme One"\n{profile}')
     assert main(command) == 0
-    assert read_entries(out)[0].facts["noise"] == "table"
+    assert read_entries(out)[0].result["noise"] == "table"
 
 
 def test_batch_when_memory_is_too_small_for_every_burst_then_all_fail_and_it_ends(

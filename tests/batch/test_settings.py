@@ -13,6 +13,7 @@ import pytest
 from burstfix.batch.layout import check_layout
 from burstfix.batch.run import settings_hash
 from burstfix.batch.settings import NAMES, BatchSettings
+from burstfix.cli import main
 from burstfix.errors import UsageError
 from burstfix.settings import file_layers, read_settings_file
 from burstfix.settings import resolve as resolve_as
@@ -144,3 +145,34 @@ def test_settings_when_one_is_changed_then_pictures_are_redone_if_and_only_if_it
 )
 def test_size_when_written_as_people_do_then_bytes(text: str, size: int) -> None:
     assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "overwrite = true",
+        'noise_profiles = "/etc/passwd"',
+        'device = "cuda"',
+        "jobs = 64",
+        'max_memory = "1TB"',
+        'model = "evil.safetensors"',
+        'model = "evil:Model"',
+    ],
+)
+def test_settings_file_when_in_a_folder_of_raws_then_it_may_not_do_harm(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "burstfix.toml"
+    path.write_text(f'gap = 1\nmodel = "kpn"\n{line}\n' if "model" not in line else line)
+    with pytest.raises(UsageError, match=r"burstfix\.toml: .* is not allowed in a folder of raws"):
+        file_layers([tmp_path])
+    # The user's own file, and one that is named, may.
+    assert file_layers([], user_folder=tmp_path) and file_layers([], config=path)
+    assert file_layers([tmp_path], config=path)
+
+
+def test_config_show_when_asked_then_says_what_folders_may_not_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "show", str(tmp_path)]) == 0
+    assert "may not set: overwrite" in capsys.readouterr().out
+    assert main(["config", "show", str(tmp_path), "--json"]) == 0
+    assert "overwrite" in json.loads(capsys.readouterr().out)["not_in_folders"]

@@ -34,8 +34,8 @@ def test_summary_when_a_burst_failed_then_table_says_why_and_sheet_has_the_pictu
     tmp_path: Path,
 ) -> None:
     merged = entry(1, thumb=thumb(ORANGE), left_out=["a.dng: blurred", "b.dng: dark"], used=3)
-    former = replace(entry(1), key=superseded_key("00001", "before.tif"), output="before.tif")
-    write_summary(tmp_path, [merged, former, entry(2, "failed", "no burst, alas")])
+    earlier = replace(entry(1), key=superseded_key("00001", "before.tif"), output="before.tif")
+    write_summary(tmp_path, [merged, earlier, entry(2, "failed", "no burst, alas")], {})
     with open(tmp_path / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["name"], row["state"], row["error"]) for row in rows] == [
@@ -52,10 +52,20 @@ def test_summary_when_a_burst_failed_then_table_says_why_and_sheet_has_the_pictu
 
 def test_summary_when_there_are_thousands_of_bursts_then_the_sheet_shows_the_newest(tmp_path: Path) -> None:
     older = [entry(k, thumb=thumb(ORANGE)) for k in range(300)]
-    write_summary(tmp_path, older + [entry(k) for k in range(300, 1500)])
+    write_summary(tmp_path, older + [entry(k) for k in range(300, 1500)], {})
     with open(tmp_path / "summary.csv", newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 1500
     with Image.open(tmp_path / "summary.jpg") as sheet:
         assert sheet.size == (6 * 250 + 10, 10 + 28 + 200 * 278)
         top = np.asarray(sheet.crop((0, 0, sheet.width, 300))).astype(int)
     assert (top[:28].max() > 150) and not (np.abs(top - ORANGE).max(axis=2) < 24).any()
+
+
+def test_summary_when_cells_are_hostile_then_a_spreadsheet_shows_plain_text(tmp_path: Path) -> None:
+    formula = entry(1, "failed", "=cmd|' /C calc'!A0", reference="-1+1\x1b[2J")
+    write_summary(tmp_path, [formula], {"/card/@SUM(A1)\n.dng": "is damaged", "+1.dng": "is damaged"})
+    with open(tmp_path / "summary.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["error"] == "'=cmd|' /C calc'!A0" and rows[0]["reference"] == r"'-1+1\x1b[2J"
+    assert [row["name"] for row in rows[1:]] == [r"/card/@SUM(A1)\n.dng", "'+1.dng"]
+    assert [row["state"] for row in rows[1:]] == ["unreadable"] * 2

@@ -9,7 +9,8 @@ import pytest
 
 from burstfix.batch import job as jobs
 from burstfix.batch.journal import read_entries
-from burstfix.batch.run import BatchReport, run_batch
+from burstfix.batch.report import BatchReport
+from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.errors import BurstError
 from tests.batch.cards import burst

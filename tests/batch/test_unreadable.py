@@ -13,7 +13,8 @@ import pytest
 from burstfix.batch import raw_info
 from burstfix.batch.journal import Journal
 from burstfix.batch.plan import find_bursts
-from burstfix.batch.run import BatchReport, run_batch
+from burstfix.batch.report import BatchReport
+from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import main
 from burstfix.errors import InputError

@@ -18,7 +18,8 @@ from burstfix.batch import watch
 from burstfix.batch.journal import read_entries
 from burstfix.batch.plan import Plan, find_bursts
 from burstfix.batch.raw_info import InfoReader
-from burstfix.batch.run import BatchReport, Event, run_batch
+from burstfix.batch.report import BatchReport, Event
+from burstfix.batch.run import run_batch
 from burstfix.batch.scan import ScanResult, scan
 from burstfix.batch.settings import BatchSettings
 from burstfix.batch.watch import Arrivals, complete, watch_folders

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+import unicodedata
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 
+from burstfix.cli import main
 from burstfix.cli.batch_display import BatchDisplay
 from burstfix.cli.terminal import Terminal
+from tests.batch.cards import Camera, burst
 
 
 class Screen(io.StringIO):
@@ -95,3 +99,42 @@ def test_result_when_closing_and_quiet_then_says_nothing(capsys: pytest.CaptureF
 def test_result_when_json_and_quiet_then_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal(json=True, quiet=True).result({"ä": 1}, "done", closing=True)
     assert capsys.readouterr() == ('{\n  "\\u00e4": 1\n}\n', "")
+
+
+HOSTILE = "IMG\x1b[31m\u202e\n_1"
+
+
+def test_log_line_when_a_name_holds_control_characters_then_they_are_escaped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Terminal().error(f"{HOSTILE}.dng: is damaged", 3)
+    Terminal().log_line(HOSTILE)
+    said = capsys.readouterr().err
+    assert said == "burstfix: IMG\\x1b[31m\\u202e\\n_1.dng: is damaged\nIMG\\x1b[31m\\u202e\\n_1\n"
+    screen = screen_as_stderr(monkeypatch)
+    Terminal().log_line(HOSTILE)
+    assert "IMG\\x1b[31m" in screen.getvalue() and "\u202e" not in screen.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
+@pytest.mark.parametrize("command", ["batch", "group", "inspect", "merge"])
+def test_command_when_names_and_tags_hold_control_characters_then_none_reaches_the_terminal(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card, out = tmp_path / "card\x1b[2J", tmp_path / "out"
+    out.mkdir()
+    camera = Camera(model="One\x1b[31m", lens="50mm\x9b1m\u2066")
+    frames = burst(card, 1, 3, 0.0, camera=camera, prefix="IMG\x1b]0;\u202e_")
+    (card / "bad\x1b[1m.dng").write_bytes(b"damaged")
+    arguments = {
+        "batch": ["batch", str(card), "-o", str(out), "-m", "average", "-v"],
+        "group": ["group", str(card)],
+        "inspect": ["inspect", *map(str, frames), "-v"],
+        "merge": ["merge", *map(str, frames), "-o", str(out), "-m", "average", "-v"],
+    }[command]
+    main([*arguments])
+    said = capsys.readouterr()
+    log = out / "burstfix.log"
+    text = said.out + said.err + (log.read_text(encoding="utf-8") if log.exists() else "")
+    assert "IMG\\x1b]0;\\u202e_" in text
+    assert not [c for c in text if c != "\n" and (unicodedata.category(c) == "Cc" or c in "\u202e\u2066")]
