@@ -17,12 +17,13 @@ from burstfix.analysis.provenance import merge_settings
 from burstfix.analysis.remaining_noise import noise_left
 from burstfix.color import render
 from burstfix.color.preview import preview_as_stored, preview_of
+from burstfix.color.resize import smaller
 from burstfix.engine.infer import merge_tiled
 from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
-from burstfix.io.write.formats import format_of
-from burstfix.io.write.merged_dng import DngCompression, write_merged_dng
+from burstfix.io.write.formats import DngCompression, format_of
+from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.io.write.raw_guard import refuse_raw
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import OpcodeMode
@@ -204,7 +205,7 @@ def finish_picture(
     Args:
         linear: From `merge_burst`.
         path: Output file.
-        settings: White balance, exposure, tone, colour space, bit depth and quality are used.
+        settings: Rendering settings, size, bit depth and quality are used; for a DNG its compression.
         overwrite: Replace an existing file.
 
     Raises:
@@ -214,8 +215,8 @@ def finish_picture(
     row = format_of(path)
     if row is not None and row.is_raw:
         preview = preview_of(linear)
-        write_dng(linear, path, preview=preview, overwrite=overwrite)
+        write_dng(linear, path, preview=preview, compression=settings.dng_compression, overwrite=overwrite)
         return Finished(preview, *linear.data.shape[1:])
-    image = render(linear, **settings.rendering())
+    image = smaller(render(linear, **settings.rendering()), scale=settings.scale, max_size=settings.max_size)
     write_image(image, path, bit_depth=settings.bit_depth, quality=settings.quality, overwrite=overwrite)
     return Finished(image, *image.data.shape[:2])

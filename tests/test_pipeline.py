@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import burstfix
 from burstfix.errors import UsageError
 from burstfix.io import read_frame, write_cfa_dng
 from burstfix.models.catalog import build
+from burstfix.pipeline import finish_picture
+from burstfix.settings import MergeSettings
 from burstfix.types import GlobalMotion
 
 
@@ -68,6 +71,25 @@ def test_merge_burst_when_given_a_model_then_it_is_used(small_burst):
     named = burstfix.merge_burst(burst, model="average", device="cpu")
     given = burstfix.merge_burst(burst, model=build("average"), device="cpu")
     np.testing.assert_array_equal(named.data, given.data)
+
+
+def test_finish_picture_when_a_largest_size_is_given_then_the_file_has_it(small_burst, tmp_path):
+    linear = burstfix.merge_burst(burstfix.read_burst(small_burst[:1]), model="average", device="cpu")
+    settings = MergeSettings(scale=0.75, max_size=120)
+    finished = finish_picture(linear, tmp_path / "a.png", settings)
+    assert (finished.height, finished.width) == (88, 120)
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.size == (120, 88)
+
+
+def test_finish_picture_when_it_is_a_dng_then_it_is_compressed_as_the_settings_say(small_burst, tmp_path):
+    linear = burstfix.merge_burst(burstfix.read_burst(small_burst[:1]), model="average", device="cpu")
+    sizes = []
+    for compression in ("none", "ljpeg"):
+        path = tmp_path / f"{compression}.dng"
+        finish_picture(linear, path, MergeSettings(dng_compression=compression))
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < 0.95 * sizes[0]
 
 
 def test_read_burst_when_the_files_say_no_noise_then_the_estimate_is_near_what_they_said(

@@ -21,7 +21,8 @@ from burstfix.analysis.remaining_noise import noise_left
 from burstfix.cli import main
 from burstfix.color.preview import preview_of
 from burstfix.io import read_metadata
-from burstfix.io.write.merged_dng import BLACK_CODE, DngCompression
+from burstfix.io.write.formats import DngCompression
+from burstfix.io.write.merged_dng import BLACK_CODE
 from burstfix.opcodes import OpcodeLists
 from burstfix.pipeline import merge_burst, read_burst, write_dng
 from burstfix.types import ExifTags
@@ -95,6 +96,19 @@ def test_write_dng_when_the_reference_is_cropped_for_display_then_so_is_the_resu
     assert read_metadata(write_dng(cropped, tmp_path / "crop.dng")).default_crop == found
     preview = preview_of(cropped).data  # upright, half the size
     assert sorted(preview.shape[:2]) == sorted(side // 2 for side in (found or (0, 0, 256, 320))[2:])
+
+
+@pytest.mark.parametrize("kind", ["linear", "mosaic"])
+def test_write_dng_when_the_reference_has_a_user_crop_and_a_scale_then_they_are_carried(
+    merged, tmp_path: Path, kind: str
+):
+    image = merged[kind]
+    metadata = replace(image.metadata, default_user_crop=(0.125, 0.0, 0.875, 1.0), default_scale=(1.0, 1.5))
+    tags = tags_of(write_dng(replace(image, metadata=metadata), tmp_path / "a.dng"))
+    assert tags["DefaultUserCrop"] == "0.125 0 0.875 1"
+    assert tags["DefaultScale"] == "1.5 1"  # horizontal first (DNG specification, DefaultScale)
+    plain = tags_of(merged["folder"] / f"{kind}.dng")
+    assert "DefaultUserCrop" not in plain and "DefaultScale" not in plain
 
 
 def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged):

@@ -95,5 +95,5 @@ _NO_RESULT = frozenset(
 )
 """Settings that do not change a picture; the format is part of the layout."""
 
-_ADDED = {"ensemble": 1, "dng": "linear"}
+_ADDED = {"ensemble": 1, "dng": "linear", "scale": 1.0, "max_size": 0, "dng_compression": "ljpeg"}
 """Settings that earlier versions did not have, with their defaults."""

@@ -85,14 +85,22 @@ def plan(
         raise UsageError(f"{output}: the name says {row.name}, --format says {settings.format}")
     if "quality" in typed:
         row.check_quality(settings.quality)
-    if "dng" in typed and not row.is_raw:
-        raise UsageError(f"--dng is for a DNG; the output is {row.title} (use -o NAME.dng)")
+    for name in ("dng", "dng_compression"):
+        if name in typed and not row.is_raw:
+            raise UsageError(f"{_option(name)} is for a DNG; the output is {row.title} (use -o NAME.dng)")
+    for name in ("scale", "max_size"):
+        if name in typed and row.is_raw:
+            raise UsageError(f"{_option(name)} is for pictures; a {row.title} keeps the size of the raw")
     fits = "bit_depth" in typed or settings.bit_depth in row.bit_depths
     depth = row.bit_depth(settings.bit_depth if fits else None)
     _check_folder(folder)
     if by_name:
         _refuse_existing(given, overwrite)
     return Target(folder, given.name if by_name else None, row.name, depth, overwrite)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _format_of(output: str | None) -> OutputFormat | None:

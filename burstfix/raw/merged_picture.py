@@ -26,7 +26,7 @@ def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
     """
     metadata, plan = reference.metadata, reference.plan
     left = None if plan.mode == "apply" else metadata.opcodes
-    cfa, crop = metadata.cfa, metadata.default_crop
+    cfa, crop, user_crop = metadata.cfa, metadata.default_crop, metadata.default_user_crop
     if data.shape[0] == 1 and cfa in CFA_PATTERNS:
         top, left_column, bottom, right = plan.crop or (0, 0, metadata.height, metadata.width)
         data = data[:, top:bottom, left_column:right]
@@ -39,8 +39,16 @@ def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
         data = np.repeat(data, 3, axis=0)
     height, width = data.shape[1:]
     if (height, width) != (metadata.height, metadata.width):
-        crop = None  # it counts from a corner that has been trimmed off
-    described = replace(metadata, height=height, width=width, cfa=cfa, opcodes=left, default_crop=crop)
+        crop = user_crop = None  # they count from a corner that has been trimmed off
+    described = replace(
+        metadata,
+        height=height,
+        width=width,
+        cfa=cfa,
+        opcodes=left,
+        default_crop=crop,
+        default_user_crop=user_crop,
+    )
     return LinearImage(data, described)
 
 

@@ -9,7 +9,9 @@ from burstfix.io.write.formats import (
     BIT_DEPTHS,
     DEFAULT_FORMAT,
     DEFAULT_QUALITY,
+    DNG_COMPRESSIONS,
     FORMAT_NAMES,
+    DngCompression,
     depths_help,
     quality_help,
 )
@@ -40,7 +42,10 @@ class MergeSettings:
         format: Name of an output format; None = by the name of the output, else TIFF.
         bit_depth: Bits per channel, 8 or 16; None = the default of the format.
         quality: 1 to 100, for lossy formats.
+        scale: Factor on the size of the picture, above 0 to 1.
+        max_size: Largest height and width of the picture in pixels; 0 = no limit.
         dng: Kind of a DNG: "linear" (demosaicked) or "mosaic".
+        dng_compression: Of a DNG: "none", "ljpeg" (lossless JPEG) or "jxl" (lossless JPEG XL, DNG 1.7).
         wb: White balance: "camera", "auto" or three gains (R, G, B).
         exposure: EV to add, -20 to 20, or "auto".
         tone: Tone curve: "none" or "filmic".
@@ -100,10 +105,28 @@ class MergeSettings:
     quality: int = setting(
         DEFAULT_QUALITY, kinds.whole(1, 100), f"Quality of {quality_help()}.", group="picture"
     )
+    scale: float = setting(
+        1.0,
+        kinds.number(0.01, 1, metavar="0.01..1"),
+        "Reduce the picture to this share of its height and width.",
+        group="picture",
+    )
+    max_size: int = setting(
+        0,
+        kinds.whole(0, metavar="PIXELS"),
+        "Reduce the picture to this height and width at most; 0 = no limit.",
+        group="picture",
+    )
     dng: Literal["linear", "mosaic"] = setting(
         "linear",
         kinds.one_of("linear", "mosaic"),
         "Kind of a DNG: demosaicked, or a Bayer mosaic for other developers' demosaicking.",
+        group="picture",
+    )
+    dng_compression: DngCompression = setting(
+        "ljpeg",
+        kinds.one_of(*DNG_COMPRESSIONS),
+        "Compression of a DNG, all lossless; jxl (DNG 1.7) is smaller, but few developers read it.",
         group="picture",
     )
     wb: str | tuple[float, float, float] = setting(

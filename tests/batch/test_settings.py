@@ -47,7 +47,7 @@ def test_settings_when_a_whole_number_is_written_as_a_fraction_then_it_is_one() 
 
 
 def test_settings_hash_when_there_is_no_ensemble_then_earlier_journals_hold() -> None:
-    added = ("ensemble", "dng")
+    added = ("ensemble", "dng", "scale", "max_size", "dng_compression")
     values = {k: v for k, v in BatchSettings().result_settings().items() if k not in added}
     earlier = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
     assert settings_hash(BatchSettings()) == earlier != settings_hash(BatchSettings(ensemble=2))
@@ -124,7 +124,8 @@ MATTERS: dict[str, Any] = {
     "layout": "{last}", "format": "jpeg", "bit_depth": 8, "quality": 90, "noise": (1e-3, 1e-5),
     "noise_profiles": "table.toml", "skip_bad": True, "keep_all": True, "opcodes": "skip", "strength": 0.5,
     "wb": "auto", "exposure": 1.0, "tone": "filmic", "color_space": "prophoto", "model": "kpn",
-    "precision": "float32", "ensemble": 2, "dng": "mosaic",
+    "precision": "float32", "ensemble": 2, "dng": "mosaic", "scale": 0.5, "max_size": 900,
+    "dng_compression": "jxl",
 }  # fmt: skip
 DOES_NOT: dict[str, Any] = {
     "gap": 1.0, "min_frames": 3, "max_frames": 9, "singles": True, "check_content": False, "overwrite": True,

@@ -108,3 +108,18 @@ def test_refuse_inputs_when_the_output_is_a_frame_then_refuses_even_to_overwrite
     with pytest.raises(OutputError, match="frame of the burst"):
         target.refuse_inputs([tmp_path / "a.tif"])
     target.refuse_inputs([])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("a.tif", {"dng_compression": "jxl"}, "--dng-compression is for a DNG"),
+        ("a.dng", {"scale": 0.5}, "--scale is for pictures"),
+        ("a.dng", {"max_size": 800}, "--max-size is for pictures"),
+    ],
+)
+def test_plan_when_an_option_is_for_another_kind_of_file_then_is_wrong_usage(
+    name: str, changes: dict, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan(str(tmp_path / name), MergeSettings(**changes), typed=changes)

@@ -9,10 +9,16 @@ import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Literal, get_args
 
 from burstfix.errors import UsageError
 
 DEFAULT_QUALITY = 95
+
+DngCompression = Literal["none", "ljpeg", "jxl"]
+"""Of the raw picture: none, lossless JPEG (DNG 1.1), or lossless JPEG XL (DNG 1.7)."""
+
+DNG_COMPRESSIONS: tuple[DngCompression, ...] = get_args(DngCompression)
 
 
 @dataclass(frozen=True, slots=True)

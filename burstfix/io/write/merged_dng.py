@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -21,6 +21,7 @@ from burstfix.errors import OutputError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.write.cfa_dng import Tag, color_tags, exif_tags, noise_values, rationals, tag
 from burstfix.io.write.exif_ifd import append_exif_ifds
+from burstfix.io.write.formats import DNG_COMPRESSIONS, DngCompression
 from burstfix.io.write.picture_tags import SOFTWARE, settings_json, xmp_packet
 from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 
@@ -28,11 +29,6 @@ WHITE_CODE = 65535
 BLACK_CODE = 4096
 """Black level of mosaics; noise below black survives. Linear DNGs have black 0, because darktable (4.2) and
 RawTherapee (5.9) do not subtract any other level from them; values below black are clipped."""
-
-DngCompression = Literal["none", "ljpeg", "jxl"]
-"""Of the raw picture: none, lossless JPEG (DNG 1.1), or lossless JPEG XL (DNG 1.7)."""
-
-DNG_COMPRESSIONS: tuple[DngCompression, ...] = get_args(DngCompression)
 
 _CODE_OF = {"ljpeg": 7, "jxl": 52546}  # TIFF tag Compression
 _TILE = 512
@@ -137,7 +133,7 @@ def _pixels(codes: NDArray[np.uint16], compression: DngCompression) -> dict[str,
     """Return the arguments of `TiffWriter.write` that hold the pixels."""
     if compression == "none" or min(codes.shape[:2]) < 16:  # too small for a tile
         return {"data": codes}
-    tile = tuple(_tile_side(size) for size in codes.shape[:2])
+    tile = (_tile_side(codes.shape[0]), _tile_side(codes.shape[1]))
     return {
         "data": _encoded_tiles(codes, tile, compression),
         "shape": codes.shape,
@@ -160,7 +156,7 @@ def _tile_side(size: int) -> int:
 
 
 def _encoded_tiles(
-    codes: NDArray[np.uint16], tile: tuple[int, ...], compression: DngCompression
+    codes: NDArray[np.uint16], tile: tuple[int, int], compression: DngCompression
 ) -> Iterator[bytes]:
     """Encode tiles row by row; the outermost ones are filled up with zeros."""
     height, width = tile
@@ -228,6 +224,11 @@ def _raw_tags(
         tag(tn.DEFAULT_CROP_ORIGIN, _LONG, (left, top)),
         tag(tn.DEFAULT_CROP_SIZE, _LONG, (width, height)),
     ]
+    if metadata.default_scale is not None:
+        vertical, horizontal = metadata.default_scale
+        tags.append(rationals(tn.DEFAULT_SCALE, (horizontal, vertical), signed=False))
+    if metadata.default_user_crop is not None:
+        tags.append(rationals(tn.DEFAULT_USER_CROP, metadata.default_user_crop, signed=False))
     if is_mosaic:
         tags += [
             tag(tn.CFA_REPEAT, _SHORT, (2, 2)),
