@@ -108,10 +108,10 @@ class BurstTile:
         top: Row of the packed picture where the tile (halo included) begins; may lie outside.
         left: Column likewise.
         reference: Index of the reference among the frames.
-        shot_gain: (1, 1, 4, 1, 1) or, where noise differs from place to place, (1, 1, 4, h, w) of the tile,
-            normalised units; what the model is told, which is the measured noise times `strength` squared.
+        shot_gain: Noise as measured, in normalised units: (1, 1, 4, 1, 1), or (1, 1, 4, h, w) of the tile if
+            opcodes make it differ between pixels.
         read_variance: Likewise.
-        strength: How strong the model shall take the noise to be, 1 = as measured.
+        strength: Factor on the noise level that the model assumes; see `assumed_noise`.
     """
 
     sources: tuple[Tensor, ...]
@@ -124,6 +124,11 @@ class BurstTile:
     shot_gain: Tensor
     read_variance: Tensor
     strength: float = 1.0
+
+    def assumed_noise(self) -> tuple[Tensor, Tensor]:
+        """Return the shot gain and read variance that the model assumes: `strength` squared as large."""
+        factor = self.strength**2
+        return self.shot_gain * factor, self.read_variance * factor
 
     def aligned(self) -> Tensor:
         """(N, 4, h, w): every frame's cells where the reference has them."""

@@ -88,15 +88,18 @@ class Average(BurstModel):
 
     def _merge(self, tile: BurstTile) -> Tensor:
         """(C, h, w) averaged packed mosaic of the tile, its shadows unbiased."""
-        shot_gain, read_variance = tile.shot_gain[0, 0].float(), tile.read_variance[0, 0].float()
         aligned = tile.aligned().float()
         if len(tile.sources) == 1:
             return aligned[0]
-        merged = self._average(tile, shot_gain, read_variance)
-        # How far clipping lifts the shadows depends on the noise as it is, not as it shall be taken.
-        told = max(tile.strength, 1e-3) ** 2
+        assumed_gain, assumed_variance = tile.assumed_noise()
+        merged = self._average(tile, assumed_gain[0, 0].float(), assumed_variance[0, 0].float())
+        # Clipping at black biases the shadows by an amount that depends on the true noise.
         return _unbiased_shadows(
-            merged, aligned.amin(0), shot_gain / told, read_variance / told, self.config.bias_radius
+            merged,
+            aligned.amin(0),
+            tile.shot_gain[0, 0].float(),
+            tile.read_variance[0, 0].float(),
+            self.config.bias_radius,
         )
 
     def _average(self, tile: BurstTile, shot_gain: Tensor, read_variance: Tensor) -> Tensor:

@@ -126,19 +126,14 @@ class BurstModel(nn.Module):
         Raises:
             UsageError: The model has no such result.
         """
-        merged = self(tile.aligned()[None], tile.shot_gain, tile.read_variance, tile.reference)
+        merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         if merged.mosaic is None:
             raise UsageError(f"model {self.info.name} makes no mosaic; use --model average or --model kpn")
         return merged.mosaic[0]
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
         """Merges one tile; returns (3, 2h, 2w) for the whole tile, halo included."""
-        merged = self(
-            tile.aligned()[None],
-            tile.shot_gain,
-            tile.read_variance,
-            tile.reference,
-        )
+        merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         return merged.rgb[0]
 
 

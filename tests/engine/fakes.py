@@ -13,7 +13,12 @@ from burstfix.engine.device import CpuDevice
 
 
 class FakeGpu(CpuDevice):
-    """A GPU that is really the CPU."""
+    """An Intel GPU to the engine; its tensors are on the CPU."""
+
+    type = "xpu"
+
+    def __init__(self, index: int | None = None) -> None:
+        self.torch_device = torch.device("cpu")
 
     def __str__(self) -> str:
         return "xpu"

@@ -76,6 +76,18 @@ def test_average_when_shadows_are_clipped_or_not_then_their_mean_is_the_signal(s
     assert float(merged(frames).mean()) == pytest.approx(signal, abs=0.0016 if signal == 0 else 0.0005)
 
 
+@pytest.mark.parametrize("strength", [0.5, 2.0])
+def test_average_when_a_strength_is_given_then_shadows_are_corrected_for_the_true_noise(strength):
+    frames = add_noise(torch.zeros(5, 4, 96, 96), SHOT_GAIN, READ_VARIANCE, seed=5).clamp(min=0)
+    fields = (torch.zeros(2, 12, 12, dtype=torch.long),) * 5
+    tile = BurstTile(
+        tuple(frames), ((0, 0),) * 5, fields, 8, 0, 0, 0, profile(SHOT_GAIN), profile(READ_VARIANCE), strength
+    )
+    uncorrected = float(frames.mean())
+    assert uncorrected > 0.007
+    assert float(Average().merge_mosaic(tile).mean()) < 0.25 * uncorrected
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_average_when_cut_into_tiles_then_result_does_not_depend_on_the_grid(scene, count):
     frames = [packed(scene, seed).clamp(min=0) for seed in range(count)]
