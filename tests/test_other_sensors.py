@@ -15,7 +15,8 @@ from burstfix.errors import UnsupportedSensorError, UsageError
 from burstfix.io import read_frame
 from burstfix.io import tag_numbers as tn
 from burstfix.io.read import dng
-from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata
+from burstfix.io.read.camera import CameraFacts
+from burstfix.io.read.metadata import LibRawFacts, build_metadata
 from burstfix.io.read.tags import FileTags
 from burstfix.io.write.cfa_dng import color_tags, tag
 from burstfix.io.write.merged_dng import write_merged_dng
@@ -154,21 +155,21 @@ def test_checked_pattern_of_other_mosaics_then_says_what_and_what_to_do(names: s
 def camera_facts(**changes) -> LibRawFacts:
     camera = CameraFacts(
         pattern=None, channels=3, is_foveon=False, colors="RGB", black=(10.0, 12.0, 14.0, 0.0), white=4000.0,
-        xyz_to_camera=MATRIX, white_balance=np.array([2.0, 1.0, 1.5]), iso=100.0, exposure_time=0.01,
-        aperture=2.8, focal_length=50.0, time=None, lens="",
+        xyz_to_camera=MATRIX, white_balance=np.array([2.0, 1.0, 1.5]), daylight=np.zeros(3), iso=100.0,
+        exposure_time=0.01, aperture=2.8, focal_length=50.0, time=None, lens="",
     )  # fmt: skip
-    return LibRawFacts(dng.Area(0, 0, 20, 30), 20, 30, 0, replace(camera, **changes))
+    return LibRawFacts(dng.Area(0, 0, 20, 30), 20, 30, camera=replace(camera, **changes))
 
 
 def test_metadata_of_a_three_channel_raw_then_it_counts_as_linear():
     tags = FileTags(Path("x.cr2"), 1, ExifTags(image={271: "Acme"}))
-    metadata = build_metadata(tags, camera_facts(), [])
+    metadata = build_metadata(tags, camera_facts()).value
     assert metadata.cfa == LINEAR
     assert metadata.levels.black.tolist() == [[12]]
-    mono = build_metadata(tags, camera_facts(channels=1, colors="G"), [])
+    mono = build_metadata(tags, camera_facts(channels=1, colors="G")).value
     assert (mono.cfa, mono.color.as_shot_neutral.tolist()) == (MONOCHROME, [1, 1, 1])
 
 
 def test_metadata_of_a_foveon_raw_then_says_so():
     with pytest.raises(UnsupportedSensorError, match="Foveon"):
-        build_metadata(FileTags(Path("x.x3f"), 1), camera_facts(is_foveon=True), [])
+        build_metadata(FileTags(Path("x.x3f"), 1), camera_facts(is_foveon=True))

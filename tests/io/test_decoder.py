@@ -31,13 +31,13 @@ def decoder_that(body: str) -> list[str]:
     """Return the command of a decoder that runs `body` when it gets a file with "bad" in its name."""
     program = f"""
     import os, pathlib, signal, sys, time
-    from burstfix.io.read import decoder
-    real = decoder.decode
-    def decode(path, pixels):
+    from burstfix.io.read import decode, decoder
+    real = decode.decode
+    def wrapped(path, **options):
         if "bad" in path.name:
             {body}
-        return real(path, pixels)
-    decoder.decode = decode
+        return real(path, **options)
+    decode.decode = wrapped
     decoder.main()
     """
     return [sys.executable, "-P", "-c", textwrap.dedent(program)]

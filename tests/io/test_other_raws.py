@@ -12,8 +12,10 @@ import pytest
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata
+from burstfix.io.read.calibration import XYZ_TO_SRGB
+from burstfix.io.read.camera import CameraFacts
 from burstfix.io.read.dng import Area
-from burstfix.io.read.metadata import CameraFacts, LibRawFacts, build_metadata, visible_area
+from burstfix.io.read.metadata import LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.tags import FileTags, read_tags
 from burstfix.io.write.exif_ifd import exif_block
 from burstfix.types import CFA_PATTERNS, ExifTags, Levels
@@ -66,7 +68,7 @@ def test_build_metadata_when_the_camera_crops_its_pictures_then_that_is_what_is_
     crop: Area | None, found: tuple[int, int, int, int] | None
 ):
     given = replace(facts(), visible=Area(4, 4, 36, 54), crop=crop)
-    assert build_metadata(FileTags(Path("a.arw"), 1), given, []).default_crop == found
+    assert build_metadata(FileTags(Path("a.arw"), 1), given).value.default_crop == found
 
 
 def facts(**changes: object) -> LibRawFacts:
@@ -79,6 +81,7 @@ def facts(**changes: object) -> LibRawFacts:
         "white": 1023.0,
         "xyz_to_camera": np.eye(3),
         "white_balance": np.array([2.0, 1.0, 1.5]),
+        "daylight": np.zeros(3),
         "iso": 100.0,
         "exposure_time": 0.1,
         "aperture": 2.0,
@@ -91,16 +94,47 @@ def facts(**changes: object) -> LibRawFacts:
 
 
 def test_build_metadata_when_tags_are_absent_uses_what_libraw_knows():
-    m = build_metadata(FileTags(Path("a.x"), 1), facts(), [])
+    m = build_metadata(FileTags(Path("a.x"), 1), facts()).value
     assert m.levels.black.tolist() == [[64, 65], [67, 66]]
     assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 2 / 3])
     assert (m.orientation, m.iso, m.exposure_time, m.lens) == (6, 100, 0.1, "Slow 35")
 
 
 def test_build_metadata_when_libraw_knows_no_matrix_says_so():
-    notes: list[str] = []
-    build_metadata(FileTags(Path("a.x"), 1), facts(xyz_to_camera=np.zeros((3, 3))), notes)
-    assert len(notes) == 1 and "no colour matrix" in notes[0]
+    (warning,) = build_metadata(FileTags(Path("a.x"), 1), facts(xyz_to_camera=np.zeros((3, 3)))).warnings
+    assert "no colour matrix" in warning
+
+
+def test_build_metadata_when_libraw_converts_by_a_hidden_matrix_then_colours_come_out_as_it_makes_them():
+    saturating = np.array([[1.6, -0.4, -0.2], [-0.2, 1.5, -0.3], [-0.1, -0.5, 1.6]])
+    known = facts(xyz_to_camera=np.zeros((3, 3)), balanced_to_srgb=saturating)
+    noted = build_metadata(FileTags(Path("a.x"), 1), known)
+    assert noted.warnings == ()
+    color = noted.value.color
+    balanced = np.array([0.2, 0.5, 0.3])
+    xyz = np.linalg.solve(color.color_matrix_1, balanced * color.as_shot_neutral)
+    np.testing.assert_allclose(XYZ_TO_SRGB @ xyz, saturating @ balanced, atol=1e-9)
+
+
+@pytest.mark.parametrize("gains", [[-1.0, 0.98, 1.01], [0.0, 1.0, 0.0], [np.nan, 1.0, 1.0]])
+def test_build_metadata_when_the_camera_recorded_no_white_balance_then_daylight_is_assumed(
+    gains: list[float],
+):
+    known = facts(white_balance=np.array(gains), daylight=np.array([2.0, 1.0, 1.25]))
+    noted = build_metadata(FileTags(Path("a.crw"), 1), known)
+    assert noted.value.color.as_shot_neutral == pytest.approx([0.5, 1, 0.8])
+    (warning,) = noted.warnings
+    assert warning.startswith("a.crw: the camera recorded no white balance; daylight is assumed")
+
+
+@pytest.mark.parametrize(
+    ("aspect", "scale"), [(1.0, None), (1.5, (1.0, 1.5)), (0.5, (2.0, 1.0)), (0.0, None), (99.0, None)]
+)
+def test_build_metadata_when_pixels_are_not_square_then_pictures_are_stretched(
+    aspect: float, scale: tuple[float, float] | None
+):
+    given = replace(facts(), pixel_aspect=aspect)
+    assert build_metadata(FileTags(Path("a.kdc"), 1), given).value.default_scale == scale
 
 
 @pytest.mark.parametrize(
@@ -113,7 +147,7 @@ def test_build_metadata_when_libraw_knows_no_matrix_says_so():
 )
 def test_build_metadata_when_the_sensor_is_not_bayer_says_what_it_is(changes: dict[str, object], words: str):
     with pytest.raises(UnsupportedSensorError, match=words):
-        build_metadata(FileTags(Path("a.x"), 1), facts(**changes), [])
+        build_metadata(FileTags(Path("a.x"), 1), facts(**changes))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import tifffile
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata, write_cfa_dng
+from burstfix.io.read.metadata import capture_time
 from burstfix.io.read.tags import read_tags
 from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, Levels, NoiseProfile
@@ -275,10 +276,10 @@ def test_read_frame_when_a_gigapixel_is_claimed_refuses_from_the_header(tmp_path
         read_frame(path)
 
 
-def test_read_frame_when_only_zeros_come_out_refuses_instead_of_a_black_picture(tmp_path: Path):
+def test_read_frame_when_all_pixels_are_zero_then_the_file_is_refused(tmp_path: Path):
     metadata = make_metadata(48, 64)
     path = write_cfa_dng(tmp_path / "a.dng", np.zeros((48, 64), np.uint16), metadata)
-    with pytest.raises(InputError, match="nothing but zeros"):
+    with pytest.raises(InputError, match="all its pixels are zero; the file is damaged"):
         read_frame(path)
     assert read_metadata(path).width == 64
 
@@ -309,3 +310,19 @@ def test_read_frame_when_the_path_is_relative_and_odd_reads_it(
     write_raw(tmp_path / "ünï cödé.dng")
     monkeypatch.chdir(tmp_path)
     assert read_frame("ünï cödé.dng").metadata.path == Path("ünï cödé.dng")
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2024:05:06 07:08:09", datetime(2024, 5, 6, 7, 8, 9)),
+        ("2024-05-06T07:08:09", datetime(2024, 5, 6, 7, 8, 9)),
+        ("2024-05-06 07:08:09.25", datetime(2024, 5, 6, 7, 8, 9, 250_000)),
+        ("2024-05-06T07:08:09+02:00", datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2)))),
+        ("2024-05-06T07:08", datetime(2024, 5, 6, 7, 8)),
+        ("2024-05-06", None),
+        ("0000:00:00 00:00:00", None),
+    ],
+)
+def test_capture_time_when_a_date_is_of_exif_or_iso_8601_then_it_is_read(text: str, time: datetime | None):
+    assert capture_time(ExifTags(exif={36867: text})) == time

@@ -73,13 +73,17 @@ class DecoderClient:
         """Process id of the child, None if there is none."""
         return self._process.pid if self._process is not None else None
 
-    def read_frame(self, path: Path) -> Frame:
+    def read_frame(self, path: Path, raw_index: int = 0) -> Frame:
         """Read a whole raw.
+
+        Args:
+            path: The file.
+            raw_index: Which of the raws in it.
 
         Raises:
             InputError: It cannot be read.
         """
-        metadata, mosaic = self._ask(path, pixels=True)
+        metadata, mosaic = self._ask(path, pixels=True, raw_index=raw_index)
         return Frame(mosaic, metadata)
 
     def read_metadata(self, path: Path) -> FrameMetadata:
@@ -88,7 +92,7 @@ class DecoderClient:
         Raises:
             InputError: It cannot be read.
         """
-        return self._ask(path, pixels=False)[0]
+        return self._ask(path, pixels=False, raw_index=0)[0]
 
     def close(self) -> None:
         """End the child."""
@@ -102,8 +106,9 @@ class DecoderClient:
             _close_pipes(process)  # otherwise the child would not notice the end of its parent
             process.returncode = 0  # it is not ours to wait for
 
-    def _ask(self, path: Path, pixels: bool) -> tuple[FrameMetadata, NDArray[np.uint16]]:
-        reply, mosaic = self._answer(path, pixels)
+    def _ask(self, path: Path, pixels: bool, raw_index: int) -> tuple[FrameMetadata, NDArray[np.uint16]]:
+        folder = None if path.is_absolute() else os.getcwd()
+        reply, mosaic = self._answer(path, Request(os.fspath(path), folder, pixels, raw_index))
         if reply.error is not None or reply.metadata is None:
             raise (UnsupportedSensorError if reply.unsupported else InputError)(reply.error)
         for warning in reply.warnings:
@@ -111,9 +116,8 @@ class DecoderClient:
         # The path is ours: outputs are named after it.
         return replace(reply.metadata, path=path), mosaic
 
-    def _answer(self, path: Path, pixels: bool) -> tuple[Reply, NDArray[np.uint16]]:
+    def _answer(self, path: Path, request: Request) -> tuple[Reply, NDArray[np.uint16]]:
         """Ask until there is an answer, at most `_ATTEMPTS` times."""
-        request = Request(os.fspath(path), None if path.is_absolute() else os.getcwd(), pixels)
         seconds = self._base_seconds + _size(path) / BYTES_PER_SECOND
         failure = ""
         with self._lock:

@@ -31,11 +31,13 @@ class Request:
         path: The file.
         folder: The folder that a relative path starts from, else None.
         pixels: True if the mosaic is wanted.
+        raw_index: Which of the raws in the file.
     """
 
     path: str
     folder: str | None
     pixels: bool
+    raw_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

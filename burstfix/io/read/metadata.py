@@ -9,87 +9,64 @@ from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from burstfix.errors import InputError, UnsupportedSensorError
-from burstfix.io.read import dng
+from burstfix.errors import InputError
+from burstfix.io.read import calibration, camera, dng
+from burstfix.io.read.camera import CameraFacts
 from burstfix.io.read.dng import Area
+from burstfix.io.read.noted import Noted
 from burstfix.io.read.tags import FileTags
 from burstfix.io.tag_numbers import IMAGE_LENGTH, IMAGE_WIDTH, UNIQUE_CAMERA_MODEL
-from burstfix.types import LINEAR, MONOCHROME, ColorProfile, ExifTags, FrameMetadata, Levels, lies_within
+from burstfix.types import ColorProfile, ExifTags, FrameMetadata, Levels, NoiseProfile
 
 _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 271, 272, 274, 306
-_EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_TIME_ORIGINAL, _FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
+_EXPOSURE_TIME, _F_NUMBER, _DATE_TIME_ORIGINAL, _FOCAL_LENGTH = 33434, 33437, 36867, 37386
 _OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _SUBSEC, _SUBSEC_ORIGINAL = 36880, 36881, 37520, 37521
-_RECOMMENDED_EXPOSURE_INDEX, _LENS_MODEL = 34866, 42036
+_ISO, _STANDARD_OUTPUT_SENSITIVITY, _RECOMMENDED_EXPOSURE_INDEX, _ISO_SPEED = 34855, 34865, 34866, 34867
+_LENS_MODEL = 42036
+_MAX_SHORT = 65535
 
-# dcraw's flip bits (1 = mirror columns, 2 = mirror rows, 4 = transpose first) as EXIF orientations.
+# dcraw's flip bits (1 = mirror columns, 2 = mirror rows, 4 = transpose first) to EXIF orientations.
 _FLIP_TO_ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
 
 
 @dataclass(frozen=True, slots=True)
-class CameraFacts:
-    """What LibRaw knows of an unpacked raw and its camera (names as in rawpy).
-
-    Attributes:
-        pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None
-            when there is no mosaic.
-        channels: Values at each pixel, 1 or 3.
-        is_foveon: The values are those of a sensor in layers.
-        colors: Letters of the colour indices, such as "RGBG".
-        black: Black level for each colour index.
-        white: White level.
-        xyz_to_camera: float64 (3, 3), zeros where unknown.
-        white_balance: float64 (3,), camera multipliers R, G, B.
-        iso, exposure_time, aperture, focal_length: 0 where unknown.
-        time: None where unknown.
-        lens: "" where unknown.
-    """
-
-    pattern: NDArray[np.uint8] | None
-    channels: int
-    is_foveon: bool
-    colors: str
-    black: tuple[float, ...]
-    white: float
-    xyz_to_camera: NDArray[np.float64]
-    white_balance: NDArray[np.float64]
-    iso: float
-    exposure_time: float
-    aperture: float
-    focal_length: float
-    time: datetime | None
-    lens: str
-
-
-@dataclass(frozen=True, slots=True)
 class LibRawFacts:
-    """What LibRaw says about a file.
+    """What the decoder says about a file.
 
     Attributes:
         visible: Visible area by LibRaw.
         raw_height, raw_width: Size of the whole mosaic.
         flip: dcraw's orientation bits.
-        camera: None for a DNG, which says all of that in its tags.
-        crop: What the camera's own pictures show, rows and columns of the whole mosaic; None where unknown.
+        camera: None for a DNG, whose tags say all of that.
+        crop: The part that the camera's own pictures show, in rows and columns of the whole mosaic; None if
+            unknown.
+        pixel_aspect: Width over height of a pixel.
     """
 
     visible: Area
     raw_height: int
     raw_width: int
-    flip: int
-    camera: CameraFacts | None
+    flip: int = 0
+    camera: CameraFacts | None = None
     crop: Area | None = None
+    pixel_aspect: float = 1.0
 
 
-def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> FrameMetadata:
-    """Joins what the tags and LibRaw know.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sensor:
+    """The part of the metadata that comes from the tags of a DNG, or from LibRaw."""
 
-    Args:
-        tags: The file's own tags.
-        facts: LibRaw's view.
-        notes: Warnings for people are added here.
+    cfa: str
+    levels: Levels
+    color: ColorProfile
+    noise: NoiseProfile | None
+    default_crop: tuple[int, int, int, int] | None
+    default_scale: tuple[float, float] | None
+    warnings: tuple[str, ...]
+
+
+def build_metadata(tags: FileTags, facts: LibRawFacts) -> Noted[FrameMetadata]:
+    """Join what the tags and LibRaw know.
 
     Raises:
         InputError: No camera can be told, or the file contradicts itself.
@@ -97,56 +74,74 @@ def build_metadata(tags: FileTags, facts: LibRawFacts, notes: list[str]) -> Fram
     """
     image, exif = tags.exif.image, tags.exif.exif
     make, model = _text(image.get(_MAKE)), _text(image.get(_MODEL))
-    unique_model = tags.directories[0].text(UNIQUE_CAMERA_MODEL).strip() if tags.is_dng else ""
+    unique_model = tags.directories[0].text(UNIQUE_CAMERA_MODEL) if tags.is_dng else ""
     area = visible_area(tags, facts)
-    camera = facts.camera
-    if camera is None:
-        cfa, levels = dng.cfa(tags), dng.levels(tags, area, notes)
-        color, noise = dng.color(tags, notes), dng.noise(tags, notes)
+    known = facts.camera
+    if known is None:
+        sensor = _dng_sensor(tags, area)
         model = model or unique_model
-        orientation = 1
+    elif make or model or known.time or known.iso > 0:
+        sensor = _camera_sensor(tags, facts, known, area)
     else:
-        if not (make or model or camera.time or camera.iso > 0):
-            # LibRaw guesses the format of bare dumps by their length.
-            raise InputError(
-                f"{tags.path}: has no header that names a camera; its pixels cannot be understood"
-            )
-        cfa, levels, color = (
-            _camera_cfa(tags, camera),
-            _camera_levels(tags, camera),
-            _camera_color(tags, camera, notes),
-        )
-        noise = None
-        orientation = _FLIP_TO_ORIENTATION[facts.flip & 7]
-    tagged = image.get(_ORIENTATION)
-    if isinstance(tagged, int) and 1 <= tagged <= 8:
-        orientation = tagged
-    return FrameMetadata(
+        # LibRaw guesses the format of bare dumps by their length.
+        raise InputError(f"{tags.path}: has no header that names a camera; its pixels cannot be understood")
+    metadata = FrameMetadata(
         path=tags.path,
         height=area.height,
         width=area.width,
-        cfa=cfa,
-        levels=levels,
-        color=color,
-        orientation=orientation,
-        noise=noise,
+        cfa=sensor.cfa,
+        levels=sensor.levels,
+        color=sensor.color,
+        orientation=_orientation(image.get(_ORIENTATION), 0 if known is None else facts.flip),
+        noise=sensor.noise,
         make=make,
         model=model,
-        lens=_text(exif.get(_LENS_MODEL)) or (camera.lens if camera else ""),
+        lens=_text(exif.get(_LENS_MODEL)) or (known.lens if known else ""),
         unique_model=unique_model,
-        default_crop=dng.default_crop(tags, area) if tags.is_dng else _camera_crop(facts, area),
-        iso=_positive(_iso(exif), camera.iso if camera else None),
-        exposure_time=_positive(exif.get(_EXPOSURE_TIME), camera.exposure_time if camera else None),
-        aperture=_positive(exif.get(_F_NUMBER), camera.aperture if camera else None),
-        focal_length=_positive(exif.get(_FOCAL_LENGTH), camera.focal_length if camera else None),
-        time=capture_time(tags.exif) or (camera.time if camera else None),
+        default_crop=sensor.default_crop,
+        default_user_crop=dng.default_user_crop(tags) if tags.is_dng else None,
+        default_scale=sensor.default_scale,
+        iso=_positive(_iso(exif), known.iso if known else None),
+        exposure_time=_positive(exif.get(_EXPOSURE_TIME), known.exposure_time if known else None),
+        aperture=_positive(exif.get(_F_NUMBER), known.aperture if known else None),
+        focal_length=_positive(exif.get(_FOCAL_LENGTH), known.focal_length if known else None),
+        time=capture_time(tags.exif) or (known.time if known else None),
         exif=tags.exif,
         opcodes=dng.opcode_lists(tags, area) if tags.is_dng else None,
+        raw_index=tags.raw_index,
+        raw_count=tags.raw_count,
+    )
+    return Noted(metadata, sensor.warnings)
+
+
+def _dng_sensor(tags: FileTags, area: Area) -> _Sensor:
+    levels, color, noise = calibration.levels(tags, area), calibration.color(tags), calibration.noise(tags)
+    return _Sensor(
+        cfa=dng.cfa(tags),
+        levels=levels.value,
+        color=color.value,
+        noise=noise.value,
+        default_crop=dng.default_crop(tags, area),
+        default_scale=dng.default_scale(tags),
+        warnings=(*levels.warnings, *color.warnings, *noise.warnings),
+    )
+
+
+def _camera_sensor(tags: FileTags, facts: LibRawFacts, known: CameraFacts, area: Area) -> _Sensor:
+    cfa, color = camera.cfa(tags, known), camera.color(tags, known)
+    return _Sensor(
+        cfa=cfa,
+        levels=camera.levels(tags, known),
+        color=color.value,
+        noise=None,
+        default_crop=camera.crop(facts.crop, area),
+        default_scale=dng.square_pixels(facts.pixel_aspect),
+        warnings=color.warnings,
     )
 
 
 def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
-    """The visible part of LibRaw's mosaic: ActiveArea for a DNG, else LibRaw's own choice.
+    """Return the visible part of the mosaic: ActiveArea of a DNG, LibRaw's own choice of others.
 
     Raises:
         InputError: The area is no part of the pixels decoded, or their size is not what the tags describe.
@@ -171,7 +166,7 @@ def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
 
 
 def capture_time(exif: ExifTags) -> datetime | None:
-    """The moment of capture, with sub-seconds and UTC offset where the tags have them."""
+    """Return the moment of capture, with sub-seconds and UTC offset if the tags have them."""
     for text, subsec, offset in (
         (
             exif.exif.get(_DATE_TIME_ORIGINAL),
@@ -180,30 +175,52 @@ def capture_time(exif: ExifTags) -> datetime | None:
         ),
         (exif.image.get(_DATE_TIME), exif.exif.get(_SUBSEC), exif.exif.get(_OFFSET_TIME)),
     ):
-        try:
-            time = datetime.strptime(_text(text)[:19], "%Y:%m:%d %H:%M:%S")
-        except ValueError:
+        time = _parse_time(_text(text))
+        if time is None:
             continue
         digits = _text(subsec)
         if digits.isascii() and digits.isdigit():
-            time += timedelta(microseconds=int(digits[:6].ljust(6, "0")))
+            time = time.replace(microsecond=int(digits[:6].ljust(6, "0")))
         zone = _utc_offset(_text(offset))
         return time if zone is None else time.replace(tzinfo=zone)
     return None
 
 
-def _utc_offset(text: str) -> timezone | None:
-    """EXIF's "+hh:mm" as a time zone."""
+def _parse_time(text: str) -> datetime | None:
+    """Parse EXIF's "2024:05:06 07:08:09", or ISO 8601, which some programs write instead."""
     try:
-        return timezone(timedelta(seconds=datetime.strptime(text, "%z").utcoffset().total_seconds()))  # type: ignore[union-attr]
+        return datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text) if len(text) >= 16 else None
     except ValueError:
         return None
 
 
+def _utc_offset(text: str) -> timezone | None:
+    """Return EXIF's "+hh:mm" as a time zone."""
+    try:
+        offset = datetime.strptime(text, "%z").utcoffset()
+    except ValueError:
+        return None
+    return None if offset is None else timezone(timedelta(seconds=offset.total_seconds()))
+
+
+def _orientation(tagged: Any, flip: int) -> int:
+    if isinstance(tagged, int) and 1 <= tagged <= 8:
+        return tagged
+    return _FLIP_TO_ORIENTATION[flip & 7]
+
+
 def _iso(exif: Mapping[int, Any]) -> Any:
-    """The ISO tag, which ends at 65535; cameras that go beyond say so in RecommendedExposureIndex."""
+    """Return the ISO; where its 16-bit tag is at its end, that of the tags made for larger numbers."""
     speed = exif.get(_ISO)
-    return exif.get(_RECOMMENDED_EXPOSURE_INDEX, speed) if speed in (None, 0, 65535) else speed
+    if speed in (None, 0, _MAX_SHORT):
+        for tag in (_RECOMMENDED_EXPOSURE_INDEX, _STANDARD_OUTPUT_SENSITIVITY, _ISO_SPEED):
+            if _positive(exif.get(tag)) is not None:
+                return exif[tag]
+    return speed
 
 
 def _text(value: Any) -> str:
@@ -211,58 +228,9 @@ def _text(value: Any) -> str:
 
 
 def _positive(*values: Any) -> float | None:
-    """The first of several tags that holds a positive number, as a float (of a list, its first)."""
+    """Return the first of several tags that holds a positive number, as a float (of a list, its first)."""
     for value in values:
         number = value[0] if isinstance(value, tuple) and value else value
         if isinstance(number, (int, float, Fraction)) and math.isfinite(number) and number > 0:
             return float(number)
     return None
-
-
-def _camera_crop(facts: LibRawFacts, area: Area) -> tuple[int, int, int, int] | None:
-    """Like `dng.default_crop`."""
-    if facts.crop is None:
-        return None
-    height, width = facts.crop.height, facts.crop.width
-    crop = (facts.crop.top - area.top, facts.crop.left - area.left, height, width)
-    # A maker's crop takes a few pixels away; one that takes half a side is damage.
-    likely = 2 * height > area.height and 2 * width > area.width
-    return crop if likely and lies_within(crop, area.height, area.width) else None
-
-
-def _camera_cfa(tags: FileTags, camera: CameraFacts) -> str:
-    if camera.is_foveon:
-        raise UnsupportedSensorError(
-            f"{tags.path}: comes from a Foveon sensor, whose three layers need the maker's own colours; "
-            f"{dng.CONVERT}"
-        )
-    if camera.channels == 3:
-        return LINEAR
-    if camera.pattern is None or len(camera.colors) == 1:
-        return MONOCHROME
-    names = "".join(camera.colors[c] if c < len(camera.colors) else "?" for c in camera.pattern.ravel())
-    return dng.checked_pattern(tags, names, camera.pattern.shape)
-
-
-def _camera_levels(tags: FileTags, camera: CameraFacts) -> Levels:
-    if camera.pattern is not None and camera.pattern.shape == (2, 2):
-        black = np.array([camera.black[c] for c in camera.pattern.ravel()], dtype=np.float32).reshape(2, 2)
-    else:
-        black = np.full((1, 1), np.mean(camera.black[: camera.channels]), np.float32)
-    return dng.checked_levels(tags, Levels(black, camera.white))
-
-
-def _camera_color(tags: FileTags, camera: CameraFacts, notes: list[str]) -> ColorProfile:
-    if camera.channels == 1 and (camera.pattern is None or len(camera.colors) == 1):
-        return ColorProfile(dng.XYZ_TO_SRGB.copy(), np.ones(3))  # monochrome: grey stays grey
-    matrix = camera.xyz_to_camera
-    if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
-        notes.append(
-            f"{tags.path}: LibRaw knows no colour matrix for this camera; its colours are taken for sRGB"
-        )
-        matrix = dng.XYZ_TO_SRGB.copy()
-    gains = camera.white_balance
-    neutral = None
-    if np.isfinite(gains).all() and (gains > 0).all():
-        neutral = (1 / gains) / (1 / gains).max()
-    return ColorProfile(color_matrix_1=matrix, as_shot_neutral=neutral)

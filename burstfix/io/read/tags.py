@@ -28,6 +28,10 @@ MIN_PIXELS_REFUSED = 1_000_000
 _BODY_SERIAL_NUMBER, _LENS_SPECIFICATION = 42033, 42034
 _DIRECTORY_TAGS = frozenset(number for number in vars(tn).values() if isinstance(number, int))
 _NOT_COMPRESSED = 1
+_SAME_IN_ALL_RAWS = (
+    *(tn.IMAGE_WIDTH, tn.IMAGE_LENGTH, tn.PHOTOMETRIC, tn.SAMPLES_PER_PIXEL, tn.BITS_PER_SAMPLE),
+    *(tn.COMPRESSION, tn.CFA_REPEAT, tn.CFA_PATTERN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class FileTags:
         exif: Tags to carry to the output.
         directories: TIFF directories, the first one first; empty for other containers.
         raw: The directory of the raw picture, None if unknown.
+        raw_index: Which of the raws of the file that is.
+        raw_count: Number of equal raws in the file (pixel shift).
     """
 
     path: Path
@@ -47,6 +53,8 @@ class FileTags:
     exif: ExifTags = field(default_factory=ExifTags)
     directories: tuple[Directory, ...] = ()
     raw: Directory | None = None
+    raw_index: int = 0
+    raw_count: int = 1
 
     @property
     def is_dng(self) -> bool:
@@ -69,19 +77,27 @@ class FileTags:
         return self.find(tag).numbers(tag)
 
 
-def read_tags(path: Path) -> FileTags:
+def read_tags(path: Path, raw_index: int = 0) -> FileTags:
     """Read a file's tags, whatever the container; unknown containers give empty tags.
 
+    Args:
+        path: The file.
+        raw_index: Which of its raws is wanted.
+
     Raises:
-        InputError: The file claims more pixels than it can hold, lacks picture data that its directories
-            point to, or is a DNG whose directories are damaged.
+        InputError: The file has no such raw, claims more pixels than it can hold, lacks picture data that
+            its directories point to, or is a DNG whose directories are damaged.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         directories = _read_directories(path, file)
         exif = read_exif(file)
     exif = ExifTags(exif.image, {**_dng_facts(directories), **exif.exif}, exif.gps)
-    tags = FileTags(path, size, exif, directories, _raw_directory(directories))
+    raws = _raw_directories(directories)
+    if raw_index >= max(1, len(raws)):
+        raise InputError(f"{path}: holds {max(1, len(raws))} raws; there is no raw {raw_index}")
+    raw = raws[raw_index] if raws else None
+    tags = FileTags(path, size, exif, directories, raw, raw_index, max(1, len(raws)))
     for directory in directories:
         samples = directory.number(tn.SAMPLES_PER_PIXEL, 1)
         check_claim(path, directory.pixels * max(1, samples), size, MAX_PIXELS_PER_BYTE)
@@ -142,11 +158,14 @@ def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
         return ()
 
 
-def _raw_directory(directories: tuple[Directory, ...]) -> Directory | None:
-    """Return the full-size raw picture (DNG 1.7.1, NewSubFileType: 0 marks it), the first of equals."""
+def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
+    """Return the raws of full size, which NewSubFileType 0 marks: the largest and its equals."""
     raws = [d for d in directories if d.number(tn.PHOTOMETRIC, -1) in tn.PHOTOMETRICS_OF_RAWS]
-    main = [d for d in raws if d.number(tn.NEW_SUBFILE_TYPE, 0) == 0] or raws
-    return max(main, key=lambda d: d.pixels, default=None)
+    marked = [d for d in raws if d.number(tn.NEW_SUBFILE_TYPE, 0) == 0]
+    largest = max(marked or raws, key=lambda d: d.pixels, default=None)
+    if largest is None or not marked:
+        return [] if largest is None else [largest]
+    return [d for d in marked if all(d.numbers(t) == largest.numbers(t) for t in _SAME_IN_ALL_RAWS)]
 
 
 def _check_data_is_there(tags: FileTags) -> None:

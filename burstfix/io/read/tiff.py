@@ -84,8 +84,15 @@ class Value:
 class Directory:
     """One TIFF directory: tag numbers to values."""
 
-    def __init__(self, values: Mapping[int, Value] | None = None) -> None:
+    def __init__(self, values: Mapping[int, Value] | None = None, offset: int = 0) -> None:
+        """Create a directory.
+
+        Args:
+            values: Tag numbers to values.
+            offset: Where it stands in the file.
+        """
         self._values = dict(values or {})
+        self.offset = offset
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._values
@@ -201,7 +208,7 @@ class TiffReader:
             if value is not None:
                 values.setdefault(int(row["tag"]), value)
         following = offset + self._count_bytes + table.nbytes
-        return Directory(values), self._int(self._at(following, self._field_bytes))
+        return Directory(values, offset), self._int(self._at(following, self._field_bytes))
 
     def _count(self, offset: int) -> int:
         return self._int(self._at(offset, self._count_bytes))

@@ -1,0 +1,137 @@
+"""What LibRaw knows of cameras whose raws are no DNGs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.errors import UnsupportedSensorError
+from burstfix.io.read import dng
+from burstfix.io.read.calibration import XYZ_TO_SRGB, checked_levels
+from burstfix.io.read.dng import Area
+from burstfix.io.read.noted import Noted
+from burstfix.io.read.tags import FileTags
+from burstfix.types import LINEAR, MONOCHROME, ColorProfile, Levels, lies_within
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """What LibRaw knows of an unpacked raw and its camera (names as in rawpy).
+
+    Attributes:
+        pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None if
+            there is no mosaic.
+        channels: Values at each pixel, 1 or 3.
+        is_foveon: True for sensors in layers.
+        colors: Letters of the colour indices, such as "RGBG".
+        black: Black level for each colour index.
+        white: White level.
+        xyz_to_camera: float64 (3, 3), zeros if unknown.
+        white_balance: float64 (3,), camera multipliers R, G, B; not positive if unknown.
+        daylight: float64 (3,), LibRaw's multipliers for daylight; not positive if unknown.
+        iso, exposure_time, aperture, focal_length: 0 if unknown.
+        time: None if unknown.
+        lens: "" if unknown.
+        balanced_to_srgb: float64 (3, 3), the conversion of white-balanced camera RGB that LibRaw makes of
+            cameras without `xyz_to_camera`; None otherwise.
+    """
+
+    pattern: NDArray[np.uint8] | None
+    channels: int
+    is_foveon: bool
+    colors: str
+    black: tuple[float, ...]
+    white: float
+    xyz_to_camera: NDArray[np.float64]
+    white_balance: NDArray[np.float64]
+    daylight: NDArray[np.float64]
+    iso: float
+    exposure_time: float
+    aperture: float
+    focal_length: float
+    time: datetime | None
+    lens: str
+    balanced_to_srgb: NDArray[np.float64] | None = None
+
+    @property
+    def is_monochrome(self) -> bool:
+        """True for one value per pixel and no colours."""
+        return self.channels == 1 and (self.pattern is None or len(self.colors) == 1)
+
+
+def cfa(tags: FileTags, known: CameraFacts) -> str:
+    """Return the pattern, MONOCHROME or LINEAR.
+
+    Raises:
+        UnsupportedSensorError: The mosaic is another.
+    """
+    if known.is_foveon:
+        raise UnsupportedSensorError(
+            f"{tags.path}: comes from a Foveon sensor, whose three layers need the maker's own colours; "
+            f"{dng.CONVERT}"
+        )
+    if known.channels == 3:
+        return LINEAR
+    if known.pattern is None or known.is_monochrome:
+        return MONOCHROME
+    names = "".join(known.colors[c] if c < len(known.colors) else "?" for c in known.pattern.ravel())
+    return dng.checked_pattern(tags, names, known.pattern.shape)
+
+
+def levels(tags: FileTags, known: CameraFacts) -> Levels:
+    """Return LibRaw's black and white levels.
+
+    Raises:
+        InputError: They are not usable.
+    """
+    if known.pattern is not None and known.pattern.shape == (2, 2):
+        black = np.array([known.black[c] for c in known.pattern.ravel()], dtype=np.float32).reshape(2, 2)
+    else:
+        black = np.full((1, 1), np.mean(known.black[: known.channels]), np.float32)
+    return checked_levels(tags, Levels(black, known.white))
+
+
+def color(tags: FileTags, known: CameraFacts) -> Noted[ColorProfile]:
+    """Return the colour calibration, with daylight as neutral if the camera recorded none."""
+    if known.is_monochrome:
+        return Noted(ColorProfile(XYZ_TO_SRGB.copy(), np.ones(3)))  # grey stays grey
+    warnings: list[str] = []
+    neutral = _neutral(known.white_balance)
+    if neutral is None:
+        neutral = _neutral(known.daylight)
+        what = "daylight is" if neutral is not None else "none is"
+        warnings.append(
+            f"{tags.path}: the camera recorded no white balance; {what} assumed (--white-balance auto "
+            "estimates one)"
+        )
+    matrix = known.xyz_to_camera
+    if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
+        matrix = XYZ_TO_SRGB.copy()
+        if known.balanced_to_srgb is not None:
+            balanced = np.linalg.solve(known.balanced_to_srgb, XYZ_TO_SRGB).astype(np.float64)
+            matrix = balanced if neutral is None else neutral[:, None] * balanced
+        else:
+            warnings.append(
+                f"{tags.path}: LibRaw knows no colour matrix for this camera; its colours are taken for sRGB"
+            )
+    return Noted(ColorProfile(color_matrix_1=matrix, as_shot_neutral=neutral), tuple(warnings))
+
+
+def _neutral(gains: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the camera RGB of a neutral object, its largest component 1; None if gains are not positive."""
+    if not (np.isfinite(gains).all() and (gains > 0).all()):
+        return None
+    return (1 / gains) / (1 / gains).max()
+
+
+def crop(found: Area | None, area: Area) -> tuple[int, int, int, int] | None:
+    """Return the maker's crop as top, left, height and width within the visible area."""
+    if found is None:
+        return None
+    inside = (found.top - area.top, found.left - area.left, found.height, found.width)
+    # A maker's crop removes a few pixels; one that removes half a side is damage.
+    likely = 2 * found.height > area.height and 2 * found.width > area.width
+    return inside if likely and lies_within(inside, area.height, area.width) else None

@@ -1,0 +1,290 @@
+"""One raw file to a frame, in the process that calls it; the decoder process is such a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rawpy
+from numpy.typing import NDArray
+
+from burstfix.errors import InputError
+from burstfix.io import tag_numbers as tn
+from burstfix.io.read import dng, pixels
+from burstfix.io.read.camera import CameraFacts
+from burstfix.io.read.dng import Area
+from burstfix.io.read.metadata import LibRawFacts, build_metadata, visible_area
+from burstfix.io.read.tags import FileTags, check_claim, read_tags
+from burstfix.io.read.xmp import read_xmp, with_xmp
+from burstfix.types import LINEAR, FrameMetadata
+
+_UNREADABLE = {tn.COMPRESSION_VC5: "VC-5 (GoPro's GPR)"}
+# Pixels per byte that raws other than DNGs reach: even dark frames take more than a quarter of a bit.
+_MAX_PIXELS_PER_BYTE = 32
+_MAX_ROLL = 256
+# Share of rows at the end of a frame that only a file that is cut off leaves at zero.
+_MISSING_SHARE = 1 / 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A raw.
+
+    Attributes:
+        metadata: Everything but the pixels.
+        mosaic: As in `Frame`; None if it was not asked for.
+        warnings: Sentences for people.
+    """
+
+    metadata: FrameMetadata
+    mosaic: NDArray[np.uint16] | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unpacked:
+    """What a decoder found: the facts, all pixels of the sensor (None if not asked for), and warnings."""
+
+    facts: LibRawFacts
+    mosaic: NDArray[np.uint16] | None
+    warnings: tuple[str, ...] = ()
+
+
+def decode(
+    path: Path, *, wants_pixels: bool, raw_index: int = 0, reserve: Callable[[int], None] | None = None
+) -> Decoded:
+    """Read one raw.
+
+    Args:
+        path: The file.
+        wants_pixels: True to decode the mosaic as well.
+        raw_index: Which of the raws in the file.
+        reserve: Called with the number of values to decode before they take memory.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    tags = read_tags(path, raw_index)
+    if tags.is_dng:
+        dng.check_sensor(tags)
+        dng.cfa(tags)
+        dng.active_area(tags)
+    if reserve is not None and tags.raw is not None:
+        reserve(tags.raw.pixels * max(1, tags.raw.number(tn.SAMPLES_PER_PIXEL, 1)))
+    if pixels.needs_tifffile(tags):
+        unpacked = _with_tifffile(tags, wants_pixels)
+    else:
+        unpacked = _with_libraw(tags, wants_pixels, reserve)
+    noted = build_metadata(tags, unpacked.facts)
+    xmp = read_xmp(path, tags.packet)
+    metadata = replace(noted.value, exif=with_xmp(noted.value.exif, xmp.properties))
+    warnings = (*unpacked.warnings, *noted.warnings, *xmp.warnings)
+    if unpacked.mosaic is None:
+        return Decoded(metadata, None, warnings)
+    mosaic = _visible(tags, unpacked, metadata)
+    white = _raised_white(metadata, mosaic)
+    if white is not None:
+        levels = replace(metadata.levels, white=white)
+        warnings += (
+            f"{path}: its pixels reach {mosaic.max()}, far above the white level of "
+            f"{metadata.levels.white:g} that the file or LibRaw states; {white:g} is used",
+        )
+        metadata = replace(metadata, levels=levels)
+    return Decoded(metadata, mosaic, warnings)
+
+
+def _with_tifffile(tags: FileTags, wants_pixels: bool) -> _Unpacked:
+    """Decode a DNG without LibRaw."""
+    assert tags.raw is not None
+    height, width = tags.raw.number(tn.IMAGE_LENGTH, 0), tags.raw.number(tn.IMAGE_WIDTH, 0)
+    mosaic = pixels.decode_with_tifffile(tags) if wants_pixels else None
+    if mosaic is not None:
+        height, width = mosaic.shape[:2]
+    return _Unpacked(LibRawFacts(Area(0, 0, height, width), height, width), mosaic)
+
+
+def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], None] | None) -> _Unpacked:
+    """Decode a raw with LibRaw.
+
+    Raises:
+        InputError: LibRaw cannot read it.
+    """
+    path = tags.path
+    try:
+        with rawpy.RawPy() as raw:
+            _open(raw, path, tags.raw_index)
+            sizes = raw.sizes
+            claimed = sizes.raw_height * sizes.raw_width
+            if not tags.is_dng:
+                check_claim(path, claimed, tags.size, _MAX_PIXELS_PER_BYTE)
+            if reserve is not None:
+                reserve(claimed)
+            # A DNG says everything in its tags; of other raws LibRaw knows it once they are unpacked.
+            if wants_pixels or not tags.is_dng:
+                raw.unpack()
+            mosaic = np.array(raw.raw_image) if wants_pixels else None  # LibRaw frees its own memory
+            facts = LibRawFacts(
+                visible=Area(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width),
+                raw_height=sizes.raw_height,
+                raw_width=sizes.raw_width,
+                flip=int(sizes.flip),
+                camera=None if tags.is_dng else _camera_facts(raw, path),
+                crop=_crop(sizes),
+                pixel_aspect=float(sizes.pixel_aspect),
+            )
+    except rawpy.LibRawError as error:
+        compression = tags.raw.number(tn.COMPRESSION, 0) if tags.raw is not None else 0
+        raise InputError(f"{path}: {_libraw_message(error, compression)}") from error
+    return _Unpacked(facts, mosaic, _roll_warning(path))
+
+
+def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> NDArray[np.uint16]:
+    """Return the visible part of the pixels, in order and contiguous.
+
+    Raises:
+        InputError: There are no pixels in the file, or too few.
+    """
+    path, mosaic = tags.path, unpacked.mosaic
+    assert mosaic is not None
+    area = visible_area(tags, unpacked.facts)
+    mosaic = pixels.deinterleaved(tags, mosaic)
+    mosaic = mosaic[area.top : area.top + area.height, area.left : area.left + area.width]
+    colors = (3,) if metadata.cfa == LINEAR else ()
+    if colors and mosaic.ndim == 3:
+        mosaic = mosaic[..., :3]
+    if mosaic.shape != (area.height, area.width, *colors) or mosaic.dtype != np.uint16:
+        raise InputError(f"{path}: decoded to {mosaic.dtype} {mosaic.shape}, which fits no mosaic")
+    if not mosaic.any():
+        raise InputError(f"{path}: all its pixels are zero; the file is damaged or lacks its picture data")
+    if not tags.is_dng:
+        missing = area.height - 1 - int(np.flatnonzero(mosaic.reshape(area.height, -1).any(axis=1))[-1])
+        if missing > _MISSING_SHARE * area.height:
+            raise InputError(
+                f"{path}: the file is cut off: the last {missing} of {area.height} rows hold only zeros"
+            )
+    return np.ascontiguousarray(mosaic)
+
+
+def _raised_white(metadata: FrameMetadata, mosaic: NDArray[np.uint16]) -> float | None:
+    """Return a white level for pixels of which many lie far above the stated one; None if it fits.
+
+    That is all ones in as many bits as the pixels take, so that the frames of a burst agree.
+    """
+    limit = 2 * metadata.levels.white
+    if limit >= mosaic.max() or np.count_nonzero(mosaic > limit) < mosaic.size / 1000:
+        return None
+    return float((1 << int(mosaic.max()).bit_length()) - 1)
+
+
+def _open(raw: rawpy.RawPy, path: Path, raw_index: int = 0) -> None:
+    """Hand a file to LibRaw, by name if the name is UTF-8."""
+    raw.set_unpack_params(shot_select=raw_index)
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            raw.open_buffer(file)
+    else:
+        raw.open_file(os.fspath(path))
+
+
+def _roll_warning(path: Path) -> tuple[str, ...]:
+    """Warn of a CR3 that holds more raws than the first (a roll; the halves of a dual-pixel raw)."""
+    with open(path, "rb") as file:
+        if file.read(12)[4:] != b"ftypcrx ":
+            return ()
+    count = 1
+    try:
+        while count < _MAX_ROLL:
+            with rawpy.RawPy() as raw:
+                _open(raw, path, count)
+            count += 1
+    except rawpy.LibRawError:
+        pass
+    if count == 1:
+        return ()
+    return (
+        f"{path}: holds {count} raw pictures; only the first is used (extract the others with Canon's DPP)",
+    )
+
+
+def _crop(sizes: Any) -> Area | None:
+    """Return the crop of the maker's tags; rawpy 0.24 and before do not tell."""
+    if not hasattr(sizes, "crop_width"):
+        return None
+    return Area(sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width)
+
+
+def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
+    """Collect what LibRaw knows of an unpacked file."""
+    other = raw.other
+    lens = getattr(raw, "lens", None)  # rawpy 0.25 and later
+    # LibRaw gives the start of 1970 for "unknown", in local time.
+    time = other.timestamp if other.timestamp and other.timestamp.year > 1971 else None
+    is_flat = raw.raw_type == rawpy.RawType.Flat
+    matrix = np.asarray(raw.rgb_xyz_matrix, dtype=np.float64)[:3, :3]
+    colors = raw.color_desc.decode("ascii", "replace")
+    return CameraFacts(
+        pattern=raw.raw_pattern if is_flat else None,
+        channels=1 if is_flat else 3,
+        is_foveon=_is_foveon(path),
+        colors=colors,
+        black=tuple(float(x) for x in raw.black_level_per_channel),
+        white=float(raw.white_level),
+        xyz_to_camera=matrix,
+        white_balance=np.array(raw.camera_whitebalance[:3], dtype=np.float64),
+        daylight=np.array(raw.daylight_whitebalance[:3], dtype=np.float64),
+        iso=float(other.iso_speed),
+        exposure_time=float(other.shutter_speed),
+        aperture=float(other.aperture),
+        focal_length=float(other.focal_length),
+        time=time,
+        lens=lens.model.strip() if lens is not None else "",
+        balanced_to_srgb=_libraw_conversion(raw)
+        if is_flat and len(colors) > 1 and not matrix.any()
+        else None,
+    )
+
+
+def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
+    """Find the matrix from white-balanced camera RGB to linear sRGB that LibRaw has built in for a camera.
+
+    rawpy does not show it, so it is fitted: LibRaw develops the raw in camera RGB and in sRGB.
+    """
+    plain: dict[str, Any] = {
+        "user_wb": [1.0, 1.0, 1.0, 1.0],
+        "gamma": (1, 1),
+        "no_auto_bright": True,
+        "output_bps": 16,
+        "half_size": True,
+    }
+    camera = raw.postprocess(output_color=rawpy.ColorSpace.raw, **plain).reshape(-1, 3).astype(np.float64)
+    srgb = raw.postprocess(output_color=rawpy.ColorSpace.sRGB, **plain).reshape(-1, 3).astype(np.float64)
+    whole = ((srgb > 0) & (srgb < 65535)).all(axis=1)  # not clipped
+    if np.count_nonzero(whole) < 100:
+        return None
+    fitted, _, rank, _ = np.linalg.lstsq(camera[whole], srgb[whole], rcond=None)
+    return fitted.T.astype(np.float64) if rank == 3 and np.linalg.cond(fitted) < 1e4 else None
+
+
+def _is_foveon(path: Path) -> bool:
+    """Return True for Sigma's X3F files."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"FOVb"
+
+
+def _libraw_message(error: Exception, compression: int) -> str:
+    """Explain LibRaw's error; `compression` is the raw picture's TIFF code, 0 if unknown."""
+    text = error.args[0] if error.args else ""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    if "nsupported file format" in text:
+        if compression in _UNREADABLE:
+            return f"its pixels are compressed with {_UNREADABLE[compression]}, which LibRaw cannot decode"
+        return "is no raw file that LibRaw can read (unknown format or camera, or damaged)"
+    if "Input/output error" in text:
+        return "the file is cut off or damaged (LibRaw ran out of data)"
+    return f"cannot be decoded (LibRaw: {text})"
