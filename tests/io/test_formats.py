@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 
-import click
 import pytest
 
 from burstfix.batch.layout import check_layout
@@ -14,6 +13,7 @@ from burstfix.cli.target import plan
 from burstfix.errors import UsageError
 from burstfix.io.write import formats
 from burstfix.io.write.formats import FORMATS, OutputFormat, format_named, format_of
+from burstfix.settings.merge import MergeSettings
 
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
@@ -21,14 +21,12 @@ def test_format_when_in_the_table_then_names_options_and_layouts_know_it(row: Ou
     assert format_named(row.name) is row
     for suffix in row.suffixes:
         assert format_of(f"x{suffix.upper()}") is row
-        target = plan(
-            str(tmp_path / f"a{suffix}"), format=None, bit_depth=None, quality=None, overwrite=False
-        )
+        target = plan(str(tmp_path / f"a{suffix}"), MergeSettings())
         assert (target.format, target.bit_depth) == (row.name, row.bit_depths[0])
     assert check_layout("{first}", row.name) == "{first}" + row.suffix
     for command in (merge, batch):
         option = next(p for p in command.params if p.name == "format")
-        assert isinstance(option.type, click.Choice) and row.name in option.type.choices
+        assert option.type.convert(row.name, option, None) == row.name
     assert row.is_raw or callable(row.load_encoder())
 
 
@@ -37,12 +35,12 @@ def test_plan_when_the_format_does_not_have_a_setting_then_it_is_wrong_usage(row
     out = str(tmp_path / f"a{row.suffix}")
     for depth in {8, 16} - set(row.bit_depths):
         with pytest.raises(UsageError, match=f"{row.title} is written with .* not {depth}"):
-            plan(out, format=None, bit_depth=depth, quality=None, overwrite=False)
+            plan(out, MergeSettings(bit_depth=depth), typed={"bit_depth"})
     if row.has_quality:
-        plan(out, format=None, bit_depth=None, quality=50, overwrite=False)
+        plan(out, MergeSettings(quality=50), typed={"quality"})
     else:
         with pytest.raises(UsageError, match="quality is for JPEG"):
-            plan(out, format=None, bit_depth=None, quality=50, overwrite=False)
+            plan(out, MergeSettings(quality=50), typed={"quality"})
 
 
 def test_format_named_when_there_is_no_such_format_then_the_known_ones_are_listed():
