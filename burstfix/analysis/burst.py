@@ -101,8 +101,20 @@ def prepare_burst(
         sharpness=tuple(relative[i] for i in kept),
         hot_pixels=hot,
         dropped=(*dropped, *left_out),
-        warnings=(*warnings, *left_out_warnings, *found_noise.warnings),
+        warnings=(*warnings, *left_out_warnings, *_opcode_warnings(kept_frames), *found_noise.warnings),
     )
+
+
+def _opcode_warnings(frames: Sequence[Frame]) -> list[str]:
+    """Return the warnings of all opcode plans; the same warning about several files only once."""
+    first: dict[str, str] = {}
+    for frame in frames:
+        path = str(frame.metadata.path)
+        for warning in frame.plan.warnings:
+            first.setdefault(warning.removeprefix(path), warning)
+    for warning in first.values():
+        log.warning("%s", warning)
+    return list(first.values())
 
 
 @dataclass(frozen=True, slots=True)

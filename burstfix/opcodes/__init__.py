@@ -1,7 +1,7 @@
-"""Opcode lists of DNGs as records: what a camera wants done to its pixels, parsed but not yet done.
+"""Opcode lists of DNGs: the corrections that a camera asks for, parsed and planned.
 
-Applying them to tensors is the work of `burstfix.raw.mosaic_opcodes` (lists 1 and 2) and
-`burstfix.raw.picture_opcodes` (list 3). Numpy only.
+`burstfix.raw.mosaic_opcodes` applies lists 1 and 2 to tensors, `burstfix.raw.picture_opcodes` list 3.
+This package needs numpy only.
 """
 
 from burstfix.opcodes.parse import parse_list, without_polynomials

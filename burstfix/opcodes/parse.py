@@ -1,6 +1,6 @@
-"""Opcode lists from bytes, strictly: whatever does not fit is refused with the opcode's name and place.
+"""Parse opcode lists strictly: anything unexpected is an error that names the opcode and its offset.
 
-DNG specification 1.7.1, chapter 7. Lists are big-endian whatever the file is.
+DNG specification 1.7.1, chapter 7. Lists are big-endian, whatever the byte order of the file.
 """
 
 from __future__ import annotations
@@ -31,66 +31,104 @@ from burstfix.opcodes.records import (
     WarpRectilinear2,
 )
 
-_NEWEST = (1, 7, 1, 0)  # version of the format up to which opcodes are understood
+_NEWEST = (1, 7, 1, 0)  # newest version of the format that is supported
 _OPTIONAL, _SKIP_FOR_PREVIEW = 1, 2
 _MAP_POLYNOMIAL = 8
-_MAX_COUNT = 1000  # opcodes in a list; cameras write a handful
+_MAX_COUNT = 1000  # opcodes in a list; cameras write fewer than 20
 _MAX_PLANES = 4
 _MAX_DEGREE = 8
+# Limits far beyond any lens or sensor; larger values overflow float32 or hide the picture.
+_MAX_FACTOR = 1e4
+_MAX_COEFFICIENT = 1e6
+_RADII = np.linspace(0, 1, 257)  # where polynomials of the distance are checked
+SKIP_HINT = "--opcodes skip merges without the opcodes"
+
+
+class OpcodeCountError(InputError):
+    """The count of an opcode list does not match its contents.
+
+    Attributes:
+        optional: True if every opcode in the list is optional.
+    """
+
+    def __init__(self, message: str, optional: bool) -> None:
+        super().__init__(message)
+        self.optional = optional
 
 
 class _DamagedError(Exception):
-    """What is wrong with an opcode, for `parse_list` to say where."""
+    """Describes a fault in an opcode; `parse_list` adds the place."""
 
 
 def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
-    """Parses the value of OpcodeList1, OpcodeList2 or OpcodeList3.
+    """Parse the value of OpcodeList1, OpcodeList2 or OpcodeList3.
 
     Args:
-        data: The tag's value; empty gives no opcodes.
+        data: Value of the tag; empty gives no opcodes.
         number: 1, 2 or 3.
         where: The file, for messages.
 
     Raises:
+        OpcodeCountError: The opcodes are complete, but their number is not the stated one.
         InputError: The list is malformed; the message names the opcode and its offset in the list.
     """
     if not data:
         return ()
-    title = f"{where}: OpcodeList{number}"
+    title = f"{where}: OpcodeList{number} is malformed"
     if len(data) < 4:
-        raise InputError(f"{title} is malformed: {len(data)} bytes hold no list")
+        raise InputError(f"{title}: {len(data)} bytes are too few for a list ({SKIP_HINT})")
     (count,) = struct.unpack_from(">L", data)
+    flags = _flags_of_complete_list(data)
+    if flags is not None and len(flags) != count:
+        optional = all(flag & _OPTIONAL for flag in flags)
+        raise OpcodeCountError(
+            f"{title}: claims {count} opcodes and contains {len(flags)} ({SKIP_HINT})", optional
+        )
     if count > _MAX_COUNT:
-        raise InputError(f"{title} is malformed: claims {count} opcodes")
+        raise InputError(f"{title}: claims {count} opcodes; at most {_MAX_COUNT} are allowed ({SKIP_HINT})")
     opcodes: list[Opcode] = []
     at = 4
     for k in range(count):
         if len(data) - at < 16:
             raise InputError(
-                f"{title} is malformed: ends at byte {len(data)} before opcode {k + 1} of {count}"
+                f"{title}: ends at byte {len(data)} before opcode {k + 1} of {count} ({SKIP_HINT})"
             )
-        code, major, minor, third, fourth, flags, size = struct.unpack_from(">L4BLL", data, at)
-        name = _NAMES.get(code, f"opcode {code}")
-        place = f"{title} is malformed: {name} at byte {at}"
-        if size > len(data) - at - 16:
-            raise InputError(f"{place}: claims {size} bytes, {len(data) - at - 16} are left")
-        if flags & ~(_OPTIONAL | _SKIP_FOR_PREVIEW):
-            raise InputError(f"{place}: unknown flags {flags:#x}")
-        header = Header(name, bool(flags & _OPTIONAL))
-        body = data[at + 16 : at + 16 + size]
-        read = _READERS.get(code) if (major, minor, third, fourth) <= _NEWEST else None
+        code, *_, size = struct.unpack_from(">L4BLL", data, at)
         try:
-            opcodes.append(Unsupported(header) if read is None else read(header, _Fields(body)))
+            opcodes.append(_parse_opcode(data, at))
         except _DamagedError as error:
-            raise InputError(f"{place}: {error}") from error
+            name = _NAMES.get(code, f"opcode {code}")
+            raise InputError(f"{title}: {name} at byte {at}: {error} ({SKIP_HINT})") from error
         at += 16 + size
     if at != len(data):
-        raise InputError(f"{title} is malformed: {len(data) - at} bytes follow its {count} opcodes")
+        raise InputError(f"{title}: {len(data) - at} bytes follow its {count} opcodes ({SKIP_HINT})")
     return tuple(opcodes)
 
 
+def _flags_of_complete_list(data: bytes) -> list[int] | None:
+    """Return the flags of all opcodes if opcodes fill the list exactly, whatever its count says."""
+    flags = []
+    at = 4
+    while len(data) - at >= 16:
+        flag, size = struct.unpack_from(">8xLL", data, at)
+        flags.append(flag)
+        at += 16 + size
+    return flags if at == len(data) else None
+
+
+def _parse_opcode(data: bytes, at: int) -> Opcode:
+    code, major, minor, third, fourth, flags, size = struct.unpack_from(">L4BLL", data, at)
+    if size > len(data) - at - 16:
+        raise _DamagedError(f"claims {size} bytes, {len(data) - at - 16} are left")
+    if flags & ~(_OPTIONAL | _SKIP_FOR_PREVIEW):
+        raise _DamagedError(f"unknown flags {flags:#x}")
+    header = Header(_NAMES.get(code, f"opcode {code}"), bool(flags & _OPTIONAL))
+    read = _READERS.get(code) if (major, minor, third, fourth) <= _NEWEST else None
+    return Unsupported(header) if read is None else read(header, _Fields(data[at + 16 : at + 16 + size]))
+
+
 def without_polynomials(data: bytes) -> bytes:
-    """A list that `parse_list` accepts, without its MapPolynomial opcodes; empty where none is left."""
+    """Remove the MapPolynomial opcodes from a list that `parse_list` accepts; b"" if none is left."""
     kept = []
     at = 4
     while at < len(data):
@@ -102,13 +140,13 @@ def without_polynomials(data: bytes) -> bytes:
 
 
 class _Fields:
-    """An opcode's parameters, read from the front."""
+    """Reads the parameters of an opcode in order."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
     def numbers(self, layout: str) -> tuple[Any, ...]:
-        """Numbers by `struct`'s letters."""
+        """Read numbers in the format of `struct`."""
         size = struct.calcsize(">" + layout)
         self._need(size)
         values = struct.unpack_from(">" + layout, self._data, self._at)
@@ -116,7 +154,7 @@ class _Fields:
         return values
 
     def array(self, kind: str, *shape: int) -> NDArray[Any]:
-        """An array of a numpy type, in this machine's byte order."""
+        """Read an array of a numpy type, and convert it to native byte order."""
         count = 1
         for length in shape:
             count *= length  # in Python's integers, which do not overflow
@@ -126,19 +164,31 @@ class _Fields:
         self._at += count * dtype.itemsize
         values = values.astype(kind)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise _DamagedError("has values that are no numbers")
+            raise _DamagedError("contains values that are not finite")
         return values
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Check that everything was read."""
         if self._at != len(self._data):
-            raise _DamagedError(f"has {len(self._data)} bytes of parameters where {self._at} belong")
+            raise _DamagedError(f"has {len(self._data)} bytes of parameters, expected {self._at}")
 
     def _need(self, size: int) -> None:
         if len(self._data) - self._at < size:
             raise _DamagedError(
-                f"has {len(self._data)} bytes of parameters where {self._at + size} or more belong"
+                f"has {len(self._data)} bytes of parameters, expected at least {self._at + size}"
             )
+
+
+def _check_limit(values: NDArray[Any], limit: float, what: str) -> None:
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest <= limit:
+        raise _DamagedError(f"{what} {largest:g} is too large; at most {limit:g} is allowed")
+
+
+def _radial(coefficients: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evaluate polynomials (planes, terms) at radii (count,), constant term first: (planes, count)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return coefficients @ radii ** np.arange(coefficients.shape[1])[:, None]
 
 
 def _area(fields: _Fields) -> Area:
@@ -169,9 +219,9 @@ def _bad_pixel_list(header: Header, fields: _Fields) -> BadPixelList:
 
 
 def _check_phase(phase: int) -> None:
-    # Which of the four Bayer patterns; the file's CFAPattern says the same.
+    # One of the four Bayer patterns; not needed, because CFAPattern states it too.
     if phase > 3:
-        raise _DamagedError(f"has the Bayer phase {phase}; 0 to 3 are known")
+        raise _DamagedError(f"has the Bayer phase {phase}, expected 0 to 3")
 
 
 def _trim(header: Header, fields: _Fields) -> Trim:
@@ -199,6 +249,8 @@ def _polynomial(header: Header, fields: _Fields) -> Polynomial:
         raise _DamagedError(f"is of degree {degree}; at most {_MAX_DEGREE} is allowed")
     coefficients = fields.array("f8", degree + 1)
     fields.end()
+    _check_limit(coefficients, _MAX_COEFFICIENT, "its coefficient")
+    _check_limit(_radial(coefficients[None], _RADII), _MAX_FACTOR, "its value")
     return Polynomial(header, area, coefficients)
 
 
@@ -209,14 +261,15 @@ def _gain_map(header: Header, fields: _Fields) -> GainMap:
     origin = fields.array("f8", 2)
     (planes,) = fields.numbers("L")
     if rows < 1 or cols < 1 or planes < 1:
-        raise _DamagedError(f"its map has {rows}x{cols} points in {planes} planes")
+        raise _DamagedError(f"its map of {rows}x{cols} points in {planes} planes is empty")
     if (rows > 1 and not spacing[0] > 0) or (cols > 1 and not spacing[1] > 0):
-        raise _DamagedError(f"its points lie {spacing[0]:g}, {spacing[1]:g} apart")
+        raise _DamagedError(f"the spacing of its points is {spacing[0]:g}, {spacing[1]:g}, expected above 0")
     gains = fields.array("f4", rows, cols, planes)
     if (gains < 0).any():
         raise _DamagedError("has negative gains")
     fields.end()
-    # The spacing of a single row or column of points means nothing; files give 0 for it.
+    _check_limit(gains, _MAX_FACTOR, "its gain")
+    # A single row or column of points has no spacing; files write 0.
     steps = tuple(float(s) if n > 1 else 1.0 for s, n in zip(spacing, (rows, cols), strict=True))
     return GainMap(header, area, gains, (steps[0], steps[1]), (float(origin[0]), float(origin[1])))
 
@@ -235,6 +288,7 @@ def _line_values(by_row: bool, scales: bool) -> Callable[[Header, _Fields], Line
         if scales and (values < 0).any():
             raise _DamagedError("has negative factors")
         fields.end()
+        _check_limit(values, _MAX_FACTOR, "its value")
         return LineValues(header, area, values, by_row, scales)
 
     return read
@@ -243,8 +297,9 @@ def _line_values(by_row: bool, scales: bool) -> Callable[[Header, _Fields], Line
 def _planes_and_center(fields: _Fields, width: int) -> tuple[NDArray[np.float64], tuple[float, float]]:
     (planes,) = fields.numbers("L")
     if not 1 <= planes <= _MAX_PLANES:
-        raise _DamagedError(f"is for {planes} planes; 1 to {_MAX_PLANES} are known")
+        raise _DamagedError(f"is for {planes} planes, expected 1 to {_MAX_PLANES}")
     coefficients = fields.array("f8", planes, width)
+    _check_limit(coefficients, _MAX_COEFFICIENT, "its coefficient")
     return coefficients, _center(fields)
 
 
@@ -266,10 +321,15 @@ def _warp_rectilinear_2(header: Header, fields: _Fields) -> WarpRectilinear2:
     (reciprocal,) = fields.numbers("L")
     fields.end()
     if reciprocal > 1:
-        raise _DamagedError(f"has the reciprocal flag {reciprocal}; 0 and 1 are known")
+        raise _DamagedError(f"has the reciprocal flag {reciprocal}, expected 0 or 1")
     least, most = terms[:, 17], terms[:, 18]
     if not ((least >= 0) & (least < most) & (most <= 1)).all():
-        raise _DamagedError("its range of valid radii is none within 0 to 1")
+        raise _DamagedError("its range of valid radii is not within 0 to 1")
+    if reciprocal:
+        for plane in terms:
+            factors = _radial(plane[None, :15], np.clip(_RADII, plane[17], plane[18]))
+            if np.abs(factors).min() < 1 / _MAX_FACTOR or factors.min() * factors.max() < 0:
+                raise _DamagedError("its polynomial is 0 within the picture; it has no finite reciprocal")
     return WarpRectilinear2(header, terms[:, :17], terms[:, 17:], center, bool(reciprocal))
 
 
@@ -283,6 +343,8 @@ def _vignette(header: Header, fields: _Fields) -> Vignette:
     coefficients = fields.array("f8", 5)
     center = _center(fields)
     fields.end()
+    gains = 1 + _radial(np.concatenate([[0.0], coefficients])[None], _RADII**2)
+    _check_limit(gains, _MAX_FACTOR, "its gain")
     return Vignette(header, coefficients, center)
 
 

@@ -1,12 +1,12 @@
-"""Which opcodes of a frame are applied, where, and in which order; what cannot be is refused or reported."""
+"""Plan which opcodes of a frame are applied, where, and in which order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from burstfix.errors import InputError
-from burstfix.opcodes.parse import parse_list
+from burstfix.opcodes.parse import SKIP_HINT, OpcodeCountError, parse_list
 from burstfix.opcodes.records import (
     BadPixelList,
     BadPixelValue,
@@ -28,18 +28,21 @@ from burstfix.opcodes.records import (
 _POINTWISE = (GainMap, Table, Polynomial, LineValues, Trim)
 _BAD_PIXELS = (BadPixelValue, BadPixelList)
 _LENS = (WarpRectilinear, WarpRectilinear2, WarpFisheye, Vignette)
-# Bad pixels are a mosaic's, lenses are corrected once there are colours at every pixel.
+# Bad pixels are repaired in mosaics; lens corrections need all colours at every pixel.
 _SUITABLE = {1: _POINTWISE + _BAD_PIXELS, 2: _POINTWISE + _BAD_PIXELS, 3: _POINTWISE + _LENS}
+
+_MAX_WORK = 8  # lens corrections of the whole picture; cameras ask for one or two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One opcode and the picture that it counts in.
+    """An opcode and the picture that its coordinates refer to.
 
     Attributes:
-        opcode: What to do.
-        origin: Row and column of that picture's first pixel, seen from the visible area's.
-        height, width: Of that picture.
+        opcode: The opcode.
+        origin: Row and column of the picture's first pixel, relative to the visible area.
+        height: Rows of the picture.
+        width: Columns of the picture.
     """
 
     opcode: Opcode
@@ -62,6 +65,7 @@ class OpcodePlan:
             of it.
         applied: Names of the opcodes that are applied, for example "GainMap x4 (list 2)".
         skipped: Names of the opcodes that are not applied.
+        warnings: Sentences for people.
         mode: The mode that was asked for.
     """
 
@@ -71,6 +75,7 @@ class OpcodePlan:
     crop: tuple[int, int, int, int] | None = None
     applied: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     mode: OpcodeMode = "apply"
 
     def summary(self) -> dict[str, Any]:
@@ -98,9 +103,12 @@ def plan_opcodes(
         mode: "skip" applies nothing; the plan then lists every opcode as skipped, or says what is wrong
             with the lists.
 
+    Returns:
+        The plan. A list with a wrong count that contains optional opcodes only is left out, with a warning.
+
     Raises:
-        InputError: A list is malformed, or contains a mandatory opcode that cannot be applied. Never
-            raised in mode "skip".
+        InputError: A list is malformed, contains a mandatory opcode that cannot be applied, or takes too
+            long to apply. Never raised in mode "skip".
     """
     if lists is None:
         return OpcodePlan(mode=mode)
@@ -115,69 +123,97 @@ def plan_opcodes(
 
 
 def _plan(lists: OpcodeLists, height: int, width: int, where: str, has_mosaic: bool) -> OpcodePlan:
-    applied: list[str] = []
-    skipped: list[str] = []
-    chosen: dict[int, list[Opcode]] = {}
-    for number, data in enumerate((lists.first, lists.second, lists.third), 1):
-        chosen[number] = []
-        for opcode in parse_list(data, number, where):
-            reason = _cannot(opcode, number, has_mosaic, lists.linearised)
-            named = f"{opcode.header.name} (list {number})"
+    chosen = _choose(lists, where, has_mosaic)
+    full = (0, 0, height, width)
+    sensor = _in_order(
+        chosen.opcodes[0], (-lists.top, -lists.left), lists.sensor_height, lists.sensor_width, where
+    )
+    mosaic = _in_order(chosen.opcodes[1], (0, 0), height, width, where)
+    # The sensor's size matters only if list 1 contains opcodes.
+    bounds = [full, mosaic.bounds, *([sensor.bounds] if sensor.steps else [])]
+    top, left = max(box[0] for box in bounds), max(box[1] for box in bounds)
+    bottom, right = min(box[2] for box in bounds), min(box[3] for box in bounds)
+    if bottom - top < 2 or right - left < 2:
+        raise InputError(f"{where}: TrimBounds leaves nothing of the picture ({SKIP_HINT})")
+    picture = _in_order(chosen.opcodes[2], (0, 0), bottom - top, right - left, where)
+    for number, steps in enumerate((sensor.steps, mosaic.steps, picture.steps), 1):
+        _check_work(steps, f"{where}: OpcodeList{number}")
+    crop = (top, left, bottom, right)
+    return OpcodePlan(
+        sensor.steps,
+        mosaic.steps,
+        picture.steps,
+        None if crop == full else crop,
+        _counted(chosen.applied),
+        _counted(chosen.skipped),
+        tuple(chosen.warnings),
+    )
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """Opcodes to apply by list, the names of all opcodes, and warnings."""
+
+    opcodes: tuple[list[Opcode], list[Opcode], list[Opcode]] = field(default_factory=lambda: ([], [], []))
+    applied: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
+    """Parse the lists and decide which opcodes to apply."""
+    chosen = _Chosen()
+    for index, data in enumerate((lists.first, lists.second, lists.third)):
+        number = index + 1
+        try:
+            opcodes = parse_list(data, number, where)
+        except OpcodeCountError as error:
+            if not error.optional:
+                raise
+            chosen.skipped.append(f"all (list {number})")
+            chosen.warnings.append(f"{error}; its opcodes are optional and left out")
+            continue
+        for opcode in opcodes:
+            reason = _obstacle(opcode, number, has_mosaic, lists.linearised)
+            name = f"{opcode.header.name} (list {number})"
             if reason is None:
-                chosen[number].append(opcode)
-                applied.append(named)
+                chosen.opcodes[index].append(opcode)
+                chosen.applied.append(name)
             elif opcode.header.optional:
-                skipped.append(named)
+                chosen.skipped.append(name)
             else:
                 raise InputError(
-                    f"{where}: OpcodeList{number} asks for {opcode.header.name}, which {reason}; its colours "
-                    "or its geometry would be wrong (--opcodes skip merges it all the same)"
+                    f"{where}: OpcodeList{number} contains {opcode.header.name}, which {reason}; colours or "
+                    f"geometry would be wrong ({SKIP_HINT})"
                 )
-    full = (0, 0, height, width)
-    sensor, first_crop = _steps(
-        chosen[1], (-lists.top, -lists.left), lists.sensor_height, lists.sensor_width, where
-    )
-    if not sensor:
-        first_crop = full  # the sensor's size matters only if list 1 contains opcodes
-    mosaic, second_crop = _steps(chosen[2], (0, 0), height, width, where)
-    crop = (
-        max(0, first_crop[0], second_crop[0]),
-        max(0, first_crop[1], second_crop[1]),
-        min(height, first_crop[2], second_crop[2]),
-        min(width, first_crop[3], second_crop[3]),
-    )
-    if crop[2] - crop[0] < 2 or crop[3] - crop[1] < 2:
-        raise InputError(f"{where}: TrimBounds leaves nothing of the picture")
-    picture, _ = _steps(chosen[3], (0, 0), crop[2] - crop[0], crop[3] - crop[1], where)
-    return OpcodePlan(
-        sensor,
-        mosaic,
-        picture,
-        None if crop == full else crop,
-        _counted(applied),
-        _counted(skipped),
-    )
+    return chosen
 
 
-def _cannot(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
-    """Returns why an opcode cannot be applied, or None."""
-    if isinstance(opcode, _BAD_PIXELS + _LENS + _POINTWISE):
-        if not isinstance(opcode, _SUITABLE[number]):
-            return f"has no meaning in list {number}"
-        if isinstance(opcode, _BAD_PIXELS) and not has_mosaic:
-            return "is for sensors with a colour mosaic"
-        if isinstance(opcode, Warp) and len(opcode.coefficients) == 2:
-            return "is for two planes, which is neither one for all nor one for each"
-        if number == 1 and linearised and not isinstance(opcode, (BadPixelList, Trim)):
-            return "works on values from before the linearisation table, which the decoder does not give"
-        return None
-    return "burstfix does not know"
+def _obstacle(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
+    """Return why an opcode cannot be applied, or None."""
+    if not isinstance(opcode, _BAD_PIXELS + _LENS + _POINTWISE):
+        return "burstfix does not support"
+    if not isinstance(opcode, _SUITABLE[number]):
+        return f"has no meaning in list {number}"
+    if isinstance(opcode, _BAD_PIXELS) and not has_mosaic:
+        return "applies only to sensors with a colour mosaic"
+    if isinstance(opcode, Warp) and len(opcode.coefficients) == 2:
+        return "is for two planes, expected one for all or one for each"
+    if number == 1 and linearised and not isinstance(opcode, (BadPixelList, Trim)):
+        return "applies to values before the linearisation table, which the decoder does not give"
+    return None
 
 
-def _steps(
-    opcodes: list[Opcode], origin: tuple[int, int], height: int, width: int, where: str
-) -> tuple[tuple[Step, ...], tuple[int, int, int, int]]:
-    """The steps, and the bounds that their trims leave, seen from the visible area."""
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Steps of a list, and the top, left, bottom, right that their trims leave of the visible area."""
+
+    steps: tuple[Step, ...]
+    bounds: tuple[int, int, int, int]
+
+
+def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width: int, where: str) -> _Steps:
+    """Relate each opcode of a list to the picture that earlier trims of the list leave."""
     steps = []
     for opcode in opcodes:
         steps.append(Step(opcode, origin, height, width))
@@ -185,15 +221,41 @@ def _steps(
             if opcode.bottom > height or opcode.right > width:
                 raise InputError(
                     f"{where}: TrimBounds to rows {opcode.top} to {opcode.bottom}, columns {opcode.left} to "
-                    f"{opcode.right} of a picture of {height}x{width}"
+                    f"{opcode.right} of a picture of {height}x{width} ({SKIP_HINT})"
                 )
             origin = (origin[0] + opcode.top, origin[1] + opcode.left)
             height, width = opcode.bottom - opcode.top, opcode.right - opcode.left
-    return tuple(steps), (origin[0], origin[1], origin[0] + height, origin[1] + width)
+    return _Steps(tuple(steps), (origin[0], origin[1], origin[0] + height, origin[1] + width))
+
+
+def _check_work(steps: tuple[Step, ...], title: str) -> None:
+    """Limit the time that a list takes, in proportion to the size of its picture."""
+    work = sum(_work(step) for step in steps)
+    if work > _MAX_WORK:
+        raise InputError(
+            f"{title} takes as long to apply as {work:.0f} lens corrections of the whole picture; at most "
+            f"{_MAX_WORK} are allowed ({SKIP_HINT})"
+        )
+
+
+def _work(step: Step) -> float:
+    """Estimate the time that a step takes, relative to a lens correction of the whole picture."""
+    opcode = step.opcode
+    if isinstance(opcode, Warp):
+        return 1.0
+    if isinstance(opcode, Vignette):
+        return 0.2
+    if isinstance(opcode, (GainMap, Table, Polynomial, LineValues)):
+        area = opcode.area
+        rows = -(-(min(area.bottom, step.height) - area.top) // area.row_pitch)
+        cols = -(-(min(area.right, step.width) - area.left) // area.col_pitch)
+        share = max(rows, 0) * max(cols, 0) / max(step.height * step.width, 1)
+        return 0.005 + 0.05 * share
+    return 0.05
 
 
 def _counted(names: list[str]) -> tuple[str, ...]:
-    """Each name once, with how often it came."""
+    """Return each name once, with the number of its occurrences."""
     counted = []
     for name in dict.fromkeys(names):
         times = names.count(name)

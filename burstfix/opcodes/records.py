@@ -1,6 +1,6 @@
-"""The opcodes of DNG specification 1.7.1, chapter 7 "Opcode List Processing", one record each.
+"""Opcodes of the DNG specification 1.7.1, chapter 7 "Opcode List Processing", one record each.
 
-Rows, columns and rectangles are in pixels of the picture that the list belongs to: the whole sensor for
+Rows, columns and rectangles count in pixels of the picture that the list applies to: the whole sensor for
 list 1, the active area for list 2, the demosaiced picture for list 3.
 """
 
@@ -44,11 +44,11 @@ class OpcodeLists:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What every opcode begins with.
+    """Fields that all opcodes have.
 
     Attributes:
-        name: As the specification calls it.
-        optional: A reader that cannot apply it may pass over it.
+        name: Name in the specification.
+        optional: A reader that cannot apply the opcode may skip it.
     """
 
     name: str
@@ -57,9 +57,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The pixels that an opcode is for: every pitch-th row and column of a rectangle, in some planes.
+    """Pixels that an opcode applies to: every pitch-th row and column of a rectangle, in some planes.
 
-    `bottom` and `right` are exclusive. A mosaic has one plane, number 0.
+    `bottom` and `right` are exclusive. A mosaic has one plane, number 0. The pixels X of the area with top
+    1, left 1, bottom 5, right 6, row pitch 2 and column pitch 2:
+
+        . . . . . . .
+        . X . X . X .
+        . . . . . . .
+        . X . X . X .
+        . . . . . . .
     """
 
     top: int
@@ -74,7 +81,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BadPixelValue:
-    """FixBadPixelsConstant (4): pixels of this value (in a mosaic of 16-bit numbers) are bad."""
+    """FixBadPixelsConstant (4): pixels with this value (16 bits) are bad."""
 
     header: Header
     value: int
@@ -97,7 +104,7 @@ class BadPixelList:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trim:
-    """TrimBounds (6): what is outside this rectangle is cut off."""
+    """TrimBounds (6): crops the picture to this rectangle."""
 
     header: Header
     top: int
@@ -108,7 +115,7 @@ class Trim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """MapTable (7): values 0..1 stand for 0..65535, which index the table; beyond its end the last one holds.
+    """MapTable (7): values 0..1, scaled to 0..65535, index a table; beyond its end the last entry applies.
 
     `values` is float32 (size,), already divided by 65535.
     """
@@ -120,7 +127,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polynomial:
-    """MapPolynomial (8): `coefficients` float64, that of x^0 first; x is 0..1."""
+    """MapPolynomial (8): `coefficients` float64, constant term first; x in 0..1."""
 
     header: Header
     area: Area
@@ -129,14 +136,14 @@ class Polynomial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GainMap:
-    """GainMap (9): gains on a coarse grid, interpolated between its points.
+    """GainMap (9): gains on a coarse grid, interpolated linearly.
 
     Attributes:
         header: See `Header`.
-        area: The pixels multiplied.
-        gains: float32 (rows, cols, planes). Planes beyond the last take the last one's.
-        spacing: Of the grid's points, down and across, as a share of the picture.
-        origin: Of the first point, down and across, as a share of the picture.
+        area: Pixels that are multiplied.
+        gains: float32 (rows, cols, planes). Further planes of the picture use the last one.
+        spacing: Distance of grid points, vertical and horizontal, relative to the size of the picture.
+        origin: Position of the first grid point, likewise.
     """
 
     header: Header
@@ -152,10 +159,10 @@ class LineValues:
 
     Attributes:
         header: See `Header`.
-        area: The pixels changed.
-        values: float32, one for each row (or column) of the area that its pitch meets.
-        by_row: Rows, else columns.
-        scales: The values are factors, else they are added.
+        area: Pixels that are changed.
+        values: float32, one for each affected row or column of the area.
+        by_row: True if the values belong to rows, False for columns.
+        scales: True if the values are factors, False if they are added.
     """
 
     header: Header
@@ -167,12 +174,13 @@ class LineValues:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarpRectilinear:
-    """WarpRectilinear (1): where a pixel's value comes from, by a polynomial of its distance from a centre.
+    """WarpRectilinear (1): lens distortion, a polynomial of the distance from the optical centre.
 
     Attributes:
         header: See `Header`.
-        coefficients: float64 (planes, 6): kr0 to kr3 radial, kt0 and kt1 tangential; one row serves all.
-        center: x and y as a share of the picture.
+        coefficients: float64 (planes, 6): kr0 to kr3 radial, kt0 and kt1 tangential; a single row applies
+            to all planes.
+        center: x and y of the optical centre, relative to the size of the picture.
     """
 
     header: Header
@@ -182,15 +190,16 @@ class WarpRectilinear:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarpRectilinear2:
-    """WarpRectilinear2 (14, DNG 1.6): a longer polynomial, in odd powers of the distance as well.
+    """WarpRectilinear2 (14, DNG 1.6): as `WarpRectilinear`, with a longer polynomial in all powers.
 
     Attributes:
         header: See `Header`.
-        coefficients: float64 (planes, 17): kr0 to kr14 radial, kt0 and kt1 tangential; one row serves all.
-        valid: float64 (planes, 2): the distances, 0 to 1, between which the radial polynomial holds; nearer
-            and farther pixels take its value there.
-        center: x and y as a share of the picture.
-        reciprocal: Pixels move by the polynomial's reciprocal.
+        coefficients: float64 (planes, 17): kr0 to kr14 radial, kt0 and kt1 tangential; a single row applies
+            to all planes.
+        valid: float64 (planes, 2): smallest and largest distance, 0 to 1, at which the radial polynomial is
+            valid; distances beyond are clamped.
+        center: As for `WarpRectilinear`.
+        reciprocal: True if the radial factor is the reciprocal of the polynomial.
     """
 
     header: Header
@@ -202,7 +211,7 @@ class WarpRectilinear2:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarpFisheye:
-    """WarpFisheye (2): as `WarpRectilinear`, with four coefficients of the angle: float64 (planes, 4)."""
+    """WarpFisheye (2): as `WarpRectilinear`, with float64 (planes, 4) coefficients of the view angle."""
 
     header: Header
     coefficients: NDArray[np.float64]
@@ -211,7 +220,7 @@ class WarpFisheye:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vignette:
-    """FixVignetteRadial (3): gain 1 + k0 r^2 + ... + k4 r^10; `center` as for warps."""
+    """FixVignetteRadial (3): gain 1 + k0 r^2 + ... + k4 r^10; `center` as for `WarpRectilinear`."""
 
     header: Header
     coefficients: NDArray[np.float64]
@@ -220,7 +229,7 @@ class Vignette:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unsupported:
-    """An opcode that is not known here, or of a later version of the format."""
+    """An unknown opcode, or one of a newer version of the format."""
 
     header: Header
 

@@ -34,7 +34,7 @@ def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
         if metadata.opcodes is not None and metadata.opcodes.third:
             left = replace(left or OpcodeLists(), third=metadata.opcodes.third)
     else:
-        data = apply_to_picture(data, plan)
+        data = apply_to_picture(data, plan, str(metadata.path))
     if cfa == MONOCHROME:
         data = np.repeat(data, 3, axis=0)
     height, width = data.shape[1:]

@@ -1,13 +1,13 @@
-"""Opcode lists 1 and 2 applied to mosaics, in any part of a frame, and what they do to its noise.
+"""Apply opcode lists 1 and 2 to any part of a mosaic, and compute how they scale its noise.
 
-DNG specification 1.7.1, chapter 7. Everything but bad pixels works pixel by pixel, so a part of a frame
-comes out as it would in the whole.
+DNG specification 1.7.1, chapter 7. All opcodes except bad pixels change each pixel independently, so the
+result for a part is a slice of the result for the whole frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,40 +15,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.errors import InputError
+from burstfix.opcodes.parse import SKIP_HINT
 from burstfix.opcodes.plan import OpcodePlan, Step
-from burstfix.opcodes.records import (
-    Area,
-    BadPixelList,
-    BadPixelValue,
-    GainMap,
-    LineValues,
-    Polynomial,
-    Table,
-)
+from burstfix.opcodes.records import Area, GainMap, LineValues, Polynomial, Table
+from burstfix.raw.bad_pixels import fill_bad_pixels, find_bad_pixels
 from burstfix.raw.levels import normalise
-from burstfix.types import Frame, Levels
+from burstfix.types import Frame
 
-_WHITE = 1 - 1e-4  # samples from here on were clipped by the sensor
+MAX_VALUE = 1e6  # times full scale; larger results mean that the opcodes are damaged
+_WHITE = 1 - 1e-4  # samples at or above this level were clipped by the sensor
 _FULL = 65535.0
-_FIRST_CODES = 256
-# Share of bad pixels from which on a file is taken for damaged; focus pixels are less than half of that.
-_MAX_BAD = 0.1
+_FIRST_CODES = 256  # codes of a table over which its slope at black is measured
 
 
-def is_pointwise(step: Step) -> TypeGuard[Step]:
-    """Whether a step changes values pixel by pixel."""
+def is_pointwise(step: Step) -> bool:
+    """Return True if a step changes each pixel independently of the others."""
     return isinstance(step.opcode, (GainMap, Table, Polynomial, LineValues))
 
 
-def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
-    """Applies pointwise opcodes to a part of a picture.
-
-    Below black curves go on as straight lines: noise about black keeps its mean.
+def check_values(values: Tensor, steps: Sequence[Step], where: str) -> None:
+    """Check that opcodes produced usable values.
 
     Args:
-        values: (P, h, w), 0..1 within full scale; changed in place.
-        steps: Trims and bad pixels among them are passed over.
-        top, left: Where the part begins in the visible area.
+        values: Any shape, result of the steps.
+        steps: The steps applied, for the message.
+        where: The file, for the message.
+
+    Raises:
+        InputError: A value is not finite or exceeds `MAX_VALUE`.
+    """
+    # The comparison is false for NaN.
+    if values.numel() and not bool((values.abs() <= MAX_VALUE).all()):
+        names = ", ".join(dict.fromkeys(step.opcode.header.name for step in steps))
+        raise InputError(
+            f"{where}: {names} gives values that are not finite or more than {MAX_VALUE:g} times full scale; "
+            f"the opcodes are damaged ({SKIP_HINT})"
+        )
+
+
+def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
+    """Apply pointwise opcodes to a part of a picture.
+
+    Below black, curves continue as straight lines, so that noise around black keeps its mean.
+
+    Args:
+        values: (P, h, w), 0..1 for black to full scale; changed in place.
+        steps: Steps of a list; trims and bad pixels are ignored.
+        top: Row of the visible area at which the part begins.
+        left: Column of the visible area at which the part begins.
 
     Returns:
         `values`.
@@ -60,10 +74,9 @@ def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int =
         part = _part(opcode.area, step, values, top, left)
         if part is None:
             continue
-        planes, rows, cols = part
-        pixels = values[planes, _slice(rows, top), _slice(cols, left)]
+        pixels = part.of(values, top, left)
         if isinstance(opcode, GainMap):
-            pixels *= gain_map_values(opcode, step, rows, cols, planes, values)
+            pixels *= gain_map_values(opcode, step, part, values.device)
         elif isinstance(opcode, Table):
             table = torch.from_numpy(opcode.values).to(values.device)
             index = (pixels * _FULL).round().clamp(0, len(table) - 1).long()
@@ -76,7 +89,7 @@ def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int =
             beyond = (pixels - 1).clamp(min=0) * mean_slope(opcode)
             pixels.copy_(result + pixels.clamp(max=0) * slope_at_black(opcode) + beyond)
         else:
-            line = _line(opcode, step, rows, cols).to(values.device)
+            line = _line(opcode, step, part).to(values.device)
             if opcode.scales:
                 pixels *= line
             else:
@@ -85,7 +98,7 @@ def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int =
 
 
 def steps_change_noise(steps: Sequence[Step]) -> bool:
-    """Whether any step scales values."""
+    """Return True if any step scales values."""
     return any(
         isinstance(step.opcode, (GainMap, Table, Polynomial))
         or (isinstance(step.opcode, LineValues) and step.opcode.scales)
@@ -94,9 +107,9 @@ def steps_change_noise(steps: Sequence[Step]) -> bool:
 
 
 def apply_slopes(slopes: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
-    """Multiplies `slopes` (P, h, w) by how much the steps stretch a small difference at each pixel.
+    """Multiply `slopes` (P, h, w), in place, by the slope of the steps at each pixel.
 
-    Gains and factors do exactly that; of curves the mean slope is taken.
+    Noise is scaled by these slopes. Gains and factors are exact; curves count with their mean slope.
     """
     for step in steps:
         opcode = step.opcode
@@ -105,110 +118,145 @@ def apply_slopes(slopes: Tensor, steps: Sequence[Step], top: int = 0, left: int 
         elif isinstance(opcode, (Table, Polynomial)):
             part = _part(opcode.area, step, slopes, top, left)
             if part is not None:
-                planes, rows, cols = part
-                slopes[planes, _slice(rows, top), _slice(cols, left)] *= mean_slope(opcode)
+                part.of(slopes, top, left).mul_(mean_slope(opcode))
     return slopes
 
 
 def mean_slope(opcode: Table | Polynomial) -> float:
-    """Of a curve between black and white."""
+    """Return the mean slope of a curve between black and white."""
     if isinstance(opcode, Polynomial):
         return float(opcode.coefficients[1:].sum())
     return float(opcode.values[-1] - opcode.values[0]) * _FULL / max(len(opcode.values) - 1, 1)
 
 
 def slope_at_black(opcode: Table | Polynomial) -> float:
-    """Of a curve; of a table over its first codes, whose steps are too coarse one by one."""
+    """Return the slope of a curve at black; of a table over its first codes, to average its steps."""
     if isinstance(opcode, Polynomial):
         return float(opcode.coefficients[1:2].sum())
     span = min(_FIRST_CODES, len(opcode.values) - 1)
     return float(opcode.values[span] - opcode.values[0]) * _FULL / max(span, 1)
 
 
-def gain_map_values(
-    opcode: GainMap,
-    step: Step,
-    rows: NDArray[np.int64],
-    cols: NDArray[np.int64],
-    planes: slice,
-    like: Tensor,
-) -> Tensor:
-    """(planes, rows, cols) gains at the given rows and columns of the visible area."""
-    down = _weights(rows - step.origin[0], step.height, opcode.origin[0], opcode.spacing[0], 0, opcode)
-    across = _weights(cols - step.origin[1], step.width, opcode.origin[1], opcode.spacing[1], 1, opcode)
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Pixels that an opcode changes: planes, and rows and columns of the visible area."""
+
+    planes: slice
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+    def of(self, values: Tensor, top: int, left: int) -> Tensor:
+        """Return a view of these pixels in (P, h, w) values that begin at row `top`, column `left`."""
+        return values[self.planes, _slice(self.rows, top), _slice(self.cols, left)]
+
+
+def gain_map_values(opcode: GainMap, step: Step, part: Part, device: torch.device) -> Tensor:
+    """Interpolate a gain map.
+
+    Returns:
+        float32 (planes, rows, cols) gains at the pixels of a part.
+    """
+    down = _taps(part.rows - step.origin[0], step.height, opcode, 0)
+    across = _taps(part.cols - step.origin[1], step.width, opcode, 1)
+    # Only the grid rows that are needed: maps may have millions of them.
+    needed, first = np.unique(np.concatenate([down.first, down.second]), return_inverse=True)
+    upper, lower = (torch.from_numpy(half).to(device) for half in np.split(first.reshape(-1), 2))
+    share_y = torch.from_numpy(down.share).to(device)[:, None]
+    share_x = torch.from_numpy(across.share).to(device)
     available = opcode.gains.shape[2]
     gains = []
-    for plane in range(planes.start, planes.stop):
-        grid = opcode.gains[:, :, min(plane, available - 1)]
-        gains.append(
-            down.to(like) @ torch.from_numpy(np.ascontiguousarray(grid)).to(like) @ across.to(like).T
+    for plane in range(part.planes.start, part.planes.stop):
+        grid = opcode.gains[needed, :, min(plane, available - 1)]
+        left, right = (
+            torch.from_numpy(np.ascontiguousarray(grid[:, cols])).to(device)
+            for cols in (across.first, across.second)
         )
+        lines = torch.lerp(left, right, share_x)
+        gains.append(torch.lerp(lines[upper], lines[lower], share_y))
     return torch.stack(gains)
 
 
-def _weights(
-    index: NDArray[np.int64], size: int, origin: float, spacing: float, axis: int, opcode: GainMap
-) -> Tensor:
-    """(len(index), points): how much each grid point counts at the centre of each row or column."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taps:
+    """The two grid points next to each pixel along one axis, and the float32 weight of the second."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    share: NDArray[np.float32]
+
+
+def _taps(index: NDArray[np.int64], size: int, opcode: GainMap, axis: int) -> _Taps:
     points = opcode.gains.shape[axis]
-    place = np.clip(((index + 0.5) / size - origin) / spacing, 0, points - 1)
-    first = np.minimum(place.astype(np.int64), max(points - 2, 0))
-    share = place - first
-    weights = np.zeros((len(index), points), np.float32)
-    here = np.arange(len(index))
-    weights[here, first] = 1 - share
-    if points > 1:
-        weights[here, first + 1] += share.astype(np.float32)
-    return torch.from_numpy(weights)
+    position = ((index + 0.5) / size - opcode.origin[axis]) / opcode.spacing[axis]
+    position = np.clip(position, 0, points - 1)
+    first = np.minimum(position.astype(np.int64), max(points - 2, 0))
+    second = np.minimum(first + 1, points - 1)
+    return _Taps(first, second, (position - first).astype(np.float32))
 
 
-def _part(
-    area: Area, step: Step, values: Tensor, top: int, left: int
-) -> tuple[slice, NDArray[np.int64], NDArray[np.int64]] | None:
-    """Planes, rows and columns (of the visible area) that an area meets in a part, or None."""
+def _part(area: Area, step: Step, values: Tensor, top: int, left: int) -> Part | None:
+    """Return the pixels of an area inside the values of a part, or None if there are none."""
     count, height, width = values.shape
     planes = slice(min(area.plane, count), min(area.plane + area.planes, count))
     rows = _run(area.top, area.bottom, area.row_pitch, step.origin[0], step.height, top, height)
     cols = _run(area.left, area.right, area.col_pitch, step.origin[1], step.width, left, width)
     if planes.start == planes.stop or not len(rows) or not len(cols):
         return None
-    return planes, rows, cols
+    return Part(planes, rows, cols)
 
 
 def _run(
     first: int, last: int, pitch: int, origin: int, size: int, start: int, length: int
 ) -> NDArray[np.int64]:
-    """The places first, first + pitch, ... of a picture, seen from the visible area, within a part of it."""
+    """Return the positions first, first + pitch, ... that lie within a part, along one axis.
+
+    Args:
+        first: First position in the picture of the list.
+        last: End (exclusive) in that picture.
+        pitch: Distance of positions.
+        origin: Where that picture begins in the visible area.
+        size: Size of that picture.
+        start: Where the part begins in the visible area.
+        length: Size of the part.
+
+    Returns:
+        Positions in the visible area.
+    """
     end = min(origin + min(last, size), start + length)
     begin = origin + first
     begin += max(0, -(-(max(start, origin) - begin) // pitch)) * pitch
     return np.arange(begin, end, pitch, dtype=np.int64)
 
 
-def _slice(places: NDArray[np.int64], start: int) -> slice:
-    pitch = int(places[1] - places[0]) if len(places) > 1 else 1
-    return slice(int(places[0]) - start, int(places[-1]) - start + 1, pitch)
+def _slice(positions: NDArray[np.int64], start: int) -> slice:
+    pitch = int(positions[1] - positions[0]) if len(positions) > 1 else 1
+    return slice(int(positions[0]) - start, int(positions[-1]) - start + 1, pitch)
 
 
-def _line(opcode: LineValues, step: Step, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Tensor:
+def _line(opcode: LineValues, step: Step, part: Part) -> Tensor:
+    """Return the values of rows (rows, 1) or columns (cols,) of a part."""
     area = opcode.area
     if opcode.by_row:
-        values = opcode.values[(rows - step.origin[0] - area.top) // area.row_pitch]
+        values = opcode.values[(part.rows - step.origin[0] - area.top) // area.row_pitch]
         return torch.from_numpy(np.ascontiguousarray(values))[:, None]
-    return torch.from_numpy(opcode.values[(cols - step.origin[1] - area.left) // area.col_pitch].copy())
+    return torch.from_numpy(opcode.values[(part.cols - step.origin[1] - area.left) // area.col_pitch].copy())
 
 
 class MosaicCorrections:
-    """What opcode lists 1 and 2 do to one frame.
+    """Corrections of opcode lists 1 and 2 for one frame.
+
+    Args:
+        frame: The frame.
+        plan: Its plan; an empty one only normalises.
 
     Attributes:
-        bad_pixels: int32 (count, 2) places in the visible area to be replaced.
-        repaired: uint16 (count,), what goes there.
-        changes_noise: Whether noise differs from place to place afterwards.
+        bad_pixels: int32 (count, 2), rows and columns of pixels to replace.
+        repaired: uint16 (count,), their new values.
+        changes_noise: True if noise differs from place to place afterwards.
     """
 
     def __init__(self, frame: Frame, plan: OpcodePlan):
-        self._levels = frame.metadata.levels
+        self._levels, self._where = frame.metadata.levels, str(frame.metadata.path)
         self._sensor = [step for step in plan.sensor if is_pointwise(step)]
         self._mosaic = [step for step in plan.mosaic if is_pointwise(step)]
         self.changes_noise = steps_change_noise([*self._sensor, *self._mosaic])
@@ -218,11 +266,23 @@ class MosaicCorrections:
             self.bad_pixels = find_bad_pixels(frame, plan)
             if len(self.bad_pixels):
                 self.repaired = fill_bad_pixels(
-                    frame.mosaic, self.bad_pixels, frame.layout.pitch, str(frame.metadata.path)
+                    frame.mosaic, self.bad_pixels, frame.layout.pitch, self._where
                 )
 
     def normalise(self, mosaic: Tensor, top: int, left: int) -> Tensor:
-        """A part (h, w) or (3, h, w) in DN to corrected normalised values; what was at white stays there."""
+        """Correct and normalise a part of the mosaic; clipped samples stay at white or above.
+
+        Args:
+            mosaic: (h, w) or (3, h, w) in DN.
+            top: Row of the visible area at which the part begins.
+            left: Column of the visible area at which the part begins.
+
+        Returns:
+            float32, of the same shape.
+
+        Raises:
+            InputError: The opcodes give values that are not finite or far too large.
+        """
         planes = mosaic if mosaic.dim() == 3 else mosaic[None]
         if self._sensor:
             planes = apply_steps(planes.to(torch.float32) / _FULL, self._sensor, top, left) * _FULL
@@ -231,102 +291,14 @@ class MosaicCorrections:
             white = values >= _WHITE
             corrected = apply_steps(values.clone(), self._mosaic, top, left)
             values = torch.where(white, corrected.clamp(min=1.0), corrected)
+        if self._sensor or self._mosaic:
+            check_values(values, [*self._sensor, *self._mosaic], self._where)
         return values if mosaic.dim() == 3 else values[0]
 
     def slopes(
         self, top: int, left: int, height: int, width: int, planes: int, device: torch.device | str
     ) -> Tensor:
-        """(planes, h, w): by how much the opcodes stretch noise at each pixel of a part."""
+        """Return the factors (planes, h, w) by which the opcodes scale the noise in a part."""
         ones = torch.ones(planes, height, width, device=device)
         apply_slopes(ones, self._sensor, top, left)
         return apply_slopes(ones, self._mosaic, top, left)
-
-
-def find_bad_pixels(frame: Frame, plan: OpcodePlan) -> NDArray[np.int32]:
-    """Places in the visible area that opcodes call bad, int32 (count, 2), each once, in reading order."""
-    height, width = frame.mosaic.shape
-    bad = np.zeros((height, width), bool)
-    for number, steps in ((1, plan.sensor), (2, plan.mosaic)):
-        for step in steps:
-            opcode = step.opcode
-            if isinstance(opcode, BadPixelValue):
-                bad |= frame.mosaic == _in_dn(opcode.value, number, frame.metadata.levels)
-            elif isinstance(opcode, BadPixelList):
-                points = opcode.points + step.origin
-                inside = ((points >= 0) & (points < (height, width))).all(1)
-                bad[points[inside, 0], points[inside, 1]] = True
-                bad |= _inside_any(opcode.rectangles + np.tile(step.origin, 2), height, width)
-    return np.argwhere(bad).astype(np.int32)
-
-
-def _inside_any(boxes: NDArray[np.int64], height: int, width: int) -> NDArray[np.bool_]:
-    """(height, width): which pixels lie in a rectangle; its cost hardly grows with their number."""
-    corners = np.zeros((height + 1, width + 1), np.int32)
-    limited = np.clip(boxes, 0, (height, width, height, width))
-    top, left, bottom, right = limited.T
-    for rows, cols, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        np.add.at(corners, (rows, cols), sign)
-    return corners.cumsum(0).cumsum(1)[:height, :width] > 0
-
-
-def _in_dn(value: int, number: int, levels: Levels) -> int:
-    """A value of list 2 counts from black to white in 65535 steps; one of list 1 is the sensor's own."""
-    if number == 1:
-        return value
-    black = float(levels.black.mean())
-    return round(black + value / _FULL * (levels.white - black))
-
-
-def fill_bad_pixels(
-    mosaic: NDArray[np.uint16], places: NDArray[np.int32], pitch: int, where: str
-) -> NDArray[np.uint16]:
-    """Values for bad pixels: the mean of the nearest good ones of the same colour, worked inward.
-
-    Args:
-        mosaic: (H, W) in DN.
-        places: (count, 2), each once.
-        pitch: Distance of neighbours of one colour: 2 in a Bayer mosaic.
-        where: The file, for messages.
-
-    Raises:
-        InputError: More pixels are bad than neighbours can stand in for.
-    """
-    height, width = mosaic.shape
-    if len(places) > _MAX_BAD * height * width:
-        raise InputError(
-            f"{where}: its opcodes call {len(places) / (height * width):.0%} of its pixels bad; the file is "
-            "damaged (--opcodes skip leaves them as they are)"
-        )
-    values = mosaic.astype(np.float32)
-    bad = np.zeros(mosaic.shape, bool)
-    bad[places[:, 0], places[:, 1]] = True
-    left = places.astype(np.int64)
-    while len(left):
-        total, weight = np.zeros(len(left), np.float32), np.zeros(len(left), np.float32)
-        for dy, dx, share in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5)):  # diagonals are further
-            (before, good_before), (after, good_after) = (
-                _neighbours(values, bad, left[:, 0] + sign * pitch * dy, left[:, 1] + sign * pitch * dx)
-                for sign in (-1, 1)
-            )
-            # Opposite neighbours keep ramps; a single one counts only where there is no such pair.
-            trust = np.float32(share) * np.where(good_before & good_after, 1.0, 1e-4)
-            total += (before * good_before + after * good_after) * trust
-            weight += (1.0 * good_before + good_after) * trust
-        known = weight > 0
-        if not known.any():
-            raise InputError(f"{where}: its opcodes call all pixels of a colour bad; the file is damaged")
-        done = left[known]
-        values[done[:, 0], done[:, 1]] = total[known] / weight[known]
-        bad[done[:, 0], done[:, 1]] = False
-        left = left[~known]
-    return np.rint(values[places[:, 0], places[:, 1]]).astype(np.uint16)
-
-
-def _neighbours(
-    values: NDArray[np.float32], bad: NDArray[np.bool_], y: NDArray[np.int64], x: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values at places that may lie outside, and whether they are inside and good."""
-    height, width = values.shape
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    y, x = np.where(inside, y, 0), np.where(inside, x, 0)
-    return values[y, x], inside & ~bad[y, x]

@@ -1,6 +1,6 @@
-"""Opcode list 3 applied to the merged picture: lens corrections, in linear light.
+"""Apply opcode list 3 to the merged picture: lens corrections, in linear light.
 
-DNG specification 1.7.1, chapter 7. Warps take their pixels by cubic interpolation.
+DNG specification 1.7.1, chapter 7. Warps interpolate by cubic convolution.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from torch import Tensor
 
 from burstfix.opcodes.plan import OpcodePlan
 from burstfix.opcodes.records import Trim, Vignette, Warp, WarpFisheye, WarpRectilinear
-from burstfix.raw.mosaic_opcodes import apply_steps, is_pointwise
+from burstfix.raw.mosaic_opcodes import apply_steps, check_values, is_pointwise
 
-_STRIP_PIXELS = 1 << 15  # what is at work stays in the processor's cache
+_STRIP_PIXELS = 1 << 15  # pixels processed at once, so that they stay in the processor's cache
 
 
-def apply_to_picture(data: NDArray[np.float32], plan: OpcodePlan) -> NDArray[np.float32]:
-    """Cuts off what lists 1 and 2 trim, and applies list 3.
+def apply_to_picture(
+    data: NDArray[np.float32], plan: OpcodePlan, where: str = "picture"
+) -> NDArray[np.float32]:
+    """Crop a picture as lists 1 and 2 ask for, and apply list 3.
 
     Args:
         data: (C, H, W) linear picture of the visible area; may be changed in place.
-        plan: Of its frame.
+        plan: Plan of the reference frame.
+        where: The file, for messages.
 
     Returns:
-        The corrected picture, its values unclipped.
+        The corrected picture, unclipped.
+
+    Raises:
+        InputError: The opcodes give values that are not finite or far too large.
     """
     top, left, bottom, right = plan.crop or (0, 0, *data.shape[1:])
     picture = torch.from_numpy(np.ascontiguousarray(data[:, top:bottom, left:right]))
@@ -43,12 +49,13 @@ def apply_to_picture(data: NDArray[np.float32], plan: OpcodePlan) -> NDArray[np.
             picture = warp(picture, opcode)
         elif is_pointwise(step):
             picture = apply_steps(picture, [step], *origin)
+        check_values(picture, [step], where)
     return picture.numpy()
 
 
 def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
-    """(height, width) float32 gains."""
-    rows, cols = _places(opcode.center, height, width)
+    """Return float32 (height, width) gains."""
+    rows, cols = _relative_positions(opcode.center, height, width)
     squared = rows[:, None] ** 2 + cols**2
     gain = torch.zeros_like(squared)
     for coefficient in opcode.coefficients[::-1]:
@@ -57,9 +64,9 @@ def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
 
 
 def warp(picture: Tensor, opcode: Warp) -> Tensor:
-    """Takes every pixel of (C, H, W) from where the opcode says, in place; edges are repeated beyond."""
+    """Correct lens distortion of (C, H, W) in place; edge pixels are repeated beyond the picture."""
     for channel, plane in enumerate(picture):
-        # One set of coefficients serves all colours, or each has its own.
+        # There is one set of coefficients for all colours, or one for each.
         _warp_plane(plane, opcode, min(channel, len(opcode.coefficients) - 1))
     return picture
 
@@ -70,15 +77,27 @@ def _warp_plane(plane: Tensor, opcode: Warp, chosen: int) -> None:
     source = _with_edges(plane)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        y, x = source_places(opcode, chosen, height, width, top, bottom)
+        y, x = source_positions(opcode, chosen, height, width, top, bottom)
         plane[top:bottom] = _sample(source, y, x)
 
 
-def source_places(
+def source_positions(
     opcode: Warp, plane: int, height: int, width: int, top: int = 0, bottom: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Where each pixel of some rows comes from: float64 rows and columns, each (bottom - top, width)."""
-    y, x = _places(opcode.center, height, width)
+    """Compute where each pixel of some rows comes from.
+
+    Args:
+        opcode: The warp.
+        plane: Index of its coefficients.
+        height: Rows of the picture.
+        width: Columns of the picture.
+        top: First row to compute.
+        bottom: End (exclusive) of the rows to compute; None for all.
+
+    Returns:
+        float64 rows and columns, each (bottom - top, width).
+    """
+    y, x = _relative_positions(opcode.center, height, width)
     y = y[top:bottom, None]
     squared = y**2 + x**2
     k = [float(value) for value in opcode.coefficients[plane]]
@@ -104,7 +123,7 @@ def source_places(
 
 
 def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
-    """Of x, the coefficient of x^0 first."""
+    """Evaluate a polynomial, constant term first."""
     total = torch.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         total = total * x + coefficient
@@ -112,22 +131,22 @@ def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
 
 
 def _with_edges(plane: Tensor) -> Tensor:
-    """(H, W) -> (H + 5, W + 5), a copy with its edges repeated: what `_sample` reads needs no bounds."""
+    """Repeat the edges, (H, W) -> (H + 5, W + 5), so that `_sample` needs no bounds checks."""
     return torch.nn.functional.pad(plane[None], (2, 3, 2, 3), mode="replicate")[0]
 
 
 def _sample(source: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Values (h, w) at fractional places of the picture that `source` holds (`_with_edges`).
+    """Interpolate at fractional positions (h, w) of a picture prepared by `_with_edges`.
 
-    Cubic convolution with a = -1/2 (Keys 1981), the one of its kind that keeps quadratic curves.
+    Cubic convolution with a = -1/2 (Keys 1981), which reproduces quadratic functions.
     """
     height, width = (side - 5 for side in source.shape)
-    # Beyond the edge all is the edge. Damaged coefficients may point anywhere.
+    # Damaged coefficients may point anywhere.
     y = torch.nan_to_num(y).clamp(-1, height)
     x = torch.nan_to_num(x).clamp(-1, width)
     first_y, first_x = y.floor(), x.floor()
     weights_y, weights_x = _cubic((y - first_y).float()), _cubic((x - first_x).float())
-    # The upper left of each pixel's 4x4 samples; the others lie at fixed distances from it.
+    # Index of the upper left of each pixel's 4x4 samples; the others are at fixed distances from it.
     corner = ((first_y + 1) * source.shape[1] + first_x + 1).flatten().long()
     flat = source.flatten()
     out = torch.zeros_like(weights_y[0])
@@ -140,18 +159,18 @@ def _sample(source: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return out
 
 
-def _cubic(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weights of the four samples around a place, t = 0..1 beyond the second."""
-    return (
+def _cubic(t: Tensor) -> list[Tensor]:
+    """Return the weights of the four samples around a position, t = 0..1 beyond the second."""
+    return [
         t * (-0.5 + t * (1 - 0.5 * t)),
         1 + t * t * (1.5 * t - 2.5),
         t * (0.5 + t * (2 - 1.5 * t)),
         t * t * (0.5 * t - 0.5),
-    )
+    ]
 
 
-def _places(center: tuple[float, float], height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Rows (H,) and columns (W,) seen from the centre, in units of the distance to the farthest corner."""
+def _relative_positions(center: tuple[float, float], height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return rows (H,) and columns (W,) relative to a centre; the farthest corner has distance 1."""
     reach = _reach(center, height, width)
     rows = (torch.arange(height, dtype=torch.float64) - center[1] * (height - 1)) / reach
     cols = (torch.arange(width, dtype=torch.float64) - center[0] * (width - 1)) / reach
@@ -159,5 +178,6 @@ def _places(center: tuple[float, float], height: int, width: int) -> tuple[Tenso
 
 
 def _reach(center: tuple[float, float], height: int, width: int) -> float:
+    """Return the distance of the farthest corner from the centre, in pixels."""
     y, x = center[1] * (height - 1), center[0] * (width - 1)
     return max(float(np.hypot(max(y, height - 1 - y), max(x, width - 1 - x))), 1.0)

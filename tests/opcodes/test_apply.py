@@ -1,8 +1,9 @@
-"""Opcodes applied to tensors against a slow, direct reading of the specification."""
+"""Opcodes applied to tensors, compared with a slow and direct reading of the specification."""
 
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -153,6 +154,37 @@ def test_gain_map_of_fewer_planes_than_the_picture_then_the_last_serves_the_rest
     one = make.gain_map(make.area(0, 0, 40, 60, 0, 3), gains)
     got = apply_to_picture(np.ones((3, 40, 60), np.float32), plan_of(one))
     np.testing.assert_allclose(got, np.broadcast_to(np.array(expected)[:, None, None], got.shape), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 400_000), (400_000, 1)])
+def test_gain_map_when_it_has_very_many_points_then_little_memory_is_used(shape: tuple[int, int]):
+    # Weights for all points and all pixels of a row would take 10 GB here.
+    height, width = (8, 4000) if shape[0] == 1 else (4000, 8)
+    gains = np.linspace(1, 3, 400_000).reshape(*shape, 1)
+    mosaic = np.full((height, width), 1000, np.uint16)
+    lists = OpcodeLists(second=make.opcode_list(make.gain_map(make.area(0, 0, height, width), gains)))
+    frame = frame_with(lists, mosaic)
+    tracemalloc.start()
+    got = corrected(frame) * 65535 / 1000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    line = got[0] if shape[0] == 1 else got[:, 0]
+    np.testing.assert_allclose(line, 1 + 2 * (np.arange(4000) + 0.5) / 4000, rtol=1e-4)
+    assert peak < 60e6
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_opcodes_when_their_product_is_too_large_then_an_error_names_file_and_opcode(number: int):
+    one = make.gain_map(make.area(0, 0, H, W, 0, 3), np.full((1, 1, 1), 9e3))
+    lists = [b"", b"", b""]
+    lists[number - 1] = make.opcode_list(one, one)
+    frame = frame_with(OpcodeLists(*lists), np.full((H, W), 65535, np.uint16))
+    with pytest.raises(InputError, match="unwritten: GainMap gives values"):
+        if number == 2:
+            corrected(frame)
+        else:
+            picture = np.ones((3, H, W), np.float32)
+            apply_to_picture(picture, frame.metadata.plan_opcodes(), str(frame.metadata.path))
 
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "BGGR"])

@@ -1,4 +1,4 @@
-"""Opcode lists are parsed strictly: whatever is damaged is refused with its place, and nothing crashes."""
+"""Strict parsing of opcode lists: damage is an error that names the opcode, and nothing crashes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_parse_list_of_every_kind_then_gives_what_was_packed():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\0\0", "2 bytes hold no list"),
+        (b"\0\0", "2 bytes are too few for a list"),
         (
             make.opcode_list(make.bad_value(0))[:-3],
             "FixBadPixelsConstant at byte 4: claims 8 bytes, 5 are left",
@@ -85,14 +85,17 @@ def test_parse_list_of_every_kind_then_gives_what_was_packed():
         ),
         (make.opcode_list(make.table(WHOLE, [])), "MapTable at byte 4: its table has 0 values"),
         (make.opcode_list(make.polynomial(WHOLE, [0.0] * 10)), "degree 9"),
-        (make.opcode_list(make.polynomial(WHOLE, [0.0, np.nan])), "no numbers"),
+        (make.opcode_list(make.polynomial(WHOLE, [0.0, np.nan])), "not finite"),
         (
             make.opcode_list(make.line_values(10, WHOLE, [0.0] * 47)),
             "DeltaPerRow at byte 4: has 47 values for 48",
         ),
         (make.opcode_list(make.gain_map(make.area(0, 0, 9, 9, pitch=(0, 1)), GAINS)), "pitch 0, 1"),
         (make.opcode_list(make.gain_map(WHOLE, -GAINS)), "negative gains"),
-        (make.opcode_list(make.gain_map(WHOLE, GAINS, spacing=(0.5, 0.0))), "points lie 0.5, 0 apart"),
+        (
+            make.opcode_list(make.gain_map(WHOLE, GAINS, spacing=(0.5, 0.0))),
+            "spacing of its points",
+        ),
         (
             make.opcode_list(make.gain_map(make.area(9, 0, 9, 9), GAINS)),
             "rows 9 to 9, columns 0 to 9",
@@ -101,14 +104,14 @@ def test_parse_list_of_every_kind_then_gives_what_was_packed():
         (make.opcode_list(make.line_values(13, WHOLE, [-1.0] * 64)), "negative factors"),
         (make.opcode_list(make.bad_list([], [(3, 4, 3, 9)])), "empty rectangle"),
         (make.opcode_list(make.opcode(4, b"\0\0\0\0" + b"\0\0\0\4")), "Bayer phase 4"),
-        (make.opcode_list(make.opcode(4, b"\0" * 9)), "has 9 bytes of parameters where 8 belong"),
+        (make.opcode_list(make.opcode(4, b"\0" * 9)), "has 9 bytes of parameters, expected 8"),
         (make.opcode_list(make.warp([[1, 0, 0, 0, 0, 0]], (2, 0.5))), "outside the picture"),
         (make.opcode_list(make.warp([[1, 0, 0, 0, 0, 0]] * 5)), "is for 5 planes"),
         (make.opcode_list(make.vignette([0.1, 0, 0, 0, 0], (0.5, -0.1))), "outside the picture"),
         (make.opcode_list(make.warp_2([[1] + [0] * 18])), "range of valid radii"),
         (make.opcode_list(make.warp_2([[1] + [0] * 17 + [1.1]])), "range of valid radii"),
         (make.opcode_list(make.warp_2([[1] + [0] * 17 + [1]], reciprocal=2)), "reciprocal flag 2"),
-        (make.opcode_list(make.warp_2([[1] + [0] * 18 + [1]])), "184 bytes of parameters where 176 belong"),
+        (make.opcode_list(make.warp_2([[1] + [0] * 18 + [1]])), "184 bytes of parameters, expected 176"),
         (b"\xff" * 8, "claims 4294967295 opcodes"),
         (make.opcode_list(make.bad_value(0)[:8] + b"\0\0\0\4" + make.bad_value(0)[12:]), "unknown flags 0x4"),
     ],
@@ -118,6 +121,80 @@ def test_parse_list_when_damaged_then_names_opcode_and_place(data: bytes, words:
         parse_list(data, 2, "x.dng")
     assert str(caught.value).startswith("x.dng: OpcodeList2 is malformed: ")
     assert words in str(caught.value)
+    assert "--opcodes skip" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "one", "words"),
+    [
+        (3, make.vignette([1e308] * 5), "FixVignetteRadial at byte 4: its gain inf is too large"),
+        (3, make.vignette([2e4, 0, 0, 0, 0]), "its gain 20001 is too large"),
+        (2, make.gain_map(WHOLE, 3e38 * GAINS / 2), "GainMap at byte 4: its gain 3e+38 is too large"),
+        (2, make.polynomial(WHOLE, [0.0, 1e300]), "MapPolynomial at byte 4: its coefficient 1e+300"),
+        (2, make.polynomial(WHOLE, [0.0, 1e5]), "its value 100000 is too large"),
+        (2, make.line_values(12, WHOLE, [1e30] * 48), "ScalePerRow at byte 4: its value 1e+30"),
+        (3, make.warp([[1e300, 0, 0, 0, 0, 0]]), "WarpRectilinear at byte 4: its coefficient 1e+300"),
+        (3, make.warp_2([[0.0] * 17 + [0, 1]], reciprocal=1), "no finite reciprocal"),
+        (3, make.warp_2([[1.0, -1.25] + [0.0] * 15 + [0, 1]], reciprocal=1), "no finite reciprocal"),
+    ],
+)
+def test_parse_list_when_a_value_is_beyond_any_camera_then_names_the_opcode(
+    number: int, one: bytes, words: str
+):
+    with pytest.raises(InputError) as caught:
+        parse_list(make.opcode_list(one), number, "x.dng")
+    assert words in str(caught.value)
+
+
+def test_parse_list_when_the_reciprocal_is_finite_in_the_valid_range_then_it_is_accepted():
+    # The polynomial 1 - 1.25 r is 0 at r = 0.8, outside the valid range.
+    (opcode,) = parse_list(
+        make.opcode_list(make.warp_2([[1.0, -1.25] + [0.0] * 15 + [0, 0.5]], reciprocal=1)), 3, "x.dng"
+    )
+    assert opcode.header.name == "WarpRectilinear2"
+
+
+def swapped_count(*opcodes: bytes) -> bytes:
+    """A list with a count in the wrong byte order, as some drones write it."""
+    return len(opcodes).to_bytes(4, "little") + b"".join(opcodes)
+
+
+def test_plan_when_the_count_is_wrong_and_all_opcodes_are_optional_then_the_list_is_left_out():
+    body = make.gain_map(make.area(0, 0, 48, 64), GAINS)[16:]
+    lists = swapped_count(make.opcode(9, body, optional=True))
+    plan = with_lists(b"", make.opcode_list(make.trim(0, 0, 48, 64)), lists).plan_opcodes()
+    assert plan.picture == ()
+    assert (plan.applied, plan.skipped) == (("TrimBounds (list 2)",), ("all (list 3)",))
+    (warning,) = plan.warnings
+    assert "OpcodeList3 is malformed: claims 16777216 opcodes and contains 1" in warning
+
+
+def test_plan_when_the_count_is_wrong_and_an_opcode_is_mandatory_then_it_is_an_error():
+    lists = swapped_count(make.trim(0, 0, 48, 64))
+    with pytest.raises(InputError, match="claims 16777216 opcodes and contains 1 .*--opcodes skip"):
+        with_lists(b"", lists).plan_opcodes()
+
+
+@pytest.mark.parametrize(
+    ("number", "one", "count"),
+    [
+        (3, make.warp_2([[1.0] + [0.0] * 16 + [0, 1]]), 9),
+        (2, make.gain_map(make.area(0, 0, 48, 64), GAINS), 200),
+        (1, make.bad_value(0), 200),
+    ],
+)
+def test_plan_when_a_list_takes_too_long_for_the_size_of_the_picture_then_it_is_an_error(
+    number: int, one: bytes, count: int
+):
+    lists = [b"", b"", b""]
+    lists[number - 1] = make.opcode_list(*[one] * count)
+    with pytest.raises(InputError, match=f"OpcodeList{number} takes as long .* at most 8 are allowed"):
+        with_lists(*lists).plan_opcodes()
+
+
+def test_plan_when_many_opcodes_cover_little_of_the_picture_then_they_are_accepted():
+    one = make.gain_map(make.area(0, 0, 4, 4), GAINS)
+    assert len(with_lists(b"", make.opcode_list(*[one] * 200)).plan_opcodes().mosaic) == 200
 
 
 def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported():
@@ -137,7 +214,7 @@ def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported
 )
 def test_plan_when_an_opcode_must_be_applied_and_cannot_be_then_it_is_an_error(one: bytes):
     metadata = with_lists(b"", make.opcode_list(one))
-    with pytest.raises(InputError, match="OpcodeList2 asks for"):
+    with pytest.raises(InputError, match="OpcodeList2 contains"):
         metadata.plan_opcodes()
     assert metadata.plan_opcodes("skip").mosaic == ()
 
