@@ -14,8 +14,8 @@ def merge_settings(burst: Burst, model: str, ensemble: int, strength: float) -> 
     return {
         "burstfix": __version__,
         "model": model,
-        "reference": reference.metadata.path.name,
-        "frames": [frame.metadata.path.name for frame in burst.frames],
+        "reference": reference.metadata.name,
+        "frames": [frame.metadata.name for frame in burst.frames],
         "left_out": [frame.path.name for frame in burst.dropped],
         "noise": {
             "source": burst.noise.source,

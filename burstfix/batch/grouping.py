@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from burstfix.batch.raw_info import RawInfo
-from burstfix.io.read.frames import natural_key, same_exposure
+from burstfix.io.read.exposure import same_exposure
+from burstfix.io.read.selection import natural_key
 
 Kind = Literal["burst", "bracket", "short", "single"]
 
@@ -134,6 +135,10 @@ def group_frames(
     groups: list[Group] = []
     streams: dict[tuple[object, ...], list[RawInfo]] = {}
     for frame in sorted(frames, key=_position):
+        if frame.raw_count > 1:
+            groups.append(Group("burst", (frame,)))
+            warnings.append(f"{frame.path}: holds {frame.raw_count} raws, which are merged as one burst")
+            continue
         streams.setdefault(_stream(frame), []).append(frame)
     for stream in streams.values():
         ordered = _in_order(stream, lost_names)

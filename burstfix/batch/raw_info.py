@@ -39,6 +39,7 @@ class RawInfo:
         aperture: f-number; None where unknown.
         time: Capture time by the camera's own clock, without a time zone; None where unknown.
         is_merged: True for a DNG that burstfix has merged.
+        raw_count: Number of raws in the file; more than one is a burst of its own (pixel shift).
     """
 
     path: Path
@@ -54,6 +55,7 @@ class RawInfo:
     aperture: float | None
     time: datetime | None
     is_merged: bool = False
+    raw_count: int = 1
 
     @property
     def camera(self) -> str:
@@ -77,6 +79,7 @@ def raw_info(metadata: FrameMetadata, path: Path) -> RawInfo:
         aperture=metadata.aperture,
         time=metadata.time.replace(tzinfo=None) if metadata.time else None,
         is_merged=is_merged(metadata.exif),
+        raw_count=metadata.raw_count,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from burstfix.batch.raw_info import InfoReader, RawInfo
 from burstfix.errors import BurstfixError, InputError
 from burstfix.io.read.copies import find_copies
-from burstfix.io.read.frames import natural_key
+from burstfix.io.read.selection import natural_key
 from burstfix.io.suffixes import RAW_SUFFIXES
 from burstfix.types import Progress
 

@@ -15,7 +15,7 @@ from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.raw_info import file_stamp
 from burstfix.batch.scan import SkippedFile, roots_of, scan
 from burstfix.errors import InputError
-from burstfix.io.read.frames import natural_key
+from burstfix.io.read.selection import natural_key
 
 _log = logging.getLogger(__name__)
 

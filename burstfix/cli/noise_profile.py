@@ -41,7 +41,7 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
 
     from burstfix.analysis.noise_calibration import measure_noise
     from burstfix.analysis.noise_table import NoiseTable, load_table, save_table
-    from burstfix.io.read.frames import select_raws
+    from burstfix.io.read.selection import select_raws
 
     table = load_table(output) if output.exists() else NoiseTable()
     selection = select_raws(files)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from burstfix.io import write_cfa_dng
-from burstfix.io.read.frames import natural_key
+from burstfix.io.read.selection import natural_key
 from burstfix.types import ColorProfile, FrameMetadata, Levels, NoiseProfile
 from tests.scenes import add_noise, draw_scene, mosaic_of
 

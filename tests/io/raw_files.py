@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from burstfix.io import write_cfa_dng
@@ -98,6 +99,28 @@ class Tag:
             pairs = [x for value in self.values for x in (int(value), 2)]
             return np.array(pairs, order + ("u4" if self.kind == 5 else "i4")).tobytes()
         return np.array(self.values, order + TIFF_TYPES[self.kind]).tobytes()
+
+
+BYTE, SHORT, LONG, RATIONAL, SRATIONAL = 1, 3, 4, 5, 10
+CFA_TAGS = (Tag(33421, SHORT, (2, 2)), Tag(33422, BYTE, (0, 1, 1, 2)))
+LEVEL_TAGS = (Tag(50714, SHORT, (64,)), Tag(50717, SHORT, (1023,)))
+
+
+def write_several(path: Path, mosaics: Sequence[NDArray[np.uint16]], *tags: Tag) -> Path:
+    """Write a DNG with a preview and several raws of 10 bits, as pixel shift cameras do."""
+
+    def extra(*tags: Tag) -> list[Any]:
+        return [(t.number, t.kind, len(t.values), tuple(t.values), True) for t in tags]
+
+    with tifffile.TiffWriter(path) as tif:
+        shared = extra(Tag(50706, BYTE, (1, 4, 0, 0)), *tags)
+        tif.write(
+            np.zeros((8, 8), np.uint8), subifds=len(mosaics), subfiletype=1, metadata=None, extratags=shared
+        )
+        for mosaic in mosaics:
+            tags = (*CFA_TAGS, *LEVEL_TAGS)
+            tif.write(mosaic, photometric=32803, subfiletype=0, metadata=None, extratags=extra(*tags))
+    return path
 
 
 def tiff_file(

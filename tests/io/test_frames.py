@@ -9,7 +9,8 @@ import pytest
 
 from burstfix.errors import BurstError, InputError
 from burstfix.io import read_frames
-from burstfix.io.read.frames import exposure, natural_key
+from burstfix.io.read.exposure import exposure
+from burstfix.io.read.selection import natural_key
 from tests.io.raw_files import make_metadata, write_raw
 
 START = datetime(2024, 5, 6, 7, 8, 9)

@@ -12,19 +12,29 @@ import tifffile
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata
 from burstfix.types import LINEAR
-from tests.io.raw_files import MATRIX, Tag, make_mosaic, set_tag
+from tests.io.raw_files import (
+    BYTE,
+    CFA_TAGS,
+    LEVEL_TAGS,
+    LONG,
+    MATRIX,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    Tag,
+    make_mosaic,
+    set_tag,
+    write_several,
+)
 
 JPEG_XL = 52546
-BYTE, SHORT, LONG, RATIONAL, SRATIONAL = 1, 3, 4, 5, 10
-CFA_TAGS = (Tag(33421, SHORT, (2, 2)), Tag(33422, BYTE, (0, 1, 1, 2)))
-LEVELS = (Tag(50714, SHORT, (64,)), Tag(50717, SHORT, (1023,)))
 
 
 def write_dng(path: Path, pixels: np.ndarray, *tags: Tag, **options: Any) -> Path:
     """Write a DNG as tifffile lays it out; a Bayer mosaic unless `photometric` says otherwise."""
     options = {"photometric": 32803, "metadata": None, **options}
     mosaic_tags = CFA_TAGS if options["photometric"] == 32803 else ()
-    chosen = {tag.number: tag for tag in (Tag(50706, BYTE, (1, 7, 1, 0)), *mosaic_tags, *LEVELS, *tags)}
+    chosen = {tag.number: tag for tag in (Tag(50706, BYTE, (1, 7, 1, 0)), *mosaic_tags, *LEVEL_TAGS, *tags)}
     extra = []
     for tag in chosen.values():
         values = [float(x) for x in tag.values]
@@ -196,20 +206,8 @@ def test_default_user_crop_then_it_is_kept_if_it_makes_sense(
     assert read_metadata(path).default_user_crop == found
 
 
-def write_shifted(path: Path, count: int = 4, **options: Any) -> Path:
-    """Write a DNG with a preview and several raws, as pixel shift cameras do."""
-    extra = [(t.number, t.kind, len(t.values), tuple(t.values), True) for t in (*CFA_TAGS, *LEVELS)]
-    version = (50706, BYTE, 4, (1, 4, 0, 0), True)
-    with tifffile.TiffWriter(path) as tif:
-        preview = np.zeros((8, 8), np.uint8)
-        tif.write(preview, subifds=count, subfiletype=1, metadata=None, extratags=[version])
-        for k in range(count):
-            tif.write(make_mosaic(seed=k), photometric=32803, subfiletype=0, metadata=None, extratags=extra)
-    return path
-
-
 def test_read_frame_when_a_file_holds_several_raws_then_each_can_be_read(tmp_path: Path):
-    path = write_shifted(tmp_path / "a.dng")
+    path = write_several(tmp_path / "a.dng", [make_mosaic(seed=k) for k in range(4)])
     for k in range(4):
         frame = read_frame(path, raw_index=k)
         np.testing.assert_array_equal(frame.mosaic, make_mosaic(seed=k))

@@ -1,0 +1,56 @@
+"""Exposures in EV, to compare frames."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+# A tenth of a stop cannot be seen, and is more than cameras round their tags to.
+_TOLERANCE_EV = 0.1
+
+
+class Exposed(Protocol):
+    """A record of a frame that states its exposure, such as `FrameMetadata`."""
+
+    @property
+    def exposure_time(self) -> float | None:
+        """In seconds."""
+        ...
+
+    @property
+    def aperture(self) -> float | None:
+        """As f-number."""
+        ...
+
+    @property
+    def iso(self) -> float | None:
+        """ISO speed."""
+        ...
+
+
+def same_exposure(a: Exposed, b: Exposed) -> bool:
+    """Return True if light on the sensor and ISO agree to a tenth of a stop; unknown values agree."""
+    return all(agree(level(a), level(b)) for level in (exposure, iso_level))
+
+
+def agree(a: float | None, b: float | None) -> bool:
+    """Return True if two levels in EV agree to a tenth of a stop, or one is unknown."""
+    return a is None or b is None or abs(a - b) <= _TOLERANCE_EV
+
+
+def exposure(frame: Exposed) -> float | None:
+    """Return the light on the sensor in EV: log2 of time / f-number squared; None without a time.
+
+    The aperture counts only if known: frames of one camera either all state it or none does.
+    """
+    if frame.exposure_time is None:
+        return None
+    return math.log2(frame.exposure_time / (frame.aperture or 1.0) ** 2)
+
+
+def iso_level(frame: Exposed) -> float | None:
+    """Return log2 of the ISO.
+
+    It is compared on its own, not traded against time: frames of another gain have other noise.
+    """
+    return None if frame.iso is None else math.log2(frame.iso)
