@@ -1,10 +1,10 @@
-"""How much faster one batch is than a loop of `burstfix merge`, on bursts drawn for the purpose.
+"""Compares the speed of one `burstfix batch` with a loop of `burstfix merge`, on simulated bursts.
 
     python benchmarks/batch.py                     # 20 bursts of 2 megapixels x 4, average, 2 threads
     python benchmarks/batch.py --bursts 5 --max-memory 2GB
 
-Both are measured as commands, in processes of their own: start, finding bursts, decoding, merging, writing.
-The figures hold for the machine they were taken on.
+Both run as commands in their own processes. The times include starting, finding bursts, decoding, merging and
+writing.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from merge import watch, write_burst
 @click.option("--model", default="average", show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--jobs", default=1, show_default=True)
-@click.option("--max-memory", default=None, help="As of burstfix batch.")
+@click.option("--max-memory", default=None, help="Passed to burstfix batch.")
 def main(
     bursts: int, frames: int, height: int, width: int, model: str, threads: int, jobs: int,
     max_memory: str | None,
 ) -> None:  # fmt: skip
-    """Draws bursts, merges them both ways, and prints what each took."""
+    """Simulate bursts, merge them both ways, and print the times."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     burstfix = [sys.executable, "-m", "burstfix"]
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:

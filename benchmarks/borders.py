@@ -1,9 +1,9 @@
-"""How good a merge is along the picture's border, where most frames show nothing.
+"""Measures the quality of a merge near the picture's border, which most frames do not cover.
 
     python benchmarks/borders.py photos/ -m kpn -m average
 
-Bursts as `burstfix evaluate --photos` simulates them, with a shaking camera. PSNR in dB on display RGB of the
-outermost pixels, of those next to them, and of the rest, over all photographs together.
+Bursts are simulated as by `burstfix evaluate --photos`, with camera shake. Prints PSNR in dB on display RGB
+for rings of pixels by their distance from the border, over all photographs together.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from burstfix.engine.infer import merge_tiled
 from burstfix.evaluation.protocol import Limits, find_photos, photo_case
 
 RINGS = (0, 4, 16, 48)
-"""Sensor pixels from the border where a ring begins."""
+"""Distance from the border, in sensor pixels, at which each ring begins."""
 
 
 def rings(error: Tensor) -> Tensor:
-    """(3, H, W) squared errors -> (rings, 2): sum and number in each ring."""
+    """Adds up squared errors (3, H, W) by ring: (rings, 2) with sum and number of values."""
     height, width = error.shape[-2:]
     y, x = torch.arange(height)[:, None], torch.arange(width)
     depth = torch.minimum(torch.minimum(y, height - 1 - y), torch.minimum(x, width - 1 - x))
@@ -34,10 +34,17 @@ def rings(error: Tensor) -> Tensor:
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("-m", "--model", "models", multiple=True, default=("kpn",), help="Name or weights; repeatable.")
-@click.option("--level", default="high", show_default=True, help="high or low noise")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("kpn",),
+    help="Name or weights; may be given several times.",
+)
+@click.option("--level", default="high", show_default=True, help="Noise level: high, low or base.")
 def main(photos: tuple[Path, ...], models: tuple[str, ...], level: str) -> None:
-    """Compare models along the borders of bursts simulated from PHOTOS."""
+    """Compare models near the borders of bursts simulated from PHOTOS."""
     networks = {name: load_model(name) for name in models}
     sums = {name: torch.zeros(len(RINGS), 2) for name in models}
     for photo in find_photos(photos):

@@ -1,16 +1,17 @@
-"""How exact the noise is that burstfix measures in a burst whose file does not say it.
+"""Measures the accuracy of the noise estimate for files without a noise profile.
 
     python benchmarks/noise.py photos/ --bursts stress --seed 7
 
-Bursts are simulated from photographs; the estimate is held against the truth over the signals that are
-present (2nd to 98th percentile of the scene without its noise). Three kinds of bursts:
+Bursts are simulated from photographs. The estimate is compared with the truth over the range of signals in
+the scene (2nd to 98th percentile, without noise). There are three kinds of bursts:
 
-- simulate: as `burstfix simulate` makes them if it is told the ISO alone, 100 to 6400;
-- drawn: shot gain and read noise drawn apart from each other, log-uniform, as the two-stage paper trains:
-  among them are sensors that nobody builds;
+- simulate: as by `burstfix simulate --iso`, ISO 100 to 6400;
+- drawn: shot gain and read noise are independent and log-uniform, as in the training of the two-stage paper;
+some
+  combinations do not occur in real sensors;
 - stress: six levels from a large sensor at base ISO to a phone at night.
 
-The latter two with a steady hand, a shaking one and one that also turns the camera, 2 to 8 frames each.
+"drawn" and "stress" have 2 to 8 frames and three kinds of motion: steady, shaking, and rotating.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ DRAWN_SHOT_GAIN, DRAWN_READ_STD, DRAWN_BITS = (1e-4, 1e-2), (1e-3, 10**-1.5), (1
 
 
 def simulated(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
-    """As `burstfix simulate --iso` records."""
+    """Settings of `burstfix simulate --iso`."""
     for k, iso in enumerate(ISOS):
         shot_gain, read_variance = noise_at(iso)
         yield (
@@ -68,12 +69,12 @@ def simulated(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
 
 
 def stressed(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
-    """At all of `LEVELS`."""
+    """Settings of all `LEVELS`."""
     yield from _varied(photo, seed, LEVELS)
 
 
 def drawn(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
-    """At levels drawn at random."""
+    """Settings of random levels."""
     rng = np.random.default_rng((seed, photo))
     gains, reads = (np.exp(rng.uniform(*np.log(r), 6)) for r in (DRAWN_SHOT_GAIN, DRAWN_READ_STD))
     yield from _varied(photo, seed, zip(gains.tolist(), reads.tolist(), DRAWN_BITS, strict=True))
@@ -106,7 +107,7 @@ KINDS = {"simulate": simulated, "drawn": drawn, "stress": stressed}
 @click.option("--single", is_flag=True, help="Measure one frame instead of the burst.")
 @click.option("--threads", default=2, show_default=True)
 def main(photos: Path, kind: str, seed: int, single: bool, threads: int) -> None:
-    """Prints the lowest and highest ratio of estimated to true standard deviation, a burst a line."""
+    """Print the lowest and highest ratio of estimated to true standard deviation for each burst."""
     torch.set_num_threads(threads)
     lows, highs = [], []
     for i, path in enumerate(pictures_in(photos)):
@@ -131,7 +132,7 @@ def main(photos: Path, kind: str, seed: int, single: bool, threads: int) -> None
 
 
 def measure(recording: Recording, single: bool) -> tuple[float, float]:
-    """Lowest and highest ratio of the estimated to the true standard deviation."""
+    """Returns the lowest and highest ratio of the estimated to the true standard deviation."""
     settings = recording.settings
     frames = [
         Frame(mosaic, replace(frame_metadata(recording, i, Path(f"{i}.dng")), noise=None))
@@ -140,7 +141,7 @@ def measure(recording: Recording, single: bool) -> tuple[float, float]:
     middle = settings.reference_index
     burst = prepare_burst([frames[middle]] if single else frames, reference=None if single else middle)
     quantisation = 1 / (12 * (settings.white - settings.black) ** 2)
-    colours = recording.truth[[0, 1, 1, 2]].flatten(1)[:, ::5]  # those of the planes
+    colours = recording.truth[[0, 1, 1, 2]].flatten(1)[:, ::5]  # one for each packed plane
     ratios = []
     for colour, gain, read in zip(colours, burst.noise.shot_gain, burst.noise.read_variance, strict=True):
         signal = colour.quantile(torch.tensor(QUANTILES)).clamp(0, 0.95).double()

@@ -1,15 +1,17 @@
-"""What a network makes of the deep shadows of underexposed bursts, before and after they are raised.
+"""Measures the quality of the deep shadows of underexposed bursts, as exposed and after brightening.
 
     python benchmarks/shadows.py photos/ -m kpn -m average
 
 Bursts are simulated from photographs as in training, half of them at a twentieth of the exposure, with the
-noise of a phone at dusk and without values below black. Printed are PSNR on display RGB as exposed, and with
-each patch brightened to a mean of 0.18 of white; and by how much the mean of blocks of 16x16 pixels that are
-darker than 0.002 of white is off, relative to the truth (plus 2e-4 of white): on average, and in size.
+noise of a phone at dusk and clipped at black. Prints PSNR on display RGB as exposed, and with each patch
+brightened to a mean of 0.18 of white. For blocks of 16x16 pixels darker than 0.002 of white it also prints
+the relative error of their mean (relative to the truth plus 2e-4 of white): its average and its average
+magnitude.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -26,20 +28,29 @@ from burstfix.training.validation import MARGIN, SEED, load_validation_photos, v
 SETTINGS = SimSettings(
     shot_gain=(5.9e-4, 5.9e-4), read_std=(1.1e-3, 1.1e-3), darkening=(0.05, 0.05), clip_black_probability=1.0
 )
-"""Noise of the NoiseProfile of a phone at ISO 800 or so; half of the bursts are darkened."""
+"""Noise of a phone at about ISO 800; half of the bursts are darkened."""
 
 DARK, FLOOR, BLOCK = 2e-3, 2e-4, 16
 BRIGHT, MOST = 0.18, 64.0
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """(B,) in dB."""
+    """Returns the PSNR of each picture in dB, (B,)."""
     return -10 * torch.log10(((a - b) ** 2).mean((1, 2, 3)).clamp(min=1e-10))
 
 
+@dataclass(frozen=True)
+class Measured:
+    """PSNR of each burst as exposed and raised, and the relative error of each dark block."""
+
+    plain: Tensor
+    raised: Tensor
+    errors: Tensor
+
+
 @torch.no_grad()
-def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> tuple[Tensor, Tensor, Tensor]:
-    """PSNR as exposed and raised of each burst; relative error of each dark block."""
+def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> Measured:
+    """Runs a model on bursts."""
     plain, raised, errors = [], [], []
     inner = slice(2 * MARGIN, -2 * MARGIN)
     for burst in bursts:
@@ -52,23 +63,32 @@ def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> tuple[Tensor, Te
         raised.append(psnr(to_display(gain * rgb, burst.camera), to_display(gain * truth, burst.camera)))
         found, expected = (F.avg_pool2d(x, BLOCK) for x in (rgb, truth))
         errors.append(((found - expected) / (expected + FLOOR))[expected < DARK])
-    return torch.cat(plain), torch.cat(raised), torch.cat(errors)
+    return Measured(torch.cat(plain), torch.cat(raised), torch.cat(errors))
 
 
 @click.command()
 @click.argument("photos", type=click.Path(path_type=Path, exists=True))
-@click.option("-m", "--model", "models", multiple=True, default=("kpn",), help="Name or weights; repeatable.")
-@click.option("--batches", default=6, help="Of four bursts each.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("kpn",),
+    help="Name or weights; may be given several times.",
+)
+@click.option("--batches", default=6, help="Number of batches of four bursts.")
 @click.option("--seed", default=SEED)
 def main(photos: Path, models: tuple[str, ...], batches: int, seed: int) -> None:
-    """Compare models on deep shadows of bursts simulated from PHOTOS (a folder or tar archive)."""
+    """Compare models in deep shadows of bursts simulated from PHOTOS (a folder or tar archive)."""
     store = load_validation_photos([photos], SETTINGS)
     bursts = validation_bursts(store, SETTINGS, batches, seed)
     for name in models:
-        plain, raised, errors = measure(load_model(name).eval(), bursts)
+        found = measure(load_model(name).eval(), bursts)
+        errors = found.errors
         print(  # noqa: T201
-            f"{name}: PSNR {plain.mean():.2f} dB, raised {raised.mean():.2f} dB; {len(errors)} dark blocks: "
-            f"off by {100 * errors.mean():+.1f}% on average, {100 * errors.abs().mean():.1f}% in size"
+            f"{name}: PSNR {found.plain.mean():.2f} dB, raised {found.raised.mean():.2f} dB; "
+            f"{len(errors)} dark blocks: "
+            f"relative error {100 * errors.mean():+.1f}%, magnitude {100 * errors.abs().mean():.1f}%"
         )
 
 

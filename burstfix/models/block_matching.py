@@ -2,8 +2,8 @@
 
 A small network reduces every frame to 16 feature planes at a quarter of the packed size. A patch of the
 reference is compared with candidates in the frame: every second position of a window, then every position
-within 2 of the best. When merging, the best candidate wins; while training, candidates are weighted by a
-softmax of their scores, so that gradients reach the features (Guo et al., CVPR 2022, section 3.2).
+within 2 of the best one. Merging uses the best candidate. Training weights the candidates by a softmax of
+their scores, so that gradients reach the features (Guo et al., CVPR 2022, section 3.2).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from burstfix.align.gather import gather_cells
 from burstfix.models.layers import act, channels_last, init_conv
 
 SCALE = 4
-"""Packed pixels in each direction for one feature pixel."""
+"""Side of a feature pixel in packed pixels."""
 _CHANNELS = 16
 _COARSE_STRIDE = 2
 _FINE_RADIUS = 2
-_MIN_SEEN = 0.25  # share of a cell that a candidate must see of the frame to be judged by that alone
+_MIN_SEEN = 0.25  # smallest visible share of a candidate for which its outside is ignored
 
 
 class CoarseFeatures(nn.Module):
-    """4 packed planes to 16 features at a quarter of the size, each plane of zero mean and unit variance.
+    """Maps 4 packed planes to 16 features at a quarter of the size, each of zero mean and unit variance.
 
-    The mean and variance are the whole input's: give it whole pictures, never tiles. The last convolution has
-    no bias, because the normalisation would take it away again.
+    Mean and variance are those of the whole input, so the input has to be a whole picture, not a tile. The
+    last convolution has no bias, because the normalisation would remove it.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,8 @@ class CoarseFeatures(nn.Module):
             init_conv(conv)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(B, 4, h, w) normalised packed mosaic -> float32 (B, 16, ceil(h / 4), ceil(w / 4))."""
-        # Offsets are decided here: in float32, also under autocast.
+        """Maps (B, 4, h, w) normalised packed mosaics to float32 (B, 16, ceil(h / 4), ceil(w / 4))."""
+        # float32 also under autocast, because the offsets depend on small differences.
         with torch.autocast(planes.device.type, enabled=False):
             x = channels_last(planes.float())
             x = act(self.conv1(self.down1(x)))
@@ -55,14 +55,14 @@ class CoarseFeatures(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class SoftAlignment:
-    """What block matching returns while training.
+    """Result of differentiable block matching.
 
     Attributes:
-        frames: (B, N, 4, p, p) aligned frames; the reference is untouched.
-        offsets: int64 (B, N, 2) position of the heaviest candidate, packed pixels.
-        one_hot: Scalar, 0 where a single candidate has all the weight: 1 - mean sum of squared weights. The
-            paper's other regulariser, weights that sum to one, is met by the softmax as it stands.
-        supervision: Scalar, distance of the scores from those of the clean frames; 0 without these.
+        frames: (B, N, 4, p, p) aligned frames; the reference is unchanged.
+        offsets: int64 (B, N, 2) offset of the best candidate, in packed pixels.
+        one_hot: Scalar loss 1 - mean sum of squared weights, 0 if one candidate has all the weight. The
+            paper's other regulariser, weights that sum to one, always holds for a softmax.
+        supervision: Scalar loss, distance of the scores from those of clean frames; 0 without clean frames.
     """
 
     frames: Tensor
@@ -74,19 +74,19 @@ class SoftAlignment:
 def match_patches(
     reference: Tensor, frame: Tensor, initial: Tensor, *, patch: int, search: int, initial_cell: int
 ) -> Tensor:
-    """Finds where each patch of the reference lies in the frame; not differentiable.
+    """Finds the offset of each patch of the reference in a frame; not differentiable.
 
     Args:
         reference: (B, C, h / 4, w / 4) from `CoarseFeatures` of the whole picture.
         frame: The same for the frame.
         initial: (B, 2, gy, gx) first guess in packed pixels, on cells of `initial_cell`.
         patch: Packed pixels on a side of a patch, a multiple of 4.
-        search: Packed pixels in each direction that are searched around the guess.
-        initial_cell: Packed pixels on a side of a cell of `initial`.
+        search: Search radius around the first guess, in packed pixels.
+        initial_cell: Side of a cell of `initial`, in packed pixels.
 
     Returns:
-        int64 (B, 2, ny, nx) in packed pixels, one offset for each patch. The best position is refined
-        between feature pixels from the scores beside it.
+        int64 (B, 2, ny, nx) in packed pixels, one offset for each patch. The best position is refined between
+        feature pixels from the neighbouring scores.
     """
     side = patch // SCALE
     height, width = reference.shape[-2:]
@@ -97,12 +97,12 @@ def match_patches(
     start = torch.round(start / SCALE).long().to(reference.device)
     start = _clamped(start, side, height, width)
 
-    here = gather_cells(reference, torch.zeros_like(start), side)
+    cells = gather_cells(reference, torch.zeros_like(start), side)
     inside = F.pad(
         torch.ones_like(reference[:1, :1]), (0, nx * side - width, 0, ny * side - height)
-    )  # patches at the border are compared by what lies in the picture
+    )  # patches at the border are compared inside the picture only
 
-    matcher = _Matcher(here, inside, frame, side)
+    matcher = _Matcher(cells, inside, frame, side)
     best = start + matcher.best(start, search // SCALE, _COARSE_STRIDE).steps
     fine = matcher.best(best, _FINE_RADIUS, 1)
     between = _between_pixels(fine.scores, _FINE_RADIUS)
@@ -121,16 +121,17 @@ def align_soft(
 ) -> SoftAlignment:
     """Aligns one patch of each burst, differentiably.
 
-    Frames are searched outward from the reference, each starting where its neighbour ended.
+    Frames are searched outwards from the reference; each starts from the offset of its neighbour.
 
     Args:
-        features: The network that makes the features.
+        features: Feature network.
         frames: (B, N, 4, p + 2 * margin, p + 2 * margin) normalised packed mosaics, not aligned.
-        reference: Index of the reference, whose inner p x p pixels are the patch.
-        margin: Packed pixels around the patch, a multiple of 4: no content farther away is found.
-        search: Packed pixels in each direction that are searched at each frame.
-        temperature: Of the softmax over scores divided by their mean; the paper goes from 1e-2 to 1e-3.
-        clean: The same frames without noise, for the supervision of the scores.
+        reference: Index of the reference; its inner p x p pixels are the patch.
+        margin: Packed pixels around the patch, a multiple of 4; the largest offset that can be found.
+        search: Search radius at each frame, in packed pixels.
+        temperature: Temperature of the softmax over scores divided by their mean; the paper uses 1e-2, then
+            1e-3.
+        clean: Frames without noise, for the supervision of the scores.
     """
     batch, count, planes, outer, _ = frames.shape
     side, border = (outer - 2 * margin) // SCALE, margin // SCALE
@@ -179,7 +180,7 @@ def align_soft(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Scores (B, K, gy, gx) of all candidates, and the steps int64 (B, 2, gy, gx) to the best one."""
+    """Scores (B, K, gy, gx) of all candidates, and offsets int64 (B, 2, gy, gx) of the best one."""
 
     scores: Tensor
     steps: Tensor
@@ -187,35 +188,38 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Matcher:
-    """Cells of a reference, and the frame in which they are looked for; lengths are feature pixels.
+    """Compares cells of a reference with a frame; all lengths are in feature pixels.
 
     Attributes:
-        here: (B, C, gy * side, gx * side) the cells edge to edge.
-        inside: (1, 1, gy * side, gx * side) 1 where the reference lies in the picture, else 0.
-        frame: (B, C, h, w). What a candidate sees outside does not count, unless that is most of it.
-        side: Of a cell.
-        origin: Where the first cell lies in the reference's picture.
+        cells: (B, C, gy * side, gx * side) cells of the reference, edge to edge.
+        inside: (1, 1, gy * side, gx * side), 1 inside the reference's picture, else 0.
+        frame: (B, C, h, w). The outside of a candidate is ignored, unless it is most of the candidate.
+        side: Side of a cell.
+        origin: Position of the first cell in the reference's picture.
     """
 
-    here: Tensor
+    cells: Tensor
     inside: Tensor
     frame: Tensor
     side: int
     origin: tuple[int, int] = (0, 0)
 
     def best(self, centre: Tensor, radius: int, stride: int) -> _Found:
-        """Mean absolute difference at every `stride`-th position within `radius` of `centre` (B, 2, gy, gx).
+        """Computes the mean absolute difference at every `stride`-th position within `radius` of `centre`.
 
-        Candidates are numbered row by row; there is one at the centre.
+        Args:
+            centre: int64 (B, 2, gy, gx) offsets.
+            radius: Largest distance in each direction.
+            stride: Step between candidates. They are numbered row by row, and one of them is the centre.
         """
         side = self.side
         radius -= radius % stride
         gy, gx = centre.shape[-2:]
         wide = gather_cells(self.frame, centre, side, radius, origin=self.origin)
         wide = wide.unflatten(-2, (gy, -1)).unflatten(-1, (gx, -1))  # B, C, gy, side + 2r, gx, side + 2r
-        here = self.here.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
+        cells = self.cells.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
         inside = self.inside.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
-        reach = 2 * side + radius  # no cell begins farther out than its side
+        reach = 2 * side + radius  # no cell starts further outside than its side
         known = F.pad(torch.ones_like(self.frame[:1, :1]), (reach,) * 4).expand(len(centre), -1, -1, -1)
         origin = (self.origin[0] + reach, self.origin[1] + reach)
         seen = gather_cells(known, centre, side, radius, origin=origin)
@@ -227,7 +231,7 @@ class _Matcher:
             both = inside * seen[:, :, :, dy : dy + side].unfold(5, side, stride).transpose(5, 6)
             enough = both.sum((1, 3, 5), keepdim=True) >= _MIN_SEEN * inside.sum((1, 3, 5), keepdim=True)
             weight = torch.where(enough, both, inside)
-            rows.append(((row - here).abs() * weight).mean(1).sum((2, 4)) / weight.sum((1, 3, 5)))
+            rows.append(((row - cells).abs() * weight).mean(1).sum((2, 4)) / weight.sum((1, 3, 5)))
         scores = torch.cat(rows, -1).permute(0, 3, 1, 2)  # B, K, gy, gx
         count = 2 * radius // stride + 1
         index = scores.detach().argmin(1)
@@ -237,12 +241,12 @@ class _Matcher:
 
 
 def _middle_cells(count: int, patch: int, cell: int, available: int) -> Tensor:
-    """For each patch the index of the cell of the first guess that holds its middle."""
+    """Returns for each patch the index of the cell of the first guess that contains its middle."""
     return ((torch.arange(count) * patch + patch // 2) // cell).clamp(max=available - 1)
 
 
 def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
-    """Offsets changed so that each cell lies within its own side of the picture."""
+    """Limits offsets so that no cell is further outside the picture than its side."""
     gy, gx = start.shape[-2:]
     top = torch.arange(gy, device=start.device)[:, None] * side
     left = torch.arange(gx, device=start.device) * side
@@ -252,17 +256,17 @@ def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
 
 
 def _between_pixels(scores: Tensor, radius: int) -> Tensor:
-    """Float (B, 2, gy, gx) in -0.5..0.5: where between pixels the minimum lies.
+    """Returns the position of the minimum between pixels, (B, 2, gy, gx) in -0.5..0.5.
 
-    Two lines of equal and opposite slope through the best score and its neighbours: around its minimum a sum
-    of absolute differences is a V rather than a parabola. 0 where the best position has no neighbour.
+    Fits two lines of opposite slope to the best score and its neighbours, because a sum of absolute
+    differences resembles a V at its minimum, not a parabola. 0 if a neighbour is missing.
     """
     count = 2 * radius + 1
     batch, _, gy, gx = scores.shape
     index = scores.argmin(1, keepdim=True)
     parts = []
-    for place, step in ((torch.div(index, count, rounding_mode="floor"), count), (index % count, 1)):
-        has_both = (place > 0) & (place < count - 1)
+    for position, step in ((torch.div(index, count, rounding_mode="floor"), count), (index % count, 1)):
+        has_both = (position > 0) & (position < count - 1)
         centre = scores.gather(1, index)
         before = scores.gather(1, torch.where(has_both, index - step, index))
         after = scores.gather(1, torch.where(has_both, index + step, index))
@@ -272,12 +276,12 @@ def _between_pixels(scores: Tensor, radius: int) -> Tensor:
 
 
 def _relative(scores: Tensor) -> Tensor:
-    """Scores divided by the mean over the candidates, so that one temperature serves every contrast."""
+    """Divides scores by their mean over the candidates; makes the temperature independent of contrast."""
     return scores / scores.mean(1, keepdim=True).clamp(min=1e-12)
 
 
 def _weighted_patches(frame: Tensor, weights: Tensor, centre: Tensor, margin: int) -> Tensor:
-    """Weighted sum of the candidates' pixels, (B, 4, p, p): `weights` (B, K) around `centre` (B, 2, 1, 1)."""
+    """Returns the sum (B, 4, p, p) of candidates around `centre` (B, 2, 1, 1) with `weights` (B, K)."""
     patch = frame.shape[-1] - 2 * margin
     reach = SCALE * _FINE_RADIUS
     wide = gather_cells(frame, centre, patch, reach, origin=(margin, margin))

@@ -1,8 +1,8 @@
-"""Modulated deformable convolution in plain PyTorch, and the pyramid of them that refines alignment.
+"""Modulated deformable convolution in plain PyTorch, and the pyramid that refines alignment with it.
 
-Sources: Zhu et al., "Deformable ConvNets v2" (CVPR 2019), equation 1; the pyramid is that of Wang et al.,
-"EDVR" (CVPRW 2019), section 3.2, with the settings of the two-stage paper. Sampling runs on
-`torch.nn.functional.grid_sample`, so that it works on every device and differentiates.
+Sources: Zhu et al., "Deformable ConvNets v2" (CVPR 2019), equation 1; Wang et al., "EDVR" (CVPRW 2019),
+section 3.2, for the pyramid, with the settings of the two-stage paper. Sampling uses
+`torch.nn.functional.grid_sample`, which is differentiable and available on every device.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ TAPS = 9
 def deform_conv(
     x: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, *, taps_at_once: int = TAPS
 ) -> Tensor:
-    """3x3 convolution whose samples are displaced and weighted, pixel by pixel.
+    """Computes a 3x3 convolution with samples that are displaced and weighted at every pixel.
 
     Args:
-        x: (B, C, h, w). Zero outside.
-        offsets: float32 (B, 2 * G * 9, h, w) in pixels: dy and dx in turn for each group and tap.
+        x: (B, C, h, w); zero outside.
+        offsets: float32 (B, 2 * G * 9, h, w) in pixels; dy and dx for each of G groups and 9 taps.
         mask: (B, G * 9, h, w) weights of the samples.
         weight: (C_out, C, 3, 3).
         bias: (C_out,).
-        taps_at_once: 9 is fastest, 1 needs least memory.
+        taps_at_once: 9 is fastest, 1 needs the least memory.
 
     Returns:
-        (B, C_out, h, w) in the dtype of `x`; the coordinates are float32 whatever that is.
+        (B, C_out, h, w) in the dtype of `x`. Coordinates are always computed in float32.
     """
     batch, channels, h, w = x.shape
     groups = mask.shape[1] // TAPS
@@ -59,7 +59,7 @@ def deform_conv(
 
 
 def _sampling_grid(offsets: Tensor, groups: int) -> Tensor:
-    """Offsets to `grid_sample`'s coordinates (x, y in -1..1 between the outer edges of the picture)."""
+    """Converts offsets to coordinates of `grid_sample`: x, y in -1..1 between the picture's outer edges."""
     batch, _, h, w = offsets.shape
     offsets = offsets.reshape(batch, groups, TAPS, 2, h, w)
     device = offsets.device
@@ -77,21 +77,23 @@ class DeformableConv(nn.Module):
     Args:
         channels: Of input, guide and output.
         groups: Groups of channels that move together.
-        max_offset: Offsets are squashed smoothly below this many pixels, so that the reach is finite and a
-            tile's halo can cover it; 0 leaves them free.
+        max_offset: Bound of the offsets in pixels, by a scaled tanh, so that the halo of a tile can cover
+            them; 0 for no bound.
     """
 
     def __init__(self, channels: int, groups: int, max_offset: float) -> None:
         super().__init__()
         self.max_offset = max_offset
-        self.conv = conv3(channels, channels, gain=2.0)  # the mask starts at a half
+        self.conv = conv3(channels, channels, gain=2.0)  # the mask is a half at the start
         self.offset_mask = conv3(channels, 3 * TAPS * groups)
-        init_conv(self.offset_mask, 0.03)  # starts as a plain convolution, yet gradients reach the guide
+        init_conv(
+            self.offset_mask, 0.03
+        )  # nearly a plain convolution at the start, but with gradients to the guide
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, C, h, w) and a guide of the same shape -> (B, C, h, w)."""
         assert self.offset_mask.bias is not None and self.conv.bias is not None
-        # bfloat16 keeps 8 bits: an offset of 5 pixels would be rounded to 1/32, so this stays float32.
+        # float32, because bfloat16 has 8 significant bits and would round an offset of 5 pixels to 1/32.
         with torch.autocast(x.device.type, enabled=False):
             out = F.conv2d(
                 guide.float(), self.offset_mask.weight.float(), self.offset_mask.bias.float(), padding=1
@@ -107,7 +109,7 @@ class DeformableConv(nn.Module):
 
 
 class PyramidAlign(nn.Module):
-    """Moves features of a frame onto those of the reference, on three levels from coarse to fine."""
+    """Aligns features of a frame to those of the reference, on three levels from coarse to fine."""
 
     def __init__(self, channels: int, groups: int, max_offset: float) -> None:
         super().__init__()
@@ -121,19 +123,19 @@ class PyramidAlign(nn.Module):
         self.combine = nn.ModuleList(conv3(2 * c, c) for _ in range(2))
 
     def pyramid(self, features: Tensor) -> list[Tensor]:
-        """(M, C, h, w) -> the three levels, each half the size of the one before; h, w multiples of 4."""
+        """Returns three levels of (M, C, h, w), each at half the size; h and w are multiples of 4."""
         levels = [features]
         for first, second in (self.down2, self.down3):  # type: ignore[misc]
             levels.append(act(second(act(first(levels[-1])))))
         return levels
 
     def forward(self, frame: list[Tensor], reference: list[Tensor]) -> Tensor:
-        """Aligned features (M, C, h, w) from the pyramids of M frames and their references."""
+        """Returns aligned features (M, C, h, w) from the pyramids of M frames and their references."""
         guide = aligned = None
         for level in (2, 1, 0):
             x = act(self.pair[level](torch.cat([frame[level], reference[level]], 1)))
             if guide is not None:
-                x = torch.cat([x, 2 * double_size(guide)], 1)  # a level down, a pixel is half as wide
+                x = torch.cat([x, 2 * double_size(guide)], 1)  # pixels of this level are half as wide
             x = act(self.merge[level](x))
             guide = x if level == 2 else act(self.settle[level](x))
             moved = self.deform[level](frame[level], guide)

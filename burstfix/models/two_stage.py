@@ -1,16 +1,19 @@
-"""The two-stage network: patches aligned by block matching, pixels by deformable convolutions, then fused.
+"""The two-stage network: block matching, deformable alignment, recurrent fusion, and a U-Net.
 
 After Guo et al., "A Differentiable Two-stage Alignment Scheme for Burst Image Reconstruction with Large
-Shift" (CVPR 2022) and the authors' published settings. Settled here, where these disagree or bind too much:
+Shift" (CVPR 2022), with the authors' published settings. Differences:
 
-- The noise map beside each frame is the standard deviation sqrt(shot_gain * x + read_variance), in training
-  as in merging. (Theirs is shot * x + read in training and the root in testing, with `read` a standard
-  deviation; `noise_map="linear"` is their training form, for weights imported from them.)
-- Channel attention averages over fixed windows, not over the patch, and offsets are bounded, so that the
+- The noise map of each frame is the standard deviation sqrt(shot_gain * x + read_variance), in training and
+in
+  merging. The authors use shot * x + read in training and its root in testing, where `read` is a standard
+  deviation; `noise_map="linear"` is their training form, for imported weights.
+- Channel attention averages over fixed windows instead of the patch, and offsets are bounded, so that the
   result does not depend on tiles.
-- Any number of frames, any of them the reference: the others are dealt to both sides of it.
-- The network looks at, and adds to, a picture that is there before it learns: the bilinear demosaic of a
-  robust average, or what predicted kernels make; `base="none"` is the paper's form.
+- Any number of frames is possible, and any of them may be the reference: the others are distributed to both
+  sides of it.
+- The U-Net adds to a base picture, which is also one of its inputs: the bilinear demosaic of a robust
+average,
+  or the picture of predicted kernels. `base="none"` is the paper's form.
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ from burstfix.models.losses import (
 from burstfix.models.two_stage_config import TwoStageConfig, TwoStageLiteConfig
 from burstfix.raw.demosaic import bilinear
 
-_OUTLIER = 4.0  # differences of this many variances halve a frame's weight in the robust average
+_OUTLIER = 4.0  # a frame has half weight if its difference exceeds the noise by the root of this
 
 
 class TwoStage(BurstModel):
-    """Block matching, deformable alignment, recurrent fusion, U-Net; see the module's text."""
+    """Block matching, deformable alignment, recurrent fusion, U-Net; see the docstring of the module."""
 
     catalogue_name = "two-stage"
     config_class = TwoStageConfig
@@ -65,20 +68,20 @@ class TwoStage(BurstModel):
         self.kernels = None
         if config.base == "kernels":
             self.kernels = Kpn(KpnConfig(refine_channels=config.refine_channels))
-            # The U-Net adds nothing at first.
+            # At the start the U-Net adds nothing.
             nn.init.zeros_(self.unet.head.convs[-1].weight)  # type: ignore[arg-type]
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """(B, 4, h, w) -> what `match` compares, at the same size.
+        """Returns what `match` compares, see `BurstModel.features`.
 
-        For "dpbm" the planes themselves: its features are normalised over the whole picture, so `match`
-        makes them, when it has the whole picture.
+        For "dpbm" these are the planes: its features are normalised over the whole picture, so `match`
+        computes them when it has the whole picture.
         """
         return planes.float() if self.coarse else super().features(planes, shot_gain, read_variance)
 
     @torch.no_grad()
     def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
-        """See `BurstModel.match`; one offset for each patch, given to all cells in it."""
+        """See `BurstModel.match`; all cells of a patch get the same offset."""
         if self.coarse is None:
             return super().match(reference, frame, initial)
         config = self.config
@@ -104,13 +107,13 @@ class TwoStage(BurstModel):
         temperature: float,
         clean: Tensor | None = None,
     ) -> SoftAlignment:
-        """Coarse alignment for training; see `block_matching.align_soft`.
+        """Aligns frames differentiably, for training; see `block_matching.align_soft`.
 
         Raises:
             UsageError: The model has no learned block matching.
         """
         if self.coarse is None:
-            raise UsageError('this two-stage model aligns with coarse="blocks", which is not trained')
+            raise UsageError('coarse="blocks" is not differentiable; use coarse="dpbm"')
         return align_soft(
             self.coarse,
             frames,
@@ -132,19 +135,19 @@ class TwoStage(BurstModel):
         temperature: float,
         clean: Tensor | None = None,
     ) -> Merged:
-        """Both stages, differentiable from end to end.
+        """Runs both stages, differentiable from end to end.
 
         Args:
             frames: (B, N, 4, p + 2 * margin, p + 2 * margin), not aligned.
-            shot_gain: (B, 1, 4, 1, 1) or alike, as in `forward`.
-            read_variance: Likewise.
+            shot_gain: As in `forward`.
+            read_variance: As in `forward`.
             reference: Index of the reference.
             margin: Packed pixels around the patch, a multiple of 4.
-            temperature: Of block matching, 1e-2 at first, later 1e-3.
-            clean: The frames without noise, for the supervision of block matching.
+            temperature: Temperature of block matching.
+            clean: Frames without noise, for the supervision of block matching.
 
         Returns:
-            As `forward` for the inner patch; `extra` also holds the scalars "one_hot" and "supervision".
+            Result of `forward` for the inner patch; `extra` also has the scalars "one_hot" and "supervision".
         """
         soft = self.align_soft(frames, reference, margin=margin, temperature=temperature, clean=clean)
         merged = self(soft.frames, shot_gain, read_variance, reference)
@@ -155,13 +158,13 @@ class TwoStage(BurstModel):
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of `info.size_multiple`.
 
-        In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`
-        that is decoded from the other frames alone (the states before they see the reference). With
-        `base="kernels"` there is all that `Kpn.forward` returns instead: the kernels join the frames already.
+        In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`,
+        decoded from all frames but the reference (from the recurrent states before it). With `base="kernels"`
+        the result has the mosaic and the `extra` of `Kpn.forward` instead.
         """
         batch, n, _, h, w = frames.shape
         if h % self.info.size_multiple or w % self.info.size_multiple:
-            raise ValueError(f"packed size {h}x{w} is no multiple of {self.info.size_multiple}")
+            raise ValueError(f"packed size {h}x{w} is not a multiple of {self.info.size_multiple}")
         frames = frames.float()
         features = self.extract_features(frames, shot_gain, read_variance)
         before, after = self._fuse(self._align(features, batch, n, reference), n, reference)
@@ -207,14 +210,14 @@ class TwoStage(BurstModel):
         return losses
 
     def start_from(self, other: BurstModel) -> None:
-        """Also takes a kernel prediction network, as the base."""
+        """See `BurstModel.start_from`; also accepts a kernel prediction network, which becomes the base."""
         if isinstance(other, Kpn) and self.kernels is not None:
             self.kernels.start_from(other)
         else:
             super().start_from(other)
 
     def extract_features(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """(B, N, 4, h, w) -> features of each frame by itself, (B * N, C, h / stride, w / stride)."""
+        """Extracts features of each frame (B, N, 4, h, w): (B * N, C, h / stride, w / stride)."""
         if self.config.noise_map == "std":
             noise = noise_variance(frames, shot_gain, read_variance).sqrt()
         else:
@@ -225,19 +228,19 @@ class TwoStage(BurstModel):
         return self.extract_blocks(self.extract(channels_last(x)))
 
     def _align(self, features: Tensor, batch: int, n: int, reference: int) -> Tensor:
-        """Features of all frames, aligned to the reference's: the same shape (B * N, ...)."""
+        """Aligns the features of all frames (B * N, ...) to those of the reference."""
         levels = self.align.pyramid(features)
         split = [level.unflatten(0, (batch, n)) for level in levels]
         if torch.is_grad_enabled():
             targets = [level[:, reference : reference + 1].expand_as(level).flatten(0, 1) for level in split]
             return self.align(levels, targets)
         target = [channels_last(level[:, reference]) for level in split]
-        # One frame after the other: the samples of deformable convolutions are the peak of memory.
+        # Frame by frame, because the samples of deformable convolutions take the most memory.
         aligned = [self.align([channels_last(level[:, i]) for level in split], target) for i in range(n)]
         return torch.stack(aligned, 1).flatten(0, 1)
 
     def _fuse(self, aligned: Tensor, n: int, reference: int) -> tuple[Tensor, Tensor]:
-        """(B * N, C, h, w) -> fused features without and with the reference, each (B, C, h, w)."""
+        """Fuses (B * N, C, h, w) to features without and with the reference, each (B, C, h, w)."""
         parts = self.gru.frame_part(aligned).unflatten(0, (-1, n)).unbind(1)
         order = frame_order(n, reference)
         middle = order.index(reference)
@@ -262,7 +265,7 @@ class TwoStage(BurstModel):
         n = frames.shape[1]
         variance = noise_variance(frames.mean(1, keepdim=True), shot_gain, read_variance)  # B, 1, 4, h, w
         squared = (frames - frames[:, reference : reference + 1]) ** 2 / (2 * variance)
-        # The mean over planes and 5x5 pixels is 1 where only noise differs.
+        # Without motion the mean over planes and 5x5 pixels is 1.
         excess = F.avg_pool2d(squared.mean(2), 5, 1, 2, count_include_pad=False)[:, :, None]
         weight = 1 / (1 + (excess - 1).clamp(min=0) ** 2 / _OUTLIER)
         if not with_reference:
@@ -272,7 +275,7 @@ class TwoStage(BurstModel):
 
 
 class TwoStageLite(TwoStage):
-    """The same network with the light settings."""
+    """The two-stage network with light settings."""
 
     catalogue_name = "two-stage-lite"
     config_class = TwoStageLiteConfig
@@ -286,7 +289,7 @@ def _add(x: Tensor, base: Tensor | None) -> Tensor:
 
 
 class UNet(nn.Module):
-    """Reconstruction: fused features, and the picture to add to, become linear RGB at the sensor's size."""
+    """Reconstruction of linear RGB at sensor size from fused features and the base picture."""
 
     def __init__(self, config: TwoStageConfig) -> None:
         super().__init__()
@@ -297,13 +300,13 @@ class UNet(nn.Module):
             self.enlarge = nn.ConvTranspose2d(config.channels, c1, zoom, zoom)
         else:
             self.enlarge = nn.Conv2d(config.channels, c1, 1)
-        # Without a look at the picture it would have to find out by itself what that picture has got wrong.
+        # With the base picture as an input, the network can see the errors that it has to correct.
         self.look = conv3(3 * config.unet_scale**2, c1, gain=0.3) if config.base != "none" else None
         self.up2 = nn.ConvTranspose2d(c3, c2, 2, 2)
         self.up1 = nn.ConvTranspose2d(c2, c1, 2, 2)
         for conv in (self.enlarge, self.up2, self.up1):
             init_conv(conv)
-        # Packed pixels on a side of a pixel of each level.
+        # Side of a pixel of each level in packed pixels.
         scales = [config.unet_scale / 2 * factor for factor in (1, 2, 4)]
 
         def level(depth: int, c_in: int, c: int, scale: float) -> nn.Sequential:
@@ -324,7 +327,11 @@ class UNet(nn.Module):
         self.head = ConvStack(3, 2 * c1, c1, 3 * config.unet_scale**2, gain=0.1)
 
     def forward(self, x: Tensor, picture: Tensor | None) -> Tensor:
-        """Features (B, C, h / stride, w / stride), picture (B, 3, 2h, 2w) -> float32 (B, 3, 2h, 2w)."""
+        """Decodes features (B, C, h / stride, w / stride) with the base picture (B, 3, 2h, 2w).
+
+        Returns:
+            float32 (B, 3, 2h, 2w), to be added to the base picture.
+        """
         x = self.enlarge(x)
         if self.look is not None:
             assert picture is not None
@@ -338,25 +345,25 @@ class UNet(nn.Module):
 
 
 def frame_order(count: int, reference: int) -> list[int]:
-    """Order of the frames for the recurrent fusion: the reference at count // 2, near frames beside it.
+    """Returns the order of the frames for the recurrent fusion, with the reference at count // 2.
 
-    A reference in the middle keeps the order of time. Otherwise frames that find no room on their own side go
-    to the other end of the other one.
+    With a reference in the middle it is the order of time. Otherwise frames for which there is no room on
+    their side go to the far end of the other side.
     """
     room = {"before": count // 2, "after": count - 1 - count // 2}
-    dealt: dict[str, list[int]] = {"before": [], "after": []}
+    sides: dict[str, list[int]] = {"before": [], "after": []}
     for i in sorted(range(count), key=lambda i: (abs(i - reference), i)):
         if i == reference:
             continue
         own, other = ("before", "after") if i < reference else ("after", "before")
-        side = own if len(dealt[own]) < room[own] else other
-        dealt[side].append(i)
-    return [*reversed(dealt["before"]), reference, *dealt["after"]]
+        side = own if len(sides[own]) < room[own] else other
+        sides[side].append(i)
+    return [*reversed(sides["before"]), reference, *sides["after"]]
 
 
 def _info(name: str, config: TwoStageConfig) -> ModelInfo:
-    # What a pixel depends on reaches farther than any halo one would pay for, but fades: with these halos
-    # tiles and the whole picture agree to 1e-5 and 5e-5 (scenes at high noise, offsets up to their bound).
+    # The receptive field is larger than these halos, but its weight fades with distance: tiles and the whole
+    # picture agree to 1e-5 and 5e-5 (scenes at high noise, offsets up to their bound).
     c, area = config.channels, config.stride**2
     kernels = config.base == "kernels"
     return ModelInfo(

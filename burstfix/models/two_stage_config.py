@@ -1,4 +1,4 @@
-"""Sizes and forms of the two-stage network, checked before anything is built."""
+"""Configuration of the two-stage network."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from burstfix.align.blocks import CELL
 from burstfix.errors import UsageError
 from burstfix.models.block_matching import SCALE
 
-_ATTENTION_CELL = 8  # packed pixels: a grid that every level of the network can have
+_ATTENTION_CELL = 8  # packed pixels; divisible by the scale of every level
 
 
 @dataclass(frozen=True, slots=True)
 class TwoStageConfig:
-    """Sizes and forms of the network; the defaults are the paper's sizes.
+    """Configuration of the network; the defaults are the paper's sizes.
 
     Attributes:
-        channels: Features of each frame.
-        groups: Groups of features that move together in the deformable convolutions.
-        stride: Packed pixels on a side of a feature pixel, 1 (paper) or 2.
-        feature_convs: Convolutions of the feature extraction.
-        feature_blocks: Attention blocks after them.
+        channels: Feature channels of each frame.
+        groups: Groups of channels that share offsets in the deformable convolutions.
+        stride: Side of a feature pixel in packed pixels, 1 (paper) or 2.
+        feature_convs: Number of convolutions of the feature extraction.
+        feature_blocks: Number of attention blocks after them.
         unet: Channels of the three levels of the reconstruction.
         unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
-        unet_scale: Sensor pixels on a side of a pixel of the U-Net's first level: 1 (paper), 2 or 4.
-        base: The picture that the U-Net looks at and adds to: "average" of the frames, "reference", "kernels"
-            (what a kernel prediction network makes of them), or "none" (paper).
-        refine_channels: Of that network (`KpnConfig`), whose other sizes are its defaults.
-        attention: "window" or "patch" (paper) for the mean in channel attention.
+        unet_scale: Side of a pixel of the U-Net's first level in sensor pixels: 1 (paper), 2 or 4.
+        base: Picture that the U-Net adds to: "average" of the frames, "reference", "kernels" (the result of a
+            kernel prediction network), or "none" (paper).
+        refine_channels: The same field of that network's `KpnConfig`; its other fields are defaults.
+        attention: Region of the mean in channel attention: "window" or "patch" (paper).
         max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
-        noise_map: "std" or "linear", see the module's text.
-        coarse: "dpbm", block matching on learned features (paper), or "blocks", that of `align.blocks`.
-        patch: Packed pixels on a side of a patch that "dpbm" aligns as one.
-        search: Packed pixels that "dpbm" looks to each side (the paper's window of 48 is 24 to each side).
+        noise_map: "std" or "linear", see `models.two_stage`.
+        coarse: "dpbm" for block matching on learned features (paper), or "blocks" for `align.blocks`.
+        patch: Side of a patch that "dpbm" aligns as one, in packed pixels.
+        search: Search radius of "dpbm" in packed pixels (the paper's window of 48 has a radius of 24).
     """
 
     channels: int = 64
@@ -62,7 +62,7 @@ class TwoStageConfig:
             ("coarse", ("dpbm", "blocks")),
         ):
             if getattr(self, name) not in allowed:
-                raise UsageError(f"two-stage setting {name} is {getattr(self, name)!r}; it may be {allowed}")
+                raise UsageError(f"two-stage: {name} is {getattr(self, name)!r}, expected one of {allowed}")
         if self.channels % (2 * self.groups) or len(self.unet) != 3 or self.feature_convs < 2:
             raise UsageError(
                 f"two-stage: {self.channels} channels in {self.groups} groups, U-Net {self.unet}, "
@@ -83,13 +83,13 @@ class TwoStageConfig:
         return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
 
     def cell(self, scale: float) -> int:
-        """Side of the cells of channel attention for a level of `scale` packed pixels a pixel; 0 for none."""
+        """Side of an attention window for a level with pixels of `scale` packed pixels; 0 for none."""
         return 0 if self.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
 
 
 @dataclass(frozen=True, slots=True)
 class TwoStageLiteConfig(TwoStageConfig):
-    """Both stages, light enough for CPUs: at half the packed size, one attention block, base of kernels."""
+    """Light settings for CPUs: half the packed size, one attention block, base of predicted kernels."""
 
     channels: int = 32
     groups: int = 4

@@ -1,7 +1,7 @@
-"""Raw bursts with known ground truth, from photographs and clips: batched tensor functions.
+"""Simulation of raw bursts with known truth from photographs and clips.
 
-`camera.py` turns display pictures into linear camera RGB and back, `motion.py` moves camera and objects,
-`burst.py` puts both together with mosaic and noise. Training runs these on its own device.
+`camera.py` converts display pictures to linear camera RGB and back, `motion.py` moves camera and objects,
+`burst.py` combines them with mosaic and noise in batches for training. `recording.py` simulates whole frames.
 """
 
 from burstfix.sim.burst import SimSettings, SimulatedBurst, add_noise, mosaic_packed, simulate_burst

@@ -1,4 +1,4 @@
-"""From pictures to noisy packed bursts with their ground truth, batched, on the device of the generator."""
+"""Batches of noisy packed bursts with their truth, for training; on the device of the generator."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from burstfix.sim.motion import MotionSettings, blob_masks, camera_path, warp
 
 @dataclass(frozen=True, slots=True)
 class SimSettings:
-    """What is drawn at random for each burst; pairs are ranges.
+    """Distributions of the random properties of a burst; pairs are ranges.
 
     Attributes:
-        motion: Of the camera.
-        object_probability: How often an object moves on its own.
+        motion: Motion of the camera.
+        object_probability: Probability of an object that moves on its own.
         object_speed: Largest motion of the object between frames, in sensor pixels.
-        magnify: Source pixels for each sensor pixel.
-        darkening: Exposure factor, log-uniform, applied to half of the bursts.
-        shot_gain: Log-uniform range (normalised units).
-        read_std: Log-uniform range of the read noise's standard deviation (normalised units).
-        clip_black_probability: How often values below black are lost, as in files that store no offset.
+        magnify: Source pixels per sensor pixel.
+        darkening: Exposure factor, log-uniform; applies to half of the bursts.
+        shot_gain: Log-uniform, in normalised units.
+        read_std: Standard deviation of the read noise; log-uniform, in normalised units.
+        clip_black_probability: Probability that values below black are clipped.
     """
 
     motion: MotionSettings = field(default_factory=MotionSettings)
@@ -42,10 +42,10 @@ class SimulatedBurst:
     """A batch of bursts.
 
     Attributes:
-        clean: (B, N, 3, H, W) linear camera RGB in [0, 1], RGGB phase.
-        noisy: (B, N, 4, H/2, W/2) packed, in [0, 1] or with negative values where black is not clipped.
+        clean: (B, N, 3, H, W) linear camera RGB in 0..1, RGGB phase.
+        noisy: (B, N, 4, H/2, W/2) packed; at most 1, and below 0 only where black is not clipped.
         shot_gain, read_variance: (B, 1, 4, 1, 1).
-        camera: Colour of each burst.
+        camera: Colour of the B cameras.
         reference: Index of the reference.
     """
 
@@ -57,7 +57,7 @@ class SimulatedBurst:
     reference: int
 
     def to(self, device: torch.device) -> SimulatedBurst:
-        """The same on another device."""
+        """Copies the bursts to another device."""
         camera = Camera(self.camera.rgb_to_camera.to(device), self.camera.gains.to(device))
         return SimulatedBurst(
             self.clean.to(device),
@@ -83,13 +83,13 @@ def simulate_burst(
     """Draws cameras, motion, exposure and noise, and renders bursts.
 
     Args:
-        pictures: (B, 3, Hs, Ws) display RGB in [0, 1], larger than the frames times `settings.magnify`.
-        objects: The same shape, pictures that fill the moving objects.
-        frames: Frames in each burst.
+        pictures: (B, 3, Hs, Ws) display RGB in 0..1, larger than the frames times `settings.magnify`.
+        objects: Pictures of the same shape that fill the moving objects.
+        frames: Number of frames in each burst.
         reference: Index of the reference.
-        height, width: Sensor pixels of a frame, even.
-        settings: Ranges.
-        generator: Source of all randomness; its device is where everything happens.
+        height, width: Size of a frame in sensor pixels, even.
+        settings: Distributions.
+        generator: Source of all randomness; its device does the computation.
     """
     batch = pictures.shape[0]
     device = generator.device
@@ -134,14 +134,14 @@ def mosaic_packed(rgb: Tensor) -> Tensor:
 
 
 def add_noise(packed: Tensor, shot_gain: Tensor, read_variance: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal noise of variance shot_gain * x + read_variance; clipped at white, not at black."""
+    """Adds normal noise of variance shot_gain * x + read_variance; clips at white, not at black."""
     std = torch.sqrt(packed.clamp(min=0) * shot_gain + read_variance)
     noise = torch.randn(packed.shape, generator=generator, device=packed.device)
     return (packed + std * noise).clamp(max=1)
 
 
 def log_uniform(bounds: tuple[float, float], uniform: Tensor) -> Tensor:
-    """Maps uniform numbers in 0..1 to log-uniform ones between the bounds."""
+    """Maps uniform numbers in 0..1 to log-uniform ones within the bounds."""
     low, high = bounds
     return low * (high / low) ** uniform
 

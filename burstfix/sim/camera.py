@@ -1,7 +1,7 @@
-"""Display pictures to linear camera RGB and back ("unprocessing").
+"""Conversion of display pictures to linear camera RGB ("unprocessing") and back.
 
-The steps of Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019), with the settings of
-the two-stage paper's protocol as the default camera.
+After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019). The default camera is that
+of the two-stage paper's protocol.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RGB_TO_XYZ = (
 PROTOCOL_RED_GAIN = 2.0
 PROTOCOL_BLUE_GAIN = 1.7
 GAMMA = 2.2
-GAIN_KNEE = 0.9  # gains are eased away where the mean of the channels passes this
+GAIN_KNEE = 0.9  # above this mean of the channels the inverse gains approach 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Camera:
     """Colour of a batch of simulated cameras.
 
     Attributes:
-        rgb_to_camera: (B, 3, 3), linear sRGB to white-balanced camera RGB; rows sum to one.
-        gains: (B, 3), white balance gains for red, green and blue (green is 1).
+        rgb_to_camera: (B, 3, 3) from linear sRGB to white-balanced camera RGB; rows sum to one.
+        gains: (B, 3) white balance gains for red, green and blue; green is 1.
     """
 
     rgb_to_camera: Tensor
@@ -38,7 +38,7 @@ class Camera:
 
 
 def protocol_camera(batch: int = 1, device: torch.device | str = "cpu") -> Camera:
-    """The one camera of the REDS4 protocol: fixed matrix, gains 2.0, 1 and 1.7."""
+    """Returns the camera of the REDS4 protocol: fixed matrix, gains 2.0, 1 and 1.7."""
     matrix = _normalise_rows(
         torch.tensor(XYZ_TO_CAMERA, dtype=torch.float64) @ torch.tensor(RGB_TO_XYZ, dtype=torch.float64)
     )
@@ -50,7 +50,7 @@ def protocol_camera(batch: int = 1, device: torch.device | str = "cpu") -> Camer
 
 
 def random_camera(batch: int, generator: torch.Generator) -> Camera:
-    """Cameras around the protocol's: its matrix disturbed, gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
+    """Draws cameras near the protocol's: perturbed matrix, gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
     device = generator.device
     base = protocol_camera(batch, device)
     disturbed = base.rgb_to_camera + 0.06 * torch.randn((batch, 3, 3), generator=generator, device=device)
@@ -61,15 +61,15 @@ def random_camera(batch: int, generator: torch.Generator) -> Camera:
 
 
 def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Tensor:
-    """Display RGB to linear camera RGB before white balance.
+    """Converts display RGB to linear camera RGB before white balance.
 
     Args:
-        display: (B, ..., 3, H, W) in [0, 1], display-encoded.
+        display: (B, ..., 3, H, W) in 0..1, display-encoded.
         camera: Colour of the B cameras.
-        tone: Whether the picture carries a smoothstep tone curve to invert; a bool, or (B,) bools.
+        tone: Whether to invert a smoothstep tone curve; a bool, or (B,) bools.
 
     Returns:
-        The same shape, in [0, 1].
+        The same shape, in 0..1.
     """
     x = display.clamp(0, 1)
     inverse_tone = 0.5 - torch.sin(torch.asin(1 - 2 * x) / 3)
@@ -83,15 +83,18 @@ def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Te
 
 
 def to_display(linear: Tensor, camera: Camera, floor: float = 0.0) -> Tensor:
-    """Linear camera RGB to display RGB: gains, clip, inverse matrix, clip, power 1/2.2.
+    """Converts linear camera RGB to display RGB: gains, clip, inverse matrix, clip, power 1/2.2.
 
     Args:
         linear: (B, ..., 3, H, W).
         camera: Colour of the B cameras.
-        floor: Smallest value before the power; above 0 it bounds the gradient for training.
+        floor: Smallest value before the power function; a positive value limits the gradient in training.
+
+    Returns:
+        The same shape, in 0..1.
     """
     x = (linear * _per_channel(camera.gains, linear)).clamp(0, 1)
-    # inv_ex: inv would make a GPU wait to learn whether there is an inverse.
+    # Unlike inv, inv_ex does not synchronise with a GPU to check for a singular matrix.
     x = _mix(x, torch.linalg.inv_ex(camera.rgb_to_camera.double()).inverse.float())
     return x.clamp(floor, 1) ** (1 / GAMMA)
 

@@ -1,7 +1,7 @@
-"""Simulated bursts on disk: DNGs, the linear truth, and everything that is known about them as JSON.
+"""Writes simulated bursts to disk.
 
-frame_001.dng ...     the burst, for any raw converter
-ground_truth.tif      16-bit linear camera RGB of the reference (65535 = the sensor's white)
+frame_001.dng ...     the frames
+ground_truth.tif      16-bit linear camera RGB of the reference (65535 = white of the sensor)
 simulation.json       true motion, camera, noise and settings
 """
 
@@ -28,22 +28,22 @@ TRUTH, FACTS = "ground_truth.tif", "simulation.json"
 MAKE, MODEL = "burstfix", "simulated camera"
 FRAME_INTERVAL = 1 / 30  # seconds
 _FIRST_FRAME = datetime(2025, 1, 1, 12, 0, 0)
-# The ISO at which the sensor has a given noise: ISO 6400 stands for the protocol's high level.
+# Noise of the sensor by ISO speed; at ISO 6400 it is the protocol's high level.
 SHOT_GAIN_PER_ISO, READ_STD_PER_ISO = 1e-6, 2e-2 / 6400
 _D65_CODE = 21  # EXIF LightSource
 
 
 def noise_at(iso: float) -> tuple[float, float]:
-    """Shot gain and read variance of a typical small sensor at an ISO speed.
+    """Returns shot gain and read variance of a typical small sensor at an ISO speed.
 
-    Shot noise grows with the gain, the read noise's variance with its square; the scale is such that ISO 6400
-    has the high noise of the REDS4 protocol.
+    The shot gain is proportional to the ISO speed, the read variance to its square. ISO 6400 has the high
+    noise of the REDS4 protocol.
     """
     return SHOT_GAIN_PER_ISO * iso, (READ_STD_PER_ISO * iso) ** 2
 
 
 def color_profile(camera: Camera) -> ColorProfile:
-    """The DNG colour tags of a simulated camera: its matrix under D65 and the neutral 1 / gains."""
+    """Returns the DNG colour tags of a simulated camera: its matrix under D65 and the neutral 1 / gains."""
     neutral = 1 / camera.gains[0].double().numpy()
     matrix = neutral[:, None] * camera.rgb_to_camera[0].double().numpy() @ np.linalg.inv(np.array(RGB_TO_XYZ))
     return ColorProfile(
@@ -52,7 +52,7 @@ def color_profile(camera: Camera) -> ColorProfile:
 
 
 def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadata:
-    """What the file of one frame says about itself."""
+    """Returns the metadata of a frame."""
     settings = recording.settings
     height, width = recording.mosaics.shape[1:]
     gain, read = settings.shot_gain, settings.read_variance
@@ -67,7 +67,7 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
         make=MAKE,
         model=MODEL,
         iso=max(1.0, round(gain / SHOT_GAIN_PER_ISO)),
-        # A shutter that leaves no blur is open for a short time; nothing else follows from it.
+        # Without motion blur any short exposure will do.
         exposure_time=FRAME_INTERVAL * (settings.blur or 0.25),
         aperture=2.0,
         focal_length=5.0,
@@ -78,16 +78,16 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
 def write_recording(
     recording: Recording, folder: Path, *, source: str = "", overwrite: bool = False
 ) -> list[Path]:
-    """Writes a recorded burst; the folder appears whole or not at all.
+    """Writes a simulated burst; the folder appears complete or not at all.
 
     Args:
-        recording: What to write.
-        folder: Must not exist, be empty, or (to be replaced) hold an earlier simulated burst.
-        source: Name of what it was made from, for the JSON.
-        overwrite: Whether an earlier simulated burst may be replaced.
+        recording: The burst.
+        folder: Must not exist, or be empty, or hold an earlier simulated burst (with `overwrite`).
+        source: Name of the photograph or clip, for the JSON.
+        overwrite: Whether to replace an earlier simulated burst.
 
     Returns:
-        The DNGs.
+        Paths of the DNGs.
 
     Raises:
         OutputError: The folder exists or cannot be written.
@@ -104,7 +104,7 @@ def write_recording(
             text = json.dumps(facts(recording, names, source), indent=2, allow_nan=False)
             (made / FACTS).write_text(text + "\n", encoding="utf-8")
             if folder.exists():
-                os.rename(folder, Path(temporary) / "old")  # goes with the temporary folder
+                os.rename(folder, Path(temporary) / "old")  # deleted with the temporary folder
             os.rename(made, folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
@@ -112,19 +112,23 @@ def write_recording(
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Raises OutputError unless `write_recording` may write there."""
+    """Checks that `write_recording` may write to the folder.
+
+    Raises:
+        OutputError: The folder above is missing, or the folder holds files that may not be replaced.
+    """
     if not folder.parent.is_dir():
-        raise OutputError(f"{folder}: the folder above it does not exist; create it first")
+        raise OutputError(f"{folder}: its parent folder does not exist; create it first")
     if not folder.exists():
         return
     if not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder")
     if not any(folder.iterdir()):
         return
-    # Whatever else lies there was not made by us and is never deleted.
-    strangers = [p.name for p in folder.iterdir() if not _is_ours(p)]
-    if strangers or not (folder / FACTS).is_file():
-        shown = f" ({sorted(strangers)[0]})" if strangers else ""
+    # Files that this module did not write are never deleted.
+    foreign = [p.name for p in folder.iterdir() if not _is_ours(p)]
+    if foreign or not (folder / FACTS).is_file():
+        shown = f" ({sorted(foreign)[0]})" if foreign else ""
         raise OutputError(f"{folder}: holds other files{shown}; choose a new folder")
     if not overwrite:
         raise OutputError(f"{folder}: holds a simulated burst already; add --overwrite to replace it")
@@ -136,7 +140,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def facts(recording: Recording, names: list[str], source: str) -> dict[str, Any]:
-    """Everything that is known about a recording, as JSON holds it."""
+    """Returns everything that is known about a recording, as a JSON document."""
     settings = recording.settings
     motions, homographies, path = recording.motions(), recording.homographies, recording.object_path
     height, width = recording.mosaics.shape[1:]
@@ -152,7 +156,7 @@ def facts(recording: Recording, names: list[str], source: str) -> dict[str, Any]
     values = {**asdict(settings), "reference": settings.reference_index, "black_level": settings.black}
     if homographies is None:
         for name in ("motion", "moving_object", "object_speed", "blur"):
-            del values[name]  # they had no say
+            del values[name]  # not used
     return {
         "version": __version__,
         "source": source,

@@ -1,7 +1,7 @@
-"""One burst as a camera would record it: integers with black level and hot pixels, and the truth behind them.
+"""Simulation of a burst as a camera records it: integers with black level and hot pixels, and the truth.
 
-Where `burst.py` makes batches of patches for training, this makes whole frames, one burst at a time, always
-on the CPU: the same seed gives the same numbers on every machine with the same torch.
+Unlike `burst.py`, which makes batches of patches for training, this module makes whole frames, one burst at a
+time and always on the CPU: with the same torch, the same seed gives the same numbers on every machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from burstfix.sim.camera import Camera, protocol_camera, random_camera, unproces
 from burstfix.sim.motion import MotionSettings, camera_path, object_mask, warp
 from burstfix.types import CFA_PATTERNS, GlobalMotion
 
-# shot gain, standard deviation of the read noise: the two levels of the REDS4 protocol.
+# Shot gain and standard deviation of the read noise of the two levels of the REDS4 protocol.
 NOISE_LEVELS = {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
 MIN_SIDE = 32
 _MAX_SUBSTEPS = 64
@@ -28,26 +28,25 @@ _MAX_SUBSTEPS = 64
 
 @dataclass(frozen=True, slots=True)
 class RecordingSettings:
-    """What to record.
+    """Settings of a recording.
 
     Attributes:
-        frames: Frames in the burst.
-        reference: Index of the frame that the truth belongs to; the middle one by default.
-        size: Largest height and width of the frames in sensor pixels; cut from the middle of the source.
+        frames: Number of frames.
+        reference: Index of the frame that the truth belongs to; by default the middle one.
+        size: Largest height and width of the frames in sensor pixels, cut from the middle of the source.
         cfa: Bayer pattern.
-        bits: Of the numbers in the file, 10 to 16; white is the largest of them.
-        black_level: DN; a sixteenth of full scale by default.
-        shot_gain: Noise, normalised units.
-        read_variance: Likewise.
-        motion: Of the camera; photographs only.
-        moving_object: Whether something moves on its own and hides what is behind it; photographs only.
-        object_speed: Sensor pixels between frames.
-        blur: Share of the time between two frames in which the shutter is open and the camera's motion
-            blurs the picture (the mean of steps along it); 0 for none. Photographs only.
-        hot_pixels: How many.
-        camera: "random" (drawn with the seed) or "protocol" (that of the REDS4 protocol).
-        tone_curve: Whether the source carries a contrast curve (smoothstep) that is to be undone.
-        seed: Of everything drawn at random.
+        bits: Bits per sample, 10 to 16; the largest value is white.
+        black_level: In DN; by default a sixteenth of full scale.
+        shot_gain, read_variance: Noise profile in normalised units.
+        motion: Motion of the camera; photographs only.
+        moving_object: Whether an object moves on its own and hides the background; photographs only.
+        object_speed: Motion of the object between frames, in sensor pixels.
+        blur: Exposure time as a share of the time between frames, for motion blur; 0 for none. Photographs
+            only.
+        hot_pixels: Number of hot pixels.
+        camera: "random" (drawn with the seed) or "protocol" (the camera of the REDS4 protocol).
+        tone_curve: Whether to invert a contrast curve (smoothstep) of the source.
+        seed: Seed of all random numbers.
     """
 
     frames: int = 5
@@ -83,19 +82,27 @@ class RecordingSettings:
         return 2**self.bits - 1
 
     def check(self) -> None:
-        """Raises UsageError for settings that make no sense."""
+        """Checks the settings.
+
+        Raises:
+            UsageError: A setting is out of range.
+        """
         if self.frames < 1 or not 0 <= self.reference_index < self.frames:
-            raise UsageError(f"reference {self.reference_index + 1} of {self.frames} frames does not exist")
+            raise UsageError(
+                f"reference {self.reference_index + 1}: expected 1 to {self.frames}, the number of frames"
+            )
         if self.cfa not in CFA_PATTERNS:
             raise UsageError(f"CFA pattern {self.cfa!r} is not one of {', '.join(CFA_PATTERNS)}")
         if not 10 <= self.bits <= 16:
-            raise UsageError(f"{self.bits} bits: samples have 10 to 16")
+            raise UsageError(f"bits: found {self.bits}, expected 10 to 16")
         if not 0 <= self.black < self.white:
-            raise UsageError(f"black level {self.black} does not lie below white, {self.white}")
+            raise UsageError(
+                f"black level: found {self.black}, expected 0 or more and less than white, {self.white}"
+            )
         if min(self.shot_gain, self.read_variance) < 0 or not 0 <= self.blur <= 1 or self.seed < 0:
-            raise UsageError("noise and seed cannot be negative, and blur lies between 0 and 1")
+            raise UsageError("expected noise and seed of 0 or more, and blur between 0 and 1")
         if self.camera not in ("random", "protocol"):
-            raise UsageError(f"camera {self.camera!r} is not random or protocol")
+            raise UsageError(f"camera: found {self.camera!r}, expected random or protocol")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,13 +111,13 @@ class Recording:
 
     Attributes:
         mosaics: uint16 (N, H, W) in DN.
-        truth: float32 (3, H, W): linear camera RGB of the reference in 0..1, as a sensor without noise,
-            filter mosaic and quantisation would have recorded it (motion blur included).
-        settings: What was asked for.
-        camera: Its colour, a batch of one.
-        homographies: float64 (N, 3, 3), (x, y, 1) from the centre of the reference to that of each frame, in
-            sensor pixels; None for a clip, whose motion is not known.
-        object_path: float64 (N, 2), x and y shift of the object within the scene; None without one.
+        truth: float32 (3, H, W) linear camera RGB of the reference in 0..1: what a sensor without noise, CFA
+            and quantisation would record, with motion blur.
+        settings: Settings of the recording.
+        camera: Colour of the camera, a batch of one.
+        homographies: float64 (N, 3, 3) from the reference to each frame, for (x, y, 1) from the centre in
+            sensor pixels; None for a clip, because its motion is unknown.
+        object_path: float64 (N, 2), x and y shift of the object within the scene; None without an object.
         hot_pixels: int32 (count, 2), rows and columns.
     """
 
@@ -123,14 +130,14 @@ class Recording:
     hot_pixels: NDArray[np.int32]
 
     def motions(self) -> list[GlobalMotion] | None:
-        """The shift and rotation part of each homography."""
+        """Shift and rotation of each homography."""
         if self.homographies is None:
             return None
         return [motion_of(matrix) for matrix in self.homographies]
 
 
 def motion_of(homography: Tensor) -> GlobalMotion:
-    """Shift of the centre and rotation there; zoom and perspective are left out."""
+    """Returns shift and rotation of a homography at the centre, without zoom and perspective."""
     h = homography.double()
     angle = math.atan2(float(h[1, 0]), float(h[0, 0]))
     return GlobalMotion(dy=float(h[1, 2] / h[2, 2]), dx=float(h[0, 2] / h[2, 2]), angle=angle)
@@ -141,14 +148,14 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
 
     Args:
         picture: (3, Hs, Ws) display RGB in 0..1; one source pixel is one sensor pixel. The frames are
-            smaller, so that none of them looks beyond the picture.
-        settings: What to record.
+            smaller, so that none reaches beyond the picture.
+        settings: Settings of the recording.
 
     Raises:
-        UsageError: Settings that make no sense, or a picture too small for the motion.
+        UsageError: A setting is out of range, or the picture is too small for the motion.
     """
     settings.check()
-    # Of even size, so that the reference falls on the picture's own pixels and is not resampled.
+    # With an even size the reference falls on the pixels of the picture and is not resampled.
     picture = picture[:, : picture.shape[1] // 2 * 2, : picture.shape[2] // 2 * 2]
     camera = _camera(settings)
     path = camera_path(
@@ -162,7 +169,7 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
     if settings.moving_object:
         generator = _generator(settings, "object")
         mask = object_mask(picture.shape[1], picture.shape[2], generator)
-        # The picture upside down: detail and brightness of the same kind, but never the same as behind it.
+        # The flipped picture has similar detail and brightness, but differs from the background.
         layer = torch.cat([scene.flip(2, 3) * mask, mask], 1)
         angle = 2 * math.pi * float(torch.rand((), generator=generator))
         time = torch.arange(settings.frames, dtype=torch.float64) - settings.reference_index
@@ -177,18 +184,18 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
 
 
 def record_clip(clip: Tensor, settings: RecordingSettings) -> Recording:
-    """Records the frames of a clip, which brings its own motion.
+    """Records the frames of a clip, which have motion of their own.
 
     Args:
         clip: (N, 3, H, W) display RGB in 0..1, N as in the settings.
-        settings: What to record; motion, object and blur are not used.
+        settings: Settings of the recording; motion, object and blur are not used.
 
     Raises:
-        UsageError: Settings that make no sense.
+        UsageError: A setting is out of range.
     """
     settings.check()
     if len(clip) != settings.frames:
-        raise UsageError(f"{settings.frames} frames are asked for, the clip has {len(clip)}")
+        raise UsageError(f"expected a clip of {settings.frames} frames, found {len(clip)}")
     camera = _camera(settings)
     height, width = _limited(clip.shape[2], clip.shape[3], settings.size)
     top, left = (clip.shape[2] - height) // 2, (clip.shape[3] - width) // 2
@@ -204,11 +211,11 @@ def _record(
     homographies: Tensor | None,
     object_path: Tensor | None,
 ) -> Recording:
-    """The sensor: mosaic, noise, hot pixels, black level, quantisation."""
+    """Simulates the sensor: mosaic, noise, hot pixels, black level, quantisation."""
     height, width = frames[0].shape[-2:]
     generator = _generator(settings, "hot pixels")
     places = torch.randperm(height * width, generator=generator)[: settings.hot_pixels]
-    # From hardly above the noise to stuck at white.
+    # From slightly above the noise to fully white.
     heat = 0.2 + 0.8 * torch.rand(len(places), generator=generator)
     noise = _generator(settings, "noise")
     mosaics = np.empty((len(frames), height, width), np.uint16)
@@ -228,7 +235,7 @@ def _record(
 def _exposed(
     scene: Tensor, layer: Tensor | None, matrix: Tensor, own: Tensor | None, height: int, width: int
 ) -> Tensor:
-    """(3, height, width): the scene seen at one moment, the object in front of it."""
+    """Renders the scene at one moment, with the object in front of it: (3, height, width)."""
     light = warp(scene, matrix[None, None], height, width, mode="bicubic")[0, 0]
     if layer is not None and own is not None:
         shift = torch.eye(3, dtype=torch.float64)
@@ -239,9 +246,9 @@ def _exposed(
 
 
 def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor]]:
-    """For each frame the camera's poses while the shutter is open, centred on the frame's own.
+    """Returns for each frame the camera's poses during the exposure, centred on the frame's own pose.
 
-    They lie about a pixel apart where it moves most: `corner` pixels from the centre.
+    Where the motion is fastest, `corner` pixels from the centre, they are about a pixel apart.
     """
     if blur == 0 or len(path) == 1:
         return [[matrix] for matrix in path]
@@ -257,7 +264,7 @@ def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor
 
 
 def _frame_size(picture: Tensor, steps: list[list[Tensor]], limit: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width of frames that never look beyond the picture."""
+    """Returns height and width of frames that never reach beyond the picture."""
     _, height, width = picture.shape
     corners = torch.tensor(
         [[x, y, 1.0] for x in (-width / 2, width / 2) for y in (-height / 2, height / 2)], dtype=torch.float64
@@ -267,12 +274,12 @@ def _frame_size(picture: Tensor, steps: list[list[Tensor]], limit: tuple[int, in
         for matrix in poses:
             seen = corners @ torch.linalg.inv(matrix).T
             margin = max(margin, float((seen[:, :2] / seen[:, 2:] - corners[:, :2]).abs().max()))
-    border = math.ceil(margin) + 2  # bicubic interpolation reads two pixels further
+    border = math.ceil(margin) + 2  # bicubic interpolation reads two more pixels
     inner = height - 2 * border, width - 2 * border
     if min(inner) < MIN_SIDE:
         raise UsageError(
             f"a picture of {width}x{height} is too small for motion that reaches {margin:.0f} pixels; "
-            "lower the shift and rotation, or take a larger picture"
+            "reduce shift and rotation, or use a larger picture"
         )
     return _limited(*inner, limit)
 
@@ -280,9 +287,11 @@ def _frame_size(picture: Tensor, steps: list[list[Tensor]], limit: tuple[int, in
 def _limited(height: int, width: int, limit: tuple[int, int] | None) -> tuple[int, int]:
     if limit is not None:
         if min(limit) < MIN_SIDE:
-            raise UsageError(f"frames of {limit[1]}x{limit[0]} are too small; {MIN_SIDE} pixels at least")
+            raise UsageError(
+                f"size: found {limit[1]}x{limit[0]}, expected at least {MIN_SIDE} pixels on each side"
+            )
         height, width = min(height, limit[0]), min(width, limit[1])
-    # Even: the four patterns then hold as many pixels of each colour.
+    # With an even size all four CFA patterns have the same number of pixels of each colour.
     return height // 2 * 2, width // 2 * 2
 
 
@@ -293,6 +302,6 @@ def _camera(settings: RecordingSettings) -> Camera:
 
 
 def _generator(settings: RecordingSettings, purpose: str) -> torch.Generator:
-    """One stream for each purpose: another noise level leaves the motion as it is."""
+    """Returns a generator of its own for each purpose, so that the noise level does not affect the motion."""
     stream = ("camera", "motion", "object", "noise", "hot pixels").index(purpose)
     return torch.Generator().manual_seed(8 * settings.seed + stream)

@@ -1,4 +1,4 @@
-"""Photographs and clips as tensors: what a simulated burst is made from."""
+"""Reads the photographs and clips from which bursts are simulated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", 
 
 
 def read_picture(path: Path) -> Tensor:
-    """Reads a photograph: float32 (3, H, W) display RGB in 0..1, turned upright.
+    """Reads a photograph as float32 (3, H, W) display RGB in 0..1, turned upright.
 
     Raises:
         InputError: It cannot be read as a picture.
@@ -34,15 +34,15 @@ def read_picture(path: Path) -> Tensor:
 
 
 def display_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) of a picture of any mode, 16-bit grey included."""
-    if image.mode.startswith("I"):  # Pillow would cut these off at 255 instead of scaling them
+    """Converts a picture of any mode, 16-bit grey included, to uint8 (H, W, 3)."""
+    if image.mode.startswith("I"):  # Pillow would clip 16-bit values at 255 instead of scaling them
         grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
         return np.stack([grey] * 3, -1)
     return np.array(image.convert("RGB"))
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, in natural order (frame2 before frame10)."""
+    """Lists the pictures directly in a folder, in natural order (frame2 before frame10)."""
     found = (
         p
         for p in folder.iterdir()
@@ -52,15 +52,15 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def read_clip(path: Path, first: int, count: int) -> Tensor:
-    """Reads consecutive frames of a clip: float32 (count, 3, H, W) display RGB in 0..1.
+    """Reads consecutive frames of a clip as float32 (count, 3, H, W) display RGB in 0..1.
 
     Args:
-        path: A folder of pictures of one size, or a video file (with the extra `video` installed).
+        path: Folder of pictures of one size, or a video file (needs the extra `video`).
         first: Index of the first frame.
-        count: How many.
+        count: Number of frames.
 
     Raises:
-        InputError: It cannot be read, is too short, or its frames differ in size.
+        InputError: The clip cannot be read, is too short, or its frames differ in size.
     """
     if path.is_dir():
         files = pictures_in(path)
@@ -72,7 +72,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
         frames = [_as_tensor(pixels) for pixels in _video_frames(path, first, count)]
         total = f"only {first + len(frames)} frames"
     if len(frames) < count:
-        raise InputError(f"{path}: has {total}; frames {first + 1} to {first + count} are asked for")
+        raise InputError(f"{path}: has {total}; expected frames {first + 1} to {first + count}")
     for frame in frames:
         if frame.shape != frames[0].shape:
             sizes = " and ".join(f"{f.shape[2]}x{f.shape[1]}" for f in (frames[0], frame))
@@ -83,7 +83,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
 def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    import imageio.v3 as iio  # here: only videos need it
+    import imageio.v3 as iio  # only videos need it
 
     try:
         for index, pixels in enumerate(iio.imiter(path)):
@@ -95,10 +95,12 @@ def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
                 yield pixels[..., :3]
     except InputError:
         raise
-    except Exception as error:  # a plugin fails in its own ways; a missing one is an ImportError or OSError
+    except (
+        Exception
+    ) as error:  # plug-ins raise errors of any type; a missing one raises ImportError or OSError
         reason = " ".join(str(error).split())[:200]
-        if "find a backend" in reason:  # what imageio then advises is longer than a line
-            reason = "nothing here reads such files"
+        if "find a backend" in reason:  # the advice of imageio is longer than a line
+            reason = "no installed plug-in reads such files"
         raise InputError(
             f"{path}: cannot be read as a video ({reason}); videos need burstfix[video] (pip install av), "
             "or give a folder of frames"

@@ -1,8 +1,7 @@
-"""Frames of simulated bursts as networks get them: block-matched to the reference, now and then at a border.
+"""Alignment of simulated bursts, as the engine aligns real ones.
 
-A patch cut from the middle of a picture never shows what the engine does at a picture's edge: what a frame
-does not cover is taken from the reference, and beyond the edge the reference is mirrored. `Border` does both
-to a patch.
+At the border of a picture the engine replaces what a frame does not cover by the reference, and mirrors the
+reference beyond the border. Patches from the middle of a picture never show this, so `Border` simulates it.
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ from burstfix.raw.cfa import reflect
 from burstfix.sim import SimulatedBurst
 from burstfix.training.recipe import SMALLEST_AT_BORDER, TrainSettings
 
-NARROWEST, WIDEST = 2, SMALLEST_AT_BORDER // 2  # packed pixels beyond the picture; the engine mirrors 16
+# Width of the mirrored part of a patch in packed pixels; the engine mirrors 16.
+NARROWEST, WIDEST = 2, SMALLEST_AT_BORDER // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """An edge of the picture that runs through the patch; all frames end there.
+    """A border of the picture that runs through the patch; all frames end there.
 
     Attributes:
-        axis: -2 if it lies at the top or bottom, -1 if left or right.
-        first, last: Packed rows (columns) of the patch, margin included, that lie in the picture.
+        axis: -2 for a border at the top or bottom, -1 for the left or right.
+        first, last: First and last packed row (column) of the patch, margin included, inside the picture.
     """
 
     axis: int
@@ -35,23 +35,29 @@ class Border:
     last: int
 
     def mirror(self, x: Tensor, scale: int = 1) -> Tensor:
-        """(..., h * scale, w * scale): whole cells of the patch, reflected at the edge like the engine's."""
+        """Mirrors (..., h * scale, w * scale) at the border, in whole packed pixels as the engine does."""
         size = x.shape[self.axis] // scale
         cells = reflect(torch.arange(size, device=x.device) - self.first, self.last - self.first + 1)
         rows = (cells + self.first)[:, None] * scale + torch.arange(scale, device=x.device)
         return x.index_select(self.axis, rows.flatten())
 
     def covers(self, offsets: Tensor, cell: int, size: int) -> Tensor:
-        """Bool (B, 1, h, w): which pixels of a frame moved by (B, 2, gy, gx) offsets lie in its picture."""
+        """Tells which pixels of an aligned frame come from inside its picture, as bool (B, 1, size, size).
+
+        Args:
+            offsets: (B, 2, gy, gx) in packed pixels.
+            cell: Side of a cell of `offsets`.
+            size: Side of the patch, margin included.
+        """
         moved = offsets[:, 2 + self.axis, None].repeat_interleave(cell, -2).repeat_interleave(cell, -1)
         moved = moved[..., :size, :size]
-        place = torch.arange(size, device=offsets.device)
-        place = moved + (place[:, None] if self.axis == -2 else place)
-        return (place >= self.first) & (place <= self.last)
+        index = torch.arange(size, device=offsets.device)
+        source = moved + (index[:, None] if self.axis == -2 else index)
+        return (source >= self.first) & (source <= self.last)
 
 
 def draw_border(settings: TrainSettings, step: int) -> Border | None:
-    """Whether, and where, the patches of this step lie at a border; the same for all processes."""
+    """Draws the border of the patches of a step, or None for most steps; all processes get the same one."""
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + 2**40)
     if torch.rand((), generator=generator) >= settings.border:
         return None
@@ -62,20 +68,30 @@ def draw_border(settings: TrainSettings, step: int) -> Border | None:
 
 
 def with_border(burst: SimulatedBurst, border: Border) -> SimulatedBurst:
-    """The burst whose truth is mirrored beyond the border, as its frames are."""
+    """Mirrors the truth of a burst beyond the border, as `align_frames` does with its frames."""
     return replace(burst, clean=border.mirror(burst.clean, scale=2))
 
 
 def align_frames(
     model: BurstModel, burst: SimulatedBurst, margin: int, border: Border | None = None
 ) -> Tensor:
-    """(B, N, 4, p, p): the frames block-matched to the reference, margin cut off."""
+    """Aligns the frames to the reference by block matching and cuts off the margin.
+
+    Args:
+        model: Does the matching.
+        burst: Frames of p + 2 * margin packed pixels.
+        margin: In packed pixels.
+        border: Border of the picture, if it runs through the patch.
+
+    Returns:
+        (B, N, 4, p, p).
+    """
     noisy, reference = burst.noisy, burst.reference
     with torch.no_grad():
-        stand_in = noisy[:, reference] if border is None else border.mirror(noisy[:, reference])
-        aligned = [stand_in] * noisy.shape[1]
+        fallback = noisy[:, reference] if border is None else border.mirror(noisy[:, reference])
+        aligned = [fallback] * noisy.shape[1]
         others = [i for i in range(noisy.shape[1]) if i != reference]
-        if others:  # all at once: a GPU would wait for thousands of small kernels to be launched
+        if others:  # all frames at once, because launching many small kernels would keep a GPU waiting
             each = len(others)
             frames = torch.cat([noisy[:, :reference], noisy[:, reference + 1 :]], 1).flatten(0, 1)
             noise = [x[:, 0].repeat_interleave(each, 0) for x in (burst.shot_gain, burst.read_variance)]
@@ -86,14 +102,14 @@ def align_frames(
             moved = gather_cells(frames, field.offsets, field.cell)
             if border is not None:
                 covered = border.covers(field.offsets, field.cell, noisy.shape[-1])
-                moved = torch.where(covered, moved, stand_in.repeat_interleave(each, 0))
+                moved = torch.where(covered, moved, fallback.repeat_interleave(each, 0))
             for i, frame in zip(others, moved.unflatten(0, (-1, each)).unbind(1), strict=True):
                 aligned[i] = frame
         return torch.stack([inner(frame, margin) for frame in aligned], 1)
 
 
 def inner(x: Tensor, margin: int) -> Tensor:
-    """(..., h, w) without `margin` rows and columns on every side."""
+    """Cuts `margin` rows and columns off every side of (..., h, w)."""
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 

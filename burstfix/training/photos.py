@@ -1,4 +1,4 @@
-"""Training photographs: decoded once, kept as bytes on the training device, cropped at random."""
+"""Training photographs: decoded once, kept as bytes on the training device, and cropped at random."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class PhotoStore:
 
     Attributes:
         pictures: The photographs.
-        names: Of the files they came from.
-        skipped: Files that could not be read.
+        names: Names of their files.
+        skipped: Names of files that could not be used.
     """
 
     pictures: list[Tensor]
@@ -35,10 +35,14 @@ class PhotoStore:
     skipped: list[str]
 
     def crops(self, count: int, size: int, generator: torch.Generator) -> Tensor:
-        """(count, 3, size, size) float32 in 0..1: random places, flipped and turned at random.
+        """Draws crops, flipped and rotated at random, as float32 (count, 3, size, size) in 0..1.
 
-        The generator is the CPU's, wherever the pictures are. Every place of every photograph is equally
-        likely.
+        Every part of every photograph is equally likely.
+
+        Args:
+            count: Number of crops.
+            size: Side in pixels.
+            generator: On the CPU, whatever the device of the pictures.
         """
         areas = torch.tensor([p.shape[1] * p.shape[2] for p in self.pictures], dtype=torch.float32)
         chosen = torch.multinomial(areas, count, replacement=True, generator=generator).tolist()
@@ -56,15 +60,15 @@ class PhotoStore:
 
 
 def load_photos(sources: list[Path], smallest: int, device: torch.device) -> PhotoStore:
-    """Reads every picture in the given files, folders and tar archives.
+    """Reads all pictures in files, folders and tar archives.
 
     Args:
-        sources: Picture files, folders (searched through) or .tar archives.
-        smallest: Pictures with a side under this many pixels are left out.
-        device: Where the bytes are kept.
+        sources: Picture files, folders (with their subfolders) or .tar archives.
+        smallest: Pictures with a shorter side, in pixels, are skipped.
+        device: Device for the bytes.
 
     Raises:
-        InputError: A source does not exist, or nothing usable was found.
+        InputError: A source does not exist, or there is no usable picture.
     """
     pictures: list[Tensor] = []
     names: list[str] = []
@@ -84,7 +88,9 @@ def load_photos(sources: list[Path], smallest: int, device: torch.device) -> Pho
         pictures.append(torch.from_numpy(array).permute(2, 0, 1).contiguous().to(device))
         names.append(name)
     if not pictures:
-        raise InputError(f"no usable training pictures in {', '.join(map(str, sources))}")
+        raise InputError(
+            f"{', '.join(map(str, sources))}: no usable training pictures; give larger photographs"
+        )
     if skipped:
         logger.warning("%d of %d pictures skipped", len(skipped), len(skipped) + len(pictures))
     return PhotoStore(pictures, names, skipped)

@@ -1,4 +1,4 @@
-"""A picture of a run: loss and validation PSNR over the steps, from its JSON-lines log."""
+"""Plot of a training run from its log: loss and validation PSNR against steps."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ logger = logging.getLogger(__name__)
 
 
 def plot_log(log: Path, target: Path) -> bool:
-    """Draws `log` (written by the training loop) into the PNG `target`, replacing it.
+    """Plots `log`, written by `Run`, to the PNG file `target`; an older one is replaced.
 
     Returns:
-        False where matplotlib (extra "train") is not installed; nothing is drawn then.
+        False, and no plot, if matplotlib (extra "train") is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        logger.warning("no plot drawn: install burstfix[train] for matplotlib")
+        logger.warning("there is no plot: matplotlib is missing; install burstfix[train]")
         return False
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     losses = [r for r in records if "loss" in r]

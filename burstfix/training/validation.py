@@ -1,4 +1,4 @@
-"""Validation inside a training run: the same simulated bursts every time, PSNR and samples to look at."""
+"""Validation during a training run, always on the same simulated bursts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ VALIDATION_SIZE = 2 * (PATCH + 2 * MARGIN)  # sensor pixels
 
 @dataclass(frozen=True)
 class Validation:
-    """What one validation found.
+    """Result of a validation.
 
     Attributes:
-        psnr: Mean over the bursts in dB, by noise level.
-        samples: uint8 (H, W, 3) picture: one frame, result, truth side by side, a burst a row.
+        psnr: Mean PSNR in dB by noise level.
+        samples: uint8 (H, W, 3): a row for each of some bursts with one frame, the result and the truth.
     """
 
     psnr: dict[str, float]
@@ -35,7 +35,13 @@ class Validation:
 
 
 class Validator:
-    """Holds the fixed bursts and runs a model on them."""
+    """Validates models on fixed bursts.
+
+    Args:
+        photos: Pictures that the bursts are simulated from.
+        settings: Simulation; noise and exposure are replaced by fixed values.
+        bursts: Number of bursts for each noise level, a multiple of 4.
+    """
 
     def __init__(self, photos: PhotoStore, settings: SimSettings, bursts: int = 12) -> None:
         self.bursts: dict[str, list[SimulatedBurst]] = {}
@@ -51,7 +57,7 @@ class Validator:
 
     @torch.no_grad()
     def run(self, model: BurstModel) -> Validation:
-        """Validates a model (in evaluation mode, in its own precision)."""
+        """Validates a model, in evaluation mode and float32."""
         model.eval()
         psnr: dict[str, float] = {}
         rows: list[Tensor] = []
@@ -74,14 +80,17 @@ class Validator:
 
 
 def load_validation_photos(sources: list[Path], settings: SimSettings) -> PhotoStore:
-    """The pictures that are large enough for `validation_bursts`, on the CPU: every device gets the same."""
+    """Loads the pictures that are large enough for `validation_bursts`.
+
+    They are kept on the CPU, so that the bursts are the same on every device.
+    """
     return load_photos(sources, max(400, crop_size(VALIDATION_SIZE, settings)), torch.device("cpu"))
 
 
 def validation_bursts(
     photos: PhotoStore, settings: SimSettings, batches: int, seed: int = SEED
 ) -> list[SimulatedBurst]:
-    """`batches` of four bursts of five frames of `VALIDATION_SIZE`, the same for the same seed."""
+    """Simulates `batches` of four bursts, each of five frames of `VALIDATION_SIZE` pixels."""
     generator = torch.Generator().manual_seed(seed)
     crop = crop_size(VALIDATION_SIZE, settings)
     return [
@@ -100,6 +109,6 @@ def validation_bursts(
 
 
 def crop_size(size: int, settings: SimSettings) -> int:
-    """Source pixels for frames of `size` sensor pixels, so that motion mostly stays inside the crop."""
+    """Side of a crop, in source pixels, from which frames of `size` sensor pixels rarely move out."""
     reach = size + settings.motion.shift + 2 * settings.motion.jitter
     return int(reach * settings.magnify[1]) // 2 * 2 + 2

@@ -58,7 +58,7 @@ def test_evaluate_when_markdown_then_only_the_levels_asked_for(
         (["--clips", "{clip}", "-m", "menon", "-o", "{clip}/0.png"], 5, "exists already"),
     ],
 )
-def test_evaluate_when_used_wrongly_then_says_so(
+def test_evaluate_when_arguments_are_wrong_then_error_says_why(
     arguments: list[str], code: int, says: str, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", *(a.format(clip=clip) for a in arguments)]) == code

@@ -78,7 +78,7 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_are_those_written(
     ("arguments", "code", "says"),
     [
         (["{photo}", "--noise-level", "low", "--iso", "400"], 2, "give one of them"),
-        (["{photo}", "--reference", "6"], 2, "reference 6 of 5"),
+        (["{photo}", "--reference", "6"], 2, "reference 6: expected 1 to 5"),
         (["{photo}", "--first", "2"], 2, "is a photograph"),
         (["{photo}", "--shift", "200"], 2, "too small for motion"),
         (["{folder}", "--shift", "5"], 2, "is for photographs"),
@@ -88,7 +88,7 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_are_those_written(
         (["{folder}/none.mp4"], 3, "no such file or folder"),
     ],
 )
-def test_simulate_when_used_wrongly_then_says_so_and_writes_nothing(
+def test_simulate_when_arguments_are_wrong_then_error_says_why_and_nothing_is_written(
     arguments: list[str],
     code: int,
     says: str,

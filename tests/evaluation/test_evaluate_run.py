@@ -125,7 +125,7 @@ def test_default_methods_when_listed_then_baselines_come_first() -> None:
     assert all(name.removesuffix(":1") in names for name in names)
 
 
-def test_evaluate_when_average_meets_menon_then_merging_wins(tmp_path: Path) -> None:
+def test_evaluate_when_average_is_compared_with_menon_then_average_is_better(tmp_path: Path) -> None:
     scene = (draw_scene(64, 80, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
     for k in range(6):
         Image.fromarray(scene[:, k : k + 64]).save(tmp_path / f"{k}.png")
@@ -195,7 +195,7 @@ def test_document_when_there_are_two_methods_then_differences_refer_to_the_basel
     assert (row["model"], row["psnr"], row["share_better"]) == ("a", -1.0, 0.0)
 
 
-def test_rich_tables_when_printed_then_means_and_clips_stand_in_them() -> None:
+def test_rich_tables_when_printed_then_they_have_means_and_clips() -> None:
     from rich.console import Console
 
     scores = [score("a", clip, psnr, source="photos") for clip, psnr in (("x", 30), ("y", 40))]

@@ -112,7 +112,7 @@ def test_clip_cases_when_made_then_frames_are_the_protocols_mosaics(
     torch.testing.assert_close(cases[2].truth, to_display(clean[None], protocol_camera())[0])
 
 
-def test_case_when_a_result_is_shown_then_truth_itself_is_perfect(
+def test_case_when_the_result_is_the_truth_then_it_is_shown_as_the_truth(
     cases: list[Case], clip_folder: Path
 ) -> None:
     pixels = np.array(Image.open(clip_folder / "002.png")).transpose(2, 0, 1)

@@ -56,7 +56,7 @@ def test_deform_conv_when_nothing_is_displaced_then_it_is_a_convolution():
 
 
 @pytest.mark.parametrize("taps_at_once", [9, 4, 1])
-def test_deform_conv_when_offsets_are_random_then_it_equals_the_written_out_sum(taps_at_once):
+def test_deform_conv_when_offsets_are_random_then_it_equals_an_explicit_sum(taps_at_once):
     case = _random_case(h=4, w=5)
     got = deform_conv(*case, taps_at_once=taps_at_once)
     torch.testing.assert_close(got, _by_loops(*case), atol=1e-4, rtol=1e-4)
@@ -96,7 +96,7 @@ def test_deformable_conv_when_autocast_is_bfloat16_then_coordinates_stay_float32
     layer = DeformableConv(4, 2, max_offset=0.0)
     with torch.no_grad():
         layer.offset_mask.weight.zero_()
-        layer.offset_mask.bias[:36] = 5.3  # bfloat16 would make 5.3125 of it
+        layer.offset_mask.bias[:36] = 5.3  # 5.3125 in bfloat16
         layer.conv.weight.zero_()
         layer.conv.weight[:, 0, 1, 1] = 1
     # Zero exactly where column 32 is sampled from, so that bfloat16 values do not hide the coordinates.

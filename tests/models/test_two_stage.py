@@ -29,7 +29,7 @@ def _burst(count: int, side: int, seed: int = 0) -> torch.Tensor:
 
 
 def _lively(model: TwoStage) -> TwoStage:
-    """Moves the offsets and the output away from their quiet start, as training would."""
+    """Increases offsets and output, which are small at the start, as training would."""
     with torch.no_grad():
         for layer in model.align.deform:
             layer.offset_mask.weight.mul_(20)  # type: ignore[union-attr]
@@ -56,7 +56,7 @@ def test_forward_when_the_base_is_predicted_by_kernels_then_there_is_a_mosaic_to
 
 
 @pytest.mark.parametrize("base", ["average", "kernels"])
-def test_forward_when_there_is_a_base_then_the_network_looks_at_it(base):
+def test_forward_when_there_is_a_base_then_it_is_an_input(base):
     torch.manual_seed(0)
     model = _lively(TwoStageLite(dataclasses.replace(LITE_KERNELS, base=base))).eval()
     model.unet.head.convs[-1].weight.data.normal_(0, 0.1)  # type: ignore[union-attr]
@@ -125,12 +125,12 @@ def test_forward_when_gradients_are_off_then_the_result_is_that_of_training(mode
     torch.testing.assert_close(without, with_gradients, atol=1e-5, rtol=1e-5)
 
 
-def test_interpolation_when_the_reference_changes_then_only_alignment_feels_it():
+def test_interpolation_when_the_reference_changes_then_only_alignment_is_affected():
     torch.manual_seed(1)
     model = TwoStage(TwoStageConfig(channels=8, groups=2, feature_blocks=1, unet=(8, 12, 16), base="none"))
     with torch.no_grad():
         for layer in model.align.deform:
-            layer.offset_mask.weight.zero_()  # type: ignore[union-attr]  # the reference moves nothing
+            layer.offset_mask.weight.zero_()  # type: ignore[union-attr]  # no offsets, so the reference has no effect
     frames = _burst(3, 16)
     changed = frames.clone()
     changed[:, 1] = 1 - changed[:, 1]
@@ -198,7 +198,7 @@ def test_forward_when_far_content_is_cut_off_then_only_patch_attention_notices(a
 
 
 @pytest.mark.parametrize("base", ["average", "reference"])
-def test_base_when_the_head_is_silent_then_the_picture_is_sensible(base):
+def test_base_when_the_head_adds_nothing_then_the_picture_resembles_the_scene(base):
     model = TwoStage(TwoStageConfig(channels=8, groups=2, feature_blocks=1, unet=(8, 8, 8), base=base)).eval()
     with torch.no_grad():
         model.unet.head.convs[-1].weight.zero_()  # type: ignore[union-attr]
@@ -217,7 +217,7 @@ def test_frame_order_when_the_reference_is_the_middle_then_time_order_stays():
 
 
 @pytest.mark.parametrize("count", range(1, 10))
-def test_frame_order_when_the_reference_is_any_then_it_sits_in_the_middle(count):
+def test_frame_order_when_the_reference_is_any_then_it_is_in_the_middle(count):
     for reference in range(count):
         order = frame_order(count, reference)
         assert sorted(order) == list(range(count))
@@ -244,7 +244,7 @@ def test_gru_when_run_over_frames_then_it_follows_the_equations():
     "settings",
     [{"base": "x"}, {"channels": 12, "groups": 8}, {"unet_scale": 4}, {"unet": (8, 8)}, {"search": 3}],
 )
-def test_config_when_a_value_makes_no_sense_then_usage_error(settings):
+def test_config_when_a_value_is_invalid_then_usage_error(settings):
     with pytest.raises(UsageError):
         TwoStageConfig(**settings)
 

@@ -24,7 +24,7 @@ def _noisy(rgb: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def _seen(scene: torch.Tensor, height: int, width: int, dy: float, dx: float, angle: float) -> torch.Tensor:
-    """What a frame sees: the reference's point p, from the centre, lies at rotate(angle) @ p + (dy, dx)."""
+    """Renders a frame: point p of the reference, from the centre, is at rotate(angle) @ p + (dy, dx)."""
     ys, xs = torch.meshgrid(
         torch.arange(height) - (height - 1) / 2 - dy,
         torch.arange(width) - (width - 1) / 2 - dx,
@@ -48,7 +48,7 @@ def test_match_when_frames_are_shifted_and_rotated_at_high_noise_then_offsets_ar
     guess = torch.tensor([dy / 2 + 9, dx / 2 - 9])[None, :, None, None].expand(1, 2, gy, gx)
     field = model.match(model.features(reference, None, None), model.features(frame, None, None), guess)  # type: ignore[arg-type]
     assert field.cell == 8 and field.offsets.shape == (1, 2, gy, gx) and field.offsets.dtype == torch.int64
-    # Truth at the middle of the patch of each cell, packed pixels from the centre.
+    # True offset at the centre of each cell's patch, in packed pixels from the picture's centre.
     ys, xs = torch.meshgrid(
         torch.arange(gy) // 8 * 64 + 32 - height / 4,
         torch.arange(gx) // 8 * 64 + 32 - width / 4,

@@ -30,7 +30,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_two_stage_result_is_t
     np.testing.assert_allclose(merge_tiled(burst, model, tile=96, **ONCE), whole, atol=1e-4)
 
 
-def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_alike():
+def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_similar():
     torch.manual_seed(0)
     model = build("two-stage", {**SIZES, "feature_blocks": 1, "unet_blocks": False})
     pictures = [
@@ -38,5 +38,5 @@ def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_alike():
         for cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     ]
     for picture in pictures[1:]:
-        # The same scene, sampled by other pixels: equal but for what demosaicking guesses.
+        # The same scene, sampled by other pixels: equal except for demosaicking errors.
         assert np.abs(picture - pictures[0]).mean() < 0.1 * pictures[0].std()

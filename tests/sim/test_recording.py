@@ -1,4 +1,4 @@
-"""Recorded bursts: motion, occlusion, noise, numbers of the sensor."""
+"""Simulated recordings: motion, occlusion, noise, sensor values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photo() -> torch.Tensor:
     return draw_scene(160, 200, seed=1) ** (1 / 2.2)
 
 
-def test_warp_when_content_shifts_then_homography_says_where_it_went() -> None:
+def test_warp_when_content_shifts_then_it_follows_the_homography() -> None:
     source = torch.zeros(1, 1, 41, 41)
     source[0, 0, 20, 20] = 1
     path = torch.eye(3).repeat(1, 1, 1, 1)
@@ -50,7 +50,7 @@ def test_camera_path_when_least_is_set_then_no_path_stays_below_it() -> None:
     torch.testing.assert_close(path[:, 1], torch.eye(3).expand(200, 3, 3))
 
 
-def test_record_photo_when_nothing_moves_or_rustles_then_dn_are_the_truth(photo: torch.Tensor) -> None:
+def test_record_photo_when_there_is_no_motion_and_noise_then_dn_are_the_truth(photo: torch.Tensor) -> None:
     recording = record_photo(photo, replace(QUIET, black_level=100))
     expected = 100 + mosaic_of(recording.truth).numpy() * (2**14 - 1 - 100)
     for frame in recording.mosaics:
@@ -71,7 +71,7 @@ def test_record_photo_when_camera_moves_then_homographies_undo_it(photo: torch.T
     recording = record_photo(photo, replace(QUIET, motion=motion, seed=5))
     assert recording.homographies is not None
     reference, frame = (torch.from_numpy(recording.mosaics[k].astype(np.float32)) for k in (1, 2))
-    # One grey for each 2x2 (it lies half a pixel further), looked up where the homography says it went.
+    # One grey value for each 2x2 pixels (half a pixel further), read where the homography maps it.
     grey_reference, grey_frame = (F.avg_pool2d(x[None, None], 2, 1) for x in (reference, frame))
     height, width = reference.shape
     inner = (slice(20, height - 20), slice(20, width - 20))
@@ -86,7 +86,7 @@ def test_record_photo_when_camera_moves_then_homographies_undo_it(photo: torch.T
     assert (looked_up - wanted).abs().mean() < 0.35 * (still - wanted).abs().mean()
 
 
-def test_motion_of_when_rotated_then_the_convention_of_global_motion() -> None:
+def test_motion_of_when_rotated_then_follows_the_convention_of_global_motion() -> None:
     angle = 0.02
     c, s = np.cos(angle), np.sin(angle)
     motion = motion_of(torch.tensor([[c, -s, 3.0], [s, c, -7.0], [0, 0, 1]]))
@@ -116,7 +116,7 @@ def test_record_photo_when_an_object_moves_then_it_hides_what_is_behind(photo: t
     shares = [c.mean() for c in changed]
     assert all(0.02 < share < 0.4 for share in shares)
     assert with_object.object_path is not None
-    # Where the object is moves as it is said to.
+    # The position of the object follows `object_path`.
     centres = np.array([np.argwhere(c).mean(0)[::-1] for c in changed])
     np.testing.assert_allclose(
         centres[2] - centres[0], with_object.object_path[2] - with_object.object_path[0], atol=2
@@ -213,6 +213,6 @@ def test_record_clip_when_recorded_then_frames_are_the_clips_and_motion_is_unkno
         {"seed": -1},
     ],
 )
-def test_settings_when_senseless_then_usage_error(bad: dict) -> None:
+def test_settings_when_out_of_range_then_usage_error(bad: dict) -> None:
     with pytest.raises(UsageError):
         replace(QUIET, **bad).check()

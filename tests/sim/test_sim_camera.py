@@ -1,4 +1,4 @@
-"""Unprocessing against values worked out by hand from the published settings of the REDS4 protocol."""
+"""Unprocessing against values computed by hand from the published settings of the REDS4 protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_protocol_camera_when_made_then_matrix_product_with_rows_scaled_to_one()
 
 
 def test_unprocess_when_grey_then_power_and_gains_only() -> None:
-    # 0.5 is where smoothstep crosses the diagonal; 0.5 ** 2.2 = 0.217638; divided by 2, 1 and 1.7.
+    # smoothstep maps 0.5 to 0.5; 0.5 ** 2.2 = 0.217638; divided by 2, 1 and 1.7.
     linear = unprocess(pixel(0.5, 0.5, 0.5), protocol_camera()).flatten()
     assert linear.tolist() == pytest.approx([0.108819, 0.217638, 0.128022], abs=2e-6)
 
@@ -35,7 +35,7 @@ def test_unprocess_when_pure_red_then_first_column_of_the_matrix_over_the_gains(
     assert linear.tolist() == pytest.approx([0.413189, 0.109196, 0.020720], abs=2e-6)
 
 
-def test_unprocess_when_near_white_then_gains_are_eased() -> None:
+def test_unprocess_when_near_white_then_gains_approach_one() -> None:
     # Linear grey 0.95: m = (0.05 / 0.1)^2 = 0.25, factors 0.25 + 0.75 / 2 = 0.625 and 0.25 + 0.75 / 1.7.
     v = 0.95 ** (1 / 2.2)
     x = 3 * v**2 - 2 * v**3
@@ -43,7 +43,7 @@ def test_unprocess_when_near_white_then_gains_are_eased() -> None:
     assert linear.tolist() == pytest.approx([0.95 * 0.625, 0.95, 0.95 * 0.691176], abs=2e-5)
 
 
-def test_unprocess_when_white_or_black_then_it_stays() -> None:
+def test_unprocess_when_white_or_black_then_unchanged() -> None:
     for value in (0.0, 1.0):
         linear = unprocess(pixel(value, value, value), protocol_camera()).flatten()
         assert linear.tolist() == pytest.approx([value] * 3, abs=1e-6)
@@ -60,8 +60,8 @@ def test_unprocess_when_tone_differs_in_the_batch_then_each_has_its_own() -> Non
     assert both[:, 1, 0, 0].tolist() == pytest.approx([curve**2.2, 0.3**2.2], abs=1e-6)
 
 
-def test_to_display_when_fed_a_grey_then_gains_and_power_by_hand() -> None:
-    # No smoothstep on the way back.
+def test_to_display_when_grey_then_gains_and_power_by_hand() -> None:
+    # to_display applies no smoothstep.
     shown = to_display(pixel(0.05, 0.1, 0.1 / 1.7), protocol_camera()).flatten()
     assert shown.tolist() == pytest.approx([0.1 ** (1 / 2.2)] * 3, abs=1e-6)
 
@@ -70,7 +70,7 @@ def test_to_display_when_red_clips_after_white_balance_then_clip_comes_before_th
     # (0.6, 0.9924, 0.5442) -> gains (1.2, 0.9924, 0.9252) -> clip (1, 0.9924, 0.9252) -> matrix -> power.
     camera = protocol_camera()
     shown = to_display(pixel(0.6, 0.9924, 0.9252 / 1.7), camera).flatten().double()
-    assert shown.max() < 1  # the second clip has nothing to do here
+    assert shown.max() < 1  # the second clip has no effect here
     back = camera.rgb_to_camera[0].double() @ shown**2.2
     assert back.tolist() == pytest.approx([1.0, 0.9924, 0.9252], abs=1e-5)
 
@@ -78,7 +78,7 @@ def test_to_display_when_red_clips_after_white_balance_then_clip_comes_before_th
 def test_to_display_when_unprocessed_without_tone_then_the_colours_return() -> None:
     generator = torch.Generator().manual_seed(2)
     camera = random_camera(4, generator)
-    # Mid-tones: nothing clips on the way and no gain is eased.
+    # Mid-tones: nothing is clipped and the gains are unchanged.
     colours = 0.3 + 0.3 * torch.rand(4, 3, 5, 5, generator=generator)
     back = to_display(unprocess(colours, camera, tone=False), camera)
     torch.testing.assert_close(back, colours, atol=1e-5, rtol=0)

@@ -1,4 +1,4 @@
-"""Simulated bursts on disk: readable by others, complete, repeatable, never half written."""
+"""Simulated bursts on disk: readable by other programs, complete, repeatable, never partial."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def recording(photo: torch.Tensor) -> Recording:
     return record_photo(photo, SETTINGS)
 
 
-def test_write_recording_when_read_back_then_all_returns(recording: Recording, tmp_path: Path) -> None:
+def test_write_recording_when_read_back_then_everything_is_equal(
+    recording: Recording, tmp_path: Path
+) -> None:
     paths = write_recording(recording, tmp_path / "burst", source="scene.png")
     for k, path in enumerate(paths):
         frame = read_frame(path)
@@ -114,7 +116,7 @@ def test_write_recording_when_a_burst_is_there_then_only_overwrite_replaces_it(
     assert [path.name for path in tmp_path.iterdir()] == ["burst"]
 
 
-def test_write_recording_when_other_files_lie_there_then_they_are_never_deleted(
+def test_write_recording_when_the_folder_has_other_files_then_they_are_never_deleted(
     recording: Recording, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("keep")
@@ -148,13 +150,13 @@ def test_truth_when_rendered_then_it_has_the_colours_of_the_photograph(
     recording = record_photo(photo, settings)
     metadata = frame_metadata(recording, 0, tmp_path / "x.dng")
     shown = render(LinearImage(recording.truth.numpy(), metadata)).data / 65535
-    if tone_curve:  # render knows no smoothstep, which the simulation has undone
+    if tone_curve:  # the simulation has inverted a smoothstep, which render does not apply
         shown = 3 * shown**2 - 2 * shown**3
     height, width = shown.shape[:2]
     top, left = (128 - height) // 2, (128 - width) // 2
     original = photo.permute(1, 2, 0).numpy()[top : top + height, left : left + width]
     difference = deltaE_ciede2000(rgb2lab(original), rgb2lab(shown))
-    # What is left: power 2.2 against the sRGB curve in the shadows, and gains eased at the highlights.
+    # Remaining differences: power 2.2 instead of the sRGB curve in the shadows, and gains in the highlights.
     assert difference.mean() < 1.5
 
 

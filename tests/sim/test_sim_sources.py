@@ -21,7 +21,7 @@ def test_read_picture_when_turned_by_exif_then_upright(tmp_path: Path) -> None:
     pixels = np.zeros((4, 6, 3), np.uint8)
     pixels[0, 0] = 255
     exif = Image.Exif()
-    exif[274] = 6  # to be turned right by 90 degrees
+    exif[274] = 6  # to be rotated right by 90 degrees
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
     picture = read_picture(tmp_path / "a.png")
     assert picture.shape == (3, 6, 4)
@@ -66,7 +66,7 @@ def test_read_clip_when_no_video_then_input_error_says_what_to_do(tmp_path: Path
     with pytest.raises(InputError, match="folder of frames"):
         read_clip(tmp_path / "clip.mp4", 0, 2)
     (tmp_path / "clip.xyz").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"nothing here reads such files.*burstfix\[video\]"):
+    with pytest.raises(InputError, match=r"no installed plug-in reads such files.*burstfix\[video\]"):
         read_clip(tmp_path / "clip.xyz", 0, 2)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures"):
@@ -83,7 +83,7 @@ def test_read_clip_when_video_then_its_frames(tmp_path: Path) -> None:
 
 
 def test_read_clip_when_animation_then_its_frames(tmp_path: Path) -> None:
-    # The only moving format that needs no plugin.
+    # The only moving format that needs no plug-in.
     frames = [Image.new("RGB", (6, 4), (g, g, g)) for g in (0, 51, 102)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     clip = read_clip(tmp_path / "a.gif", 1, 2)

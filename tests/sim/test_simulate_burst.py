@@ -56,7 +56,7 @@ def test_simulate_burst_when_nothing_moves_then_frames_are_equal() -> None:
 def test_simulate_burst_when_an_object_moves_then_part_of_the_picture_changes() -> None:
     burst = simulate(SimSettings(motion=STILL, object_probability=1, object_speed=8), batch=8)
     changed = ((burst.clean[:, 2] - burst.clean[:, 1]).abs().amax(1) > 0.01).float().mean((1, 2))
-    # Objects cover a tenth to a half of the source, so somewhere in the batch both kinds are seen.
+    # Objects cover a tenth to a half of the source, so the batch has pixels with and without them.
     assert (changed > 0.02).float().mean() > 0.5 and changed.min() < 0.9
 
 
@@ -66,7 +66,7 @@ def test_simulate_burst_when_exposure_is_full_then_display_shows_the_photograph(
     shown = to_display(burst.clean[:, 1], burst.camera)
     for k in range(4):
         source = draw_scene(96, 96, seed=k)[:, 24:72, 28:68] ** (1 / 2.2)
-        curve = 0.5 - torch.sin(torch.asin(1 - 2 * source) / 3)  # where a tone curve was undone
+        curve = 0.5 - torch.sin(torch.asin(1 - 2 * source) / 3)  # for bursts with an inverted tone curve
         assert min((shown[k] - source).abs().mean(), (shown[k] - curve).abs().mean()) < 0.01
 
 
@@ -86,7 +86,7 @@ def test_add_noise_when_measured_then_variance_by_the_model_and_black_kept() -> 
     noisy = add_noise(packed, torch.tensor(6.4e-3), torch.tensor(4e-4), torch.Generator().manual_seed(1))
     expected = 6.4e-3 * packed[:, 0, 0] + 4e-4
     torch.testing.assert_close(noisy.var((1, 2)), expected, rtol=0.03, atol=0)
-    assert noisy[0].min() < -0.05  # clipping at black is somebody else's decision
+    assert noisy[0].min() < -0.05  # add_noise does not clip at black
 
 
 def test_blob_masks_when_drawn_then_they_cover_a_tenth_to_a_half() -> None:
