@@ -15,6 +15,7 @@ EXAMPLES = (
     "burstfix weights list",
     "burstfix weights import G.pth DSNet.pth -o upstream.safetensors",
     "burstfix merge shots/*.dng -m upstream.safetensors",
+    "burstfix weights average runs/a/kpn.safetensors runs/b/kpn.safetensors -o mean.safetensors",
 )
 
 
@@ -89,10 +90,7 @@ def import_weights(
 
     Every key of both files is accounted for; any other file is refused. Nothing in them is executed.
     """  # fmt: skip
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors; choose such a name")
-    if not overwrite and (output.exists() or output.with_suffix(".toml").exists()):
-        raise OutputError(f"{output}: exists already; use --overwrite or another name")
+    _check_output(output, overwrite)
 
     from burstfix.checkpoints import save_weights
     from burstfix.checkpoints.upstream import import_two_stage
@@ -108,3 +106,33 @@ def import_weights(
     terminal.result(
         document, f"{output}: {model.info.name}, {count / 1e6:.1f} million parameters", closing=True
     )
+
+
+@command.command("average", epilog=epilog(EXAMPLES[-1]))
+@click.argument("files", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The .safetensors file to write; its card goes beside it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@options.speech
+@options.pass_terminal
+def average(terminal: Terminal, files: tuple[Path, ...], output: Path, overwrite: bool) -> None:
+    """Write the mean of the weights of several runs of one model."""
+    _check_output(output, overwrite)
+
+    from burstfix.training.average import average_weights
+
+    model = average_weights(files, output)
+    document = {"output": str(output), "model": model.info.name, "files": [str(file) for file in files]}
+    terminal.result(document, f"{output}: {model.info.name}, mean of {len(files)} files", closing=True)
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors; choose such a name")
+    if not overwrite and (output.exists() or output.with_suffix(".toml").exists()):
+        raise OutputError(f"{output}: exists already; use --overwrite or another name")
