@@ -1,12 +1,16 @@
+import hashlib
 import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -297,16 +301,43 @@ def test_write_image_when_settings_are_too_long_for_jpeg_then_the_rest_is_kept(t
         assert json.loads(tif.pages[0].tags[270].value)["frames"] == settings["frames"]  # type: ignore[union-attr]
 
 
-def test_write_image_when_settings_are_too_long_for_jpeg_then_carried_xmp_stays(tmp_path, caplog):
-    title = '<dc:title xmlns:dc="http://purl.org/dc/elements/1.1/">A title</dc:title>'
+def extended_xmp(jpeg: bytes) -> bytes:
+    """Reassemble extended XMP from the segments of a JPEG, and check its lengths, offsets and digest."""
+    segments = jpeg.split(b"http://ns.adobe.com/xmp/extension/\0")
+    found = b""
+    for before, segment in pairwise(segments):
+        (length,) = struct.unpack(">H", before[-2:])
+        guid, (total, offset) = segment[:32], struct.unpack(">II", segment[32:40])
+        assert offset == len(found) and before[-4:-2] == b"\xff\xe1"
+        found += segment[40 : length - 2 - 35]
+    assert len(found) == total and hashlib.md5(found).hexdigest().upper().encode() == guid
+    assert b">" + guid + b"</xmpNote:HasExtendedXMP>" in segments[0]
+    return found
+
+
+def test_write_image_when_xmp_is_too_long_for_a_segment_then_the_longest_is_extended(
+    tmp_path,
+):
+    space = 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    keywords = "".join(f"<rdf:li>keyword {k:05}</rdf:li>" for k in range(6000))
+    xmp = {
+        "dc:title": f"<dc:title {space}>A title</dc:title>",
+        "dc:subject": f"<dc:subject {space}><rdf:Bag>{keywords}</rdf:Bag></dc:subject>",
+    }
     settings = {**SETTINGS, "frames": ["name.dng"] * 10_000}
-    picture = _picture(settings=settings, exif=ExifTags(xmp={"dc:title": title}))
-    data = write_image(picture, tmp_path / "long.jpg").read_bytes()
-    assert b"A title</dc:title>" in data and b"burstfix:Frames" not in data
-    xmp = {"dc:title": title.replace("A title", "A title" * 10_000)}
-    picture = _picture(settings=settings, exif=ExifTags(xmp=xmp))
-    assert b"dc:title" not in write_image(picture, tmp_path / "longer.jpg").read_bytes()
-    assert "XMP is too long" in caplog.text
+    path = write_image(_picture(settings=settings, exif=ExifTags(xmp=xmp)), tmp_path / "long.jpg")
+    jpeg = path.read_bytes()
+    extended = extended_xmp(jpeg)
+    assert b"A title" in jpeg and b"A title" not in extended
+    assert extended.count(b"<rdf:li>keyword") == 6000 and extended.count(b"name.dng") == 10_000
+    ElementTree.fromstring(extended)
+    with Image.open(path) as opened:
+        opened.load()
+        ElementTree.fromstring(opened.info["xmp"].rstrip(b"\0"))
+
+
+def test_write_image_when_xmp_is_short_then_a_jpeg_has_no_extended_xmp(tmp_path):
+    assert b"xmp/extension" not in write_image(_picture(settings=SETTINGS), tmp_path / "a.jpg").read_bytes()
 
 
 @needs_exiftool

@@ -12,40 +12,11 @@ from burstfix.errors import InputError
 from burstfix.io.read.copies import find_copies
 
 # Files that lie beside raws in a folder: pictures, sidecars, films, lists.
-_NOT_RAW = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jxl",
-        ".png",
-        ".gif",
-        ".bmp",
-        ".webp",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".tif",
-        ".tiff",
-    )
-    + (
-        ".xmp",
-        ".pp3",
-        ".dop",
-        ".cos",
-        ".on1",
-        ".json",
-        ".txt",
-        ".md",
-        ".csv",
-        ".tsv",
-        ".toml",
-        ".xml",
-        ".html",
-    )
-    + (".pdf", ".log", ".ini", ".db", ".thm", ".lrv", ".mp4", ".mov", ".avi", ".mkv", ".wav", ".mp3", ".zip")
-    + (".tar", ".gz")
+_OTHER_FILES = (
+    "jpg jpeg jpe jxl png gif bmp webp heic heif avif tif tiff xmp pp3 dop cos on1 json txt md csv tsv toml "
+    "xml html pdf log ini db thm lrv mp4 mov avi mkv wav mp3 zip tar gz"
 )
+_NOT_RAW = frozenset(f".{suffix}" for suffix in _OTHER_FILES.split())
 
 
 @dataclass(frozen=True, slots=True)

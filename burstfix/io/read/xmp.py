@@ -19,8 +19,6 @@ from xml.etree import ElementTree
 
 from burstfix.types import ExifTags
 
-DESCRIPTION = "dc:description"
-
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _MAX_BYTES = 1 << 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,13 @@ from PIL import Image
 
 from burstfix.io.write.picture_tags import PictureTags, exif_block_within
 from burstfix.io.write.pixels import Pixels
-
-logger = logging.getLogger(__name__)
+from burstfix.io.write.xmp_packet import split_xmp
 
 _SEGMENT = 65533  # bytes in a segment, without its length field
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENDED_PART = 65_400  # bytes of extended XMP in a segment (Adobe XMP specification part 3, 1.1.3.1)
 # Tags that EXIF requires in JPEG files only (EXIF 2.32, table 17).
 _COMPONENTS, _PIXEL_WIDTH, _PIXEL_HEIGHT, _YCBCR_POSITIONING, _CENTRED = 37121, 40962, 40963, 531, 1
 
@@ -25,8 +25,8 @@ _COMPONENTS, _PIXEL_WIDTH, _PIXEL_HEIGHT, _YCBCR_POSITIONING, _CENTRED = 37121, 
 def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
     """Write (H, W, 3) uint8 pixels as a JPEG.
 
-    EXIF and XMP get one segment of 64 KiB each. Too long EXIF loses its longest tags, with a warning. Too
-    long XMP loses the settings first.
+    EXIF gets one segment of 64 KiB and loses its longest tags if it is longer, with a warning. The longest
+    properties of XMP go to segments of extended XMP.
     """
     height, width, _ = pixels.shape
     required = {_COMPONENTS: b"\1\2\3\0", _PIXEL_WIDTH: width, _PIXEL_HEIGHT: height}
@@ -36,11 +36,7 @@ def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, qualit
         exif={**tags.exif.exif, **required},
     )
     segments = _segment(0xE1, _EXIF + exif_block_within(complete, _SEGMENT - len(_EXIF)))
-    xmp = next((x for x in (tags.xmp, tags.short_xmp) if len(_XMP) + len(x) <= _SEGMENT), None)
-    if xmp is None:
-        logger.warning("XMP is too long for this format: it is left out")
-    else:
-        segments += _segment(0xE1, _XMP + xmp)
+    segments += _xmp_segments(tags)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(
         encoded, "JPEG", quality=quality, subsampling=0, icc_profile=icc, optimize=True, dpi=(72, 72)
@@ -52,6 +48,17 @@ def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, qualit
         file.write(jpeg[:head])
         file.write(segments)
         file.write(jpeg[head:])
+
+
+def _xmp_segments(tags: PictureTags) -> bytes:
+    """Return XMP in one segment, and in segments of extended XMP if it is longer."""
+    xmp = split_xmp(tags.xmp_elements, _SEGMENT - len(_XMP))
+    segments = _segment(0xE1, _XMP + xmp.standard)
+    for offset in range(0, len(xmp.extended), _EXTENDED_PART):
+        place = struct.pack(">II", len(xmp.extended), offset)
+        part = xmp.extended[offset : offset + _EXTENDED_PART]
+        segments += _segment(0xE1, _EXTENDED_XMP + xmp.guid + place + part)
+    return segments
 
 
 def _segment(marker: int, data: bytes) -> bytes:

@@ -22,7 +22,8 @@ from burstfix.io import tag_numbers as tn
 from burstfix.io.write.cfa_dng import Tag, color_tags, exif_tags, noise_values, rationals, tag
 from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.formats import DNG_COMPRESSIONS, DngCompression
-from burstfix.io.write.picture_tags import SOFTWARE, settings_json, xmp_packet
+from burstfix.io.write.picture_tags import SOFTWARE, settings_json
+from burstfix.io.write.xmp_packet import xmp_elements, xmp_packet
 from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 
 WHITE_CODE = 65535
@@ -199,7 +200,7 @@ def _shared_tags(
     metadata: FrameMetadata, preview: RenderedImage, oldest: tuple[int, int, int, int]
 ) -> list[Tag]:
     """Make the tags that describe the whole file."""
-    xmp = xmp_packet(preview)
+    xmp = xmp_packet(xmp_elements(preview))
     tags = [
         tag(tn.DNG_VERSION, _BYTE, max((1, 4, 0, 0), oldest)),
         tag(tn.DNG_BACKWARD_VERSION, _BYTE, oldest),

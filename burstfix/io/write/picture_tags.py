@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from xml.sax.saxutils import escape
 
 from burstfix._version import __version__
-from burstfix.io.read.xmp import DESCRIPTION
 from burstfix.io.write.exif_ifd import exif_block
+from burstfix.io.write.xmp_packet import xmp_elements, xmp_packet
 from burstfix.types import ExifTags, RenderedImage
 
 logger = logging.getLogger(__name__)
@@ -26,9 +24,6 @@ _EXIF_VERSION, _FLASHPIX_VERSION, _COLOR_SPACE = 36864, 40960, 40961
 _COLOR_SPACE_SRGB, _COLOR_SPACE_OTHER = 1, 0xFFFF
 _INCH = 2
 
-_NAMESPACE = "urn:burstfix:settings:1.0/"
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
-
 _DIRECTORIES = ("image", "exif", "gps")
 
 
@@ -38,13 +33,16 @@ class PictureTags:
 
     Attributes:
         exif: Tags, all of a kind that EXIF can hold; Orientation is 1.
-        xmp: An XMP packet in UTF-8.
-        short_xmp: The same without the settings, for where there is little room; EXIF has them too.
+        xmp_elements: XMP properties, each as an XML element; see `xmp_packet`.
     """
 
     exif: ExifTags
-    xmp: bytes
-    short_xmp: bytes
+    xmp_elements: tuple[str, ...]
+
+    @property
+    def xmp(self) -> bytes:
+        """An XMP packet in UTF-8."""
+        return xmp_packet(self.xmp_elements)
 
 
 def picture_tags(image: RenderedImage) -> PictureTags:
@@ -71,7 +69,7 @@ def picture_tags(image: RenderedImage) -> PictureTags:
             _COLOR_SPACE: _COLOR_SPACE_SRGB if space == "srgb" else _COLOR_SPACE_OTHER,
         },
     )
-    return PictureTags(writable(exif), xmp_packet(image), xmp_packet(replace(image, settings={})))
+    return PictureTags(writable(exif), xmp_elements(image))
 
 
 def is_merged(exif: ExifTags) -> bool:
@@ -119,48 +117,3 @@ def _without(exif: ExifTags, directory: str, tag: int) -> ExifTags:
 
 def _as_bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def xmp_packet(image: RenderedImage) -> bytes:
-    """An XMP packet (ISO 16684-1): the settings, and the reference frame's properties and caption."""
-    carried = dict(image.exif.xmp)
-    caption = image.exif.image.get(_IMAGE_DESCRIPTION)
-    properties = {"Version": __version__, **_flat(image.settings)}
-    lines = [f"   <burstfix:{name}>{_xml(text)}</burstfix:{name}>" for name, text in properties.items()]
-    lines.append(f"   <xmp:CreatorTool>{_xml(SOFTWARE)}</xmp:CreatorTool>")
-    if isinstance(caption, str) and caption.strip():
-        alternative = f'<rdf:Alt><rdf:li xml:lang="x-default">{_xml(caption)}</rdf:li></rdf:Alt>'
-        carried.setdefault(DESCRIPTION, f"<dc:description>{alternative}</dc:description>")
-    lines.extend(f"   {element}" for element in carried.values())
-    body = "\n".join(lines)
-    packet = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about=""
-    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:burstfix="{_NAMESPACE}">
-{body}
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="r"?>"""
-    return packet.encode("utf-8")
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Settings as XMP property names and texts: {"render": {"tone": "none"}} gives RenderTone."""
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        words = re.findall("[A-Za-z0-9]+", str(key)) or ["Unnamed"]
-        name = prefix + "".join(word[0].upper() + word[1:] for word in words)
-        name = name if name[0].isalpha() else f"N{name}"
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, name))
-        else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
-
-
-def _xml(text: str) -> str:
-    return escape(_NO_XML.sub("\ufffd", text))
