@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burstfix.batch.raw_info import InfoReader, RawInfo
-from burstfix.errors import BurstfixError, InputError
+from burstfix.errors import BurstfixError, InputError, OutputError
 from burstfix.io.read.copies import find_copies
 from burstfix.io.read.selection import natural_key
 from burstfix.io.suffixes import RAW_SUFFIXES
@@ -162,6 +162,8 @@ def read_infos(
             progress("scan", done, len(wanted))
         try:
             frames.append(reader.info(path))
+        except OutputError:  # there is no temporary folder: no file can be decoded
+            raise
         except BurstfixError as error:  # InputError, or the decoder does not start
             skipped.append(SkippedFile(path, str(error).removeprefix(f"{path}: ")))
     if progress is not None:

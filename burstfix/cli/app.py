@@ -12,18 +12,24 @@ import ctypes
 import importlib
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
 from burstfix._version import __version__
 from burstfix.cli.epilog import epilog
+from burstfix.cli.streams import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    Terminated,
+    discard_stdout,
+    open_missing_streams,
+    signals_as_exceptions,
+)
 from burstfix.cli.terminal import Terminal
-from burstfix.errors import BurstfixError
+from burstfix.errors import BurstfixError, OutputError
 
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
@@ -39,10 +45,6 @@ COMMANDS = {
     "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models that ship; import the two-stage authors' weights.",
 }
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-TERMINATED = 143  # 128 + SIGTERM
-BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
 
@@ -95,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait by spinning bring everything to a halt on a busy machine (measured: a merge took 267 s
     # instead of 32 s beside other work). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    open_missing_streams()
     _keep_freed_memory()
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Known before parsing, so that a mistake in the arguments is reported as JSON as well.
@@ -103,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that a pipe's encoding does not have must not end a command, least of all after its work.
         sys.stdout.reconfigure(errors="backslashreplace")
-    with terminal.logging(), _terminate_as_exit():
+    with terminal.logging(), signals_as_exceptions():
         try:
             with group.make_context("burstfix", arguments, obj=terminal) as ctx:
                 code = group.invoke(ctx)
@@ -111,14 +114,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code if isinstance(code, int) else 0
         except click.exceptions.Exit as stop:
             return stop.exit_code
-        except SystemExit:  # of _terminate_as_exit
-            return _fail(terminal, "terminated", TERMINATED)
+        except Terminated as stop:
+            return _fail(terminal, "terminated", int(stop.code or 0))
         except (KeyboardInterrupt, click.Abort):
             return _fail(terminal, "interrupted", INTERRUPTED)
         except BrokenPipeError:
-            # The interpreter flushes stdout once more on its way out, which must not complain either.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_stdout()
             return BROKEN_PIPE
         except Exception as error:  # anything else is reported as well, never as a bare traceback
             if terminal.verbosity >= 2:
@@ -146,29 +147,17 @@ def _report(terminal: Terminal, error: Exception) -> int:
         return _fail(terminal, str(error), error.exit_code)
     if isinstance(error, MemoryError):
         return _fail(terminal, "out of memory; try a smaller --tile or fewer frames", 6)
+    if isinstance(error, OSError):
+        discard_stdout()  # it may be what is full
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        reason = f"{where}cannot be read or written ({error.strerror or error})"
+        return _fail(terminal, reason, OutputError.exit_code)
     hint = "" if terminal.verbosity >= 2 else " (run again with -vv for details)"
     return _fail(terminal, f"unexpected error: {type(error).__name__}: {error}{hint}", 1)
 
 
 def _fail(terminal: Terminal, message: str, code: int) -> int:
     line = " ".join(message.split())  # one line, whatever a library put into its message
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):  # nobody listens
         terminal.error(line, code)
     return code
-
-
-@contextlib.contextmanager
-def _terminate_as_exit() -> Iterator[None]:
-    """Lets SIGTERM (a timeout, a shutdown) unwind like an exception, so that temporary files go."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

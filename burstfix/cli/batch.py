@@ -117,12 +117,17 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
 
 @contextmanager
 def _stopping(watching: bool) -> Iterator[threading.Event]:
-    """An event that ends a watch in peace on SIGTERM or Ctrl-C, after the burst at work; twice: at once."""
+    """Provide an event that SIGTERM, SIGHUP or Ctrl-C sets: a watch ends after the current burst.
+
+    A second signal ends it at once.
+    """
     stop = threading.Event()
     if not watching or threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def end(_signal: int, _frame: object) -> None:
         stop.set()

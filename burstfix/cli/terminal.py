@@ -145,7 +145,8 @@ class Terminal:
 
             self._stderr().print(Text(line), soft_wrap=True)
         else:
-            sys.stderr.write(line + "\n")
+            with contextlib.suppress(OSError):  # a full or closed stderr must not end the work
+                sys.stderr.write(line + "\n")
 
     def _stderr(self) -> Console:
         if self._console is None:

@@ -35,6 +35,7 @@ def _small_rgb(data: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:
         return block_mean(data, block_y, block_x)
     if cfa == MONOCHROME:
         return np.repeat(block_mean(data, block_y, block_x), 3, axis=0)
+    data = data[:, : height // 2 * 2, : width // 2 * 2]  # so that all planes have the same size
     means = []
     for colour in "RGB":
         phases = [divmod(k, 2) for k, letter in enumerate(cfa) if letter == colour]

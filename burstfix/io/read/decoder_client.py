@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.errors import InputError, UnsupportedSensorError
+from burstfix.errors import InputError, OutputError, UnsupportedSensorError
 from burstfix.io.read.decoder_protocol import (
     HEADER,
     MAX_REPLY_BYTES,
@@ -153,7 +153,13 @@ class DecoderClient:
             if self._process.poll() is None:
                 return self._process
             self._stop()  # it was ended from outside between two files
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the child runs
+        try:
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the child runs
+        except OSError as error:
+            raise OutputError(
+                f"there is no folder for temporary files ({error.strerror or error}); make one that can be "
+                "written to, and name it in the environment variable TMPDIR"
+            ) from error
         try:
             self._process = subprocess.Popen(
                 self._command,

@@ -1,0 +1,74 @@
+"""Standard streams that are closed or full, and signals that end the command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of our output has gone
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def open_missing_streams() -> None:
+    """Replace closed standard streams (`2>&-`) by the null device.
+
+    Otherwise the next file that is opened gets the number of the closed stream, and receives whatever a
+    library prints there.
+    """
+    for number, (name, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            _null_device_as(number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def discard_stdout() -> None:
+    """Send the rest of stdout nowhere, so that the interpreter's last flush does not fail."""
+    with contextlib.suppress(OSError, ValueError):
+        _null_device_as(sys.stdout.fileno())
+
+
+def _null_device_as(number: int) -> None:
+    handle = os.open(os.devnull, os.O_RDWR)
+    if handle == number:
+        os.set_inheritable(handle, True)
+    else:
+        os.dup2(handle, number)
+        os.close(handle)
+
+
+class Terminated(SystemExit):
+    """A signal asks the command to end; `code` is the exit code."""
+
+
+@contextlib.contextmanager
+def signals_as_exceptions() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM (a timeout, a shutdown) and SIGHUP (a closed terminal).
+
+    The stack unwinds, so that temporary files are removed. A signal that is ignored stays ignored (nohup).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        raise Terminated(128 + number)
+
+    names = ("SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    caught = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in caught:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
