@@ -155,8 +155,8 @@ def test_checked_pattern_of_other_mosaics_then_says_what_and_what_to_do(names: s
 def camera_facts(**changes) -> LibRawFacts:
     camera = CameraFacts(
         pattern=None, channels=3, is_foveon=False, colors="RGB", black=(10.0, 12.0, 14.0, 0.0), white=4000.0,
-        xyz_to_camera=MATRIX, white_balance=np.array([2.0, 1.0, 1.5]), daylight=np.zeros(3), iso=100.0,
-        exposure_time=0.01, aperture=2.8, focal_length=50.0, time=None, lens="",
+        xyz_to_camera=MATRIX, white_balance=np.array([2.0, 1.0, 1.5]), estimated_balance=np.zeros(3),
+        iso=100.0, exposure_time=0.01, aperture=2.8, focal_length=50.0, time=None, lens="",
     )  # fmt: skip
     return LibRawFacts(dng.Area(0, 0, 20, 30), 20, 30, camera=replace(camera, **changes))
 

@@ -81,7 +81,7 @@ def facts(**changes: object) -> LibRawFacts:
         "white": 1023.0,
         "xyz_to_camera": np.eye(3),
         "white_balance": np.array([2.0, 1.0, 1.5]),
-        "daylight": np.zeros(3),
+        "estimated_balance": np.zeros(3),
         "iso": 100.0,
         "exposure_time": 0.1,
         "aperture": 2.0,
@@ -117,14 +117,14 @@ def test_build_metadata_when_libraw_converts_by_a_hidden_matrix_then_colours_com
 
 
 @pytest.mark.parametrize("gains", [[-1.0, 0.98, 1.01], [0.0, 1.0, 0.0], [np.nan, 1.0, 1.0]])
-def test_build_metadata_when_the_camera_recorded_no_white_balance_then_daylight_is_assumed(
+def test_build_metadata_when_the_camera_recorded_no_white_balance_then_it_is_estimated(
     gains: list[float],
 ):
-    known = facts(white_balance=np.array(gains), daylight=np.array([2.0, 1.0, 1.25]))
+    known = facts(white_balance=np.array(gains), estimated_balance=np.array([2.0, 1.0, 1.25]))
     noted = build_metadata(FileTags(Path("a.crw"), 1), known)
     assert noted.value.color.as_shot_neutral == pytest.approx([0.5, 1, 0.8])
     (warning,) = noted.warnings
-    assert warning.startswith("a.crw: the camera recorded no white balance; daylight is assumed")
+    assert warning.startswith("a.crw: the camera recorded no white balance; it is estimated")
 
 
 @pytest.mark.parametrize(

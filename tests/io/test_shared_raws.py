@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import rawpy
 
+from burstfix.color import render
 from burstfix.errors import InputError
 from burstfix.io import read_frame, read_frames, write_cfa_dng
+from burstfix.pipeline import merge_burst, read_burst
 
 
 def test_read_frame_of_a_gopro_gives_what_the_file_says(shared_data: Path):
@@ -86,3 +88,34 @@ def test_write_cfa_dng_of_a_real_frame_when_read_back_is_the_same(shared_data: P
     np.testing.assert_array_equal(again.mosaic, frame.mosaic)
     assert again.metadata.noise == frame.metadata.noise
     assert again.metadata.color.color_matrix_1 == pytest.approx(frame.metadata.color.color_matrix_1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "camera"),
+    [
+        ("canon_d30.CRW", "Canon EOS D30"),
+        ("Canon__PowerShot_S40__CRW_0101.CRW", "Canon PowerShot S40"),
+        ("Kodak__DC120__DC120IMG__P003908.KDC", "Kodak DC120 ZOOM Digital Camera"),
+        ("Kodak__DC50__DC50IMG__DC0008L.KDC", "Kodak Digital Science DC50 Zoom Camera"),
+    ],
+)
+def test_render_of_an_odd_raw_then_colours_and_shape_are_as_libraw_makes_them(
+    shared_data: Path, name: str, camera: str
+):
+    path = shared_data / "raws" / "odd" / name
+    frame = read_frame(path)
+    assert frame.metadata.model == camera
+    picture = render(merge_burst(read_burst([path]), model="average")).data / 65535
+    with rawpy.imread(str(path)) as raw:
+        expected = raw.postprocess(use_camera_wb=True) / 255
+
+    def chroma(rgb: np.ndarray) -> np.ndarray:
+        """Mean share of each colour, and mean saturation."""
+        mean = rgb.mean((0, 1))
+        saturation = (np.ptp(rgb, axis=-1) / np.maximum(rgb.max(-1), 1 / 255)).mean()
+        return np.array([*(mean / mean.sum()), saturation / 3])
+
+    assert picture.shape[0] / picture.shape[1] == pytest.approx(
+        expected.shape[0] / expected.shape[1], rel=0.01
+    )
+    np.testing.assert_allclose(chroma(picture), chroma(expected), atol=0.04)

@@ -31,7 +31,8 @@ class CameraFacts:
         white: White level.
         xyz_to_camera: float64 (3, 3), zeros if unknown.
         white_balance: float64 (3,), camera multipliers R, G, B; not positive if unknown.
-        daylight: float64 (3,), LibRaw's multipliers for daylight; not positive if unknown.
+        estimated_balance: float64 (3,), LibRaw's estimate from the picture if the camera recorded no
+            multipliers, or those for daylight; not positive if unknown.
         iso, exposure_time, aperture, focal_length: 0 if unknown.
         time: None if unknown.
         lens: "" if unknown.
@@ -47,7 +48,7 @@ class CameraFacts:
     white: float
     xyz_to_camera: NDArray[np.float64]
     white_balance: NDArray[np.float64]
-    daylight: NDArray[np.float64]
+    estimated_balance: NDArray[np.float64]
     iso: float
     exposure_time: float
     aperture: float
@@ -95,18 +96,14 @@ def levels(tags: FileTags, known: CameraFacts) -> Levels:
 
 
 def color(tags: FileTags, known: CameraFacts) -> Noted[ColorProfile]:
-    """Return the colour calibration, with daylight as neutral if the camera recorded none."""
+    """Return the colour calibration, with an estimated neutral if the camera recorded none."""
     if known.is_monochrome:
         return Noted(ColorProfile(XYZ_TO_SRGB.copy(), np.ones(3)))  # grey stays grey
     warnings: list[str] = []
     neutral = _neutral(known.white_balance)
     if neutral is None:
-        neutral = _neutral(known.daylight)
-        what = "daylight is" if neutral is not None else "none is"
-        warnings.append(
-            f"{tags.path}: the camera recorded no white balance; {what} assumed (--white-balance auto "
-            "estimates one)"
-        )
+        neutral = _neutral(known.estimated_balance)
+        warnings.append(f"{tags.path}: the camera recorded no white balance; it is estimated")
     matrix = known.xyz_to_camera
     if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
         matrix = XYZ_TO_SRGB.copy()

@@ -237,7 +237,7 @@ def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
         white=float(raw.white_level),
         xyz_to_camera=matrix,
         white_balance=np.array(raw.camera_whitebalance[:3], dtype=np.float64),
-        daylight=np.array(raw.daylight_whitebalance[:3], dtype=np.float64),
+        estimated_balance=_estimated_balance(raw),
         iso=float(other.iso_speed),
         exposure_time=float(other.shutter_speed),
         aperture=float(other.aperture),
@@ -248,6 +248,16 @@ def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
         if is_flat and len(colors) > 1 and not matrix.any()
         else None,
     )
+
+
+def _estimated_balance(raw: rawpy.RawPy) -> NDArray[np.float64]:
+    """Return multipliers for R, G, B where the camera recorded none, otherwise those for daylight."""
+    if min(raw.camera_whitebalance[:3]) > 0 or raw.raw_type != rawpy.RawType.Flat:
+        return np.array(raw.daylight_whitebalance[:3], dtype=np.float64)
+    raw.postprocess(use_auto_wb=True, half_size=True)
+    # rawpy 0.25 and before do not tell what was estimated.
+    found = getattr(raw, "auto_whitebalance", None) or raw.daylight_whitebalance
+    return np.array(found[:3], dtype=np.float64)
 
 
 def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
