@@ -139,12 +139,11 @@ def _checked(
     ratio = _largest_ratio(stated, measured, pictures[0])
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
         return FoundNoise(stated)
-    span = f"{'up' if ratio > 1 else 'down'} to {ratio:.2f} times"
-    warning = (
-        f"{frame.metadata.path}: the measured noise is {span} the noise in its NoiseProfile; using "
-        f"{_numbers(measured)} instead of {_numbers(stated)} (--noise file trusts the file)"
+    # Common with some cameras, and nothing to be done about: not a warning.
+    log.info(
+        "noise: measured, because it is %.2f times what the file says (--noise file trusts the file)", ratio
     )
-    return FoundNoise(measured, (warning,))
+    return FoundNoise(measured)
 
 
 def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor) -> float:
@@ -167,10 +166,6 @@ def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor)
 
     ratios = (variances(measured) / variances(stated).clamp(min=1e-12)).sqrt()
     return float(ratios.flatten()[ratios.log().abs().argmax()])
-
-
-def _numbers(noise: NoiseProfile) -> str:
-    return f"{np.mean(noise.shot_gain):.2g}, {np.mean(noise.read_variance):.2g}"
 
 
 def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> FoundNoise:

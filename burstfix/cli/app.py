@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import difflib
 import importlib
 import io
 import os
@@ -17,9 +18,10 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem, shell_complete
 
 from burstfix._version import __version__
-from burstfix.cli.epilog import epilog
+from burstfix.cli.epilog import group_epilog
 from burstfix.cli.streams import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -38,13 +40,16 @@ COMMANDS = {
     "group": "Show which bursts lie in folders.",
     "config": "Show the settings in force, and where they come from.",
     "noise-profile": "Measure a camera's noise, for files that do not say it.",
-    "train": "Train a network on simulated bursts of photographs.",
+    "train": "Train a network on bursts simulated from photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts with known truth.",
     "compare": "Measure how similar two pictures are.",
     "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models that ship; import the two-stage authors' weights.",
 }
+
+COMPLETE_VARIABLE = "_BURSTFIX_COMPLETE"
+"""Set by the completion scripts of bash, zsh and fish; see docs/cli.md."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
 
@@ -62,6 +67,27 @@ class LazyGroup(click.Group):
             return None
         return importlib.import_module(f"burstfix.cli.{cmd_name.replace('-', '_')}").command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; a typing mistake gets a suggestion.
+
+        Raises:
+            click.UsageError: There is no such command.
+        """
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no such command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Completes names of commands without importing them."""
+        found = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
@@ -71,7 +97,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
-    epilog=epilog("burstfix merge shots/*.dng -o night.tif", "burstfix inspect shots/*.dng"),
+    epilog=group_epilog("burstfix merge shots/*.dng -o night.tif", "burstfix inspect shots/*.dng"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "--version", prog_name="burstfix")
@@ -99,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     open_missing_streams()
     _keep_freed_memory()
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        return shell_complete(group, {}, "burstfix", COMPLETE_VARIABLE, instruction)
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Known before parsing, so that a mistake in the arguments is reported as JSON as well.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments

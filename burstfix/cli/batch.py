@@ -43,7 +43,7 @@ _SETTINGS = options.named(
 @click.option("--watch", is_flag=True, help="Keep running, and merge bursts as their files arrive.")
 @click.option("--cluster", metavar="ADDRESS|local",
               help="Hand bursts to the workers of this Dask scheduler.")  # fmt: skip
-@finding.config
+@finding.source
 @options.settings(_SETTINGS)
 @options.speech
 @options.pass_terminal
@@ -56,7 +56,7 @@ def command(
     retry_failed: bool,
     watch: bool,
     cluster: str | None,
-    config: Path | None,
+    source: finding.Source,
 ) -> int:
     """Merge every burst in folders, while nobody watches.
 
@@ -65,7 +65,7 @@ def command(
     Exit code 8 if a burst failed or a raw could not be read. Settings may stand in
     FOLDER/burstfix.toml; see `burstfix config show`.
     """
-    settings = finding.batch_settings(folders, config, typed).settings
+    settings = source.batch(folders, typed).settings
     if dry_run:
         _show_plan(terminal, list(folders), output, settings)
         return 0
@@ -112,7 +112,7 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
         plan = plan_folders(folders, settings, output, progress=progress)
     outputs = outputs_of(plan, settings, model_name(settings), read_entries(output), output)
     document = plan.document(outputs) | {"settings": dataclasses.asdict(settings)}
-    terminal.result(document, plan_table(document))
+    terminal.result(document, plan_table)
 
 
 @contextmanager

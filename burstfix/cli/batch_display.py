@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from burstfix.cli.terminal import STAGES, Terminal
+from burstfix.cli.progress import STAGES
+from burstfix.cli.terminal import Terminal
 from burstfix.names import printable, printable_document
 
 if TYPE_CHECKING:

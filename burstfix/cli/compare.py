@@ -11,6 +11,7 @@ import click
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
+from burstfix.names import printable
 
 if TYPE_CHECKING:
     from burstfix.evaluation.compare import Similarity
@@ -39,7 +40,7 @@ def command(terminal: Terminal, a: Path, b: Path, truth: Path | None) -> None:
 
     if truth is None:
         found = compare(a, b)
-        terminal.result({"a": str(a), "b": str(b), **_record(found)}, _text(found))
+        terminal.result({"a": str(a), "b": str(b), **_record(found)}, lambda _: _text(found))
         return
     first, second = compare(a, truth), compare(b, truth)
     document = {
@@ -47,7 +48,9 @@ def command(terminal: Terminal, a: Path, b: Path, truth: Path | None) -> None:
         "a": {"path": str(a), **_record(first)},
         "b": {"path": str(b), **_record(second)},
     }
-    terminal.result(document, f"{a}: {_text(first)}\n{b}: {_text(second)}")
+    terminal.result(
+        document, lambda _: f"{printable(str(a))}: {_text(first)}\n{printable(str(b))}: {_text(second)}"
+    )
 
 
 def _record(found: Similarity) -> dict[str, float | None]:

@@ -1,16 +1,21 @@
-"""`burstfix config show`: which settings are in force, and where each comes from."""
+"""`burstfix config show`: the settings in force, where each comes from, and the files looked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
-from burstfix.names import printable
-from burstfix.settings.files import NOT_IN_FOLDERS
+from burstfix.settings import preset_names
+from burstfix.settings.files import NOT_IN_FOLDERS, PRESETS
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config night.toml")
 
@@ -20,8 +25,9 @@ EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config nig
 def command(ctx: click.Context) -> None:
     """Show the settings in force, and where they come from.
 
-    Those of `burstfix batch` and `burstfix group` stand in burstfix.toml: in the user's config folder, over
-    it in the folder of the raws, over it in the file named by --config; the command line is over all of them.
+    The commands merge, inspect, batch and group read burstfix.toml from the user's config folder, then from
+    the folder of the raws, then a preset (--preset NAME), then the file of --config. Later ones override
+    earlier ones, and options on the command line override all.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -29,37 +35,51 @@ def command(ctx: click.Context) -> None:
 
 @command.command("show", epilog=epilog(*EXAMPLES))
 @click.argument("folders", nargs=-1, metavar="[FOLDER...]", type=click.Path(path_type=Path))
-@finding.config
+@finding.source
 @options.speech
 @options.pass_terminal
-def show(terminal: Terminal, folders: tuple[Path, ...], config: Path | None) -> None:
+def show(terminal: Terminal, folders: tuple[Path, ...], source: finding.Source) -> None:
     """Show the settings in force for FOLDER, and where each comes from."""
-    resolved = finding.batch_settings(folders, config, {})
+    user = finding.user_folder()
+    resolved = source.batch(folders, {})
+    document = {
+        "not_in_folders": list(NOT_IN_FOLDERS),
+        "settings": {s.name: {"value": s.value, "from": s.source} for s in resolved.origins},
+        "files": [
+            {"role": file.role, "path": str(file.path.absolute()), "exists": file.exists}
+            for file in source.files(folders)
+        ],
+        "presets": {"folder": str(user / PRESETS), "names": preset_names(user)},
+    }
+    terminal.result(document, _tables)
 
+
+def _tables(document: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    settings = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("setting", "value", "from"):
-        table.add_column(title)
-    for setting in resolved.origins:
-        table.add_row(setting.name, printable(_shown(setting.value)), printable(setting.source))
-    note = f"A burstfix.toml in a folder of raws may not set: {', '.join(NOT_IN_FOLDERS)}, or a model file."
-    document = {
-        "not_in_folders": list(NOT_IN_FOLDERS),
-        "settings": {s.name: {"value": s.value, "from": s.source} for s in resolved.origins},
-        "user_file": str(finding.user_folder() / "burstfix.toml"),
-    }
-    terminal.result(document, Group(table, Text(""), Text(note)))
+        settings.add_column(title, overflow="fold")
+    for name, setting in document["settings"].items():
+        settings.add_row(name, Text(_shown(setting["value"])), Text(setting["from"]))
+    files = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("looked for", "found", "path"):
+        files.add_column(title, overflow="fold")
+    for file in document["files"]:
+        files.add_row(file["role"], "yes" if file["exists"] else "no", Text(file["path"]))
+    presets = document["presets"]
+    files.add_row("presets", ", ".join(presets["names"]) or "none", Text(presets["folder"]))
+    barred = ", ".join(document["not_in_folders"])
+    note = f"A burstfix.toml in a folder of raws may not set: {barred}, or a model file."
+    return Group(settings, Text(""), files, Text(""), Text(note))
 
 
 def _shown(value: object) -> str:
-    """A value as burstfix.toml would hold it; what is not set is automatic."""
+    """Formats a value as in burstfix.toml; "-" is automatic."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
-        return str(list(value))
     return str(value)

@@ -7,7 +7,7 @@ import click
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
-from burstfix.settings import FILE_NAME
+from burstfix.settings.files import FILE_NAME, NOISE_TABLE
 
 EXAMPLES = ("burstfix doctor", "burstfix doctor --json")
 
@@ -25,6 +25,6 @@ def command(terminal: Terminal) -> int:
     from burstfix.report.doctor import examine, lines
 
     folder = finding.user_folder()
-    found = examine([folder / FILE_NAME, folder / finding.NOISE_TABLE_NAME])
-    terminal.result(found.document, "\n".join(lines(found.document)))
+    found = examine([folder / FILE_NAME, folder / NOISE_TABLE])
+    terminal.result(found.document, lambda document: "\n".join(lines(document)))
     return found.exit_code

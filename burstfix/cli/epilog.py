@@ -1,8 +1,8 @@
-"""The end of every help text."""
+"""The end of the help texts: examples, and the exit codes."""
 
 EXIT_CODES = """
 Exit codes:
-  0    done
+  0    success
   1    unexpected error (please report it; -vv shows details)
   2    wrong usage
   3    an input cannot be read or is not supported
@@ -16,6 +16,11 @@ Exit codes:
 
 
 def epilog(*examples: str) -> str:
-    """The end of a help text: examples and the exit codes, which click must not rewrap."""
-    # A paragraph that begins with the character \b stays as it is.
-    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in examples) + f"\n\b{EXIT_CODES}"
+    """Returns the examples at the end of a command's help, which click must not rewrap."""
+    # The character \b at the beginning of a paragraph turns wrapping off.
+    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in examples)
+
+
+def group_epilog(*examples: str) -> str:
+    """Returns examples and exit codes, for the end of `burstfix --help`."""
+    return epilog(*examples) + f"\n\b{EXIT_CODES}"

@@ -182,8 +182,7 @@ def command(
         with atomic_path(output, overwrite) as temporary:
             temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     as_text = tables.markdown if markdown else tables.rich_tables
-    shown = as_text(scores, hardware, baseline or "")
-    terminal.result(document, shown)
+    terminal.result(document, lambda _: as_text(scores, hardware, baseline or ""))
 
 
 class _PictureKeeper:

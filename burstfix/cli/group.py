@@ -18,12 +18,12 @@ EXAMPLES = ("burstfix group shots/", "burstfix group card/DCIM --gap 1 --json")
 
 @click.command("group", epilog=epilog(*EXAMPLES))
 @finding.folders
-@finding.config
+@finding.source
 @options.settings(options.named(settings_of(BatchSettings), "grouping"))
 @options.speech
 @options.pass_terminal
 def command(
-    terminal: Terminal, typed: dict[str, Any], folders: tuple[Path, ...], config: Path | None
+    terminal: Terminal, typed: dict[str, Any], folders: tuple[Path, ...], source: finding.Source
 ) -> None:
     """Show which bursts lie in folders.
 
@@ -31,7 +31,7 @@ def command(
     and ISO agree, no long pause lies between them, and they show the same scene. Brackets and single frames
     are listed as well. Nothing is merged or written.
     """
-    settings = finding.batch_settings(folders, config, typed).settings
+    settings = source.batch(folders, typed).settings
 
     from burstfix.batch.plan import find_bursts
     from burstfix.report.plan import plan_table
@@ -46,4 +46,4 @@ def command(
             progress=progress,
         )
     document = plan.document()
-    terminal.result(document, plan_table(document))
+    terminal.result(document, plan_table)

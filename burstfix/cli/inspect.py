@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from burstfix.cli import finding, options
+from burstfix.cli.checks import check_reference
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand, folders_of
+from burstfix.cli.progress import READING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
 from burstfix.errors import InputError
@@ -25,7 +27,7 @@ EXAMPLES = (
 @click.command("inspect", epilog=epilog(*EXAMPLES))
 @options.paths
 @options.reference
-@finding.config
+@finding.source
 @options.settings(options.named(options.MERGE, "reading"))
 @options.speech
 @options.pass_terminal
@@ -34,7 +36,7 @@ def command(
     typed: dict[str, Any],
     paths: tuple[str, ...],
     reference: int | Path | None,
-    config: Path | None,
+    source: finding.Source,
 ) -> None:
     """Show what burstfix sees in a burst, frame by frame.
 
@@ -42,16 +44,17 @@ def command(
     the reference (in sensor pixels, and turned by so many degrees), and whether `merge` would keep it.
     Nothing is written.
     """
-    settings = finding.merge_settings(folders_of(paths), config, typed)
+    settings = source.merge(folders_of(paths), typed)
     files = expand(paths)
+    check_reference(reference, files)
 
-    from burstfix.pipeline import read_burst
-    from burstfix.report.frames import burst_document, burst_tables
+    with terminal.progress(READING) as progress:
+        from burstfix.pipeline import read_burst
+        from burstfix.report.frames import burst_document, burst_tables
 
-    with terminal.progress() as progress:
         burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
         document = burst_document(burst, _dropped_metadata(burst))
-    terminal.result(document, burst_tables(document))
+    terminal.result(document, burst_tables)
 
 
 def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:

@@ -12,8 +12,10 @@ import click
 
 from burstfix._version import __version__
 from burstfix.cli import finding, options, target
+from burstfix.cli.checks import check_default_name, check_reference, load_chosen_model
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand, folders_of
+from burstfix.cli.progress import MERGING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
 
@@ -32,7 +34,7 @@ EXAMPLES = (
 @options.reference
 @click.option("-o", "--output", metavar="FILE|FOLDER", help="Where it goes.  [default: REFERENCE_merged.tif]")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-@finding.config
+@finding.source
 @options.settings(options.named(options.MERGE, "reading", "picture", "rendering", "compute"))
 @options.speech
 @options.pass_terminal
@@ -43,7 +45,7 @@ def command(
     reference: int | Path | None,
     output: str | None,
     overwrite: bool,
-    config: Path | None,
+    source: finding.Source,
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
@@ -51,22 +53,27 @@ def command(
     reference; the others take the noise out of it. A single raw is denoised alone.
     """
     started = time.perf_counter()
-    settings = finding.merge_settings(folders_of(paths), config, typed)
+    settings = source.merge(folders_of(paths), typed)
     destination = target.plan(output, settings, typed=typed, overwrite=overwrite)
     files = expand(paths)
     destination.refuse_inputs(files)
 
-    # Here and not above: torch takes seconds to import, and everything so far needed none of it.
-    from burstfix.pipeline import finish_picture, merge_burst, read_burst
-    from burstfix.report.frames import burst_document
-    from burstfix.report.summary import closing_line
+    check_reference(reference, files)
+    check_default_name(destination, reference, files)
 
-    with terminal.progress() as progress:
+    with terminal.progress(MERGING) as progress:
+        # Importing torch takes seconds; nothing above needs it.
+        from burstfix.pipeline import finish_picture, merge_burst, read_burst
+        from burstfix.report.frames import burst_document
+        from burstfix.report.summary import closing_line
+
+        model = load_chosen_model(settings)
         burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
         path = destination.path(burst.frames[burst.reference].metadata.path, files)
         was_read = time.perf_counter()
         mosaic = destination.is_raw and settings.dng == "mosaic"
-        linear = merge_burst(burst, **settings.merging(), mosaic=mosaic, progress=progress)
+        how = settings.merging() | {"model": model, "mosaic": mosaic}
+        linear = merge_burst(burst, **how, progress=progress)
         was_merged = time.perf_counter()
         progress("write", 0, 1)
         picture = replace(settings, bit_depth=destination.bit_depth, format=destination.format)
@@ -91,7 +98,7 @@ def command(
         },
         "version": __version__,
     }
-    terminal.result(document, closing_line(document), closing=True)
+    terminal.result(document, closing_line, closing=True)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -67,11 +69,13 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
     if not entries:
         raise InputError("nothing to measure; " + "; ".join(selection.warnings))
     save_table(table, output, overwrite=True)
-    lines = [
+    document = {"output": str(output), "entries": entries, "warnings": list(selection.warnings)}
+    terminal.result(document, _lines)
+
+
+def _lines(document: Mapping[str, Any]) -> str:
+    return "\n".join(
         f"{e['camera']}, ISO {e['iso']:g}: S {e['shot_gain'][1]:.3g}, O {e['read_variance'][1]:.3g} "
         f"({e['frames']} frame{'s' if e['frames'] > 1 else ''})"
-        for e in entries
-    ]
-    terminal.result(
-        {"output": str(output), "entries": entries, "warnings": list(selection.warnings)}, "\n".join(lines)
+        for e in document["entries"]
     )

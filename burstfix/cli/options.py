@@ -64,15 +64,27 @@ def settings(chosen: Iterable[Setting]) -> Callable[[Callable[..., Any]], Callab
     chosen = list(chosen)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def gathered(*args: Any, **kwargs: Any) -> Any:
-            found = {one.name: kwargs.pop(one.name) for one in chosen}
-            typed = {name: value for name, value in found.items() if value is not None}
-            return function(*args, typed=typed, **kwargs)
-
-        return stack(*map(_option, chosen))(gathered)
+        names = [one.name for one in chosen]
+        return stack(*map(_option, chosen))(gather(function, "typed", _typed, names))
 
     return decorate
+
+
+def gather(
+    function: Callable[..., Any], into: str, make: Callable[..., Any], names: Iterable[str]
+) -> Callable[..., Any]:
+    """Wraps a command's function: the named arguments arrive as one, `into=make(**arguments)`."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        found = {name: kwargs.pop(name) for name in names}
+        return function(*args, **{into: make(**found)}, **kwargs)
+
+    return gathered
+
+
+def _typed(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _option(one: Setting) -> Callable[[Any], Any]:
@@ -82,8 +94,9 @@ def _option(one: Setting) -> Callable[[Any], Any]:
         flags = f"--{one.flag}/--no-{one.flag}" if one.default else f"--{one.flag}"
         return click.option(flags, one.name, is_flag=True, default=None, help=help)
     flags = [one.short, f"--{one.flag}"] if one.short else [f"--{one.flag}"]
+    kind = values.ModelName if one.name == "model" else values.Value
     return click.option(
-        *flags, one.name, type=values.Value(one.kind), metavar=one.kind.metavar, default=None, help=help
+        *flags, one.name, type=kind(one.kind), metavar=one.kind.metavar, default=None, help=help
     )
 
 

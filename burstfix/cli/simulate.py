@@ -13,6 +13,7 @@ from burstfix.cli import options, values
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import UsageError
+from burstfix.names import printable
 from burstfix.settings import kinds
 from burstfix.types import CFA_PATTERNS
 
@@ -207,4 +208,4 @@ def command(
         f"noise S={shot_gain:.3g} O={read_variance:.3g}; the truth is that of frame "
         f"{settings.reference_index + 1} (merge with --reference {settings.reference_index + 1})"
     )
-    terminal.result(document, text, closing=True)
+    terminal.result(document, lambda _: printable(text), closing=True)

@@ -44,12 +44,15 @@ class Target:
         Raises:
             OutputError: The file exists, or is a raw.
         """
-        default = f"{reference.stem}_merged{format_named(self.format).suffix}"
-        name = self.name or fit_name(default, name_limit(self.folder))
-        path = self.folder / name
+        path = self.folder / self.name if self.name else self.default(reference)
         _refuse_existing(path, self.overwrite)
         refuse_raw(path, inputs)
         return path
+
+    def default(self, reference: Path) -> Path:
+        """Return the file to write if the output has no name."""
+        name = f"{reference.stem}_merged{format_named(self.format).suffix}"
+        return self.folder / fit_name(name, name_limit(self.folder))
 
     def refuse_inputs(self, inputs: Sequence[Path]) -> None:
         """Refuse to replace a raw by an output whose name is given, even with --overwrite.

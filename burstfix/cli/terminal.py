@@ -1,36 +1,35 @@
-"""What a command says: results on stdout; progress, log and errors on stderr; JSON on request."""
+"""What a command says: results on stdout; progress, log and errors on stderr; JSON on request.
+
+Text from files (names, EXIF) is escaped before it reaches a terminal; JSON is plain ASCII.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from burstfix.names import printable
+from burstfix.cli.progress import OverallProgress
+from burstfix.cli.streams import discard_stdout
+from burstfix.names import printable, printable_document
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
     from burstfix.types import Progress
 
-# The stages that the library reports, in the order of the work.
-STAGES = {
-    "scan": "Looking",
-    "decode": "Decoding",
-    "prepare": "Preparing",
-    "align": "Aligning",
-    "merge": "Merging",
-    "write": "Writing",
-}
+View = Callable[[Mapping[str, Any]], Any]
+"""Turns a document into what people see: a string, or a renderable of rich."""
 
 # Wide enough for every table where stdout is a file or a pipe, which have no width of their own.
 PIPE_WIDTH = 200
 
-# Names of files may hold what rich takes for its own language: [night], :cat:.
+# Names of files may contain rich's own markup: [night], :cat:.
 _AS_IT_IS: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 
 
@@ -49,67 +48,88 @@ class Terminal:
     verbosity: int = 0
     _console: Console | None = field(default=None, repr=False)
 
-    def result(self, document: Mapping[str, Any], text: RenderableType, *, closing: bool = False) -> None:
-        """Prints what the command found: the document with --json, else the text.
+    def result(self, document: Mapping[str, Any], view: View, *, closing: bool = False) -> None:
+        """Prints what the command found: the document with --json, else the view of it.
 
         Args:
-            document: What JSON can hold.
-            text: A string or a rich renderable.
-            closing: The text only sums up work that was done, so that -q leaves it out.
+            document: JSON values.
+            view: Makes the text from the document, in which control characters are escaped.
+            closing: The text only sums up work that was done, so -q leaves it out.
+
+        Raises:
+            OSError: stdout cannot be written.
         """
         if self.json:
-            # As ASCII, which every pipe takes (those of Windows are not in UTF-8).
-            sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-        elif isinstance(text, str):
-            if not (closing and self.quiet):
-                sys.stdout.write(text + "\n")
-        else:
-            from rich.console import Console
+            self.json_line(document, indent=2)
+            return
+        if closing and self.quiet:
+            return
+        text = view(printable_document(document))
+        if isinstance(text, str):
+            _write(text + "\n")
+            return
+        from rich.console import Console
 
-            console = Console(file=sys.stdout, **_AS_IT_IS)
-            if not console.is_terminal:
-                console.width = PIPE_WIDTH
-            with console.capture() as printed:
-                console.print(text)
-            # Rich pads every line of a table to its full width.
-            sys.stdout.writelines(line.rstrip() + "\n" for line in printed.get().splitlines())
+        # Into memory: rich must not meet a stdout that cannot be written.
+        printed = io.StringIO()
+        console = Console(file=printed, force_terminal=sys.stdout.isatty(), **_AS_IT_IS)
+        if not console.is_terminal:
+            console.width = PIPE_WIDTH
+        console.print(text)
+        # Rich pads every line of a table to its full width.
+        _write("".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines()))
+
+    def json_line(self, document: Mapping[str, Any], *, indent: int | None = None) -> None:
+        """Prints a document as JSON, in ASCII, which every pipe takes (those of Windows are not in UTF-8)."""
+        _write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
 
     def error(self, message: str, exit_code: int) -> None:
         """Says why the command failed: one line on stderr, and the document with --json."""
-        sys.stderr.write(f"burstfix: {printable(message)}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"burstfix: {printable(message)}\n")
         if self.json:
-            sys.stdout.write(json.dumps({"error": message, "exit_code": exit_code}) + "\n")
-            sys.stdout.flush()
+            try:
+                sys.stdout.write(json.dumps({"error": message, "exit_code": exit_code}) + "\n")
+                sys.stdout.flush()
+            except OSError:  # nobody can be told on stdout; the exit code remains
+                discard_stdout()
 
     def bars_console(self) -> Console | None:
-        """Where bars may be shown, None where nobody would see them."""
+        """Returns the console for progress bars, or None where nobody would see them."""
         if self.quiet or not sys.stderr.isatty() or self._stderr().is_dumb_terminal:
             return None
         return self._stderr()
 
     @contextlib.contextmanager
-    def progress(self) -> Iterator[Progress]:
-        """Yields the callback that the library calls; bars show only on a terminal."""
+    def progress(self, weights: Mapping[str, float] | None = None) -> Iterator[Progress]:
+        """Yields the callback that the library calls; a bar shows only on a terminal.
+
+        Args:
+            weights: Share of the time for each stage (see `OverallProgress`).
+        """
         console = self.bars_console()
         if console is None:
             yield lambda stage, done, total: None
             return
         from rich import progress as bars
 
+        overall = OverallProgress(weights or {})
         with bars.Progress(
-            bars.TextColumn("{task.description:<9}"),
+            bars.SpinnerColumn(),
+            bars.TextColumn("{task.description:<16}"),
             bars.BarColumn(),
             bars.TaskProgressColumn(),
-            bars.TimeRemainingColumn(),
+            _time_column(overall),
             console=console,
             transient=True,
         ) as display:
-            tasks: dict[str, bars.TaskID] = {}
+            task = display.add_task(overall.description, total=1.0)
 
             def report(stage: str, done: int, total: int) -> None:
-                if stage not in tasks:
-                    tasks[stage] = display.add_task(STAGES.get(stage, stage), total=total)
-                display.update(tasks[stage], completed=done, total=total)
+                entered = stage != overall.stage
+                overall.report(stage, done, total)
+                text = overall.description
+                display.update(task, description=text, completed=overall.fraction, refresh=entered)
 
             yield report
 
@@ -118,7 +138,7 @@ class Terminal:
         """Sends the log to stderr: burstfix's own, and other libraries' too with -vv."""
         handler = _LogLines(self)
         ours, root = logging.getLogger("burstfix"), logging.getLogger()
-        levels = ours.level, root.level
+        level = ours.level
         ours.setLevel(logging.DEBUG)
         logging.captureWarnings(True)
         root.addHandler(handler)
@@ -127,10 +147,10 @@ class Terminal:
         finally:
             root.removeHandler(handler)
             logging.captureWarnings(False)
-            ours.setLevel(levels[0])
+            ours.setLevel(level)
 
     def wants(self, record: logging.LogRecord) -> bool:
-        """True for a log record that is shown at this verbosity."""
+        """Returns True for a log record that is shown at this verbosity."""
         if self.verbosity >= 2:
             return True
         if self.quiet or record.name.split(".")[0] != "burstfix":
@@ -138,7 +158,7 @@ class Terminal:
         return record.levelno >= (logging.INFO if self.verbosity else logging.WARNING)
 
     def log_line(self, line: str) -> None:
-        """Write a line to stderr, above the progress bars if there are any."""
+        """Writes a line to stderr, above the progress bar if there is one."""
         line = printable(line)
         if sys.stderr.isatty():
             from rich.text import Text
@@ -156,6 +176,23 @@ class Terminal:
         return self._console
 
 
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()  # a full disk is noticed now, while there is somebody to tell
+
+
+def _time_column(overall: OverallProgress) -> Any:
+    """Returns a column with the time left; a function, so that rich is imported only for a bar."""
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class TimeColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(overall.time_text, style="progress.remaining")
+
+    return TimeColumn()
+
+
 class _LogLines(logging.Handler):
     def __init__(self, terminal: Terminal) -> None:
         super().__init__()
@@ -168,5 +205,5 @@ class _LogLines(logging.Handler):
         where = f"[{record.name}] " if self._terminal.verbosity >= 2 else ""
         try:
             self._terminal.log_line(f"burstfix: {where}{kind}{record.getMessage()}")
-        except Exception:  # as every logging handler: a failing log must not end the work
+        except Exception:  # a failing log must not end the work, as in every logging handler
             self.handleError(record)

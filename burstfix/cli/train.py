@@ -10,6 +10,7 @@ import click
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
+from burstfix.names import printable
 from burstfix.settings import MergeSettings
 
 EXAMPLES = (
@@ -71,7 +72,7 @@ def command(
     minutes: float | None,
     threads: int | None,
 ) -> None:
-    """Train a network on simulated bursts of photographs.
+    """Train a network on bursts simulated from photographs.
 
     RECIPE is a TOML file. The folder of the run gets checkpoint.pt, log.jsonl, plot.png (if matplotlib is
     installed), samples/ (with --validation) and the weights with their card. Under torchrun every process
@@ -111,4 +112,4 @@ def command(
     quality = ", ".join(f"{value:.2f} dB at {level} noise" for level, value in trained.psnr.items())
     text = f"{trained.weights}: {trained.step} steps" + (f", {quality}" if quality else "")
     if is_main_process():
-        terminal.result(document, text, closing=True)
+        terminal.result(document, lambda _: printable(text), closing=True)

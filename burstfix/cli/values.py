@@ -33,6 +33,20 @@ class Value(click.ParamType):
         return [CompletionItem(str(x)) for x in self.kind.choices if str(x).startswith(incomplete)]
 
 
+class ModelName(Value):
+    """A model by name or file; completes the names of the catalogue, of plug-ins, and files."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes names, or files where no name begins like that."""
+        from burstfix.models.catalog import names, plugins
+
+        known = ["auto", *names(), *(entry.name for entry in plugins())]
+        found = [CompletionItem(name) for name in known if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+
 class Reference(click.ParamType):
     """A frame's number as `inspect` counts them, or its file."""
 

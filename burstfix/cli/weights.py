@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +12,9 @@ from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 EXAMPLES = (
     "burstfix weights list",
@@ -32,18 +37,13 @@ def command(ctx: click.Context) -> None:
 @options.pass_terminal
 def list_weights(terminal: Terminal) -> None:
     """Show every model: whether it can merge as shipped, and what `auto` would take."""
-    from rich.table import Table
-
-    from burstfix.models.catalog import CATALOG, best_for
+    from burstfix.models.catalog import CATALOG, best_for, plugins
     from burstfix.settings.kinds import DEVICE_TYPES
 
     default = {device: best_for(device) for device in DEVICE_TYPES}
-    table = Table("model", "weights", "default on", "what it is", box=None, header_style="bold")
     models = []
-    for entry in CATALOG:
+    for entry in (*CATALOG, *plugins()):
         chosen = [device for device, name in default.items() if name == entry.name]
-        weights = entry.weights or ("needs none" if not entry.trained else "none ship yet")
-        table.add_row(entry.name, weights, ", ".join(chosen), entry.description)
         models.append(
             {
                 "name": entry.name,
@@ -53,7 +53,17 @@ def list_weights(terminal: Terminal) -> None:
                 "description": entry.description,
             }
         )
-    terminal.result({"models": models}, table)
+    terminal.result({"models": models}, _table)
+
+
+def _table(document: Mapping[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table("model", "weights", "default on", "description", box=None, header_style="bold")
+    for model in document["models"]:
+        weights = model["weights"] or ("needs none" if model["usable"] else "none ship yet")
+        table.add_row(model["name"], weights, ", ".join(model["default_on"]), model["description"])
+    return table
 
 
 @command.command("import", epilog=epilog(*EXAMPLES[1:]))
@@ -104,7 +114,9 @@ def import_weights(
     count = sum(parameter.numel() for parameter in model.parameters())
     document = {"output": str(output), "model": model.info.name, "parameters": count}
     terminal.result(
-        document, f"{output}: {model.info.name}, {count / 1e6:.1f} million parameters", closing=True
+        document,
+        lambda d: f"{d['output']}: {d['model']}, {d['parameters'] / 1e6:.1f} million parameters",
+        closing=True,
     )
 
 
@@ -128,7 +140,9 @@ def average(terminal: Terminal, files: tuple[Path, ...], output: Path, overwrite
 
     model = average_weights(files, output)
     document = {"output": str(output), "model": model.info.name, "files": [str(file) for file in files]}
-    terminal.result(document, f"{output}: {model.info.name}, mean of {len(files)} files", closing=True)
+    terminal.result(
+        document, lambda d: f"{d['output']}: {d['model']}, mean of {len(d['files'])} files", closing=True
+    )
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

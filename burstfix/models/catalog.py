@@ -14,12 +14,14 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from burstfix.errors import UsageError
-from burstfix.models.base import BurstModel
+
+if TYPE_CHECKING:  # torch takes seconds to import; listing names needs none of it
+    import torch
+
+    from burstfix.models.base import BurstModel
 
 PLUGIN_GROUP = "burstfix.models"
 """Group of entry points through which packages add models."""
@@ -126,6 +128,8 @@ def best_for(device: str | torch.device) -> str:
     Raises:
         UsageError: torch knows no such device.
     """
+    import torch
+
     try:
         on_cpu = torch.device(device).type == "cpu"
     except RuntimeError as error:
@@ -159,6 +163,8 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> BurstModel:
 
 
 def _import(entry: Entry) -> type[BurstModel]:
+    from burstfix.models.base import BurstModel
+
     module_name, _, class_name = entry.target.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def examine(settings_files: Sequence[Path]) -> Examination:
     return Examination(document, WEIGHTS_FAULT if damaged else DEVICE_FAULT if wrong else 0)
 
 
-def lines(document: dict[str, Any]) -> list[str]:
+def lines(document: Mapping[str, Any]) -> list[str]:
     """Return the findings as lines of text."""
     versions, cpu = document["versions"], document["cpu"]
     bfloat16 = "computes in bfloat16" if cpu["bfloat16"] else "no bfloat16"

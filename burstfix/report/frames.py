@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from burstfix.names import printable_document
 from burstfix.types import Burst, FrameMetadata, GlobalMotion, Levels, NoiseProfile, camera_name
 
 if TYPE_CHECKING:
@@ -88,31 +87,48 @@ def noise_document(noise: NoiseProfile) -> dict[str, Any]:
 
 
 def burst_tables(document: Mapping[str, Any]) -> RenderableType:
-    """The document of `burst_document` for people: a table of frames, and the facts under it."""
+    """Lays the document of `burst_document` out for people: a table of frames, and the facts below it.
+
+    Args:
+        document: With control characters escaped.
+
+    Returns:
+        A rich renderable. Where the terminal is narrow, columns that matter less are left out.
+    """
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    document = printable_document(document)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title, justify in (
-        ("#", "right"), ("frame", "left"), ("time", "left"), ("exposure", "right"), ("ISO", "right"),
-        ("size", "right"), ("CFA", "left"), ("black..white", "left"), ("sharp", "right"),
-        ("shift y, x", "right"), ("turn", "right"), ("noise S, O", "left"), ("", "left"),
-    ):  # fmt: skip
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    noise = _noise_pair(document["noise"])
-    for frame in document["frames"]:
-        table.add_row(
-            str(frame["number"] or "-"),
-            Text(frame["path"].replace("\\", "/").rsplit("/", 1)[-1]),
-            *_exposure_cells(frame),
-            *_analysis_cells(frame),
-            noise if frame["kept"] else "-",
-            "reference" if frame["reference"] else "kept" if frame["kept"] else f"dropped: {frame['reason']}",
-            style="bold" if frame["reference"] else "" if frame["kept"] else "dim",
-        )
-    return Group(table, Text(""), Text(_facts(document)))
+    from burstfix.report.columns import Column, FittedTable
+
+    frames = document["frames"]
+    exposures = list(zip(*map(_exposure_cells, frames), strict=True))
+    analysis = list(zip(*map(_analysis_cells, frames), strict=True))
+    columns = [
+        Column("#", [str(frame["number"] or "-") for frame in frames], justify="right"),
+        Column("frame", [_name(frame["path"]) for frame in frames], shrinks=True),
+        Column("time", exposures[0], priority=1),
+        Column("exposure", exposures[1], priority=2, justify="right"),
+        Column("ISO", exposures[2], priority=3, justify="right"),
+        Column("size", exposures[3], priority=4, justify="right"),
+        Column("CFA", exposures[4], priority=6),
+        Column("black..white", exposures[5], priority=5),
+        Column("sharp", analysis[0], justify="right"),
+        Column("shift y, x", analysis[1], justify="right"),
+        Column("turn", analysis[2], justify="right"),
+        Column("", [_state(frame) for frame in frames], wraps=True),
+    ]
+    styles = ["bold" if frame["reference"] else "" if frame["kept"] else "dim" for frame in frames]
+    return Group(FittedTable(columns, styles), Text(""), Text(_facts(document)))
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _state(frame: Mapping[str, Any]) -> str:
+    if frame["reference"]:
+        return "reference"
+    return "kept" if frame["kept"] else f"dropped: {frame['reason']}"
 
 
 def _facts(document: Mapping[str, Any]) -> str:

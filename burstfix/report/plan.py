@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from burstfix.names import printable_document
+from burstfix.report.columns import Column, FittedTable
 from burstfix.report.frames import exposure_text
 
 _KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "short": "too few frames"}
@@ -19,31 +18,36 @@ def plan_table(document: Mapping[str, Any]) -> Group:
     """A row for each group, then what could not be read, the warnings, and a closing line.
 
     Args:
-        document: From `Plan.document`.
+        document: From `Plan.document`, with control characters escaped.
     """
-    document = printable_document(document)
     groups = document["groups"]
-    with_outputs = any("output" in group for group in groups)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("first frame", "last", "frames", "kind", "camera", "time", "exposure", "ISO"):
-        table.add_column(title, justify="right" if title in ("frames", "exposure", "ISO") else "left")
-    if with_outputs:
-        table.add_column("picture")
-    for group in groups:
-        row = [
-            group["name"],
-            group["frames"][-1],
-            str(len(group["frames"])),
-            _KINDS[group["kind"]],
-            group["camera"],
-            (group["time"] or "").replace("T", " ")[:22],
-            exposure_text(group["exposure_time"]),
-            f"{group['iso']:g}" if group["iso"] else "",
-        ]
-        table.add_row(*row, *([group["output"] or "-"] if with_outputs else []))
+    columns = [
+        Column("first frame", [group["name"] for group in groups], shrinks=True),
+        Column("last", [group["frames"][-1] for group in groups], priority=2, shrinks=True),
+        Column("frames", [str(len(group["frames"])) for group in groups], justify="right"),
+        Column("kind", [_KINDS[group["kind"]] for group in groups]),
+        Column("camera", [group["camera"] for group in groups], priority=6, shrinks=True),
+        Column("time", [_time(group["time"]) for group in groups], priority=3),
+        Column("exposure", [_exposure(group) for group in groups], priority=4, justify="right"),
+        Column("ISO", [f"{group['iso']:g}" if group["iso"] else "" for group in groups],
+               priority=5, justify="right"),
+    ]  # fmt: skip
+    if any("output" in group for group in groups):
+        columns.append(
+            Column("picture", [group["output"] or "-" for group in groups], priority=1, shrinks=True)
+        )
+    table = FittedTable(columns, [""] * len(groups))
     lines = [Text(f"{entry['path']}: cannot be read, {entry['reason']}") for entry in document["unreadable"]]
     lines += [Text(warning) for warning in document["warnings"]]
     return Group(*([table] if groups else []), *lines, Text(closing_line(document)))
+
+
+def _time(text: str | None) -> str:
+    return (text or "").replace("T", " ")[:19]
+
+
+def _exposure(group: Mapping[str, Any]) -> str:
+    return exposure_text(group["exposure_time"])
 
 
 def closing_line(document: Mapping[str, Any]) -> str:

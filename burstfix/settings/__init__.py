@@ -1,6 +1,13 @@
 """The settings of a merge: names, defaults, checks and help in one place, and the files that hold them."""
 
-from burstfix.settings.files import FILE_NAME, file_layers, read_settings_file
+from burstfix.settings.files import (
+    FILE_NAME,
+    SettingsFile,
+    file_layers,
+    preset_names,
+    read_settings_file,
+    settings_files,
+)
 from burstfix.settings.layers import Origin, Resolved, resolve
 from burstfix.settings.merge import MergeSettings
 from burstfix.settings.setting import Setting, check_settings, setting, settings_of
@@ -11,10 +18,13 @@ __all__ = [
     "Origin",
     "Resolved",
     "Setting",
+    "SettingsFile",
     "check_settings",
     "file_layers",
+    "preset_names",
     "read_settings_file",
     "resolve",
     "setting",
+    "settings_files",
     "settings_of",
 ]

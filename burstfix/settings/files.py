@@ -1,4 +1,4 @@
-"""Settings files: burstfix.toml of the user, of the folder with the raws, and the one named by --config.
+"""Settings files: burstfix.toml of the user and of the folder with the raws, presets, and --config.
 
 A folder of raws may come from somebody else: a memory card, a download. Its settings file may choose how
 pictures look, but it may not replace files, name other files, run code or claim the machine.
@@ -10,12 +10,33 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burstfix.errors import UsageError
 
 FILE_NAME = "burstfix.toml"
+PRESETS = "presets"
+"""Folder in the user's config folder; NAME.toml in it is the preset NAME."""
+NOISE_TABLE = "noise_profiles.toml"
+"""Noise table in the user's config folder, used where no other is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A file that may hold settings.
+
+    Attributes:
+        role: "noise table", "user", "folder", "preset" or "config".
+        path: Where it is looked for.
+        exists: Whether it is there.
+    """
+
+    role: str
+    path: Path
+    exists: bool
+
 
 NOT_IN_FOLDERS = ("overwrite", "noise_profiles", "device", "jobs", "max_memory")
 """Settings that a file in a folder of raws may not contain. It may name a model that ships, but no other."""
@@ -37,37 +58,77 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: no valid TOML ({error})") from error
 
 
-def file_layers(
-    folders: Sequence[Path], *, user_folder: Path | None = None, config: Path | None = None
-) -> list[tuple[str, dict[str, Any]]]:
-    """Reads the settings files, the weakest first: the user's, the folder's, the one named.
+def settings_files(
+    folders: Sequence[Path],
+    *,
+    user_folder: Path | None = None,
+    preset: str | None = None,
+    config: Path | None = None,
+) -> list[SettingsFile]:
+    """Lists the files that may hold settings, the weakest first.
 
     Args:
-        folders: Folders with raws; at most one of them may hold a burstfix.toml.
+        folders: Folders with raws.
         user_folder: The user's config folder.
-        config: A file that must exist.
+        preset: Name of a preset in the user's config folder.
+        config: A file named by the user.
+
+    Raises:
+        UsageError: Several folders have a settings file and none is named, or the preset's name is a path.
+    """
+    looked_at: list[tuple[str, Path]] = []
+    if user_folder:
+        looked_at += [("noise table", user_folder / NOISE_TABLE), ("user", user_folder / FILE_NAME)]
+    # A folder that cannot be entered is reported by the search for raws; os.path raises nothing.
+    in_folders = list(dict.fromkeys(Path(os.path.realpath(folder)) / FILE_NAME for folder in folders))
+    there = [path for path in in_folders if os.path.isfile(path)]
+    if len(there) > 1 and config is None:
+        raise UsageError(f"{there[0]} and {there[1]} both exist; choose one with --config FILE")
+    if len(there) < 2:
+        named = config and Path(os.path.realpath(config))  # counts as the user's own
+        looked_at += [("folder", path) for path in in_folders if path != named]
+    if preset is not None:
+        if user_folder is None or Path(preset).name != preset:
+            raise UsageError(
+                f"preset {preset!r}: expected the name of a file in the config folder's {PRESETS}/"
+            )
+        looked_at.append(("preset", user_folder / PRESETS / f"{preset}.toml"))
+    if config is not None:
+        looked_at.append(("config", config))
+    return [SettingsFile(role, path, os.path.isfile(path)) for role, path in looked_at]
+
+
+def file_layers(files: Sequence[SettingsFile]) -> list[tuple[str, dict[str, Any]]]:
+    """Reads the settings files that exist.
+
+    Args:
+        files: From `settings_files`.
 
     Returns:
         The path of each file and its values.
 
     Raises:
-        UsageError: A file cannot be read, several folders have one, or one in a folder contains a setting
-            that it may not contain.
+        UsageError: A file cannot be read, one in a folder contains a setting that it may not contain, or a
+            preset or a file named by the user does not exist.
     """
-    files = [user_folder / FILE_NAME] if user_folder else []
-    files = [file for file in files if file.is_file()]
-    # A folder that cannot be entered is reported by the search for raws.
-    own = (folder / FILE_NAME for folder in folders if os.path.isfile(folder / FILE_NAME))
-    in_folders = list(dict.fromkeys(file.parent.resolve() / FILE_NAME for file in own))
-    if len(in_folders) > 1 and config is None:
-        raise UsageError(f"{in_folders[0]} and {in_folders[1]} both exist; choose one with --config FILE")
-    files += in_folders if len(in_folders) == 1 else []
-    files += [config] if config else []
-    found = [(file, read_settings_file(file)) for file in files]
-    for file, values in found:
-        if file in in_folders and file != config:
-            _check_folder_settings(file, values)
-    return [(str(file), values) for file, values in found]
+    layers: list[tuple[str, dict[str, Any]]] = []
+    for file in files:
+        if file.role == "preset" and not file.exists:
+            have = ", ".join(preset_names(file.path.parent.parent)) or "none yet"
+            raise UsageError(f"{file.path}: there is no such preset; there are: {have}")
+        if file.role == "noise table" and file.exists:
+            layers.append((str(file.path), {"noise_profiles": str(file.path)}))
+        elif file.exists or file.role == "config":
+            values = read_settings_file(file.path)
+            if file.role == "folder":
+                _check_folder_settings(file.path, values)
+            layers.append((str(file.path), values))
+    return layers
+
+
+def preset_names(user_folder: Path) -> list[str]:
+    """Returns the names of the user's presets."""
+    return sorted(path.stem for path in (user_folder / PRESETS).glob("*.toml"))
 
 
 def _check_folder_settings(file: Path, values: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from burstfix.batch.run import settings_hash
 from burstfix.batch.settings import NAMES, BatchSettings
 from burstfix.cli import main
 from burstfix.errors import UsageError
-from burstfix.settings import file_layers, read_settings_file
+from burstfix.settings import file_layers, read_settings_file, settings_files
 from burstfix.settings import resolve as resolve_as
 from burstfix.settings.kinds import parse_size
 
@@ -67,7 +67,7 @@ def test_settings_when_layered_then_the_later_holds_and_its_source_is_told() -> 
 def test_settings_when_a_key_is_unknown_then_an_error_names_file_and_key(tmp_path: Path) -> None:
     (tmp_path / "burstfix.toml").write_text("gaps = 1\n")
     with pytest.raises(UsageError, match=r"burstfix\.toml: unknown setting 'gaps'"):
-        resolve(file_layers([tmp_path]))
+        resolve(file_layers(settings_files([tmp_path])))
 
 
 def test_settings_files_when_in_all_places_then_read_in_order(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_settings_files_when_in_all_places_then_read_in_order(tmp_path: Path) ->
         (place / "burstfix.toml").write_text(f'model = "{place.name}"\n')
     named = tmp_path / "night.toml"
     named.write_text('model = "night"\n')
-    layers = file_layers([places[1]], user_folder=places[0], config=named)
+    layers = file_layers(settings_files([places[1]], user_folder=places[0], config=named))
     assert [values["model"] for _, values in layers] == ["user", "card", "night"]
 
 
@@ -86,7 +86,7 @@ def test_settings_files_when_two_folders_have_one_then_asks_which(tmp_path: Path
         (tmp_path / name).mkdir()
         (tmp_path / name / "burstfix.toml").write_text("gap = 1\n")
     with pytest.raises(UsageError, match="--config"):
-        file_layers([tmp_path / "a", tmp_path / "b"])
+        settings_files([tmp_path / "a", tmp_path / "b"])
 
 
 def test_settings_file_when_it_begins_with_a_byte_order_mark_then_is_read_all_the_same(
@@ -164,10 +164,11 @@ def test_settings_file_when_in_a_folder_of_raws_then_it_may_not_do_harm(line: st
     path = tmp_path / "burstfix.toml"
     path.write_text(f'gap = 1\nmodel = "kpn"\n{line}\n' if "model" not in line else line)
     with pytest.raises(UsageError, match=r"burstfix\.toml: .* is not allowed in a folder of raws"):
-        file_layers([tmp_path])
+        file_layers(settings_files([tmp_path]))
     # The user's own file, and one that is named, may.
-    assert file_layers([], user_folder=tmp_path) and file_layers([], config=path)
-    assert file_layers([tmp_path], config=path)
+    assert file_layers(settings_files([], user_folder=tmp_path))
+    assert file_layers(settings_files([], config=path))
+    assert file_layers(settings_files([tmp_path], config=path))
 
 
 def test_config_show_when_asked_then_says_what_folders_may_not_set(

@@ -18,7 +18,7 @@ from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import main
 from burstfix.errors import InputError
-from burstfix.settings import file_layers
+from burstfix.settings import file_layers, settings_files
 from tests.batch.cards import burst
 
 SETTINGS = BatchSettings(model="average", device="cpu")
@@ -172,4 +172,4 @@ def test_settings_when_a_folder_may_not_be_looked_into_then_it_is_left_to_the_se
         return status(path, **options)
 
     monkeypatch.setattr(os, "stat", stat)
-    assert file_layers([tmp_path], user_folder=None, config=None) == []
+    assert file_layers(settings_files([tmp_path])) == []

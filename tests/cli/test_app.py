@@ -40,14 +40,31 @@ def test_group_when_asked_for_help_then_imports_nothing_slow(arguments: list[str
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_when_asked_for_help_then_shows_examples_and_exit_codes(
+def test_command_when_asked_for_help_then_shows_examples_and_no_exit_codes(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name, "--help"]) == 0
     out, err = capsys.readouterr()
     assert f"burstfix {name} " in out.split("Examples:")[1]
-    assert "Exit codes:" in out and "130" in out
+    assert "Exit codes:" not in out
     assert err == ""
+
+
+def test_group_when_asked_for_help_then_shows_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Exit codes:" in out and "130" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [("merg", "did you mean merge?"), ("insepct", "did you mean inspect?"), ("x", "choose from merge,")],
+)
+def test_command_when_misspelled_then_a_suggestion(
+    typed: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([typed]) == 2
+    assert hint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["weights", "config"])
@@ -294,3 +311,44 @@ def test_module_when_run_then_is_the_command() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("burstfix, version ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_when_the_script_is_asked_for_then_prints_it(shell: str) -> None:
+    if shell == "bash" and not shutil.which("bash"):
+        pytest.skip("bash is not installed")
+    done = complete(f"{shell}_source", "burstfix ")
+    assert f"_BURSTFIX_COMPLETE={shell}_complete" in done
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("burstfix me", ["merge"]),
+        ("burstfix merge -m kp", ["kpn"]),
+        ("burstfix merge --tone ", ["none", "filmic"]),
+        ("burstfix evaluate --noise-level l", ["low"]),
+        ("burstfix merge --preset n", ["night"]),
+    ],
+)
+def test_completion_when_a_word_is_begun_then_offers_how_it_may_end(
+    line: str, expected: list[str], tmp_path: Path
+) -> None:
+    presets = tmp_path / "burstfix" / "presets"
+    presets.mkdir(parents=True)
+    (presets / "night.toml").touch()
+    offered = complete("bash_complete", line, XDG_CONFIG_HOME=str(tmp_path)).split()
+    assert offered == [f"plain,{word}" for word in expected]
+
+
+def complete(instruction: str, line: str, **more: str) -> str:
+    words = line.split(" ")
+    environment = {"_BURSTFIX_COMPLETE": instruction, "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "burstfix"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment, **more},
+        timeout=120,
+    )
+    return done.stdout

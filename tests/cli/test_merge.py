@@ -13,9 +13,10 @@ from pathlib import Path
 import imageio.v3 as iio
 import pytest
 
-from burstfix.cli import main
+from burstfix.cli import finding, main
 from burstfix.color import preview, render
 from burstfix.errors import InputError
+from burstfix.models.kpn import Kpn
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,8 @@ def test_merge_when_told_how_to_compute_then_hands_it_all_on(
     how = {"model": "kpn", "device": "cpu", "tile": 512, "precision": "bfloat16", "strength": 0.5}
     given = [word for name, value in how.items() for word in (f"--{name}", str(value))]
     assert main(["merge", *shots(small_burst), *given, "--dng", "mosaic", "-o", "a.dng"]) == 3
+    model = asked.pop("model")  # loaded before a raw is read
+    assert isinstance(model, Kpn) and how.pop("model") == "kpn"
     assert how.items() <= asked.items() and asked["mosaic"] is True
 
 
@@ -174,28 +177,68 @@ def test_merge_when_frames_differ_in_size_then_exits_4_naming_the_odd_one(
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [(["--reference", "9"], 2), (["--reference", "nowhere.dng"], 2), (["--device", "cuda:77"], 2)],
+    [
+        (["--reference", "9"], 2),
+        (["--reference", "nowhere.dng"], 2),
+        (["--device", "cuda:77"], 2),
+        (["--model", "no-such-model"], 2),
+        (["--model", "missing.safetensors"], 7),
+    ],
 )
-def test_merge_when_a_setting_does_not_fit_the_burst_then_exits_with_one_line(
+def test_merge_when_an_argument_cannot_be_right_then_no_raw_is_read(
     options: list[str],
     code: int,
     small_burst: list[Path],
     workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["merge", *shots(small_burst), "--model", "average", "-o", "a.tif", *options]) == code
-    assert capsys.readouterr().err.count("\n") == 1
-    assert list(workplace.iterdir()) == []
-
-
-@pytest.mark.parametrize("model", ["no-such-model", "missing.safetensors"])
-def test_merge_when_the_model_is_unknown_then_says_so_and_leaves_nothing(
-    model: str, small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["merge", *shots(small_burst), "--model", model, "-o", "a.tif"]) in (2, 7)
+    monkeypatch.setattr("burstfix.pipeline.read_burst", lambda *_, **__: pytest.fail("a raw was read"))
+    assert main(["merge", *shots(small_burst), "-o", "a.tif", *options]) == code
     err = capsys.readouterr().err
-    assert model in err and err.count("\n") == 1
+    assert err.count("\n") == 1 and options[1] in err
     assert list(workplace.iterdir()) == []
+
+
+def test_merge_when_every_default_name_is_taken_then_no_raw_is_read(
+    small_burst: list[Path],
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("burstfix.pipeline.read_burst", lambda *_, **__: pytest.fail("a raw was read"))
+    for path in small_burst:
+        (workplace / f"{path.stem}_merged.tif").touch()
+    assert main(["merge", *shots(small_burst)]) == 5
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_merge_when_one_default_name_is_taken_then_another_reference_may_be_chosen(
+    small_burst: list[Path], workplace: Path
+) -> None:
+    (workplace / f"{small_burst[0].stem}_merged.tif").touch()
+    command = ["merge", *shots(small_burst), "-q", "--model", "average", "--reference", small_burst[1].name]
+    assert main(command) == 0
+    assert (workplace / f"{small_burst[1].stem}_merged.tif").exists()
+
+
+def test_merge_when_a_preset_is_named_then_it_overrides_the_folder_s_settings(
+    small_burst: list[Path],
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(finding, "user_folder", lambda: workplace / "user")
+    presets = workplace / "user" / "presets"
+    presets.mkdir(parents=True)
+    (presets / "party.toml").write_text('tone = "filmic"\nmodel = "average"\nformat = "jpeg"\n')
+    assert main(["merge", *shots(small_burst), "--preset", "party", "--format", "png", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["settings"]["render"]["tone"] == "filmic" and document["format"] == "png"
+    assert main(["merge", *shots(small_burst), "--preset", "beach"]) == 2
+    err = capsys.readouterr().err
+    assert "beach.toml: there is no such preset" in err and "party" in err
+    assert main(["merge", *shots(small_burst), "--preset", "../x"]) == 2
 
 
 def test_inspect_when_it_works_then_prints_a_row_for_each_frame(

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from burstfix.cli import main
 from burstfix.cli.batch_display import BatchDisplay
+from burstfix.cli.progress import MERGING, OverallProgress
 from burstfix.cli.terminal import Terminal
 from tests.batch.cards import Camera, burst
 
@@ -32,22 +33,50 @@ def screen_as_stderr(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
 
 def work(terminal: Terminal) -> None:
-    with terminal.progress() as progress:
+    with terminal.progress(MERGING) as progress:
         for done in range(4):
             progress("decode", done, 3)
         progress("prepare", 7, 7)
         progress("merge", 1, 10)
 
 
-def test_progress_when_stderr_is_a_terminal_then_shows_the_stages(
+def test_progress_when_stderr_is_a_terminal_then_one_bar_names_the_stages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = screen_as_stderr(monkeypatch)
     work(Terminal())
     shown = screen.getvalue()
-    assert "Decoding" in shown and "100%" in shown
-    assert "Preparing" in shown
-    assert "Merging" in shown and "10%" in shown
+    for stage in ("Starting", "Decoding", "Analysing", "Merging"):
+        assert stage in shown
+    assert (
+        "100%" not in shown and "45%" in shown
+    )  # a tenth of the merge is done: .05 + .08 + .12 + .15 + .052
+    assert " left" in shown and "-:--" not in shown
+
+
+def test_overall_progress_when_stages_follow_each_other_then_never_goes_back() -> None:
+    now = iter([0.0, 1.0, 10.0])
+    overall = OverallProgress(MERGING, clock=lambda: next(now))
+    assert (overall.description, overall.time_text) == ("Starting", "0:01 so far")
+    fractions = []
+    for stage, done, total in [
+        ("decode", 1, 2),
+        ("prepare", 1, 1),
+        ("prepare", 0, 1),
+        ("merge", 5, 4),
+        ("write", 1, 1),
+    ]:
+        overall.report(stage, done, total)
+        fractions.append(overall.fraction)
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+    overall.fraction = 0.5
+    assert overall.time_text == "0:10 left"
+
+
+def test_overall_progress_when_a_stage_is_not_listed_then_counts_alone() -> None:
+    overall = OverallProgress({})
+    overall.report("train", 1, 4)
+    assert (overall.description, overall.fraction) == ("Training", 0.25)
 
 
 def test_progress_when_quiet_then_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +104,7 @@ def test_result_when_names_look_like_markup_then_shows_them_as_they_are(
 ) -> None:
     table = Table("[night] :cat:")
     table.add_row("[bold]a[/bold] [/]")
-    Terminal().result({}, table)
+    Terminal().result({}, lambda _: table)
     out = capsys.readouterr().out
     assert "[night] :cat:" in out and "[bold]a[/bold] [/]" in out
 
@@ -90,14 +119,14 @@ def test_batch_display_when_a_burst_looks_like_markup_then_shows_it_as_it_is(
 
 
 def test_result_when_closing_and_quiet_then_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal(quiet=True).result({}, "done", closing=True)
+    Terminal(quiet=True).result({}, lambda _: "done", closing=True)
     assert capsys.readouterr() == ("", "")
-    Terminal(quiet=True).result({}, "the answer")
+    Terminal(quiet=True).result({}, lambda _: "the answer")
     assert capsys.readouterr() == ("the answer\n", "")
 
 
 def test_result_when_json_and_quiet_then_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal(json=True, quiet=True).result({"ä": 1}, "done", closing=True)
+    Terminal(json=True, quiet=True).result({"ä": 1}, lambda _: "done", closing=True)
     assert capsys.readouterr() == ('{\n  "\\u00e4": 1\n}\n', "")
 
 

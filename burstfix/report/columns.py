@@ -1,0 +1,122 @@
+"""A table that fits the terminal: columns of low priority make room, and are summed up below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+GAP = 2  # cells between columns
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and its cells.
+
+    Attributes:
+        title: Heading.
+        cells: One for each row.
+        priority: 0 is always shown; the column with the highest number goes first.
+        justify: Alignment.
+        shrinks: A cell that is too wide is cut in the middle instead ("IMG_00…5.dng").
+        wraps: A cell that is too wide is wrapped between words.
+    """
+
+    title: str
+    cells: Sequence[str]
+    priority: int = 0
+    justify: Literal["left", "right"] = "left"
+    shrinks: bool = False
+    wraps: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cells that the column takes unless it is cut or wrapped."""
+        return max(map(cell_len, (self.title, *self.cells)))
+
+    @property
+    def min_width(self) -> int:
+        """Cells that the column needs at least."""
+        if self.wraps:
+            words = [word for cell in self.cells for word in cell.split()]
+            return min(self.width, max(map(cell_len, (self.title, "dropped:", *words))))
+        return min(self.width, 12) if self.shrinks else self.width
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A rich renderable of columns, as many as the width allows.
+
+    Attributes:
+        columns: From left to right.
+        styles: Style of each row, "" for the default.
+    """
+
+    columns: Sequence[Column]
+    styles: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Renders the columns that fit, then a line for each that does not."""
+        shown = fitting(self.columns, options.max_width)
+        widths = _widths(shown, options.max_width)
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for column, width in zip(shown, widths, strict=True):
+            table.add_column(column.title, justify=column.justify, no_wrap=not column.wraps, max_width=width)
+        for index, style in enumerate(self.styles):
+            cells = [
+                Text(column.cells[index] if column.wraps else _cut(column.cells[index], width))
+                for column, width in zip(shown, widths, strict=True)
+            ]
+            table.add_row(*cells, style=style)
+        yield table
+        hidden = [column for column in self.columns if column not in shown]
+        uniform = [(column.title, _only(column.cells)) for column in hidden]
+        if facts := [f"{title} {value}" for title, value in uniform if value]:
+            yield Text("in every row: " + ", ".join(facts), style="dim")
+        if varying := [title for title, value in uniform if value is None]:
+            yield Text("not shown for lack of width: " + ", ".join(varying), style="dim")
+
+
+def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """Chooses the columns that fit into a width.
+
+    Columns of the highest priority number are left out first, those of priority 0 never.
+    """
+    shown = list(columns)
+    while sum(column.min_width + GAP for column in shown) - GAP > width:
+        last = max(shown, key=lambda column: column.priority)
+        if last.priority == 0:
+            break
+        shown.remove(last)
+    return shown
+
+
+def _widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Shares out the width: what is left over goes to the columns that were cut, from the left."""
+    widths = [column.min_width for column in columns]
+    spare = width - sum(widths) - GAP * (len(columns) - 1)
+    for index, column in enumerate(columns):
+        more = max(0, min(spare, column.width - widths[index]))
+        widths[index] += more
+        spare -= more
+    return widths
+
+
+def _cut(text: str, width: int) -> str:
+    """Cuts the middle out of a text that is too wide; beginnings and ends of file names tell them apart."""
+    if cell_len(text) <= width:
+        return text
+    tail = (width - 1) * 2 // 3
+    head = width - 1 - tail
+    return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def _only(cells: Sequence[str]) -> str | None:
+    """The value that all cells with one share; None if they differ, "" if no cell has one."""
+    values = {cell for cell in cells if cell not in ("", "-")}
+    return values.pop() if len(values) == 1 else None if values else ""
