@@ -18,7 +18,7 @@ from burstfix.analysis.remaining_noise import noise_left
 from burstfix.color import render
 from burstfix.color.preview import preview_as_stored, preview_of
 from burstfix.color.resize import smaller
-from burstfix.engine.infer import merge_tiled
+from burstfix.engine.infer import merge_with_maps
 from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
@@ -130,7 +130,7 @@ def merge_burst(
     """
     chosen = select_device(device)
     network = network_for(burst, model, chosen.type, ensemble)
-    data = merge_tiled(
+    merged = merge_with_maps(
         burst,
         network,
         device=chosen,
@@ -140,9 +140,9 @@ def merge_burst(
         mosaic=mosaic,
         progress=progress,
     )
-    linear = linear_image(data, burst.frames[burst.reference])
+    linear = linear_image(merged.data, burst.frames[burst.reference])
     settings = merge_settings(burst, network.info.name, view_count(network), strength)
-    return replace(linear, settings=settings)
+    return replace(linear, settings=settings, maps=merged.maps)
 
 
 def write_dng(

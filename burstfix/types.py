@@ -396,6 +396,21 @@ def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> boo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MergeMaps:
+    """What a merge observed, for each cell of 16x16 sensor pixels from the top left of the packed picture.
+
+    Attributes:
+        motion: float32 (gy, gx), the largest displacement of any frame beyond the camera's own movement, in
+            sensor pixels.
+        frames_used: float32 (gy, gx), the effective number of frames merged, 1 to N; None if the model does
+            not count them.
+    """
+
+    motion: NDArray[np.float32]
+    frames_used: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearImage:
     """Scene-linear camera RGB: unclipped, not white-balanced, not yet oriented.
 
@@ -404,11 +419,13 @@ class LinearImage:
             of the metadata, for DNGs.
         metadata: Of the reference frame.
         settings: What made it (model, frames, noise source, version ...), for the output's tags.
+        maps: What the merge observed, in the orientation of `data`; None for other pictures.
     """
 
     data: NDArray[np.float32]
     metadata: FrameMetadata
     settings: Mapping[str, Any] = field(default_factory=dict)
+    maps: MergeMaps | None = None
 
     def shown(self, *, step: int = 1) -> NDArray[np.float32]:
         """Return the part of the data inside `FrameMetadata.shown_area`; all of it if the sizes differ.

@@ -17,7 +17,7 @@ _PREVIEW_SIDE = 1280
 
 def preview_of(linear: LinearImage) -> RenderedImage:
     """A small picture of a merged burst, as a camera would show it; its settings say how it was merged."""
-    small = _small_rgb(linear.shown(step=2), linear.metadata.cfa)
+    small = small_rgb(linear.shown(step=2), linear.metadata.cfa)
     return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
 
 
@@ -26,10 +26,19 @@ def preview_as_stored(preview: RenderedImage, orientation: int) -> RenderedImage
     return replace(preview, data=np.ascontiguousarray(as_stored(preview.data, orientation)))
 
 
-def _small_rgb(data: NDArray[np.float32], cfa: str) -> NDArray[np.float32]:
-    """(3, h, w) averaged down in even blocks to about the preview's size."""
+def small_rgb(data: NDArray[np.float32], cfa: str, side: int = _PREVIEW_SIDE) -> NDArray[np.float32]:
+    """Average a picture or a mosaic down in even blocks.
+
+    Args:
+        data: (3, H, W) camera RGB, or (1, H, W) a mosaic.
+        cfa: Pattern of the mosaic, or MONOCHROME.
+        side: Pixels that the longer side is to have; it gets up to twice as many.
+
+    Returns:
+        (3, h, w) camera RGB.
+    """
     channels, height, width = data.shape
-    block = max(2, max(height, width) // _PREVIEW_SIDE // 2 * 2)
+    block = max(2, max(height, width) // side // 2 * 2)
     block_y, block_x = min(block, height), min(block, width)
     if channels == 3:
         return block_mean(data, block_y, block_x)

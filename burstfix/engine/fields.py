@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import CELL
@@ -79,3 +82,30 @@ def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_va
         # A copy, so that the margin is not kept.
         strips.append(strip[..., top - first : bottom - first, :].clone())
     return torch.cat(strips, -2)
+
+
+def scene_motion(
+    fields: Sequence[Tensor], motions: Sequence[GlobalMotion], height: int, width: int
+) -> NDArray[np.float32]:
+    """Map what moved by itself: the largest displacement beyond global motion among all frames.
+
+    Displacements are medians over 3x3 cells, because single cells of flat areas match by chance.
+
+    Args:
+        fields: Block field of each frame, int64 (2, gy, gx) in packed pixels.
+        motions: Global motion of each frame.
+        height: Rows of the packed picture.
+        width: Columns of it.
+
+    Returns:
+        float32 (gy, gx) in sensor pixels.
+    """
+    largest = torch.zeros(fields[0].shape[-2:])
+    for field, motion in zip(fields, motions, strict=True):
+        beyond = field.float() - initial_offsets(motion, height, width, CELL)[0]
+        padded = F.pad(beyond[None], (1, 1, 1, 1), mode="replicate")
+        windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(-2)
+        median = windows.median(-1).values[0]
+        # Offsets are whole packed pixels: up to half of one is rounding.
+        largest = torch.maximum(largest, (median.square().sum(0).sqrt() - 0.75).clamp(min=0))
+    return (2 * largest).numpy()

@@ -14,21 +14,30 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from burstfix.align.blocks import CELL
 from burstfix.engine.device import CpuDevice, Device, find_device, pick_precision
-from burstfix.engine.fields import find_fields
+from burstfix.engine.fields import find_fields, scene_motion
 from burstfix.engine.tile_reader import TileGrid, TileReader, noise_tensors
 from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.engine.tiling import SCALE, Tile, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
 from burstfix.raw.frame_source import FrameSource
-from burstfix.types import CFA_PATTERNS, Burst, Progress
+from burstfix.types import CFA_PATTERNS, Burst, MergeMaps, Progress
 
 _LEAST_STRENGTH = 0.01
 """Stands for strength 0, which would divide by zero; keeps all of the reference's noise."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiledMerge:
+    """Result of `merge_with_maps`: the picture as `merge_tiled` returns it, and the maps."""
+
+    data: NDArray[np.float32]
+    maps: MergeMaps
 
 
 def merge_tiled(
@@ -69,6 +78,30 @@ def merge_tiled(
         OutOfMemoryError: Memory ran out after every fallback.
         WeightsError: The model's result is not finite, even in float32.
     """
+    return merge_with_maps(
+        burst,
+        model,
+        device=device,
+        tile=tile,
+        precision=precision,
+        strength=strength,
+        mosaic=mosaic,
+        progress=progress,
+    ).data
+
+
+def merge_with_maps(
+    burst: Burst,
+    model: BurstModel,
+    *,
+    device: Device | str = "cpu",
+    tile: int = 0,
+    precision: str = "auto",
+    strength: float = 1.0,
+    mosaic: bool = False,
+    progress: Progress | None = None,
+) -> TiledMerge:
+    """Merge a burst, and map its motion and the number of frames used; arguments as for `merge_tiled`."""
     device = device if isinstance(device, Device) else find_device(device)
     pick_precision(precision, device)  # raises for an unknown name
     if not model.info.supports_bfloat16:
@@ -106,6 +139,19 @@ class _Setup:
     side: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _TilePicture:
+    """A merged tile without halo, on the CPU.
+
+    Attributes:
+        data: float32 (C, 2 * height, 2 * width).
+        frames_used: float32, effective number of frames in each cell; None if the model does not count them.
+    """
+
+    data: NDArray[np.float32]
+    frames_used: NDArray[np.float32] | None
+
+
 class _Merge:
     """One merge. Its attributes are set once; what changes while it runs is in `_Setup`."""
 
@@ -125,17 +171,17 @@ class _Merge:
         self.layout = self.sources[0].layout
         self.grid = TileGrid(self.sources[0].height, self.sources[0].width, model.info)
 
-    def run(self, device: Device, tile: int) -> NDArray[np.float32]:
-        """Align, then merge tile by tile; see `merge_tiled`."""
+    def run(self, device: Device, tile: int) -> TiledMerge:
+        """Align, then merge tile by tile; see `merge_with_maps`."""
         rows, cols = self.burst.frames[0].mosaic.shape[:2]
         out = np.zeros((self.layout.channels if self.mosaic else 3, rows, cols), np.float32)
         setup = self._setup_on(device)
         if tile:
             setup = replace(setup, side=self.grid.side(-(-tile // SCALE)))
         log.debug("merging on %s in %s, tiles of %d sensor pixels", device, setup.dtype, SCALE * setup.side)
-        reader = TileReader(
-            self.sources, self._align(device), self.burst.reference, self.burst.noise, self.strength
-        )
+        fields = self._align(device)
+        frames_used = np.full((-(-self.grid.height // CELL), -(-self.grid.width // CELL)), np.nan, np.float32)
+        reader = TileReader(self.sources, fields, self.burst.reference, self.burst.noise, self.strength)
         pending = deque(self.grid.split(whole(self.grid.height, self.grid.width), setup.side))
         done, total = 0, len(pending)
         self.progress("merge", done, total)
@@ -153,10 +199,17 @@ class _Merge:
                 setup = self._fall_back(setup)
                 pending.appendleft(part)
                 continue
-            self._blend(out, part, picture)
+            self._blend(out, part, picture.data)
+            if picture.frames_used is not None:
+                top, left = part.top // CELL, part.left // CELL
+                rows, cols = frames_used[top:, left:].shape
+                used = picture.frames_used[:rows, :cols]
+                frames_used[top : top + used.shape[0], left : left + used.shape[1]] = used
             done += 1
             self.progress("merge", done, total)
-        return out
+        motion = scene_motion(fields, self.burst.motions, self.grid.height, self.grid.width)
+        counted = bool(np.isfinite(frames_used).any())
+        return TiledMerge(out, MergeMaps(motion, frames_used if counted else None))
 
     def _setup_on(self, device: Device) -> _Setup:
         """Move the model to a device and choose the tiles for it."""
@@ -188,31 +241,36 @@ class _Merge:
             lambda done: self.progress("align", done, total),
         )
 
-    def _merge_tile(self, reader: TileReader, tile: Tile, setup: _Setup) -> Tensor:
-        """Return the picture of a tile without halo: float32 (C, 2 * height, 2 * width) on the CPU."""
+    def _merge_tile(self, reader: TileReader, tile: Tile, setup: _Setup) -> _TilePicture:
+        """Merge one tile, in float32 if the faster arithmetic fails."""
         picture = self._compute(reader, tile, setup)
-        if setup.dtype != torch.float32 and not torch.isfinite(picture).all():
+        if setup.dtype != torch.float32 and not np.isfinite(picture.data).all():
             log.warning("a tile is not finite in %s: computing it in float32", setup.dtype)
             picture = self._compute(reader, tile, replace(setup, dtype=torch.float32))
-        if not torch.isfinite(picture).all():
+        if not np.isfinite(picture.data).all():
             raise WeightsError(
                 f"model {self.model.info.name!r} gives values that are not finite: its weights are damaged "
                 "or training failed; use other weights or --model average"
             )
-        return picture.float().cpu()
+        return picture
 
-    def _compute(self, reader: TileReader, tile: Tile, setup: _Setup) -> Tensor:
+    def _compute(self, reader: TileReader, tile: Tile, setup: _Setup) -> _TilePicture:
         window = self.grid.window(tile)
         burst_tile = reader.read(window, setup.device.torch_device)
         with setup.device.autocast(setup.dtype):
             if self.mosaic:
-                picture = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2)
+                picture, used = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2), None
             else:
-                picture = self.model.merge_tile(burst_tile)
+                picture, used = self.model.merge_tile_with_usage(burst_tile)
         y, x = SCALE * (tile.top - window.top), SCALE * (tile.left - window.left)
-        return picture[:, y : y + SCALE * tile.height, x : x + SCALE * tile.width]
+        inner = picture[:, y : y + SCALE * tile.height, x : x + SCALE * tile.width].float().cpu().numpy()
+        if used is None:
+            return _TilePicture(inner, None)
+        rows, cols = (-(-size // CELL) for size in (tile.height, tile.width))
+        row, col = (tile.top - window.top) // CELL, (tile.left - window.left) // CELL
+        return _TilePicture(inner, used[row : row + rows, col : col + cols].float().cpu().numpy())
 
-    def _blend(self, out: NDArray[np.float32], tile: Tile, picture: Tensor) -> None:
+    def _blend(self, out: NDArray[np.float32], tile: Tile, picture: NDArray[np.float32]) -> None:
         """Add a weighted tile to the picture, without the pixels that were added as padding."""
         padding = self.sources[0].padding
         top, left = SCALE * tile.top - padding.top, SCALE * tile.left - padding.left
@@ -220,7 +278,7 @@ class _Merge:
         y, x = max(0, -top), max(0, -left)
         target = out[:, top + y : top + SCALE * tile.height, left + x : left + SCALE * tile.width]
         height, width = target.shape[1:]
-        share = picture.numpy()[:, y : y + height, x : x + width]
+        share = picture[:, y : y + height, x : x + width]
         weight = tile.weight_rows[y : y + height, None] * tile.weight_cols[x : x + width]
         target += share * weight
 

@@ -21,6 +21,8 @@ from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import menon
 
+_CONTENT = 4  # lowest frequencies in each direction, by whose smallest weight frames are counted
+
 
 @dataclass(frozen=True, slots=True)
 class AverageConfig:
@@ -74,41 +76,48 @@ class Average(BurstModel):
                 shot_gain[b : b + 1] if shot_gain.shape[0] > 1 else shot_gain,
                 read_variance[b : b + 1] if read_variance.shape[0] > 1 else read_variance,
             )
-            mosaics.append(self._merge(tile)[:, :height, :width])
+            mosaics.append(self._merge(tile)[0][:, :height, :width])
         mosaic = torch.stack(mosaics)
         return Merged(menon(mosaic), mosaic)
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
         """See `BurstModel.merge_tile`."""
-        return menon(self._merge(tile)[None])[0]
+        return self.merge_tile_with_usage(tile)[0]
+
+    def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
+        """See `BurstModel.merge_tile_with_usage`; frames count by their weights at low frequencies."""
+        mosaic, frames_used = self._merge(tile)
+        return menon(mosaic[None])[0], frames_used
 
     def merge_mosaic(self, tile: BurstTile) -> Tensor:
         """See `BurstModel.merge_mosaic`; any number of planes."""
-        return self._merge(tile)
+        return self._merge(tile)[0]
 
-    def _merge(self, tile: BurstTile) -> Tensor:
-        """(C, h, w) averaged packed mosaic of the tile, its shadows unbiased."""
+    def _merge(self, tile: BurstTile) -> tuple[Tensor, Tensor]:
+        """Average a tile: its packed mosaic (C, h, w) with unbiased shadows, frames used (gy, gx)."""
         aligned = tile.aligned().float()
         if len(tile.sources) == 1:
-            return aligned[0]
+            return aligned[0], torch.ones(tile.offsets[0].shape[-2:], device=aligned.device)
         assumed_gain, assumed_variance = tile.assumed_noise()
-        merged = self._average(tile, assumed_gain[0, 0].float(), assumed_variance[0, 0].float())
+        merged, frames_used = self._average(tile, assumed_gain[0, 0].float(), assumed_variance[0, 0].float())
         # Clipping at black biases the shadows by an amount that depends on the true noise.
-        return _unbiased_shadows(
+        unbiased = _unbiased_shadows(
             merged,
             aligned.amin(0),
             tile.shot_gain[0, 0].float(),
             tile.read_variance[0, 0].float(),
             self.config.bias_radius,
         )
+        return unbiased, frames_used
 
-    def _average(self, tile: BurstTile, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
+    def _average(self, tile: BurstTile, shot_gain: Tensor, read_variance: Tensor) -> tuple[Tensor, Tensor]:
         gy, gx = tile.offsets[0].shape[-2:]
         side, half = 2 * tile.cell, tile.cell // 2
         height, width = gy * tile.cell, gx * tile.cell
         device = tile.sources[0].device
         total = torch.zeros(tile.sources[0].shape[0], height + 2 * side, width + 2 * side, device=device)
         weight = torch.zeros(height + 2 * side, width + 2 * side, device=device)
+        frames_used = torch.ones(gy, gx, device=device)
         dct, pool, fade = _dct(side).to(device), _pool(side).to(device), _fade(side).to(device)
         for phase_y in (0, 1):
             for phase_x in (0, 1):
@@ -121,12 +130,13 @@ class Average(BurstModel):
                     _window_mean(noise, side, top - side, left - side, rows, cols)
                     for noise in (shot_gain, read_variance)
                 )
-                merged = self._merge_windows(windows, tile.reference, gains, reads, dct, pool)
+                merged, used = self._merge_windows(windows, tile.reference, gains, reads, dct, pool)
+                frames_used[phase_y::2, phase_x::2] = used  # each window is centred on one cell
                 blend = fade.repeat(rows // side)[:, None] * fade.repeat(cols // side)
                 total[:, top : top + rows, left : left + cols] += merged * blend
                 weight[top : top + rows, left : left + cols] += blend
         inside = slice(side, side + height), slice(side, side + width)
-        return total[:, inside[0], inside[1]] / weight[inside]
+        return total[:, inside[0], inside[1]] / weight[inside], frames_used
 
     def _merge_windows(
         self,
@@ -136,8 +146,20 @@ class Average(BurstModel):
         read_variance: Tensor,
         dct: Tensor,
         pool: Tensor,
-    ) -> Tensor:
-        """(N, C, rows, cols) windows edge to edge -> (C, rows, cols); noise for each window or for all."""
+    ) -> tuple[Tensor, Tensor]:
+        """Merge windows that lie edge to edge.
+
+        Args:
+            windows: (N, C, ny * side, nx * side).
+            reference: Index of the reference in N.
+            shot_gain: (C, ny, nx), or (C, 1, 1) for all windows.
+            read_variance: The same shape.
+            dct: (side, side), see `_dct`.
+            pool: (side, side), see `_pool`.
+
+        Returns:
+            The merged windows (C, ny * side, nx * side), and the effective number of frames (ny, nx).
+        """
         side = dct.shape[0]
         signal = F.avg_pool2d(windows[reference], side).clamp(min=0)
         variance = signal * shot_gain + read_variance  # C, ny, nx
@@ -152,7 +174,10 @@ class Average(BurstModel):
         excess = (energy - self.config.tolerance).clamp(min=0)
         weights = 1 / (1 + (self.config.strength * excess).square())
         merged = spectra[reference] + (difference * weights[:, None]).sum(0) / weights.sum(0)
-        return _transform(merged, dct.t())
+        # Frames that show something else differ in the low frequencies; noise fills the high ones.
+        low = weights.unflatten(-2, (ny, side)).unflatten(-1, (nx, side))[:, :, :_CONTENT, :, :_CONTENT]
+        shares = low.amin((2, 4))  # N, ny, nx
+        return _transform(merged, dct.t()), shares.sum(0).square() / shares.square().sum(0)
 
 
 def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols: int) -> Tensor:

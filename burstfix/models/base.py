@@ -50,11 +50,14 @@ class Merged:
         rgb: (B, 3, 2h, 2w) linear camera RGB.
         mosaic: (B, 4, h, w) the denoised packed mosaic, where the model has one.
         extra: Tensors that only training looks at, by name.
+        frames_used: (B, h / 2, w / 2) how many frames each place was effectively merged from, 1 to N:
+            (sum of weights)^2 / sum of squared weights. None if the model has no such weights.
     """
 
     rgb: Tensor
     mosaic: Tensor | None = None
     extra: dict[str, Tensor] = field(default_factory=dict)
+    frames_used: Tensor | None = None
 
 
 class BurstModel(nn.Module):
@@ -135,6 +138,15 @@ class BurstModel(nn.Module):
         """Merges one tile; returns (3, 2h, 2w) for the whole tile, halo included."""
         merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         return merged.rgb[0]
+
+    def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
+        """Merge one tile, and count the frames that each cell was merged from.
+
+        Returns:
+            The picture as `merge_tile` returns it, and (gy, gx) effective numbers of frames in the cells of
+            the tile; None if the model does not count them.
+        """
+        return self.merge_tile(tile), None
 
 
 def noise_variance(frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:

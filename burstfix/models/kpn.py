@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
 from burstfix.models.layers import act, channels_last, double_size
@@ -117,6 +118,23 @@ class _Coarser(nn.Module):
         return self.up(act(y)).add_(x)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Filtered:
+    """Results of the predicted kernels.
+
+    Attributes:
+        mosaic: (B, 4, h, w), the denoised mosaic.
+        color: (B, 3, 2h, 2w), all colours at every pixel; None without kernels for all colours.
+        alone: (B, N, 4, h, w), each frame filtered by its kernels alone; in training only.
+        frames_used: (B, h / 2, w / 2), see `Merged`.
+    """
+
+    mosaic: Tensor
+    color: Tensor | None
+    alone: Tensor | None
+    frames_used: Tensor
+
+
 class Kpn(BurstModel):
     """Kernel prediction network; see the module's text."""
 
@@ -204,16 +222,21 @@ class Kpn(BurstModel):
         common = self.kernel_shared(shared)
         for i, own in enumerate(encoded):  # each in its place: what was there is needed no more
             encoded[i] = act(self.kernel_frame(own).add_(common))
-        mosaic, color, alone = self._filter(frames.float(), encoded)
+        filtered = self._filter(frames.float(), encoded)
         del encoded, common  # the head takes the most memory
 
-        rgb = self._head(mosaic, anchor, std, shared, color)
+        rgb = self._head(filtered.mosaic, anchor, std, shared, filtered.color)
         extra: dict[str, Tensor] = {}
-        if alone is not None:
-            extra["frames"] = alone
-            if color is not None:
-                extra["color"] = color
-        return Merged(rgb=rgb, mosaic=mosaic, extra=extra)
+        if filtered.alone is not None:
+            extra["frames"] = filtered.alone
+            if filtered.color is not None:
+                extra["color"] = filtered.color
+        return Merged(rgb=rgb, mosaic=filtered.mosaic, extra=extra, frames_used=filtered.frames_used)
+
+    def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
+        """See `BurstModel.merge_tile_with_usage`; frames count by the sums of their kernels."""
+        merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
+        return merged.rgb[0], F.avg_pool2d(merged.frames_used, tile.cell // 2)[0]
 
     def losses(self, batch: TrainingBatch) -> Losses:
         """See `BurstModel.losses`; also trains the kernels directly."""
@@ -232,15 +255,11 @@ class Kpn(BurstModel):
         x = self.up1(torch.cat([double_size(level2), level1], 1))
         return self.up0(torch.cat([double_size(x), level0], 1))
 
-    def _filter(self, frames: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _filter(self, frames: Tensor, features: list[Tensor]) -> _Filtered:
         """Predicts kernels and applies them.
 
         Kernels are made and used in strips that stay in the processor's cache: they are ten times as large as
         the frames.
-
-        Returns:
-            The denoised mosaic, (B, 4, h, w); with kernels for all colours these, (B, 3, 2h, 2w); in training
-            what each frame's kernels alone make of it, (B, N, 4, h, w).
         """
         batch, _, _, h, w = frames.shape
         border = max(self.config.kernel // 2, 1)
@@ -249,10 +268,11 @@ class Kpn(BurstModel):
         mosaics: list[Tensor] = []
         colors: list[Tensor] = []
         alone: list[Tensor] = []
+        used: list[Tensor] = []
         step = max(1, STRIP // (2 * batch * w))
         for top in range(0, h // 2, step):
             rows = min(step, h // 2 - top)
-            sums = masses = torch.zeros((), device=frames.device)
+            sums = masses = squares = torch.zeros((), device=frames.device)
             own_sums: list[Tensor] = []
             for frame, own in zip(padded, features, strict=True):
                 kernels, mass = self._kernels(own[:, :, top : top + rows], weights)
@@ -261,17 +281,20 @@ class Kpn(BurstModel):
                     for parity, kernel in zip(self.parities, kernels, strict=True)
                 ]
                 sums, masses = sums + torch.stack(parts, 1), masses + mass
+                squares = squares + mass[:, 0, 0].detach().square()
                 if self.training:
                     own_sums.append(parts[0] / mass[:, 0])
             mosaics.append(sums[:, 0] / masses[:, 0])
+            used.append((masses[:, 0, 0].detach().square() / squares).mean(1))
             if self.config.color:
                 colors.append(all_colors(sums, masses))
             if self.training:
                 alone.append(torch.cat(own_sums, 1))
-        return (
+        return _Filtered(
             _from_quads(mosaics),
             F.pixel_shuffle(_from_quads(colors), 2) if colors else None,
             _from_quads(alone).unflatten(1, (-1, 4)) if alone else None,
+            torch.cat(used, 1),
         )
 
     def _kernel_weights(self) -> list[tuple[Tensor, Tensor]]:

@@ -24,6 +24,8 @@ _OVERVIEW_SIDE = 1600
 _THUMBNAIL_SIDE = 240
 _MAP_SIDE = 640
 _BINS = 64
+_MOVED = 3.0  # sensor pixels beyond the movement of the camera that count as motion
+_FEW_MISSING = 0.2  # share of the frames that may be missing in a still place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +136,7 @@ def _views(data: ReportData) -> list[dict[str, Any]]:
     """The whole picture first, then the crops."""
     before, after = reduced(data.before, _OVERVIEW_SIDE), reduced(data.after, _OVERVIEW_SIDE)
     views = [{"name": "whole", "before": data_uri(before), "after": data_uri(after), "width": after.shape[1]}]
-    for crop in choose_crops(data.after, data.motion):
+    for crop in choose_crops(data.after, _moving(data)):
         views.append(
             {
                 "name": crop.reason,
@@ -144,6 +146,15 @@ def _views(data: ReportData) -> list[dict[str, Any]]:
             }
         )
     return views
+
+
+def _moving(data: ReportData) -> NDArray[np.floating] | None:
+    """Where something moved and the merge used fewer frames for it: motion alone can be a chance match."""
+    if data.motion is None or data.frames_used is None:
+        return data.motion
+    count = max(2, sum(frame["kept"] for frame in data.document["frames"]))
+    missing = np.clip((count - data.frames_used) / (count - 1) - _FEW_MISSING, 0, None)
+    return np.where(data.motion >= _MOVED, data.motion * np.nan_to_num(missing), 0)
 
 
 def _frames(data: ReportData) -> list[dict[str, Any]]:

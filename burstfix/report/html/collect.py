@@ -1,0 +1,94 @@
+"""Gather what a report shows from a finished merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.align.blocks import CELL
+from burstfix.analysis.noise_gain import measure_noise_gain
+from burstfix.color import render
+from burstfix.color.orientation import as_stored
+from burstfix.color.preview import small_rgb
+from burstfix.pipeline import merge_burst
+from burstfix.raw.cfa import unpack
+from burstfix.raw.frame_source import FrameSource
+from burstfix.report.html.page import ReportData
+from burstfix.settings import MergeSettings
+from burstfix.types import Burst, Frame, GlobalMotion, LinearImage
+
+_THUMBNAIL = 240  # pixels on the longer side
+_CELL = 2 * CELL  # sensor pixels on a side of a cell of the maps
+
+
+def collect(
+    burst: Burst, linear: LinearImage, document: Mapping[str, Any], settings: MergeSettings, command: str = ""
+) -> ReportData:
+    """Render the reference alone beside the merge, and gather maps and measurements.
+
+    Args:
+        burst: What was merged.
+        linear: (3, H, W) the merge, with `maps` if the maps shall be shown.
+        document: The JSON document of the merge.
+        settings: How it was merged and rendered.
+        command: The command line that makes it again.
+    """
+    alone = reference_alone(burst)
+    rendering = {**settings.rendering(), "color_space": "srgb"}
+    after = render(linear, **rendering)
+    # The noise of a single frame must not change the exposure that was chosen for the merge.
+    exposure = after.settings["render"].get("exposure_ev")
+    if rendering.get("exposure") == "auto" and exposure is not None:
+        rendering["exposure"] = exposure - linear.metadata.color.baseline_exposure
+    before = render(alone, **rendering)
+    maps = linear.maps
+    motion = frames_used = None
+    if maps is not None:
+        motion = _upright(maps.motion, linear)
+        frames_used = None if maps.frames_used is None else _upright(maps.frames_used, linear)
+    return ReportData(
+        document,
+        _eight_bit(before.data),
+        _eight_bit(after.data),
+        [_eight_bit(_thumbnail(frame, rendering)) for frame in burst.frames],
+        measure_noise_gain(alone.shown(), linear.shown()),
+        motion=motion,
+        frames_used=frames_used,
+        command=command,
+    )
+
+
+def reference_alone(burst: Burst) -> LinearImage:
+    """Return the reference frame demosaicked and corrected, but not merged or denoised."""
+    frame = burst.frames[burst.reference]
+    single = replace(burst, frames=(frame,), reference=0, motions=(GlobalMotion(),), sharpness=(1.0,))
+    return merge_burst(single, model="average", device="cpu")
+
+
+def _thumbnail(frame: Frame, rendering: Mapping[str, Any]) -> NDArray[np.uint16]:
+    """Render a frame at a small size, as the merge was rendered."""
+    source = FrameSource(frame)
+    mosaic = unpack(source.read(source.whole).unflatten(0, (-1, 4))).numpy()
+    top, left = source.padding.top, source.padding.left
+    height, width = frame.mosaic.shape[:2]
+    small = small_rgb(mosaic[:, top : top + height, left : left + width], frame.metadata.cfa, side=_THUMBNAIL)
+    return render(LinearImage(small, frame.metadata), **rendering).data
+
+
+def _upright(cells: NDArray[np.float32], linear: LinearImage) -> NDArray[np.float32]:
+    """Crop and turn a map of cells as `render` crops and turns the picture."""
+    top, left, height, width = linear.metadata.shown_area
+    part = cells[top // _CELL : -(-(top + height) // _CELL), left // _CELL : -(-(left + width) // _CELL)]
+    orientation = linear.metadata.orientation
+    rows, cols = part.shape
+    upright = np.empty((cols, rows) if orientation in (5, 6, 7, 8) else (rows, cols), np.float32)
+    as_stored(upright, orientation)[...] = part
+    return upright
+
+
+def _eight_bit(picture: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return (picture >> 8).astype(np.uint8)
