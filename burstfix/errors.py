@@ -63,11 +63,13 @@ _NO_MEMORY = (
     "out of memory",
     "not enough memory",
     "cannot allocate memory",
+    "failed to map segment",
     "can't allocate memory",
     "defaultcpuallocator",
     "bad_alloc",
     "could not create a primitive",  # oneDNN, when it cannot allocate a kernel or its scratch memory
     "could not create a memory",
+    "can't start new thread",  # its stack does not fit in the address space
 )
 
 
@@ -80,4 +82,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+    # Loading a library can fail as well: "failed to map segment from shared object".
+    loading_or_computing = isinstance(error, (RuntimeError, ImportError))
+    return loading_or_computing and any(words in str(error).lower() for words in _NO_MEMORY)

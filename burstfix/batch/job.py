@@ -21,7 +21,7 @@ from burstfix.batch.plan import FoundBurst
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
 from burstfix.engine.select import select_device
-from burstfix.errors import BurstfixError
+from burstfix.errors import BurstfixError, is_out_of_memory
 from burstfix.io.write.formats import format_of
 from burstfix.models.base import BurstModel
 from burstfix.models.ensemble import self_ensemble
@@ -168,7 +168,7 @@ def failure(job: Job, error: BaseException) -> Outcome:
     log.debug("%s: failed", job.burst.name, exc_info=error)
     if isinstance(error, BurstfixError):
         return Outcome(job, {}, " ".join(str(error).split()), error.exit_code, is_disk_full(error))
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return Outcome(job, {}, "out of memory; try --max-frames or a smaller --tile", 6)
     text = " ".join(f"unexpected error: {type(error).__name__}: {error}".split())
     return Outcome(job, {}, text, 5 if is_disk_full(error) else 1, is_disk_full(error))

@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors only, strict, and checked against the hash on their card."""
+"""Reads and writes weights: safetensors only, checked tensor by tensor and against the card's SHA-256."""
 
 from burstfix.checkpoints.files import load_model, save_weights, weights_folder
 

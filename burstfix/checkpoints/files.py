@@ -1,7 +1,7 @@
-"""Weight files: NAME.safetensors with what is needed to build the model, and NAME.toml, its card.
+"""Weight files: NAME.safetensors holds weights and configuration, NAME.toml is its card.
 
-The card says for people where the weights come from (data, steps, device hours, results) and holds the
-file's sha256. Only safetensors are read here: unlike pickled checkpoints they cannot run code.
+The card tells users where the weights come from (data, steps, device hours, results) and holds the SHA-256 of
+the file. Only safetensors are read here; unlike pickled checkpoints they cannot run code.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ import torch
 from torch import Tensor
 
 from burstfix.atomic import atomic_path
-from burstfix.errors import UsageError, WeightsError
+from burstfix.errors import BurstfixError, UsageError, WeightsError
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import best_for, build, find, name_of
 
 FORMAT_VERSION = 1
 
 NOISE_CONVENTION = "variance = shot_gain * x + read_variance, x normalised to 0 = black, 1 = white, unclipped"
-"""What the model was trained to be told about noise; weights of another convention would merge wrongly."""
+"""How models are given the noise; weights trained with another convention would merge wrongly."""
 
 _WRITTEN_BY_US = {
     *("model", "file", "sha256", "format_version", "noise_convention", "dtype", "parameters", "config")
 }
 _SUFFIX = ".safetensors"
-_LISTED = 3  # names of tensors given in a message
+_LISTED = 3  # names of tensors in a message
+_LARGEST_SIZE = 4096  # of any number in a configuration; the largest that ships is 160
 
 log = logging.getLogger(__name__)
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights lie: inside the package when installed, beside it in a checkout."""
+    """Return the folder of the shipped weights: in the package if installed, beside it in a checkout."""
     package = Path(str(resources.files("burstfix")))
     inside = package / "weights"
     return inside if inside.is_dir() else package.parent / "weights"
@@ -51,27 +52,27 @@ def weights_folder() -> Path:
 def save_weights(
     path: str | Path, model: BurstModel, card: Mapping[str, Any], *, dtype: torch.dtype = torch.float16
 ) -> Path:
-    """Writes a model's weights and, beside them, their card; each appears whole or not at all.
+    """Write a model's weights and their card, each of them completely or not at all.
 
     Args:
-        path: Ends in .safetensors; a file there is replaced.
-        model: Of the catalogue or a plug-in; its config, if it has one, is `model.config`.
-        card: What people should know, for the TOML file: strings, numbers, booleans, lists, tables.
-        dtype: Of the stored floating-point tensors: float16 or float32.
+        path: File to write; ends in .safetensors. An existing file is replaced.
+        model: A model of the catalogue or a plug-in; its configuration, if any, is `model.config`.
+        card: Further entries of the card: strings, numbers, booleans, lists and tables.
+        dtype: Data type of the stored floating-point tensors: float16 or float32.
 
     Returns:
-        The card's path.
+        Path of the card.
 
     Raises:
-        UsageError: The path does not end in .safetensors, or the card holds keys that are filled in here.
+        UsageError: The path does not end in .safetensors, or the card has entries that this function writes.
         WeightsError: A weight is not finite, or too large for `dtype`.
-        OutputError: The file cannot be written.
+        OutputError: A file cannot be written.
     """
     path = Path(path)
     if path.suffix != _SUFFIX:
         raise UsageError(f"{path}: weights are written as {_SUFFIX}; choose such a name")
     if taken := [key for key in card if key in _WRITTEN_BY_US]:
-        raise UsageError(f"{path}: leave {', '.join(taken)} out of the card; saving fills it in")
+        raise UsageError(f"{path}: the card must not have {', '.join(taken)}; save_weights writes it")
     name = name_of(model)
     config = json.dumps(asdict(model.config) if model.config_class else {})  # type: ignore[call-overload]
     tensors = {name: _stored(tensor, name, dtype) for name, tensor in model.state_dict().items()}
@@ -94,7 +95,7 @@ def save_weights(
     text = tomli_w.dumps({**facts, **card, "config": json.loads(config)})
 
     card_path = path.with_suffix(".toml")
-    # An interruption between the two files must not leave weights beside the card of older ones.
+    # If this is interrupted between the two files, no card of older weights may remain.
     card_path.unlink(missing_ok=True)
     with atomic_path(path, overwrite=True) as beside:
         beside.write_bytes(content)
@@ -104,14 +105,13 @@ def save_weights(
 
 
 def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") -> BurstModel:
-    """Makes a model that is ready to merge, on the CPU (merging moves it to where it runs).
+    """Create a model that is ready to merge. It is on the CPU; a merge moves it to its device.
 
     Args:
-        name: A name of the catalogue, "auto" for the best that ships for `device`, a plug-in
-            (`module:Class` or its entry point), or the path of a .safetensors file written by
-            `save_weights`. A file with the weights of a plug-in imports its module, which has to be
-            installed.
-        device: Where it will run; only "auto" looks at it.
+        name: A name of the catalogue, "auto" for the best model that ships for `device`, a plug-in
+            (`module:Class` or its entry point), or the path of a .safetensors file that `save_weights` wrote.
+            Loading the weights of a plug-in imports its module, which has to be installed.
+        device: Device that the model will run on; matters for "auto" only.
 
     Raises:
         UsageError: No model has that name.
@@ -129,20 +129,20 @@ def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") ->
         model = _load(weights_folder() / entry.weights, must_have_card=True)
         if model.info.name != entry.name:
             raise WeightsError(
-                f"{entry.weights}: holds another model ({model.info.name!r}); install burstfix anew"
+                f"{entry.weights}: holds another model ({model.info.name!r}); reinstall burstfix"
             )
         return model
     if entry.trained:
         raise WeightsError(
-            f"no weights for {entry.name!r} ship with this version; train some (`burstfix train`) and "
-            f"give the {_SUFFIX} file as the model, or use --model auto"
+            f"no weights for {entry.name!r} ship with this version; train some (`burstfix train`) and pass "
+            f"the {_SUFFIX} file as the model, or use --model auto"
         )
     return build(entry.name).eval()
 
 
 def _load(path: Path, must_have_card: bool) -> BurstModel:
-    """Reads weights strictly; `must_have_card` for those that ship."""
-    remedy = "install burstfix anew" if must_have_card else "copy or make the file anew"
+    """Read weights strictly; those that ship must have a card."""
+    remedy = "reinstall burstfix" if must_have_card else "copy or create the file again"
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -160,12 +160,49 @@ def _load(path: Path, must_have_card: bool) -> BurstModel:
                 f"{path}: {key} is {metadata.get(key)!r}, expected {expected!r}; it was not written by this "
                 "version of burstfix: save it again with this version"
             )
-    try:
-        model = build(metadata["model"], json.loads(metadata["config"]))
-    except (UsageError, KeyError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: names no model of this version of burstfix ({error})") from error
-    _fill(model, tensors, path)
+    model = _build(path, metadata, tensors)
+    own = model.state_dict()
+    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in tensors.items()}, strict=True)
     return model.eval()
+
+
+def _build(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> BurstModel:
+    """Create the model of a weight file, after checking that it is no larger than the file's tensors.
+
+    Raises:
+        WeightsError: The configuration makes no sense, or the tensors do not belong to such a model.
+    """
+    try:
+        name, config = metadata["model"], json.loads(metadata["config"])
+        check_sizes(config)
+        with torch.device("meta"):  # allocates nothing
+            _check_tensors(path, build(name, config), tensors)
+        return build(name, config)
+    except WeightsError:
+        raise
+    except (BurstfixError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path}: its model or configuration is not one of this version of burstfix ({error}); save it "
+            "again with this version"
+        ) from error
+
+
+def check_sizes(value: Any) -> None:
+    """Refuse numbers that no configuration has: negative, not finite, or so large that building never ends.
+
+    Args:
+        value: A configuration as JSON holds it.
+
+    Raises:
+        UsageError: There is such a number.
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            check_sizes(item)
+    elif isinstance(value, (int, float)) and not 0 <= value <= _LARGEST_SIZE:  # false for NaN
+        raise UsageError(f"its configuration holds {value!r}, expected numbers from 0 to {_LARGEST_SIZE}")
 
 
 def _check_hash(path: Path, content: bytes, must_have_card: bool, remedy: str) -> None:
@@ -174,24 +211,30 @@ def _check_hash(path: Path, content: bytes, must_have_card: bool, remedy: str) -
         expected = tomllib.loads(card.read_text(encoding="utf-8"))["sha256"]
     except FileNotFoundError:
         if must_have_card:
-            raise WeightsError(f"{card}: the card with the weights' hash is missing; {remedy}") from None
-        log.info("%s: no card beside it, so its hash is not checked", path)
+            raise WeightsError(
+                f"{card}: the card of the weights, with their SHA-256, is missing; {remedy}"
+            ) from None
+        log.info("%s: has no card; its SHA-256 is not checked", path)
         return
     except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{card}: not a readable card ({error!r}); {remedy}") from error
+        raise WeightsError(f"{card}: not a valid card ({error!r}); {remedy}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise WeightsError(f"{path}: damaged: sha256 is {found}, its card says {expected}; {remedy}")
+        raise WeightsError(f"{path}: damaged: sha256 is {found}, expected {expected} from its card; {remedy}")
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """The strings in a safetensors header: 8 bytes of length (little endian), then JSON."""
+    """Return the metadata in a safetensors header: 8 bytes of length (little endian), then JSON."""
     length = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + length]).get("__metadata__", {})
 
 
-def _fill(model: BurstModel, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Every key and shape has to match; values are converted to the model's own dtype."""
+def _check_tensors(path: Path, model: BurstModel, tensors: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes of tensors with those of a model.
+
+    Raises:
+        WeightsError: They differ.
+    """
     own = model.state_dict()
     problems = {
         "are missing": sorted(own.keys() - tensors.keys()),
@@ -204,19 +247,19 @@ def _fill(model: BurstModel, tensors: Mapping[str, Tensor], path: Path) -> None:
         if keys:
             listed = ", ".join(keys[:_LISTED]) + (" ..." if len(keys) > _LISTED else "")
             raise WeightsError(
-                f"{path}: not weights of this version's {model.info.name!r}: {len(keys)} tensors {what} "
-                f"({listed}); train or import them anew"
+                f"{path}: not weights for {model.info.name!r} of this version: {len(keys)} tensors {what} "
+                f"({listed}); train or import them again"
             )
-    model.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in tensors.items()}, strict=True)
 
 
 def _stored(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
+    """Return a copy of a tensor as it is stored."""
     if dtype not in (torch.float16, torch.float32):
         raise UsageError(f"weights are stored as float16 or float32, not {dtype}")
     tensor = tensor.detach().cpu()
     if not tensor.is_floating_point():
         return tensor.contiguous().clone()
-    # A copy of its own, in plain memory order: the format knows neither shared nor strided storage.
+    # safetensors stores neither shared memory nor strides.
     stored = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
     if not torch.isfinite(stored).all():
         raise WeightsError(f"weight {name!r} is not finite as {dtype}; nothing was saved")

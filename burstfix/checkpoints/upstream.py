@@ -1,7 +1,8 @@
-"""Imports the two-stage network's weights that its authors published, G.pth and DSNet.pth.
+"""Imports the weights of the two-stage network that its authors published, G.pth and DSNet.pth.
 
-Every key of both files is listed in the tables below, and every parameter of ours is filled: anything else is
-an error. The files are pickles; they are loaded with `weights_only=True`, so that they cannot run code.
+The tables below list every key of both files, and together they cover every parameter of our network;
+anything else is an error. The files are pickles; they are loaded with `weights_only=True`, so that they cannot
+run code.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from burstfix.errors import UsageError, WeightsError
 from burstfix.models.two_stage import TwoStage, TwoStageConfig
 
-_PREFIX = "module."  # left by DataParallel
+_PREFIX = "module."  # of keys saved from DataParallel
 _LISTED = 3
 _FEATURE_CONVS = 5
 _FEATURE_BLOCKS = 4
@@ -27,7 +28,7 @@ def _conv(theirs: str, ours: str, *, bias: bool = True) -> dict[str, str]:
 
 
 def _stack(depth: int, theirs: str, ours: str) -> dict[str, str]:
-    """Their stacks count activations as layers; only the first convolution has a bias."""
+    """Keys of a stack of convolutions; theirs count activations as layers, and only the first has a bias."""
     table: dict[str, str] = {}
     for i in range(depth):
         table |= _conv(f"{theirs}.simple_block.{2 * i}", f"{ours}.convs.{i}", bias=i == 0)
@@ -77,7 +78,7 @@ def _network_table() -> dict[str, str]:
 
 
 NETWORK_KEYS: Mapping[str, str] = _network_table()
-"""Names in G.pth, without `module.`, to ours."""
+"""Our names by names in G.pth, without `module.`."""
 
 COARSE_KEYS: Mapping[str, str] = {
     "simple_block.0.weight": "coarse.down1.weight",
@@ -88,24 +89,24 @@ COARSE_KEYS: Mapping[str, str] = {
     "simple_block.4.bias": "coarse.conv2.bias",
     "simple_block.6.weight": "coarse.conv3.weight",
 }
-"""Names in DSNet.pth to ours."""
+"""Our names by names in DSNet.pth."""
 
 COARSE_DROPPED = frozenset({"simple_block.6.bias"})
-"""Of no effect: the instance normalisation that follows subtracts it again. We have no such parameter."""
+"""Has no effect, because the instance normalisation that follows subtracts it. Not a parameter of ours."""
 
 
 def import_two_stage(
     network: str | Path, coarse: str | Path, *, noise_map: str = "std", patch: int = 64
 ) -> TwoStage:
-    """Builds our network from the authors' two files, in the form that reproduces theirs.
+    """Build our network from the authors' two files, in the form that reproduces theirs.
 
-    That form pools over the whole patch and leaves offsets free, so its results depend a little on the tiles.
+    That form pools over the whole patch and does not limit offsets, so results depend slightly on the tiles.
 
     Args:
-        network: G.pth.
-        coarse: DSNet.pth.
-        noise_map: "std", as their test script makes it, or "linear", as their training does.
-        patch: Packed pixels on a side of a patch: 64 for their 720p settings, 128 for 4K.
+        network: Path of G.pth.
+        coarse: Path of DSNet.pth.
+        noise_map: "std", as in their test script, or "linear", as in their training.
+        patch: Side of a patch in packed pixels: 64 in their 720p settings, 128 in 4K.
 
     Raises:
         WeightsError: A file cannot be read, is not one of these checkpoints, or an argument does not fit.
@@ -131,23 +132,24 @@ def import_two_stage(
         )
     except UsageError as error:
         raise WeightsError(f"{network}: not the sizes of a two-stage checkpoint: {error}") from error
-    model = TwoStage(config)
-    expected = model.state_dict()
+    with torch.device("meta"):  # sizes from a damaged file must not allocate anything
+        expected = TwoStage(config).state_dict()
     unfilled = expected.keys() - state.keys()
-    if unfilled:  # the tables and the network have grown apart: our mistake, not the file's
-        raise WeightsError(f"{network}: nothing in it for {_some(unfilled)}; this is a fault of burstfix")
+    if unfilled:  # the tables do not cover the network
+        raise WeightsError(f"{network}: nothing in it for {_some(unfilled)}; please report this as a bug")
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise WeightsError(
                 f"{network} or {coarse}: the tensor for {name} has shape {tuple(tensor.shape)}, expected "
                 f"{tuple(expected[name].shape)}; use the files that the authors publish"
             )
+    model = TwoStage(config)
     model.load_state_dict(state)
     return model.eval()
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, the prefix taken off their names."""
+    """Read the tensors of a checkpoint and remove the prefix from their names."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -155,25 +157,37 @@ def _load(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
         raise WeightsError(
             f"{path}: not a PyTorch checkpoint of plain tensors ({type(error).__name__}); use the .pth file "
-            "that the authors publish"
+            "that the authors published"
         ) from error
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path}: holds a {type(content).__name__}, expected named tensors")
     tensors: dict[str, Tensor] = {}
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_floating_point():
-            raise WeightsError(f"{path}: entry {key!r} is no floating-point tensor; expected only these")
+            raise WeightsError(f"{path}: entry {key!r} is not a floating-point tensor; expected only these")
+        if not _is_plain(value):
+            raise WeightsError(
+                f"{path}: tensor {key!r} is sparse or its elements share memory; expected one value for each"
+            )
         if not torch.isfinite(value).all():
-            raise WeightsError(f"{path}: tensor {key!r} holds values that are no numbers; download it again")
+            raise WeightsError(f"{path}: tensor {key!r} has values that are not finite; download it again")
         tensors[key.removeprefix(_PREFIX)] = value.float()
     if len(tensors) != len(content):
         raise WeightsError(f"{path}: the same tensor appears with and without {_PREFIX!r}")
     return tensors
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """True for a dense tensor in main memory with memory of its own for each element."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
 def _translate(
     path: Path, theirs: Mapping[str, Tensor], table: Mapping[str, str], dropped: frozenset[str]
 ) -> dict[str, Tensor]:
+    """Rename the tensors of a file by a table of names, leaving out those that are dropped."""
     missing = (table.keys() | dropped) - theirs.keys()
     unknown = theirs.keys() - table.keys() - dropped
     if missing or unknown:

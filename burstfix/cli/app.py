@@ -31,7 +31,7 @@ from burstfix.cli.streams import (
     signals_as_exceptions,
 )
 from burstfix.cli.terminal import Terminal
-from burstfix.errors import BurstfixError, OutputError
+from burstfix.errors import BurstfixError, OutOfMemoryError, OutputError, is_out_of_memory
 
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
@@ -173,8 +173,12 @@ def _report(terminal: Terminal, error: Exception) -> int:
         return _fail(terminal, error.format_message(), error.exit_code)
     if isinstance(error, BurstfixError):
         return _fail(terminal, str(error), error.exit_code)
-    if isinstance(error, MemoryError):
-        return _fail(terminal, "out of memory; try a smaller --tile or fewer frames", 6)
+    if is_out_of_memory(error):
+        return _fail(
+            terminal,
+            "out of memory; close other programs, or use fewer frames or a smaller --tile",
+            OutOfMemoryError.exit_code,
+        )
     if isinstance(error, OSError):
         discard_stdout()  # it may be what is full
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from burstfix.align.gather import BurstTile
+from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
 from burstfix.models.layers import act, channels_last, double_size
@@ -62,6 +63,13 @@ class KpnConfig:
     coarse_blocks: int = 3
     signed: bool = True
     color: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise UsageError(f"kpn: kernel {self.kernel} must be odd")
+        for name in ("channels", "head_channels"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"kpn: {name} {getattr(self, name)} must be at least 1")
 
 
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:

@@ -255,6 +255,23 @@ def test_import_when_the_checkpoint_is_random_then_coarse_features_are_theirs(tm
     torch.testing.assert_close(model.coarse(planes), x, atol=1e-4, rtol=1e-4)
 
 
+def _wide(state: State) -> State:
+    """A checkpoint of a network with a million channels, of which one tensor claims to have the size."""
+    name = "feature_extract.simple_block.0.weight"
+    return state | {name: torch.zeros(10**6, 1, 1, 1)}
+
+
+def test_import_when_a_tensor_is_transposed_then_its_values_count_not_their_order(tmp_path):
+    state = _network()
+    name = "ConvBGRU.conv_1x1.weight"
+    paths = _save(tmp_path, state, _coarse())
+    expected = import_two_stage(*paths).state_dict()
+    turned = state[name].permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    paths = _save(tmp_path, state | {name: turned}, _coarse())
+    for key, value in import_two_stage(*paths).state_dict().items():
+        torch.testing.assert_close(value, expected[key])
+
+
 def _without(state: State, key: str) -> State:
     return {name: value for name, value in state.items() if name != key}
 
@@ -267,9 +284,16 @@ def _without(state: State, key: str) -> State:
         (lambda g, d: (g, _without(d, "simple_block.6.bias")), "lacks simple_block.6.bias"),
         (lambda g, d: (d, g), "G.pth"),
         (lambda g, d: (g | {"pool1.bias": torch.zeros(3)}, d), "shape"),
-        (lambda g, d: (g | {"pool1.bias": torch.full((2 * C,), float("nan"))}, d), "no numbers"),
+        (lambda g, d: (g | {"pool1.bias": torch.full((2 * C,), float("nan"))}, d), "not finite"),
         (lambda g, d: (g | {"module.pool1.bias": g["pool1.bias"]}, d), "with and without"),
-        (lambda g, d: (g | {"epoch": 3}, d), "no floating-point tensor"),
+        (lambda g, d: (g | {"pool1.bias": g["pool1.bias"].to_sparse()}, d), "sparse"),
+        (lambda g, d: (g | {"pool1.bias": torch.zeros(1).expand(10**9, 10**9)}, d), "share memory"),
+        (
+            lambda g, d: (g | {"pool1.bias": torch.empty(2 * C, device="meta")}, d),
+            "expected one value for each",
+        ),
+        (lambda g, d: (_wide(g), d), "expected"),
+        (lambda g, d: (g | {"epoch": 3}, d), "not a floating-point tensor"),
         (lambda g, d: ([1, 2], d), "holds a list"),
         (lambda g, d: (Path("x"), d), "not a PyTorch checkpoint"),  # pickles of classes are not loaded
     ],

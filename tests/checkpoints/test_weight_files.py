@@ -104,7 +104,7 @@ def test_load_model_when_the_file_is_cut_then_says_unreadable(saved, length):
 
 def test_load_model_when_the_card_is_no_toml_then_says_so(saved):
     saved.with_suffix(".toml").write_text("sha256 = ")
-    with pytest.raises(WeightsError, match="not a readable card"):
+    with pytest.raises(WeightsError, match="not a valid card"):
         load_model(saved)
 
 
@@ -121,9 +121,11 @@ def test_load_model_when_there_is_no_card_then_a_file_of_ones_own_loads(saved):
         (lambda t, m: t.update({"head_out.bias": torch.zeros(1)}), r"another shape \(head_out.bias\)"),
         (lambda t, m: m.update(noise_convention="sigma"), "noise_convention is 'sigma'"),
         (lambda t, m: m.update(format_version="99"), "format_version is '99'"),
-        (lambda t, m: m.update(model="other"), "names no model .*other"),
+        (lambda t, m: m.update(model="other"), "not one of this version .*other"),
         (lambda t, m: m.update(config='{"depth": 3}'), "no setting 'depth'"),
-        (lambda t, m: m.update(config="{"), "names no model"),
+        (lambda t, m: m.update(config="{"), "configuration is not one of this version"),
+        (lambda t, m: m.update(config="[" * 9999), "configuration is not one of this version"),
+        (lambda t, m: m.update(config="[1]"), "configuration is not one of this version"),
     ],
 )
 def test_load_model_when_the_content_is_not_for_the_model_then_says_what(saved, change, words):
@@ -132,9 +134,42 @@ def test_load_model_when_the_content_is_not_for_the_model_then_says_what(saved, 
         load_model(saved)
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('"channels": 1000000', "expected numbers from 0 to 4096"),
+        ('"channels": -4', "expected numbers from 0 to 4096"),
+        ('"channels": NaN', "expected numbers from 0 to 4096"),
+        ('"head_blocks": 1000000000', "expected numbers from 0 to 4096"),
+        ('"channels": 4096', "another shape"),  # would take 20 GB
+        ('"kernel": 4', "kernel"),
+        ('"kernel": 0', "kernel"),
+        ('"head_channels": 0', "head_channels"),
+    ],
+)
+def test_load_model_when_sizes_are_absurd_then_refuses_before_building(saved, setting, words, monkeypatch):
+    config = '{"channels": 4, "head_channels": 4, "head_blocks": 1}'
+    name = setting.split(":")[0]
+    kept = [part for part in config.strip("{}").split(", ") if not part.startswith(name)]
+    resave(saved, lambda t, m: m.update(config="{" + ", ".join([*kept, setting]) + "}"))
+    used: list[int] = []
+    empty = torch.empty
+
+    def counted(*args, **kwargs):
+        tensor = empty(*args, **kwargs)
+        used.append(0 if tensor.is_meta else tensor.nbytes)
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", counted)  # what layers allocate their weights with
+    with pytest.raises(WeightsError, match=words) as caught:
+        load_model(saved)
+    assert caught.value.exit_code == 7
+    assert sum(used) < 10e6
+
+
 @pytest.mark.parametrize("name", ["absent.safetensors", "G.pth"])
 def test_load_model_when_the_path_cannot_be_loaded_then_says_what_to_do(tmp_path, name):
-    with pytest.raises(WeightsError, match=r"copy or make|weights import"):
+    with pytest.raises(WeightsError, match=r"copy or create|weights import"):
         load_model(tmp_path / name)
 
 
@@ -169,7 +204,7 @@ def test_load_model_when_weights_ship_then_auto_takes_them(saved, monkeypatch):
 def test_load_model_when_shipped_weights_lack_their_card_then_refuses(saved, monkeypatch):
     ship(monkeypatch, saved.parent, saved.name)
     saved.with_suffix(".toml").unlink()
-    with pytest.raises(WeightsError, match="install burstfix anew"):
+    with pytest.raises(WeightsError, match="reinstall burstfix"):
         load_model("kpn")
 
 

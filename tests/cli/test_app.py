@@ -188,7 +188,13 @@ def test_main_when_very_verbose_then_shows_the_traceback(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(KeyboardInterrupt(), 130), (MemoryError(), 6), (BrokenPipeError(), 141)]
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (MemoryError(), 6),
+        (RuntimeError("could not create a primitive"), 6),
+        (BrokenPipeError(), 141),
+    ],
 )
 def test_main_when_stopped_from_outside_then_exits_with_its_code(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,8 @@ def test_pick_precision_when_the_name_is_unknown_then_says_so():
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
         RuntimeError("could not create a primitive"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     ],
 )
 def test_is_out_of_memory_when_memory_ran_out_then_true(error):
@@ -80,7 +82,13 @@ def test_is_out_of_memory_when_memory_ran_out_then_true(error):
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("mat1 and mat2 shapes"), OSError(2, "No such file"), ValueError("out of memory")]
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes"),
+        OSError(2, "No such file"),
+        ValueError("out of memory"),
+        ImportError("no module"),
+    ],
 )
 def test_is_out_of_memory_when_something_else_failed_then_false(error):
     assert not is_out_of_memory(error)
