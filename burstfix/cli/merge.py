@@ -15,7 +15,7 @@ from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_default_name, check_reference, load_chosen_model
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand, folders_of
-from burstfix.cli.progress import MERGING
+from burstfix.cli.progress import MERGING, REPORTING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
 
@@ -26,6 +26,7 @@ EXAMPLES = (
     "burstfix merge shots/*.dng --exposure auto --tone filmic --wb auto -o night.png",
     "burstfix merge shots/*.dng --noise 1e-3,2e-5 --json",
     "burstfix merge shots/*.dng -o night.dng",
+    "burstfix merge shots/*.dng --report night.html",
 )
 
 
@@ -34,6 +35,12 @@ EXAMPLES = (
 @options.reference
 @click.option("-o", "--output", metavar="FILE|FOLDER", help="Where it goes.  [default: REFERENCE_merged.tif]")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Write a report of the merge: before and after, frames, maps, noise.",
+)
 @finding.source
 @options.settings(options.named(options.MERGE, "reading", "picture", "rendering", "compute"))
 @options.speech
@@ -45,6 +52,7 @@ def command(
     reference: int | Path | None,
     output: str | None,
     overwrite: bool,
+    report: Path | None,
     source: finding.Source,
 ) -> None:
     """Merge a burst of raws into one clean picture.
@@ -55,13 +63,16 @@ def command(
     started = time.perf_counter()
     settings = source.merge(folders_of(paths), typed)
     destination = target.plan(output, settings, typed=typed, overwrite=overwrite)
+    if report is not None:
+        target.check_report(report, destination, settings, overwrite=overwrite)
     files = expand(paths)
     destination.refuse_inputs(files)
 
     check_reference(reference, files)
     check_default_name(destination, reference, files)
 
-    with terminal.progress(MERGING) as progress:
+    stages = MERGING if report is None else MERGING | REPORTING
+    with terminal.progress(stages) as progress:
         # Importing torch takes seconds; nothing above needs it.
         from burstfix.pipeline import finish_picture, merge_burst, read_burst
         from burstfix.report.frames import burst_document
@@ -79,25 +90,32 @@ def command(
         picture = replace(settings, bit_depth=destination.bit_depth, format=destination.format)
         finished = finish_picture(linear, path, picture, overwrite=overwrite)
         progress("write", 1, 1)
-    ended = time.perf_counter()
-    document = {
-        "output": str(path),
-        "format": destination.format,
-        "bit_depth": destination.bit_depth,
-        "height": finished.height,
-        "width": finished.width,
-        "megapixels": round(finished.height * finished.width / 1e6, 3),
-        "model": linear.settings.get("model", settings.model),
-        **burst_document(burst),
-        "settings": _plain(finished.image.settings),
-        "seconds": {
-            "read": round(was_read - started, 3),
-            "merge": round(was_merged - was_read, 3),
-            "write": round(ended - was_merged, 3),
-            "total": round(ended - started, 3),
-        },
-        "version": __version__,
-    }
+        ended = time.perf_counter()
+        document = {
+            "output": str(path),
+            "report": None if report is None else str(report),
+            "format": destination.format,
+            "bit_depth": destination.bit_depth,
+            "height": finished.height,
+            "width": finished.width,
+            "megapixels": round(finished.height * finished.width / 1e6, 3),
+            "model": linear.settings.get("model", settings.model),
+            **burst_document(burst),
+            "settings": _plain(finished.image.settings),
+            "seconds": {
+                "read": round(was_read - started, 3),
+                "merge": round(was_merged - was_read, 3),
+                "write": round(ended - was_merged, 3),
+                "total": round(ended - started, 3),
+            },
+            "version": __version__,
+        }
+        if report is not None:
+            from burstfix.report.html.write import write_report
+
+            progress("report", 0, 1)
+            write_report(report, burst, linear, document, picture, overwrite=overwrite)
+            progress("report", 1, 1)
     terminal.result(document, closing_line, closing=True)
 
 

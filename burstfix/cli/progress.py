@@ -14,6 +14,7 @@ STAGES = {
     "align": "Aligning",
     "merge": "Merging",
     "write": "Writing",
+    "report": "Writing the report",
     "evaluate": "Evaluating",
     "train": "Training",
 }
@@ -23,6 +24,7 @@ STAGES = {
 _START = 0.05
 READING = {"start": _START, "decode": 0.4, "prepare": 0.55}
 MERGING = {"start": _START, "decode": 0.08, "prepare": 0.12, "align": 0.15, "merge": 0.52, "write": 0.08}
+REPORTING = {"report": 0.12}
 
 MIN_FRACTION = 0.05
 """Below this share of the work the time left is not estimated."""

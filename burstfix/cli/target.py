@@ -102,6 +102,21 @@ def plan(
     return Target(folder, given.name if by_name else None, row.name, depth, overwrite)
 
 
+def check_report(report: Path, destination: Target, settings: MergeSettings, *, overwrite: bool) -> None:
+    """Checks the file of a report before anything is read.
+
+    Raises:
+        UsageError: The name does not end in .html, or the output is a mosaic, which has no colours to show.
+        OutputError: The file exists, or its folder is missing or cannot be written to.
+    """
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{report}: a report is an HTML file; give it a name that ends in .html")
+    if destination.is_raw and settings.dng == "mosaic":
+        raise UsageError("--report shows a demosaicked merge; it cannot be used with --dng mosaic")
+    _check_folder(report.parent)
+    _refuse_existing(report, overwrite)
+
+
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
