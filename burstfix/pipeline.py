@@ -27,6 +27,7 @@ from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.io.write.raw_guard import refuse_raw
 from burstfix.models.base import BurstModel
 from burstfix.opcodes import OpcodeMode
+from burstfix.raw.green_balance import balance_greens
 from burstfix.raw.merged_picture import linear_image
 from burstfix.settings import MergeSettings
 from burstfix.types import Burst, LinearImage, NoiseChoice, NoiseProfile, Progress, RenderedImage
@@ -155,6 +156,8 @@ def write_dng(
 ) -> Path:
     """Write a merged burst as a DNG: a mosaic if `linear.data` has one channel, otherwise a linear DNG.
 
+    The greens of a mosaic are brought to their local mean where they differ (`raw.green_balance`).
+
     Args:
         linear: From `merge_burst`.
         path: Output file, usually with the suffix ".dng".
@@ -170,12 +173,13 @@ def write_dng(
     """
     refuse_raw(Path(path))
     stored = preview_as_stored(preview or preview_of(linear), linear.metadata.orientation)
+    noise = noise_left(linear)
     return write_merged_dng(
         path,
-        linear.data,
+        balance_greens(linear, noise).data,
         linear.metadata,
         stored,
-        noise=noise_left(linear),
+        noise=noise,
         compression=compression,
         overwrite=overwrite,
     )

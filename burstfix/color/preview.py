@@ -40,6 +40,7 @@ def small_rgb(data: NDArray[np.float32], cfa: str, side: int = _PREVIEW_SIDE) ->
     channels, height, width = data.shape
     block = max(2, max(height, width) // side // 2 * 2)
     block_y, block_x = min(block, height), min(block, width)
+    data = data[:, : height // block_y * block_y, : width // block_x * block_x]  # all phases of equal size
     if channels == 3:
         return block_mean(data, block_y, block_x)
     if cfa == MONOCHROME:

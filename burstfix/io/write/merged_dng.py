@@ -148,12 +148,14 @@ def _tile_side(size: int) -> int:
     """Divide a side into equal tiles of at most `_TILE` pixels; TIFF requires multiples of 16.
 
     No tile is larger than the picture: dcraw and LibRaw would read its padding as pixels of the next row.
+    None holds a single column of the picture: RawSpeed cannot read that as two components.
 
-    >>> _tile_side(556), _tile_side(166), _tile_side(4000)
-    (288, 160, 512)
+    >>> _tile_side(556), _tile_side(161), _tile_side(4000)
+    (288, 96, 512)
     """
     tiles = -(-size // _TILE)
-    return min(-(-size // tiles // 16) * 16, size // 16 * 16)
+    side = -(-size // tiles // 16) * 16
+    return side if side <= size else max(16, -(-size // (tiles + 1) // 16) * 16)
 
 
 def _encoded_tiles(
