@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+import rawpy
 
 from burstfix.errors import InputError
 from burstfix.io import read_frame, write_cfa_dng
+from burstfix.io.read import decode
 from burstfix.io.read.decoder_client import DecoderClient
-from burstfix.io.read.tags import read_tags
+from burstfix.io.read.tags import check_claim, read_tags
 from burstfix.types import Levels
 from tests.io.raw_files import Tag, make_metadata, make_mosaic, rename_tag, set_tag, tiff_file, write_raw
 
@@ -106,3 +109,46 @@ def crw_file(names: bytes) -> bytes:
         return data + b"\1\0" + kind.to_bytes(2, "little") + entry + len(data).to_bytes(4, "little")
 
     return b"II\x1a\0\0\0HEAPCCDR" + bytes(12) + heap(heap(names, 0x080A), 0x2807)
+
+
+def test_read_frame_of_a_raw_without_strips_when_pixels_are_missing_then_it_is_cut_off(tmp_path: Path):
+    mosaic = make_mosaic(160, 64)
+    mosaic[140:] = 0  # LibRaw leaves zeros where data are missing
+    path = write_cfa_dng(tmp_path / "a.tif", mosaic, make_metadata(160, 64))
+    assert read_frame(path).mosaic.shape == (160, 64)  # a DNG says where its data are
+    rename_tag(path, 50706, 60001)
+    with pytest.raises(InputError, match="a.tif: the file is cut off: the last 20 of 160 rows"):
+        read_frame(path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "size", "refused"),
+    [
+        (10_000_000, 12_000, True),  # the remnant of a camera raw
+        (10_000_000, 400_000, False),
+        (900_000, 10, False),  # costs nothing
+        (2_000_000_000, 1 << 40, True),
+    ],
+)
+def test_check_claim_when_a_file_cannot_hold_its_pixels_then_it_is_refused(
+    pixels: int, size: int, refused: bool
+):
+    with pytest.raises(InputError, match="a.rw2: ") if refused else nullcontext():
+        check_claim(Path("a.rw2"), pixels, size, 32)
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, False), (2, True), (30, True)])
+def test_roll_warning_when_a_cr3_holds_several_raws_then_it_says_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, said: bool
+):
+    def only(raw: object, path: Path, raw_index: int = 0) -> None:
+        if raw_index >= count:
+            raise rawpy.LibRawError("Request for nonexisting image number")
+
+    monkeypatch.setattr(decode, "_open", only)
+    path = tmp_path / "a.cr3"
+    path.write_bytes(b"\0\0\0\x18ftypcrx isom")
+    warnings = decode._roll_warning(path)
+    assert (len(warnings) == 1 and f"holds {count} raws; only the first is used" in warnings[0]) == said
+    path.write_bytes(b"II*\0")
+    assert decode._roll_warning(path) == ()

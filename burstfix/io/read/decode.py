@@ -208,7 +208,7 @@ def _roll_warning(path: Path) -> tuple[str, ...]:
     if count == 1:
         return ()
     return (
-        f"{path}: holds {count} raw pictures; only the first is used (extract the others with Canon's DPP)",
+        f"{path}: holds {count} raws; only the first is used (of a roll, extract the others with Canon's DPP)",
     )
 
 
@@ -263,7 +263,8 @@ def _estimated_balance(raw: rawpy.RawPy) -> NDArray[np.float64]:
 def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
     """Find the matrix from white-balanced camera RGB to linear sRGB that LibRaw has built in for a camera.
 
-    rawpy does not show it, so it is fitted: LibRaw develops the raw in camera RGB and in sRGB.
+    rawpy does not show it, so it is fitted: LibRaw develops the raw in camera RGB and in sRGB. For a camera
+    that LibRaw does not know it converts nothing; the answer is None.
     """
     plain: dict[str, Any] = {
         "user_wb": [1.0, 1.0, 1.0, 1.0],
@@ -278,7 +279,9 @@ def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
     if np.count_nonzero(whole) < 100:
         return None
     fitted, _, rank, _ = np.linalg.lstsq(camera[whole], srgb[whole], rcond=None)
-    return fitted.T.astype(np.float64) if rank == 3 and np.linalg.cond(fitted) < 1e4 else None
+    if rank < 3 or np.linalg.cond(fitted) > 1e4 or np.allclose(fitted, np.eye(3), atol=0.02):
+        return None
+    return fitted.T.astype(np.float64)
 
 
 def _is_foveon(path: Path) -> bool:
