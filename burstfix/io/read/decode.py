@@ -208,7 +208,7 @@ def _roll_warning(path: Path) -> tuple[str, ...]:
     if count == 1:
         return ()
     return (
-        f"{path}: holds {count} raws; only the first is used (of a roll, extract the others with Canon's DPP)",
+        f"{path}: holds {count} raws; only the first is used (extract those of a roll with Canon's DPP)",
     )
 
 
