@@ -1,8 +1,8 @@
 """Imports the weights of the two-stage network that its authors published, G.pth and DSNet.pth.
 
 The tables below list every key of both files, and together they cover every parameter of our network;
-anything else is an error. The files are pickles; they are loaded with `weights_only=True`, so that they cannot
-run code.
+anything else is an error. The files are pickles; they are loaded with `weights_only=True`, so that they
+cannot run code.
 """
 
 from __future__ import annotations

@@ -207,9 +207,7 @@ def _roll_warning(path: Path) -> tuple[str, ...]:
         pass
     if count == 1:
         return ()
-    return (
-        f"{path}: holds {count} raws; only the first is used (extract those of a roll with Canon's DPP)",
-    )
+    return (f"{path}: holds {count} raws; only the first is used (extract those of a roll with Canon's DPP)",)
 
 
 def _crop(sizes: Any) -> Area | None:
