@@ -1,4 +1,4 @@
-"""Hands bursts to the workers of a Dask scheduler; the journal stays here."""
+"""Hands bursts to the workers of a Dask scheduler; the journal stays in this process. See docs/cluster.md."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from burstfix.batch.settings import BatchSettings
 from burstfix.errors import OutOfMemoryError, UsageError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 MEMORY, GPU = "MEMORY", "GPU"
-"""Names of the resources that workers may declare: bytes, and number of GPUs."""
+"""Resources that workers may declare: bytes of memory, and number of GPUs."""
 
-_PROCESS_BYTES = 1_500_000_000  # of a worker beside the burst: Python, torch, the decoder, tiles
+_PROCESS_BYTES = 1_500_000_000  # of a worker without its burst: Python, torch, the decoder, tiles
 _WAIT_SECONDS = 30
-_AHEAD = 2  # bursts handed out for each worker: one at work, one waiting
+_JOBS_PER_WORKER = 2  # one at work, one waiting
+_SCHEMES = ("tcp", "tls")
+_INSTALL = "pip install 'burstfix[cluster]'"
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class WorkerFacts:
-    """What a worker says of itself.
+class WorkerInfo:
+    """What a worker reports about itself.
 
     Attributes:
-        versions: Of the packages that decide what a picture looks like.
-        resources: That it was started with.
-        sees_output: Whether it finds a file that this process has just written in the output folder.
+        versions: Versions of the packages that influence a picture.
+        resources: Resources that it declares.
+        sees_output: True if it finds a file that this process has just written in the output folder.
     """
 
     versions: Mapping[str, str]
@@ -48,20 +50,22 @@ class WorkerFacts:
 
 @contextmanager
 def cluster_worker(settings: BatchSettings, address: str) -> Iterator[ClusterWorker]:
-    """Connects to a scheduler, or starts one here for "local".
+    """Connect to a scheduler, or start one here for "local".
 
     Raises:
-        UsageError: dask.distributed is missing, or no scheduler or worker answers.
+        UsageError: dask.distributed is missing, the address is malformed, or no scheduler or worker answers.
     """
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
-        raise UsageError("a cluster needs dask.distributed: pip install 'burstfix[cluster]'") from error
-    cluster = None
+        raise UsageError(f"a cluster needs dask.distributed: {_INSTALL}") from error
+    scheme, separator, _ = address.partition("://")
+    # Dask itself would report another scheme, and then never end.
+    if separator and scheme not in _SCHEMES:
+        known = " or ".join(f"{name}://HOST:PORT" for name in _SCHEMES)
+        raise UsageError(f"{address}: not the address of a Dask scheduler; use {known}, or local")
+    cluster = _local_cluster(settings.jobs) if address == "local" else None
     try:
-        if address == "local":
-            count = max(1, settings.jobs)
-            cluster = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="")
         client = Client(cluster or address, timeout=_WAIT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{address}: no Dask scheduler answers there ({error})") from error
@@ -77,12 +81,39 @@ def cluster_worker(settings: BatchSettings, address: str) -> Iterator[ClusterWor
             cluster.close()
 
 
+def _local_cluster(workers: int) -> LocalCluster:
+    """Start a scheduler and workers that only this process can use.
+
+    They listen on the loopback interface, and expect a key that exists in the memory of this process and its
+    workers alone: other users of the machine can connect, but not run code. No status pages are served.
+
+    Raises:
+        UsageError: The package that makes the key is missing.
+    """
+    from dask import config
+    from distributed import LocalCluster
+    from distributed.security import Security
+
+    try:
+        security = Security.temporary()
+    except ImportError as error:
+        raise UsageError(f"--cluster local needs cryptography: {_INSTALL}") from error
+    no_pages = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+    with config.set(no_pages):
+        return LocalCluster(
+            n_workers=max(1, workers),
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
+            security=security,
+        )
+
+
 class ClusterWorker:
     """Works through jobs on a cluster."""
 
     def __init__(self, client: Client, settings: BatchSettings) -> None:
         self._client, self._settings = client, settings
-        self._checked = False
 
     def run(
         self,
@@ -90,13 +121,13 @@ class ClusterWorker:
         on_start: Callable[[Job], None],
         on_progress: Callable[[Job, str, int, int], None] | None = None,
     ) -> Generator[Outcome, None, None]:
-        """Hands out jobs, two for each worker; yields what became of each.
+        """Hand out jobs, two for each worker, and yield the outcome of each.
 
-        A burst whose worker is lost is done again elsewhere. `on_progress` is not called: stages do not cross
-        machines.
+        The job of a lost worker is repeated elsewhere. `on_progress` is not called, because stages are not
+        reported across machines.
 
         Raises:
-            UsageError: A worker runs other versions, or does not see the output folder.
+            UsageError: A worker has other versions, or does not see the output folder.
         """
         from distributed import as_completed
 
@@ -105,7 +136,7 @@ class ClusterWorker:
         if first is None:
             return
         workers = self._workers(first.staging.parent)
-        limit = _AHEAD * len(workers)
+        limit = _JOBS_PER_WORKER * len(workers)
         pending: dict[Future, Job] = {}
         done = as_completed(loop=self._client.loop)
         upcoming: Job | None = first
@@ -130,8 +161,8 @@ class ClusterWorker:
         finally:
             self._client.cancel(list(pending))
 
-    def _workers(self, staging: Path) -> list[WorkerFacts]:
-        """All workers, checked."""
+    def _workers(self, staging: Path) -> list[WorkerInfo]:
+        """Ask all workers about themselves, and check the answers."""
         staging.mkdir(parents=True, exist_ok=True)
         probe = staging / f"probe-{uuid.uuid4().hex}"
         probe.touch()
@@ -140,26 +171,26 @@ class ClusterWorker:
         finally:
             probe.unlink()
         ours = versions()
-        for address, facts in answers.items():
-            if not isinstance(facts, WorkerFacts):
+        for address, info in answers.items():
+            if not isinstance(info, WorkerInfo):
                 raise UsageError(
-                    f"worker {address}: cannot run this burstfix ({facts}); install {__version__} there"
+                    f"worker {address}: cannot run this burstfix ({info}); install {__version__} there"
                 )
             for package, version in ours.items():
-                if facts.versions.get(package) != version:
+                if info.versions.get(package) != version:
                     raise UsageError(
-                        f"worker {address}: has {package} {facts.versions.get(package)}, this machine has "
+                        f"worker {address}: has {package} {info.versions.get(package)}, this machine has "
                         f"{version}; install the same on both"
                     )
-            if not facts.sees_output:
+            if not info.sees_output:
                 raise UsageError(
                     f"worker {address}: does not see {staging.parent}; input and output folders must be "
                     "shared, under the same path"
                 )
         return list(answers.values())
 
-    def _needs(self, job: Job, workers: list[WorkerFacts]) -> dict[str, float]:
-        """What a worker must have to be given this burst: only what workers declare can be asked of them."""
+    def _needs(self, job: Job, workers: list[WorkerInfo]) -> dict[str, float]:
+        """Return the resources that a burst needs, among those that workers declare."""
         needs: dict[str, float] = {}
         memories = [w.resources[MEMORY] for w in workers if MEMORY in w.resources]
         if memories:
@@ -179,12 +210,12 @@ class ClusterWorker:
 
 
 def run_job(job: Job) -> Outcome:
-    """One burst on a worker. Each attempt writes a file of its own: a lost worker may still be writing."""
+    """Merge one burst on a worker. Each attempt writes its own file: a lost worker may still be writing."""
     staging = job.staging.with_name(f"{uuid.uuid4().hex}{job.staging.suffix}")
     job = dataclasses.replace(job, staging=staging)
     try:
         if job.version != __version__:
-            raise UsageError(f"this worker has burstfix {__version__}, the batch is of {job.version}")
+            raise UsageError(f"this worker has burstfix {__version__}, the batch was made by {job.version}")
         burst, seconds = work.timed_read(job)
         linear, merging = work.timed_merge(job, burst, work.model_of(job, burst))
         return Outcome(job, work.write(job, burst, linear, seconds + merging))
@@ -193,7 +224,7 @@ def run_job(job: Job) -> Outcome:
 
 
 def versions() -> dict[str, str]:
-    """Of what decides how a picture comes out; torch's build (+cpu, +cu128) may differ."""
+    """Return the versions of what influences a picture; the build of torch (+cpu, +cu128) may differ."""
     import numpy
     import torch
 
@@ -204,9 +235,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def describe_worker(probe: str, dask_worker: Any = None) -> WorkerFacts:
-    """Runs on a worker; distributed fills in `dask_worker`."""
-    return WorkerFacts(versions(), dict(dask_worker.state.total_resources), os.path.exists(probe))
+def describe_worker(probe: str, dask_worker: Any = None) -> WorkerInfo:
+    """Run on a worker; distributed fills in `dask_worker`."""
+    return WorkerInfo(versions(), dict(dask_worker.state.total_resources), os.path.exists(probe))
 
 
 def _failure_unless_fatal(job: Job, error: Exception) -> Outcome:

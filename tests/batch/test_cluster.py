@@ -1,4 +1,4 @@
-"""Bursts handed to a real Dask scheduler and its workers, each a process of its own, on loopback."""
+"""Bursts are handed to a real Dask scheduler and workers, each in its own process, on the loopback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu")
 COUNT = 12
-# Slow enough that a worker dies at work, and with what would be the versions of another machine.
+# Slow enough that a worker can be killed at work.
 SLOW = "import time, burstfix.batch.job as j; r = j.read; j.read = lambda job: (time.sleep(0.5), r(job))[1]"
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -33,7 +33,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @contextmanager
 def processes(logs: Path) -> Iterator[Start]:
-    """Starts Python processes, ended with the body."""
+    """Provide a function that starts Python processes; they are killed after the body."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a scheduler for all tests, each with workers of its own."""
+    """Address of a scheduler that all tests share; each test has its own workers."""
     port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     with processes(tmp_path_factory.mktemp("scheduler")) as begin:
@@ -151,3 +151,65 @@ def test_cluster_when_nobody_answers_then_a_clear_error(card: Path, tmp_path: Pa
     command = [sys.executable, "-c", f"{code}sys.exit(main({arguments!r}))"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
     assert ran.returncode == 2 and "no Dask scheduler answers there" in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["foo://x", "http://head:8786", "inproc://here"])
+def test_cluster_when_the_address_is_malformed_then_it_ends_at_once_with_an_error(
+    address: str, card: Path, tmp_path: Path
+) -> None:
+    client = batch(card, tmp_path / "out", address)
+    _, err = client.communicate(timeout=30)
+    assert client.returncode == 2 and "not the address of a Dask scheduler" in err
+
+
+# Reports what other users of the machine could reach during the batch: Dask greets whoever connects.
+STRANGER = """
+import os, psutil, socket, ssl, sys, burstfix
+
+def heard(port, secure, request):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as link:
+            if secure:
+                anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+                link = anybody.wrap_socket(link)
+            link.settimeout(0.2)
+            link.sendall(request)
+            return link.recv(100)
+    except OSError:
+        return b""
+
+def look(event):
+    me = psutil.Process()
+    for process in (me, *me.children(recursive=True)) if event.kind == "plan" else ():
+        for port in process.net_connections(kind="inet"):
+            if port.status == "LISTEN":
+                assert port.laddr.ip == "127.0.0.1", port
+                for secure in (False, True):
+                    for request in (b"", b"GET /info", b"GET /json"):
+                        request += b" HTTP/1.0\\r\\n\\r\\n" if request else b""
+                        print("heard", heard(port.laddr.port, secure, request)[:12], flush=True)
+
+if __name__ == "__main__":
+    settings = burstfix.BatchSettings(model="average", device="cpu")
+    report = burstfix.run_batch([sys.argv[1]], sys.argv[2], settings, cluster="local", on_event=look)
+    print("done", len(report.done), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_cluster_when_local_then_no_other_user_can_run_code_or_read_pages(card: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    script = tmp_path / "stranger.py"
+    script.write_text(STRANGER)
+    command = [sys.executable, str(script), str(card), str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
+    *heard, last = ran.stdout.splitlines() or [""]
+    assert last == f"done {COUNT}", ran.stderr
+    assert len(heard) >= 18 and set(heard) <= {
+        "heard b''",
+        "heard b'HTTP/1.1 404'",
+        "heard b'HTTP/1.0 404'",
+    }, heard
