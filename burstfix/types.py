@@ -189,10 +189,10 @@ class ExifTags:
         xmp: Carried XMP properties: name ("dc:title") to XML element.
     """
 
-    image: Mapping[int, Any] = field(default_factory=dict)
-    exif: Mapping[int, Any] = field(default_factory=dict)
-    gps: Mapping[int, Any] = field(default_factory=dict)
-    xmp: Mapping[str, str] = field(default_factory=dict)
+    image: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    exif: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    gps: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    xmp: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -424,7 +424,7 @@ class LinearImage:
 
     data: NDArray[np.float32]
     metadata: FrameMetadata
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     maps: MergeMaps | None = None
 
     def shown(self, *, step: int = 1) -> NDArray[np.float32]:
@@ -453,4 +453,4 @@ class RenderedImage:
     data: NDArray[np.uint16]
     icc_profile: bytes
     exif: ExifTags = field(default_factory=ExifTags)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])

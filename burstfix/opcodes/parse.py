@@ -107,7 +107,7 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
 
 def _flags_of_complete_list(data: bytes) -> list[int] | None:
     """Return the flags of all opcodes if opcodes fill the list exactly, whatever its count says."""
-    flags = []
+    flags: list[int] = []
     at = 4
     while len(data) - at >= 16:
         flag, size = struct.unpack_from(">8xLL", data, at)
@@ -129,7 +129,7 @@ def _parse_opcode(data: bytes, at: int) -> Opcode:
 
 def without_polynomials(data: bytes) -> bytes:
     """Remove the MapPolynomial opcodes from a list that `parse_list` accepts; b"" if none is left."""
-    kept = []
+    kept: list[bytes] = []
     at = 4
     while at < len(data):
         code, size = struct.unpack_from(">L8xL", data, at)
@@ -188,7 +188,8 @@ def _check_limit(values: NDArray[Any], limit: float, what: str) -> None:
 def _radial(coefficients: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
     """Evaluate polynomials (planes, terms) at radii (count,), constant term first: (planes, count)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return coefficients @ radii ** np.arange(coefficients.shape[1])[:, None]
+        exponents = np.arange(coefficients.shape[1], dtype=np.float64).reshape(-1, 1)
+        return coefficients @ np.power(radii, exponents)
 
 
 def _area(fields: _Fields) -> Area:

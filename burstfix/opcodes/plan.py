@@ -18,6 +18,7 @@ from burstfix.opcodes.records import (
     Polynomial,
     Table,
     Trim,
+    Unsupported,
     Vignette,
     Warp,
     WarpFisheye,
@@ -29,7 +30,11 @@ _POINTWISE = (GainMap, Table, Polynomial, LineValues, Trim)
 _BAD_PIXELS = (BadPixelValue, BadPixelList)
 _LENS = (WarpRectilinear, WarpRectilinear2, WarpFisheye, Vignette)
 # Bad pixels are repaired in mosaics; lens corrections need all colours at every pixel.
-_SUITABLE = {1: _POINTWISE + _BAD_PIXELS, 2: _POINTWISE + _BAD_PIXELS, 3: _POINTWISE + _LENS}
+_SUITABLE: dict[int, tuple[type[Any], ...]] = {
+    1: _POINTWISE + _BAD_PIXELS,
+    2: _POINTWISE + _BAD_PIXELS,
+    3: _POINTWISE + _LENS,
+}
 
 _MAX_WORK = 8  # lens corrections of the whole picture; cameras ask for one or two
 
@@ -155,9 +160,9 @@ class _Chosen:
     """Opcodes to apply by list, the names of all opcodes, and warnings."""
 
     opcodes: tuple[list[Opcode], list[Opcode], list[Opcode]] = field(default_factory=lambda: ([], [], []))
-    applied: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    applied: list[str] = field(default_factory=list[str])
+    skipped: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
 
 
 def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
@@ -191,7 +196,7 @@ def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
 
 def _obstacle(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
     """Return why an opcode cannot be applied, or None."""
-    if not isinstance(opcode, _BAD_PIXELS + _LENS + _POINTWISE):
+    if isinstance(opcode, Unsupported):
         return "burstfix does not support"
     if not isinstance(opcode, _SUITABLE[number]):
         return f"has no meaning in list {number}"
@@ -214,7 +219,7 @@ class _Steps:
 
 def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width: int, where: str) -> _Steps:
     """Relate each opcode of a list to the picture that earlier trims of the list leave."""
-    steps = []
+    steps: list[Step] = []
     for opcode in opcodes:
         steps.append(Step(opcode, origin, height, width))
         if isinstance(opcode, Trim):
@@ -256,7 +261,7 @@ def _work(step: Step) -> float:
 
 def _counted(names: list[str]) -> tuple[str, ...]:
     """Return each name once, with the number of its occurrences."""
-    counted = []
+    counted: list[str] = []
     for name in dict.fromkeys(names):
         times = names.count(name)
         counted.append(name if times == 1 else name.replace(" (", f" x{times} (", 1))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 """Backends that models run on, by torch's names; `engine.device.BACKENDS` has a class for each."""
@@ -197,11 +197,14 @@ def _literal(text: str) -> Any:
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     """The numbers of a list or tuple as floats; None unless there are `count` and all are finite."""
-    if not isinstance(value, (list, tuple)) or len(value) != count:
+    if not isinstance(value, (list, tuple)):
         return None
-    if any(isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x) for x in value):
+    items = cast(Sequence[Any], value)
+    if len(items) != count:
         return None
-    return tuple(float(x) for x in value)
+    if any(isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x) for x in items):
+        return None
+    return tuple(float(x) for x in items)
 
 
 def _range(low: float, high: float) -> str:
