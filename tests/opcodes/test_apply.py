@@ -249,9 +249,9 @@ def test_flat_field_under_a_gain_map_when_corrected_then_its_noise_is_what_the_m
     seen = {}
 
     class Spy(Average):
-        def merge_tile(self, tile):
+        def merge_tile_with_usage(self, tile):
             seen.setdefault("tiles", []).append(tile)
-            return super().merge_tile(tile)
+            return super().merge_tile_with_usage(tile)
 
     noise = NoiseProfile((gain,) * 4, (read,) * 4)
     burst = Burst((frame,), 0, noise, (GlobalMotion(),), (1.0,), np.empty((0, 2), np.int32))
