@@ -1,4 +1,4 @@
-"""Repair of hot and dead pixels; `burstfix.analysis.hot_pixels` finds them."""
+"""Repair hot and dead pixels; `burstfix.analysis.hot_pixels` finds them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0
 
 
 def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
-    """Replaces pixels by the median of their neighbours of the same colour.
+    """Replace pixels by the median of their intact neighbours of the same colour.
 
     Args:
-        mosaic: (..., H, W) of any 2x2 CFA.
-        places: int (count, 2), rows and columns; those outside are passed over.
+        mosaic: (..., H, W) with any 2x2 CFA, floating point.
+        places: int (count, 2), rows and columns; those outside are ignored.
 
     Returns:
-        A repaired copy, or the mosaic itself where there is nothing to repair.
+        A repaired copy, or the mosaic itself if there is nothing to repair. A pixel without any intact
+        neighbour gets the median of all of them.
+
+    Example:
+        >>> mosaic = torch.ones(6, 6)
+        >>> mosaic[2, 3] = 9.0
+        >>> repair(mosaic, np.array([[2, 3]], np.int32))[2, 3]
+        tensor(1.)
     """
     height, width = mosaic.shape[-2:]
     local = torch.from_numpy(np.asarray(places, np.int64))
@@ -28,12 +35,18 @@ def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
     if not len(local):
         return mosaic
     local = local.to(mosaic.device)
-    around = []
+    bad = torch.zeros(height, width, dtype=torch.bool, device=mosaic.device)
+    bad[local[:, 0], local[:, 1]] = True
+    around, usable = [], []
     for dy, dx in _RING:
         # Reflected at the border, which keeps the colour.
         row = reflect(local[:, 0] + 2 * dy, height)
         col = reflect(local[:, 1] + 2 * dx, width)
         around.append(mosaic[..., row, col])
+        usable.append(~bad[row, col])
+    values, intact = torch.stack(around), torch.stack(usable)
+    intact |= ~intact.any(0)  # where nothing is intact, everything counts
+    intact = intact.reshape(len(_RING), *[1] * (mosaic.dim() - 2), -1)
     out = mosaic.clone()
-    out[..., local[:, 0], local[:, 1]] = torch.stack(around).median(0).values
+    out[..., local[:, 0], local[:, 1]] = torch.where(intact, values, torch.nan).nanmedian(0).values
     return out

@@ -116,3 +116,67 @@ def test_find_hot_pixels_when_stars_move_with_the_hand_then_only_the_defect_is_f
     for frame in frames:
         frame.mosaic[151, 133] = 700
     assert find_hot_pixels(frames, NOISE, motions).tolist() == [[151, 133]]
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_find_hot_pixels_when_defects_form_pairs_and_clusters_then_all_are_found(cfa):
+    pair_of_one_colour = [(100, 50), (100, 52)]
+    pair_side_by_side = [(200, 80), (200, 81)]
+    diagonal = [(300, 120), (301, 121)]
+    square = [(400, 60), (400, 61), (401, 60), (401, 61)]
+    three_in_a_row = [(500, 140), (500, 142), (500, 144)]
+    places = [*pair_of_one_colour, *pair_side_by_side, *diagonal, *square, *three_in_a_row]
+    frames, motions = shoot(5, 5, cfa, dict.fromkeys(places, 0.6))
+    assert [tuple(place) for place in find_hot_pixels(frames, NOISE, motions).tolist()] == places
+
+
+def add_lines(frames: list[Frame], rows: slice, cols: slice, step: int) -> list[Frame]:
+    changed = []
+    for frame in frames:
+        mosaic = frame.mosaic.copy()
+        mosaic[rows, cols] = np.clip(mosaic[rows, cols].astype(int) + step, 0, 1023)
+        changed.append(replace(frame, mosaic=mosaic))
+    return changed
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+@pytest.mark.parametrize("step", [80, -80])
+def test_find_hot_pixels_when_a_column_is_bad_then_all_its_pixels_are_found(cfa, step):
+    frames, motions = shoot(5, 5, cfa)
+    found = find_hot_pixels(add_lines(frames, slice(None), slice(101, 102), step), NOISE, motions)
+    assert found.tolist() == [[row, 101] for row in range(HEIGHT)]
+
+
+@pytest.mark.parametrize("col", [0, 1, WIDTH - 2, WIDTH - 1])
+def test_find_hot_pixels_when_a_column_at_the_border_is_bad_then_no_other_is_found(col):
+    frames, motions = shoot(5, 5)
+    found = find_hot_pixels(add_lines(frames, slice(None), slice(col, col + 1), 90), NOISE, motions)
+    assert set(found[:, 1].tolist()) == {col} and len(found) == HEIGHT
+
+
+def test_find_hot_pixels_when_a_row_is_bad_then_all_its_pixels_are_found():
+    frames, motions = shoot(5, 5)
+    found = find_hot_pixels(add_lines(frames, slice(333, 334), slice(None), 90), NOISE, motions)
+    assert found.tolist() == [[333, col] for col in range(WIDTH)]
+
+
+def test_find_hot_pixels_when_part_of_a_column_is_bad_then_that_part_is_found():
+    frames, motions = shoot(5, 5)
+    found = find_hot_pixels(add_lines(frames, slice(280, None), slice(60, 61), 90), NOISE, motions)
+    assert set(found[:, 1].tolist()) == {60}
+    assert found[:, 0].min() == 280 and len(found) == HEIGHT - 280
+
+
+def test_find_hot_pixels_when_the_camera_moves_along_a_column_only_then_lines_of_the_scene_stay():
+    frames, motions = shoot(5, 5)
+    still = [GlobalMotion(motion.dy, 0.0) for motion in motions]
+    assert len(find_hot_pixels(add_lines(frames, slice(None), slice(101, 102), 80), NOISE, still)) == 0
+
+
+def test_find_hot_pixels_when_the_scene_has_a_bright_line_that_moves_then_it_stays():
+    frames, motions = shoot(5, 5)
+    lit = []
+    for k, frame in enumerate(frames):
+        col = 101 + round(motions[k].dx)
+        lit += add_lines([frame], slice(None), slice(col, col + 1), 150)
+    assert len(find_hot_pixels(lit, NOISE, motions)) == 0
