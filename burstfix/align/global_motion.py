@@ -1,12 +1,14 @@
-"""How a whole frame moved against the reference: shift and rotation, found under heavy noise.
+"""Estimate how a whole frame moved against the reference: shift and rotation, under heavy noise.
 
-Two stages: correlation of strongly reduced pictures over all shifts and a range of rotations, which cannot
-be lost in a wrong minimum; then a least-squares fit to the offsets of matched blocks, which is exact.
+Three stages. Correlation of strongly reduced pictures over all shifts and a range of rotations cannot end in
+a local minimum. A robust least-squares fit to the integer offsets of matched blocks is right to about a
+pixel. Gauss-Newton iterations on the pictures themselves (Lucas and Kanade 1981) find the fraction.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,30 +17,43 @@ from torch import Tensor
 from burstfix.align.blocks import CELL, match_blocks
 from burstfix.types import GlobalMotion
 
-_COARSE_SIDE = 160  # longest side of the pictures that are correlated: noise is averaged away
-_FINE_SIDE = 700  # longest side of the pictures whose blocks are matched: offsets of a few sensor pixels
+_COARSE_SIDE = 160  # longest side of the pictures that are correlated; their noise is averaged away
+_FINE_SIDE = 700  # longest side of the pictures whose blocks are matched
 _MAX_ANGLE = math.radians(2.5)
 _ANGLES = 21  # a quarter of a degree apart: at most 0.4 pixels at the side of the reduced picture
-_BANDWIDTH = 0.15  # cycles a reduced pixel: beyond are noise and the errors of bilinear rotation
-_MIN_PEAK = 12.0  # standard deviations: measured 7 to 10 for noise and unrelated, 28 to 78 for related
-_MIN_OVERLAP = 0.25  # of the picture: with less in common the confidence sinks
-_DETAIL_SIDE = 15  # reduced pixels: detail is what differs from the mean over so many
+_BANDWIDTH = 0.15  # cycles per reduced pixel; noise and errors of bilinear rotation dominate beyond
+# Standard deviations; measured: 7 to 10 for noise and unrelated frames, 28 to 78 for related frames.
+_MIN_PEAK = 12.0
+_MIN_OVERLAP = 0.25  # share of the picture; with less overlap the confidence falls
+_DETAIL_SIDE = 15  # reduced pixels; detail is the difference from the mean over such a square
 _FIT_ROUNDS = 10
-_MIN_TRUST = 4.0  # textured cells, at least, to fit anything to
-_FIT_SCALE = 1.0  # pixels of misfit at which a cell's say is halved
+_MIN_TRUST = 4.0  # smallest number of textured cells that a motion is fitted to
+_FIT_SCALE = 1.0  # pixels of misfit at which the weight of a cell is a quarter
+_REFINE_ROUNDS = 8
+_REFINE_BLUR = 1.0  # standard deviation of the smoothing, pixels; bilinear interpolation needs it
+_REFINE_LIMIT = 1.5  # pixels by which refining may change the fit
+_REFINE_OUTLIER = 10.0  # standard deviations of noise at which the weight of a pixel is a quarter
+_REFINE_ERROR = 0.25  # pixels; a less certain refinement is not used
 
 
 def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
-    """Finds shift (up to half the picture) and rotation (up to 2.5 degrees) of a frame.
+    """Estimate shift (up to half the picture) and rotation (up to 2.5 degrees) of a frame.
 
     Args:
-        reference: (h, w) grey packed picture of the reference, normalised units.
+        reference: (h, w) grey packed picture of the reference.
         frame: The same for the frame, of the same size.
 
     Returns:
-        The motion in sensor pixels. Its confidence is the correlation of the two pictures once aligned,
-        with the share that noise takes from it given back: near 1 for frames of one scene (also for a scene
-        without any detail, where nothing speaks against it), below 0.3 for unrelated ones.
+        The motion in sensor pixels, with fractions. Its confidence is the correlation of the two aligned
+        pictures, corrected for noise: near 1 for frames of one scene (also for a scene without detail),
+        below 0.3 for unrelated ones.
+
+    Example:
+        >>> scene = torch.rand(140, 160, generator=torch.Generator().manual_seed(0))
+        >>> scene = F.avg_pool2d(scene[None, None], 5, 1, 2)[0, 0]
+        >>> motion = estimate_global_motion(scene[10:130, 20:148], scene[7:127, 22:150])
+        >>> round(motion.dy, 1), round(motion.dx, 1)
+        (6.0, -4.0)
     """
     reference, frame = reference.float(), frame.float()
     noise = (_noise(reference) + _noise(frame)) / 2
@@ -49,20 +64,22 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
     fine, fine_frame = _reduced(reference, fine_factor), _reduced(frame, fine_factor)
     gain = fine_factor / noise
     start = motion.scaled(1 / fine_factor)
-    motion = _fit_blocks(fine * gain, fine_frame * gain, start).scaled(fine_factor)
+    fitted = _fit_blocks(fine * gain, fine_frame * gain, start)
+    if fitted is not start:
+        fitted = _refine(fine * gain, fine_frame * gain, fitted)
+    motion = fitted.scaled(fine_factor)
     confidence = _agreement(coarse, coarse_frame, motion.scaled(1 / coarse_factor), noise / coarse_factor)
-    # So far in packed pixels.
-    return GlobalMotion(2 * motion.dy, 2 * motion.dx, motion.angle, confidence)
+    return replace(motion.scaled(2), confidence=confidence)  # from packed to sensor pixels
 
 
 def initial_offsets(motion: GlobalMotion, height: int, width: int, cell: int = CELL) -> Tensor:
-    """The block field that a global motion amounts to.
+    """Return the block field of a global motion.
 
     Args:
-        motion: In sensor pixels.
-        height: Of the packed picture.
-        width: Likewise.
-        cell: Packed pixels on a side of a cell.
+        motion: The motion in sensor pixels.
+        height: Height of the packed picture.
+        width: Width of the packed picture.
+        cell: Side of a cell in packed pixels.
 
     Returns:
         float32 (1, 2, gy, gx), offsets (dy, dx) in packed pixels at the cells' centres.
@@ -76,23 +93,23 @@ def _factor(picture: Tensor, side: int) -> int:
 
 
 def _reduced(picture: Tensor, factor: int) -> Tensor:
-    """Means of squares of `factor` pixels, cut from the centre so that the centre stays where it is."""
+    """Average squares of `factor` pixels, cropped so that the centre stays in place."""
     height, width = (size // factor * factor for size in picture.shape)
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return F.avg_pool2d(picture[None, None, top : top + height, left : left + width], factor)[0, 0]
 
 
 def _noise(picture: Tensor) -> Tensor:
-    """Standard deviation of the noise, from the median second difference on both axes (Immerkaer 1996)."""
+    """Estimate the standard deviation of noise from second differences on both axes (Immerkaer 1996)."""
     rows = picture[::2]
     second = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     mixed = second[:-2] - 2 * second[1:-1] + second[2:]
-    # The mask's squares sum to 36; 0.6745 is the median of |N(0, 1)|.
+    # The squares of the filter sum to 36; 0.6745 is the median of |N(0, 1)|.
     return mixed.abs().flatten()[::3].median().clamp(min=1e-6) / (6 * 0.6745)
 
 
 def _positions(height: int, width: int, device: torch.device) -> Tensor:
-    """(2, height, width): y and x of every pixel from the centre."""
+    """Return y and x of every pixel from the centre, (2, height, width)."""
     ys = torch.arange(height, dtype=torch.float32, device=device) - (height - 1) / 2
     xs = torch.arange(width, dtype=torch.float32, device=device) - (width - 1) / 2
     return torch.stack(torch.meshgrid(ys, xs, indexing="ij"))
@@ -104,7 +121,7 @@ def _moved(positions: Tensor, motion: GlobalMotion) -> Tensor:
 
 
 def _sample(picture: Tensor, positions: Tensor) -> Tensor:
-    """The picture at (2, h, w) positions from its centre, bilinear; NaN outside."""
+    """Interpolate a picture bilinearly at (2, h, w) positions from its centre; NaN outside."""
     height, width = picture.shape
     grid = torch.stack([positions[1] / ((width - 1) / 2), positions[0] / ((height - 1) / 2)], -1)[None]
     out = F.grid_sample(picture[None, None], grid, align_corners=True, padding_mode="border")[0, 0]
@@ -112,7 +129,7 @@ def _sample(picture: Tensor, positions: Tensor) -> Tensor:
 
 
 def _cell_centres(height: int, width: int, cell: int, device: torch.device | None = None) -> Tensor:
-    """(2, gy, gx): y and x of the cells' centres from the picture's centre."""
+    """Return y and x of the centres of cells from the centre of the picture, (2, gy, gx)."""
     gy, gx = -(-height // cell), -(-width // cell)
     ys = torch.arange(gy, dtype=torch.float32, device=device) * cell + (cell - height) / 2
     xs = torch.arange(gx, dtype=torch.float32, device=device) * cell + (cell - width) / 2
@@ -120,9 +137,9 @@ def _cell_centres(height: int, width: int, cell: int, device: torch.device | Non
 
 
 def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
-    """Best of all shifts and `_ANGLES` rotations, in whole pixels; none where no peak stands out."""
+    """Find the best shift and rotation, the shift in whole pixels; no motion if there is no clear peak."""
     height, width = reference.shape
-    sizes = [-(-2 * size // 32) * 32 for size in reference.shape]  # room for every shift, quick to transform
+    sizes = [-(-2 * size // 32) * 32 for size in reference.shape]  # room for every shift; fast to transform
     positions = _positions(height, width, reference.device)
     angles = [_MAX_ANGLE * (2 * k / (_ANGLES - 1) - 1) for k in range(_ANGLES)]
     rotated = torch.stack([_sample(frame, _moved(positions, GlobalMotion(angle=angle))) for angle in angles])
@@ -130,7 +147,7 @@ def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
     product = _whitened(_prepared(reference[None]), sizes).conj() * _whitened(_prepared(rotated), sizes)
     surfaces = torch.fft.irfft2(product, s=sizes)
     spread = surfaces.std()
-    # Shifts of more than half the picture are not looked for.
+    # Shifts of more than half the picture are not searched.
     surfaces[:, height // 2 : sizes[0] - height // 2] = -math.inf
     surfaces[:, :, width // 2 : sizes[1] - width // 2] = -math.inf
     score, index = surfaces.flatten().max(0)
@@ -145,7 +162,7 @@ def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
 
 
 def _prepared(pictures: Tensor) -> Tensor:
-    """Square root, so that a lamp does not outweigh the room; mean removed; faded out at the border."""
+    """Compress highlights by a square root, subtract the mean, and fade out towards the border."""
     root = pictures.clamp(min=0).add(1e-3).sqrt()
     root = root - root.mean((-2, -1), keepdim=True)
     fades = []
@@ -156,7 +173,7 @@ def _prepared(pictures: Tensor) -> Tensor:
 
 
 def _whitened(pictures: Tensor, sizes: list[int]) -> Tensor:
-    """Spectra with their slope flattened, so that the correlation has a sharp peak, and noise held down."""
+    """Compute spectra of even magnitude, which give a sharp correlation peak, without high frequencies."""
     spectra = torch.fft.rfft2(pictures, s=sizes)
     magnitude = spectra.abs()
     fy = torch.fft.fftfreq(sizes[0], device=pictures.device)[:, None]
@@ -166,12 +183,15 @@ def _whitened(pictures: Tensor, sizes: list[int]) -> Tensor:
 
 
 def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMotion:
-    """Shift and rotation that explain the offsets of most textured blocks, by reweighted least squares.
+    """Fit shift and rotation to the offsets of textured blocks by reweighted least squares.
 
     Args:
         reference: (h, w), noise of standard deviation about 1.
-        frame: Likewise.
+        frame: The same for the frame.
         start: First guess in pixels of these pictures.
+
+    Returns:
+        The motion, or `start` itself if the picture has too little texture.
     """
     height, width = reference.shape
     centres = _cell_centres(height, width, CELL, reference.device)
@@ -186,24 +206,74 @@ def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> Global
         return start
     motion = start
     for k in range(_FIT_ROUNDS):
-        scale = _FIT_SCALE * max(1.0, 4.0 * 0.7**k)  # lenient at first, for the start is off by some pixels
+        scale = _FIT_SCALE * max(1.0, 4.0 * 0.7**k)  # tolerant at first: the start is off by some pixels
         misfit = (found - _moved(centres, motion)).square().sum(0) / scale**2
         motion = _fit(centres, found, trust / (1 + misfit) ** 2)
     return motion
 
 
+def _refine(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMotion:
+    """Refine a motion to fractions of a pixel by Gauss-Newton iterations with robust weights.
+
+    The gradients are those of the reference, whose noise is independent of the frame's, so noise does not
+    bias the result.
+
+    Args:
+        reference: (h, w), noise of standard deviation about 1.
+        frame: The same for the frame.
+        start: The motion, right to about a pixel of these pictures.
+
+    Returns:
+        The refined motion, or `start` if the pictures do not determine it.
+    """
+    reference, frame = _blurred(reference), _blurred(frame)
+    noise = 1 / (2 * math.pi**0.5 * _REFINE_BLUR)  # that is left of 1 by the blur
+    gradient_y, gradient_x = torch.gradient(reference)
+    positions = _positions(reference.shape[0], reference.shape[1], reference.device)
+    y, x = positions
+    # By how much the frame's value changes with the shift and the angle, at the motion found so far.
+    slopes = torch.stack([gradient_y, gradient_x, gradient_y * x - gradient_x * y]).double()
+    motion, normal = start, torch.eye(3, dtype=torch.float64)
+    for _ in range(_REFINE_ROUNDS):
+        residual = (_sample(frame, _moved(positions, motion)) - reference).double()
+        weight = 1 / (1 + (residual / (2 * _REFINE_OUTLIER * noise)).square()).square()
+        weight = torch.where(residual.isnan(), 0.0, weight)
+        weighted = slopes * weight
+        normal = torch.einsum("ihw,jhw->ij", weighted, slopes)
+        target = -(weighted * residual.nan_to_num()).sum((-2, -1))
+        if not float(torch.linalg.cond(normal)) < 1e12:
+            return start
+        dy, dx, angle = torch.linalg.solve(normal, target).tolist()
+        motion = GlobalMotion(motion.dy + dy, motion.dx + dx, motion.angle + angle)
+        if max(abs(motion.dy - start.dy), abs(motion.dx - start.dx)) > _REFINE_LIMIT:
+            return start
+    # Blurred noise is correlated over about 4 pi sigma^2 pixels.
+    variance = torch.linalg.inv(normal)[:2, :2].diagonal() * 2 * noise**2 * 4 * math.pi * _REFINE_BLUR**2
+    return motion if float(variance.max()) < _REFINE_ERROR**2 else start
+
+
+def _blurred(picture: Tensor) -> Tensor:
+    """Smooth by a Gaussian; the border is reflected."""
+    radius = math.ceil(3 * _REFINE_BLUR)
+    offsets = torch.arange(-radius, radius + 1, device=picture.device)
+    kernel = torch.exp(-0.5 * (offsets / _REFINE_BLUR).square())
+    kernel = kernel / kernel.sum()
+    padded = F.pad(picture[None, None], (radius,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None])[0, 0]
+
+
 def _detail(picture: Tensor) -> Tensor:
-    """(gy, gx): energy of the gradients in each cell beyond what noise of standard deviation 1 makes."""
+    """Return the energy of gradients in each cell (gy, gx), beyond that of noise of standard deviation 1."""
     padded = F.pad(picture[None, None], (1, 1, 1, 1), mode="replicate")
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     energy = dy.square() + dx.square()
-    # For noise alone the mean is 1, and over a cell it strays by about 0.15.
+    # For noise alone the mean is 1, with a standard deviation of 0.15 over a cell.
     return (F.avg_pool2d(energy, CELL, ceil_mode=True)[0, 0] - 1.5).clamp(min=0)
 
 
 def _fit(points: Tensor, targets: Tensor, weights: Tensor) -> GlobalMotion:
-    """Rotation and shift that move (2, ...) points to targets with least weighted squares (Procrustes)."""
+    """Fit rotation and shift that move points (2, ...) to targets, by weighted least squares (Procrustes)."""
     weights = weights / weights.sum()
     centre = (points * weights).sum((-2, -1))
     target = (targets * weights).sum((-2, -1))
@@ -215,7 +285,7 @@ def _fit(points: Tensor, targets: Tensor, weights: Tensor) -> GlobalMotion:
 
 
 def _agreement(reference: Tensor, frame: Tensor, motion: GlobalMotion, noise: Tensor) -> float:
-    """Correlation of detail where the aligned pictures overlap, made good for the noise (0 to 1)."""
+    """Correlate detail where the aligned pictures overlap, corrected for noise (0 to 1)."""
     height, width = reference.shape
     aligned = _sample(frame, _moved(_positions(height, width, reference.device), motion))
     overlap = ~aligned.isnan()
@@ -230,7 +300,7 @@ def _agreement(reference: Tensor, frame: Tensor, motion: GlobalMotion, noise: Te
 
 
 def _local_detail(picture: Tensor, mask: Tensor) -> Tensor:
-    """The picture minus its mean over the neighbourhood, counting masked pixels only."""
+    """Subtract the mean over the neighbourhood, of masked pixels only."""
     weight = mask.float()
     sums = [
         F.avg_pool2d(plane[None, None], _DETAIL_SIDE, 1, _DETAIL_SIDE // 2, count_include_pad=False)[0, 0]

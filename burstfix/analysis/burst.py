@@ -68,7 +68,7 @@ def prepare_burst(
     report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
     grays, sharp = [], []
     for frame in frames:
-        grays.append(_gray(frame))
+        grays.append(gray_picture(frame))
         sharp.append(sharpness(grays[-1]))
         report.step()
     best = max(found.energy for found in sharp) or 1.0
@@ -125,7 +125,7 @@ class _Aligned:
     motions: list[GlobalMotion]
 
 
-def _gray(frame: Frame) -> Tensor:
+def gray_picture(frame: Frame) -> Tensor:
     """Return the grey packed picture (h, w), scaled so that its noise has the same strength everywhere."""
     # Approximate noise will do: only the weight of dark against bright parts depends on it.
     stated = frame.metadata.noise

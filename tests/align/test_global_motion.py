@@ -1,11 +1,14 @@
-"""Global motion: known shifts and rotations under high noise, unrelated frames, empty scenes."""
+"""Global motion: known shifts and rotations under high noise, unrelated frames, scenes without detail."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from burstfix.align.global_motion import estimate_global_motion, initial_offsets
+from burstfix.analysis.burst import gray_picture
+from burstfix.io import read_frame
 from burstfix.types import GlobalMotion
 from tests.align.motions import packed_frame, view
 from tests.scenes import draw_scene
@@ -25,15 +28,17 @@ def scene():
         GlobalMotion(200.0, -150.0, math.radians(1.0)),
         GlobalMotion(-121.3, 200.0, math.radians(-1.0)),
         GlobalMotion(3.4, -2.6, math.radians(2.0)),
+        GlobalMotion(0.9, 1.1, 0.0),
+        GlobalMotion(-5.3, 3.6, 0.0),
     ],
 )
-def test_global_motion_when_noise_is_high_then_recovered_to_a_pixel(scene, motion):
+def test_global_motion_when_noise_is_high_then_recovered_to_a_fraction_of_a_pixel(scene, motion):
     reference = packed_frame(view(scene, GlobalMotion(), HEIGHT, WIDTH), 1)[0].mean(0)
     frame = packed_frame(view(scene, motion, HEIGHT, WIDTH), 2)[0].mean(0)
     found = estimate_global_motion(reference, frame)
-    assert abs(found.dy - motion.dy) < 1
-    assert abs(found.dx - motion.dx) < 1
-    assert abs(found.angle - motion.angle) < math.radians(0.1)
+    assert abs(found.dy - motion.dy) < 0.2
+    assert abs(found.dx - motion.dx) < 0.2
+    assert abs(found.angle - motion.angle) < math.radians(0.02)
     assert found.confidence > 0.8
 
 
@@ -50,6 +55,46 @@ def test_global_motion_when_scene_is_empty_then_no_motion_and_nothing_against_it
     found = estimate_global_motion(*frames)
     assert (found.dy, found.dx, found.angle) == (0, 0, 0)
     assert found.confidence > 0.8
+
+
+def test_global_motion_when_an_object_moves_on_its_own_then_the_background_counts(scene):
+    motion = GlobalMotion(4.7, -3.1)
+    reference, moved = view(scene, GlobalMotion(), HEIGHT, WIDTH), view(scene, motion, HEIGHT, WIDTH)
+    thing = 0.4 * draw_scene(200, 240, 9)
+    reference[:, 200:400, 300:540], moved[:, 212:412, 290:530] = thing, thing
+    found = estimate_global_motion(
+        *(packed_frame(rgb, k)[0].mean(0) for k, rgb in enumerate((reference, moved)))
+    )
+    assert abs(found.dy - motion.dy) < 0.2 and abs(found.dx - motion.dx) < 0.2
+
+
+def night_sky(dy: float, dx: float, seed: int) -> torch.Tensor:
+    """Grey packed picture (160, 200) of faint stars, shifted by packed pixels."""
+    generator = torch.Generator().manual_seed(5)
+    ys, xs, peaks = (torch.rand(60, generator=generator) for _ in range(3))
+    y, x = torch.meshgrid(torch.arange(160.0), torch.arange(200.0), indexing="ij")
+    light = torch.full((160, 200), 0.01)
+    for star_y, star_x, peak in zip(ys * 160, xs * 200, peaks**3, strict=True):
+        light += 0.3 * peak * torch.exp(-((y - star_y - dy) ** 2 + (x - star_x - dx) ** 2) / (2 * 0.8**2))
+    noise = torch.randn(light.shape, generator=torch.Generator().manual_seed(seed))
+    return light + 0.003 * noise
+
+
+@pytest.mark.parametrize(("dy", "dx"), [(-2.66, -1.79), (1.26, 0.02), (0.5, -0.5), (-5.12, -7.98)])
+def test_global_motion_when_there_are_only_stars_then_the_shift_has_fractions(dy, dx):
+    found = estimate_global_motion(night_sky(0, 0, 1), night_sky(dy, dx, 2))
+    assert (found.dy, found.dx) == (pytest.approx(2 * dy, abs=0.2), pytest.approx(2 * dx, abs=0.2))
+
+
+def test_global_motion_of_the_star_burst_then_within_a_fifth_of_a_pixel(shared_data: Path):
+    folder = shared_data / "bursts" / "stars"
+    rows = [line.split("\t") for line in (folder / "shifts.tsv").read_text().splitlines()[1:]]
+    grays = {name: gray_picture(read_frame(folder / name)) for name, *_ in rows}
+    for name, dy, dx in rows:
+        found = estimate_global_motion(grays["stars_05.dng"], grays[name])
+        # The file lists shifts from the frame to the reference.
+        assert found.dy == pytest.approx(-float(dy), abs=0.2), name
+        assert found.dx == pytest.approx(-float(dx), abs=0.2), name
 
 
 def test_initial_offsets_when_frame_is_shifted_then_half_the_shift_everywhere():
