@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from burstfix.batch.run import run_batch
     from burstfix.batch.settings import BatchSettings
     from burstfix.checkpoints import load_model
-    from burstfix.color import render
+    from burstfix.color import Look, load_look, render
     from burstfix.errors import BurstfixError
     from burstfix.io import write_image
     from burstfix.pipeline import merge_burst, read_burst, write_dng
@@ -28,6 +28,8 @@ _WHERE = {
     "read_burst": "pipeline",
     "merge_burst": "pipeline",
     "render": "color",
+    "load_look": "color",
+    "Look": "color",
     "write_image": "io",
     "write_dng": "pipeline",
     "load_model": "checkpoints",
@@ -54,11 +56,13 @@ __all__ = [
     "FoundBurst",
     "Frame",
     "LinearImage",
+    "Look",
     "MergeSettings",
     "NoiseProfile",
     "Plan",
     "RenderedImage",
     "find_bursts",
+    "load_look",
     "load_model",
     "merge_burst",
     "read_burst",

@@ -61,7 +61,7 @@ def test_shown_command_when_run_on_the_example_then_does_what_it_says(
     written = sorted(path.name for path in set(workplace.rglob("*")) - before)
     if "--json" in arguments:
         assert len(json.loads(out)["frames"]) == 4
-    if arguments[0] in ("inspect", "weights"):
+    if arguments[0] in ("inspect", "looks", "weights"):
         assert written == []
     elif arguments[0] == "batch":
         assert {"example_000-example_003.tif", "summary.csv", "burstfix.sqlite"} <= set(written)

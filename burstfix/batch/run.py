@@ -374,7 +374,7 @@ def _died(attempts: int) -> OutOfMemoryError:
 def settings_hash(settings: BatchSettings) -> str:
     """Return a hash that changes whenever the pictures would."""
     values = settings.result_settings()
-    for name in ("model", "noise_profiles"):
+    for name in ("model", "noise_profiles", "look"):
         # A file counts by its content, a name of the catalogue by itself.
         if values[name] and Path(values[name]).is_file():
             values[name] = hash_file(Path(values[name]))

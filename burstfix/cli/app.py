@@ -44,6 +44,7 @@ COMMANDS = {
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts with known truth.",
     "compare": "Measure how similar two pictures are.",
+    "looks": "List the looks that ship, with the values that a look file may set.",
     "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models that ship; import the two-stage authors' weights.",
 }

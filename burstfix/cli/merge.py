@@ -23,7 +23,7 @@ EXAMPLES = (
     "burstfix merge shots/*.dng",
     "burstfix merge shots/*.dng -o night.jpg --quality 90",
     "burstfix merge shots/ -o pictures/ --reference shots/IMG_0004.dng",
-    "burstfix merge shots/*.dng --exposure auto --tone filmic --wb auto -o night.png",
+    "burstfix merge shots/*.dng --look vivid --wb auto -o night.png",
     "burstfix merge shots/*.dng --noise 1e-3,2e-5 --json",
     "burstfix merge shots/*.dng -o night.dng",
     "burstfix merge shots/*.dng --report night.html",

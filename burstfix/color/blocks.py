@@ -9,5 +9,10 @@ from numpy.typing import NDArray
 def block_mean(data: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Average (C, H, W) over blocks of `height` by `width` pixels; an incomplete last block is left out."""
     channels, rows, cols = data.shape[0], data.shape[1] // height, data.shape[2] // width
-    blocks = data[:, : rows * height, : cols * width].reshape(channels, rows, height, cols, width)
-    return blocks.mean((2, 4), dtype=np.float32)
+    out = np.empty((channels, rows, cols), np.float32)
+    for mean, plane in zip(out, data, strict=True):
+        # Rows first: they are contiguous in memory.
+        summed = plane[: rows * height].reshape(rows, height, -1).sum(axis=1)
+        mean[:] = summed[:, : cols * width].reshape(rows, cols, width).sum(axis=2)
+    out *= np.float32(1 / (height * width))
+    return out

@@ -11,26 +11,31 @@ NEAR_CLIPPING = 0.9
 """Camera RGB from which on a reading is doubted: merged frames may have clipped at different times."""
 
 
-def reconstruct(camera: NDArray[np.float32], neutral: Matrix) -> NDArray[np.float32]:
+def reconstruct(
+    camera: NDArray[np.float32], neutral: Matrix, clipping: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """White-balanced camera RGB, clipped channels raised to what the others say.
 
-    A clipped channel reads too little; most often green does, first of all, and the sky turns magenta. It is
-    raised to the geometric mean of the two others, where green lies in daylight, lamp light and skin; another
-    clipped channel counts as white where the lower one is sought. So a neutral light stays neutral however
-    many channels clip, up to where the last one does, warm light pales by way of peach and not of pink, and
-    saturated lamps keep their colour: a channel of theirs is low.
+    A clipped channel reads too little. Most often green clips first, and the sky turns magenta. It is raised
+    to the geometric mean of the two others, where green lies in daylight, lamp light and skin. Another
+    clipped channel counts as white where the lower of the two is looked for. So a neutral light stays neutral
+    however many channels clip, up to where the last one does; warm light pales to peach and not to pink; and
+    saturated lamps keep their colour, because one of their channels is low.
 
     Args:
         camera: (3, h, w), 1 = the sensor's white; left as it is.
         neutral: (3,) camera RGB of a grey object, largest component 1.
+        clipping: (3,) camera RGB at which each channel clips; None = 1.
 
     Returns:
         (3, h, w), a new array, at most `white_level(neutral)`.
     """
     balanced = camera / neutral.astype(np.float32)[:, None, None]
     white = np.float32(white_level(neutral))
-    if float(camera.max()) > NEAR_CLIPPING:
-        doubt = np.clip((camera - NEAR_CLIPPING) * (1 / (1 - NEAR_CLIPPING)), 0.0, 1.0)
+    level = np.ones(3, np.float32) if clipping is None else clipping
+    if float((camera.reshape(3, -1).max(axis=1) / level).max()) > NEAR_CLIPPING:
+        doubt = camera if clipping is None else camera / level[:, None, None]
+        doubt = np.clip((doubt - NEAR_CLIPPING) * (1 / (1 - NEAR_CLIPPING)), 0.0, 1.0)
         doubt *= doubt * (3.0 - 2.0 * doubt)
         possible = balanced + doubt * np.maximum(white - balanced, 0.0)
         read = balanced.copy()
@@ -39,6 +44,30 @@ def reconstruct(camera: NDArray[np.float32], neutral: Matrix) -> NDArray[np.floa
             high = np.maximum(np.maximum(read[k - 1], read[k - 2]), low)
             balanced[k] += doubt[k] * np.maximum(np.sqrt(low * high) - read[k], 0.0)
     return np.minimum(balanced, white, out=balanced)
+
+
+def clipping_levels(camera: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where each channel of a picture clips, if below the file's white level.
+
+    Cameras that scale their raws, or compress them, may clip a channel a little below white. Its readings
+    pile up there: many at one value, hardly any above, few just below.
+
+    Args:
+        camera: (3, h, w), 1 = the sensor's white; a sample of the picture's pixels will do.
+
+    Returns:
+        float32 (3,): the lower end of the pile, at least 0.8; 1 where there is none.
+    """
+    levels = np.ones(3, np.float32)
+    edges = np.linspace(0.8, 1.2, 41)
+    for k in range(3):
+        counts, _ = np.histogram(camera[k], bins=edges)
+        peak = int(np.argmax(counts))
+        pile = int(counts[max(peak - 1, 0) : peak + 2].sum())
+        above, below = int(counts[peak + 4 :].sum()), int(counts[max(peak - 8, 0) : max(peak - 3, 0)].sum())
+        if peak >= 8 and pile >= max(50, camera[k].size * 2e-4) and above < pile / 8 and below < pile / 4:
+            levels[k] = min(edges[peak - 1], 1.0)
+    return levels
 
 
 def white_level(neutral: Matrix) -> float:

@@ -3,142 +3,266 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.color.blocks import block_mean
 from burstfix.color.chromatic import Matrix
+from burstfix.color.detail import REACH, DetailNoise, Grain, brightness_of, grain_of, measure_noise, sharpen
 from burstfix.color.dng import camera_to_rgb
 from burstfix.color.exif import exif_of
-from burstfix.color.highlights import reconstruct, white_level
+from burstfix.color.fusion import LocalGain, local_gain
+from burstfix.color.gamut import GamutCompressor, gamut_compressor
+from burstfix.color.highlights import clipping_levels, reconstruct, white_level
 from burstfix.color.icc import icc_profile
+from burstfix.color.look import DEFAULT_LOOK, Exposure, Look, load_look
 from burstfix.color.orientation import as_stored
+from burstfix.color.overview import overview_of
 from burstfix.color.spaces import ColorSpace, color_space
 from burstfix.color.stretch import stretched
-from burstfix.color.tone import automatic_exposure, filmic
+from burstfix.color.tone import ToneCurve, automatic_exposure, automatic_lift
 from burstfix.color.white_balance import WhiteBalance, neutral_for
-from burstfix.errors import UsageError
-from burstfix.types import LinearImage, RenderedImage
-
-Tone = Literal["none", "filmic"]
-TONES: tuple[Tone, ...] = ("none", "filmic")
+from burstfix.types import LinearImage, NoiseProfile, RenderedImage
 
 _STRIP_PIXELS = 1 << 17  # small enough for the processor's cache, and memory hardly grows with the picture
-_THUMBNAIL_SIDE = 256
-_EXPOSURE_RANGE_EV = 20.0
+_OVERVIEW_SIDE = 1024
+_SMALL_SIDE = 256  # enough to judge light and exposure
+_NOISE_STRIPS = 12
+_NOISE_ROWS = 12
+_WHITE_PERCENTILE = 99.7  # brighter pixels are glints, which may clip
+_HEADROOM = 0.6  # share of what lies above display white, that is kept free above the brightest part
+_FREE_SHARE = 0.3  # of what lies between a pixel and white
+_SAMPLING = 4  # every such row and column is looked at for clipping
+_DARKEST = np.float32(2.0**-14)
 
 
 def render(
     linear: LinearImage,
     *,
-    white_balance: WhiteBalance = "camera",
-    exposure: float | Literal["auto"] = 0.0,
-    tone: Tone = "none",
+    look: str | Path | Look = DEFAULT_LOOK,
+    exposure: Exposure | None = None,
+    white_balance: WhiteBalance | None = None,
+    sharpening: float | None = None,
+    grain: float | None = None,
     color_space: str = "srgb",
 ) -> RenderedImage:
     """Renders camera RGB for a display.
 
-    Display white is where the first channel clips once white-balanced. Channels that clip are raised to what
-    the others say (`highlights.reconstruct`): lower exposure or the filmic tone show what lies beyond, and
-    what is clipped altogether comes out neutral. The picture is turned upright, its Orientation tag set to 1,
-    and cropped to what the camera meant to be shown (`FrameMetadata.default_crop`).
+    In the look `plain`, display white is where the first channel clips once white-balanced. Clipped channels
+    are raised to what the others say (`highlights.reconstruct`): lower exposure, or a look that rolls
+    highlights off, shows what lies beyond, and what is clipped altogether comes out neutral. The picture is
+    turned upright, its Orientation tag set to 1, and cropped to what the camera meant to be shown
+    (`FrameMetadata.default_crop`).
 
     Args:
         linear: The picture; its data is left as it is.
-        white_balance: "camera" (what the file says), "auto" (estimated), or multipliers for R, G, B.
-        exposure: EV to add to the file's BaselineExposure, or "auto".
-        tone: "none" (the plain curve of the colour space) or "filmic".
+        look: Name of a look that ships, a TOML file, or a `Look`.
+        exposure: EV to add to the file's BaselineExposure, or "auto"; None = as the look says. A number makes
+            the brightness of every area independent of what else is in the picture.
+        white_balance: "camera" (from the file), "auto" (estimated), or multipliers for R, G, B; None = as the
+            look says.
+        sharpening, grain: As in `Look`; None = as the look says.
         color_space: "srgb", "display-p3", "rec2020" or "prophoto".
 
     Returns:
         The picture with ICC profile, EXIF and settings (those of `linear`, and "render").
 
     Raises:
-        UsageError: A setting that is not known or out of range.
+        UsageError: A setting is unknown or out of range.
         InputError: The raw's colour calibration is not usable.
     """
     space = _space(color_space)
-    if tone not in TONES:
-        raise UsageError(f"tone {tone!r} is not known; choose one of {', '.join(TONES)}")
-    profile = linear.metadata.color
+    chosen = {"exposure": exposure, "white_balance": white_balance, "sharpening": sharpening, "grain": grain}
+    look = replace(load_look(look), **{name: value for name, value in chosen.items() if value is not None})
     data = stretched(linear.shown(), linear.metadata.default_scale)
-    thumbnail = _thumbnail(data)
-    neutral = neutral_for(white_balance, profile, thumbnail)
-    matrix = camera_to_rgb(profile, neutral, space)
-
-    if exposure == "auto":
-        seen = np.minimum(reconstruct(thumbnail, neutral), 1.0)
-        luminance = space.to_xyz()[1] @ matrix @ seen.reshape(3, -1)
-        exposure_ev = automatic_exposure(luminance)
-        gain = 2.0**exposure_ev
-    else:
-        if isinstance(exposure, str) or not abs(exposure) <= _EXPOSURE_RANGE_EV:
-            raise UsageError(f"exposure {exposure!r}: expected auto or a number of EV from -20 to 20")
-        exposure_ev = float(exposure)
-        gain = 2.0 ** (exposure_ev + _finite(profile.baseline_exposure))
-
-    white = gain * white_level(neutral)
+    development = _develop(linear, data, look, space)
     orientation = linear.metadata.orientation
     _, height, width = data.shape
     turned = orientation in (5, 6, 7, 8)
     out = np.empty((width, height, 3) if turned else (height, width, 3), np.uint16)
     target = as_stored(out, orientation)
-    rows = max(1, _STRIP_PIXELS // width)
+    rows = max(4 * REACH if look.sharpening else 1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        strip = _display(data[:, top : top + rows], neutral, matrix * gain, white, tone, space)
-        target[top : top + rows] = strip.transpose(1, 2, 0)
+        bottom = min(top + rows, height)
+        target[top:bottom] = development.strip(data, top, bottom).transpose(1, 2, 0)
 
     settings: dict[str, Any] = {
         **linear.settings,
         "render": {
-            "white_balance": white_balance if isinstance(white_balance, str) else list(white_balance),
-            "white_balance_multipliers": [round(float(m), 5) for m in 1 / neutral],
-            "exposure": exposure,
-            "exposure_ev": round(exposure_ev, 3),
-            "tone": tone,
+            "look": look.name,
+            "white_balance": look.white_balance
+            if isinstance(look.white_balance, str)
+            else list(look.white_balance),
+            "white_balance_multipliers": [round(float(m), 5) for m in 1 / development.neutral],
+            "exposure": look.exposure,
+            "exposure_ev": round(development.exposure_ev, 3),
+            "sharpening": look.sharpening,
+            "grain": look.grain,
             "color_space": space.name,
         },
     }
     return RenderedImage(out, icc_profile(space.name), exif_of(linear.metadata), settings)
 
 
+def exposure_of(linear: LinearImage, look: str | Path | Look = DEFAULT_LOOK) -> float:
+    """EV that exposure "auto" gives a picture under a look, for pictures that shall share one exposure."""
+    look = replace(load_look(look), exposure="auto")
+    data = stretched(linear.shown(), linear.metadata.default_scale)
+    return _develop(linear, data, look, _space("srgb")).exposure_ev
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Development:
+    """Everything that turns strips of one picture into display values.
+
+    Attributes:
+        look, space, neutral, exposure_ev: What was asked for and found.
+        matrix: (3, 3) white-balanced camera RGB to linear display RGB, exposure included.
+        luminance: (3,) linear display RGB to luminance.
+        clipping: (3,) camera RGB at which channels clip; None: at the file's white level.
+        curve: Tone curve; None: clip.
+        local: Local gain, or None.
+        gamut: Compressor, or None: clip.
+        grain: Grain to add, or None.
+        noise: For sharpening, or None.
+    """
+
+    look: Look
+    space: ColorSpace
+    neutral: Matrix
+    exposure_ev: float
+    matrix: Matrix
+    luminance: Matrix
+    clipping: NDArray[np.float32] | None = None
+    curve: ToneCurve | None = None
+    local: LocalGain | None = None
+    gamut: GamutCompressor | None = None
+    grain: Grain | None = None
+    noise: DetailNoise | None = None
+
+    def strip(self, data: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.uint16]:
+        """(3, H, W) camera RGB to (3, bottom - top, W) display values of those rows."""
+        margin = REACH if self.noise is not None else 0
+        above, below = min(margin, top), min(margin, data.shape[1] - bottom)
+        encoded = self.encoded(data, top - above, bottom + below)
+        if self.noise is not None:
+            encoded = sharpen(encoded, self.look.sharpening, self.noise)
+        encoded = encoded[:, above : above + bottom - top]
+        encoded *= 65535.0
+        encoded += 0.5
+        return np.clip(encoded, 0.0, 65535.0, out=encoded).astype(np.uint16)
+
+    def encoded(self, data: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
+        """The same rows before sharpening, 0 to 1."""
+        camera = data[:, top:bottom]
+        shape = camera.shape
+        balanced = reconstruct(camera, self.neutral, self.clipping)
+        rgb = self.matrix.astype(np.float32) @ balanced.reshape(3, -1)
+        if self.grain is not None:
+            self.grain.add(rgb.reshape(shape), balanced, top)
+        if self.curve is not None:
+            np.nan_to_num(rgb, copy=False, nan=0.0)
+            brightness = _brightness(rgb, self.luminance)
+            rgb *= self._gain(brightness.reshape(shape[1:]), self.curve, top).reshape(-1)
+        if self.gamut is not None:
+            rgb = self.gamut.compress(rgb, self.look.saturation)
+        else:
+            np.fmax(rgb, 0.0, out=rgb)  # not-a-number becomes black
+            np.minimum(rgb, 1.0, out=rgb)
+        return self.space.curve.encode(rgb).reshape(shape)
+
+    def _gain(self, brightness: NDArray[np.float32], curve: ToneCurve, top: int) -> NDArray[np.float32]:
+        """(h, W) factor that brings linear brightness to display brightness, at most 1."""
+        np.maximum(brightness, _DARKEST, out=brightness)
+        shown = curve(brightness)
+        if self.local is not None:
+            local = np.exp2(self.local.log2_gain(top, np.log2(brightness)))
+            local *= brightness
+            # Local contrast must not push texture into white: part of what the curve leaves stays free.
+            shown *= np.float32(_FREE_SHARE)
+            shown += np.float32(1 - _FREE_SHARE)
+            np.minimum(shown, local, out=shown)
+        shown /= brightness
+        return shown
+
+
+def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: ColorSpace) -> _Development:
+    """Finds white balance, exposure and everything else that depends on the whole picture.
+
+    `data` is the part of `linear` that is shown.
+    """
+    profile = linear.metadata.color
+    overview = overview_of(data, _OVERVIEW_SIDE)
+    small = overview_of(overview.data, _SMALL_SIDE).data
+    neutral = neutral_for(look.white_balance, profile, small)
+    luminance = space.to_xyz()[1]
+    matrix = camera_to_rgb(profile, neutral, space)
+    baseline = profile.baseline_exposure if math.isfinite(profile.baseline_exposure) else 0.0
+    rolls_off = look.highlights == "roll-off"
+    clipping = clipping_levels(data[:, ::_SAMPLING, ::_SAMPLING]) if rolls_off else None
+    if look.exposure == "auto":
+        seen = reconstruct(small, neutral, clipping)
+        if rolls_off:
+            exposure_ev = automatic_lift(luminance @ matrix @ seen.reshape(3, -1) * 2.0**baseline)
+        else:
+            exposure_ev = automatic_exposure(luminance @ matrix @ np.minimum(seen, 1.0).reshape(3, -1))
+            baseline = 0.0  # it is part of what was found
+    else:
+        exposure_ev = float(look.exposure)
+    gain = 2.0 ** (exposure_ev + baseline)
+    found = _Development(look, space, neutral, exposure_ev, matrix * gain, luminance, clipping)
+    if rolls_off:
+        rgb = found.matrix.astype(np.float32) @ reconstruct(overview.data, neutral, clipping).reshape(3, -1)
+        brightness = np.maximum(_brightness(np.nan_to_num(rgb, copy=False), luminance), _DARKEST)
+        white = gain * white_level(neutral)
+        if look.exposure == "auto":
+            brightest = float(np.percentile(brightness, _WHITE_PERCENTILE))
+            white = min(white, brightest + _HEADROOM * max(brightest - 1.0, 0.0))
+        curve = ToneCurve.reaching(white, look.contrast)
+        local = local_gain(
+            brightness.reshape(overview.data.shape[1:]),
+            curve,
+            look.local_contrast,
+            overview.block,
+            data.shape[2],
+        )
+        found = replace(found, curve=curve, local=local)
+    if look.gamut == "compress":
+        found = replace(found, gamut=gamut_compressor(space.name))
+    if look.grain and "noise" in linear.settings:
+        noise = linear.settings["noise"]
+        profile_of_frame = NoiseProfile(tuple(noise["shot_gain"]), tuple(noise["read_variance"]))
+        found = replace(
+            found, grain=grain_of(profile_of_frame, look.grain, neutral, luminance @ found.matrix)
+        )
+    if look.sharpening:
+        found = replace(found, noise=measure_noise(_samples(found, data)))
+    return found
+
+
+def _samples(development: _Development, data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Encoded brightness of a few strips of rows, spread over the picture."""
+    height = data.shape[1]
+    rows = min(_NOISE_ROWS, height)
+    tops = np.unique(np.linspace(0, height - rows, _NOISE_STRIPS).astype(int))
+    return [brightness_of(development.encoded(data, int(top), int(top) + rows)) for top in tops]
+
+
+def _brightness(rgb: NDArray[np.float32], luminance: Matrix) -> NDArray[np.float32]:
+    """(3, n) linear RGB to (n,): half luminance, half the largest component.
+
+    Luminance alone lets saturated lamps glow far outside the gamut; the largest component alone makes them
+    dark.
+    """
+    mean = luminance.astype(np.float32) @ rgb
+    mean += rgb.max(axis=0)
+    mean *= np.float32(0.5)
+    return mean
+
+
 def _space(name: str) -> ColorSpace:
     """`color_space` under a name that the argument of `render` does not hide."""
     return color_space(name)
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else 0.0
-
-
-def _display(
-    camera: NDArray[np.float32],
-    neutral: Matrix,
-    matrix: Matrix,
-    white: float,
-    tone: Tone,
-    space: ColorSpace,
-) -> NDArray[np.uint16]:
-    """(3, h, w) camera RGB to (3, h, w) encoded values; `white` is the largest value there can be."""
-    balanced = reconstruct(camera, neutral).reshape(3, -1)
-    rgb = matrix.astype(np.float32) @ balanced
-    np.fmax(rgb, 0.0, out=rgb)  # and not-a-number becomes black
-    if tone == "filmic":
-        # Saturated colours can leave the colour space by the matrix: they are darkened, hue stays.
-        rgb *= np.minimum(np.float32(white) / np.maximum(rgb.max(axis=0), 1e-9), 1.0)
-        rgb = filmic(rgb, white)
-    else:
-        np.minimum(rgb, 1.0, out=rgb)
-    encoded = space.curve.encode(rgb)
-    encoded *= 65535.0
-    encoded += 0.5
-    return np.clip(encoded, 0.0, 65535.0, out=encoded).astype(np.uint16).reshape(camera.shape)
-
-
-def _thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, H, W) averaged down in square blocks to about 256 pixels on the longer side."""
-    _, height, width = data.shape
-    block = max(1, min(max(height, width) // _THUMBNAIL_SIDE, height, width))
-    return block_mean(data, block, block)

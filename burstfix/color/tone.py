@@ -1,30 +1,39 @@
-"""Brightness: automatic exposure and the filmic curve."""
+"""Brightness: automatic exposure and the tone curve."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.color.spaces import SRGB_CURVE
+
 GREY = 0.18
-"""Linear value of middle grey, which the filmic curve leaves in place."""
+"""Linear value of middle grey, about which contrast turns."""
 
-_CONTRAST = 1.3  # steepness of the filmic curve; a mild print
-
-_AUTO_GREY = 0.14  # where the average of the logarithm shall lie; a little under middle grey, as cameras do
+_AUTO_GREY = 0.14  # target of the geometric mean; a little under middle grey, as cameras expose
 _AUTO_PEAK_PERCENTILE = 99.0
 _AUTO_PEAK = 1.5  # how far above white that percentile may be brought
 _AUTO_RANGE_EV = (-1.0, 4.0)
 
+_LIFT_TARGET = 0.40  # mean encoded brightness of an ordinary picture
+_LIFT_TOLERANCE_EV = 1.2  # a picture that lacks less is left alone: it may be meant so
+_LIFT_HIGHLIGHT_EV = 3.0  # how far above white highlights may be brought: fusion has to bring them back
+
+_WHITE_EV = float(np.log2(1 / GREY))  # of display white above middle grey
+_TOE_EV = -5.0  # below middle grey; contrast takes no more from darker shadows
+
 
 def automatic_exposure(luminance: NDArray[np.floating]) -> float:
-    """Exposure correction in EV that gives a picture ordinary brightness.
+    """Exposure correction in EV that gives a picture ordinary brightness without fusion.
 
     Args:
-        luminance: Linear luminance of any shape, 1 = white, before correction (a thumbnail will do).
+        luminance: Linear luminance of any shape, 1 = white, before correction (a reduced picture will do).
 
     Returns:
-        EV, -1 to 4: brings the geometric mean to a little under middle grey, but hardly more than one in a
-        hundred pixels above white; 0 for a picture without light.
+        EV, -1 to 4: brings the geometric mean to a little under middle grey, but at most about one in a
+        hundred pixels far above white; 0 for a picture without light.
     """
     values = np.asarray(luminance, np.float64).ravel()
     values = values[np.isfinite(values)]
@@ -36,31 +45,71 @@ def automatic_exposure(luminance: NDArray[np.floating]) -> float:
     return float(np.clip(np.log2(gain), *_AUTO_RANGE_EV))
 
 
-def filmic(rgb: NDArray[np.float32], white: float) -> NDArray[np.float32]:
-    """A film-like curve that keeps hue: more contrast around middle grey, highlights that roll off.
+def automatic_lift(luminance: NDArray[np.floating]) -> float:
+    """Exposure in EV that an underexposed picture lacks, for a look that brings highlights back.
 
-    The curve is (1 + k / white^c) * x^c / (x^c + k): 0 stays 0, middle grey stays, `white` becomes 1. It is
-    applied to the largest and the smallest component; the middle one keeps its place between them, so that
-    hue is kept while bright colours pale as on film.
+    The measure is the EV that brings the mean of encoded brightness to that of an ordinary picture. Up to a
+    tolerance the picture stays as it is. Beyond, the lift grows twice as fast as what is missing, until all
+    but a little is made up for. Of what very dark pictures lack, less than half is: night stays darker than
+    day.
 
     Args:
-        rgb: (3, ...) linear, 0 to `white`; changed in place.
-        white: The largest value in play, at least 1.
+        luminance: As in `automatic_exposure`.
 
     Returns:
-        `rgb`, 0 to 1.
+        EV, 0 to 4; 0 for a picture of ordinary brightness and for one without light.
     """
-    white_c, grey_c = max(white, 1.0) ** _CONTRAST, GREY**_CONTRAST
-    k = grey_c * white_c * (1 - GREY) / (GREY * white_c - grey_c)
-    scale = 1 + k / white_c
+    values = np.asarray(luminance, np.float32).ravel()
+    values = np.maximum(values[np.isfinite(values)], 0)
+    if values.size == 0 or not (peak := float(np.percentile(values, _AUTO_PEAK_PERCENTILE))) > 1e-5:
+        return 0.0
+    low, high = -4.0, 8.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        encoded = SRGB_CURVE.encode(np.minimum(values * np.float32(2.0**middle), 1))
+        low, high = (middle, high) if encoded.mean() < _LIFT_TARGET else (low, middle)
+    missing = low
+    lift = min(3 * (missing - _LIFT_TOLERANCE_EV), missing - 0.2, 1.3 + 0.45 * missing)
+    return float(np.clip(min(lift, _LIFT_HIGHLIGHT_EV - np.log2(peak)), 0.0, 4.0))
 
-    def curve(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        powered = np.power(x, _CONTRAST)
-        return scale * powered / (powered + k)
 
-    high, low = rgb.max(axis=0), rgb.min(axis=0)
-    high_out, low_out = curve(high), curve(low)
-    rgb -= low
-    rgb *= (high_out - low_out) / np.maximum(high - low, 1e-9)
-    rgb += low_out
-    return np.minimum(rgb, 1.0, out=rgb)
+@dataclass(frozen=True, slots=True)
+class ToneCurve:
+    """Linear scene to linear display brightness: contrast about middle grey, highlights rolled off.
+
+    Contrast is an S-curve on logarithmic axes. With u = log2(x / GREY), it adds (contrast - 1) * u below
+    middle grey, down to 5 EV; and (contrast - 1) * u * (1 - u / u1) above, where u1 is display white. Black,
+    middle grey and white stay where they are.
+
+    Beyond `start` the curve bends with a continuous slope and reaches 1 at `white`:
+    start + (1 - start) * k*t / (1 + (k - 1)*t), with t = (x - start) / (white - start) and
+    k = (white - start) / (1 - start).
+
+    Attributes:
+        white: Brightness that becomes display white, at least 1.
+        start: Where the roll-off begins, in 0..1.
+        contrast: Slope at middle grey on logarithmic axes.
+    """
+
+    white: float = 1.0
+    start: float = 1.0
+    contrast: float = 1.0
+
+    @classmethod
+    def reaching(cls, white: float, contrast: float = 1.0) -> ToneCurve:
+        """The curve for a picture whose brightest part is `white`: the brighter, the sooner it bends."""
+        white = max(white, 1.0)
+        return cls(white, max(0.25, 0.8 - 0.13 * float(np.log2(white))), contrast)
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Maps brightness of any shape, 0 or more; the result is 0 to 1."""
+        if self.contrast != 1.0:
+            u = np.log2(np.maximum(x, np.float32(1e-6)) * np.float32(1 / GREY))
+            share = np.clip(1 - u * np.float32(1 / _WHITE_EV), 0, 1)
+            x = x * np.exp2(np.float32(self.contrast - 1) * np.maximum(u, np.float32(_TOE_EV)) * share)
+        if self.white <= 1.0 or self.start >= 1.0:
+            return np.minimum(x, 1)
+        k = (self.white - self.start) / (1 - self.start)
+        t = np.clip((x - np.float32(self.start)) * np.float32(1 / (self.white - self.start)), 0, 1)
+        bent = np.float32(self.start) + np.float32((1 - self.start) * k) * t / (1 + np.float32(k - 1) * t)
+        return np.where(t > 0, bent, x).astype(np.float32, copy=False)

@@ -7,10 +7,13 @@ A check returns the value in its final type, or raises ValueError with a message
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+
+from burstfix.errors import UsageError
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 """Backends that models run on, by torch's names; `engine.device.BACKENDS` has a class for each."""
@@ -35,11 +38,13 @@ class Kind:
     is_flag: bool = False
 
 
-def number(low: float, high: float = math.inf, *, metavar: str = "") -> Kind:
-    """A finite number from `low` to `high`, as float."""
+def number(low: float, high: float = math.inf, *, metavar: str = "", optional: bool = False) -> Kind:
+    """A finite number from `low` to `high`, as float; None as well where it is optional."""
     expected = f"expected a number from {low:g}" + (f" to {high:g}" if high < math.inf else "")
 
-    def check(value: Any) -> float:
+    def check(value: Any) -> float | None:
+        if value is None and optional:
+            return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(expected)
         if not math.isfinite(value) or not low <= value <= high:
@@ -113,10 +118,10 @@ def device() -> Kind:
 
 
 def white_balance() -> Kind:
-    """The words "camera" and "auto", or three gains as a tuple."""
+    """The words "camera" and "auto", three gains as a tuple, or None."""
 
-    def check(value: Any) -> str | tuple[float, ...]:
-        if isinstance(value, str) and value in ("camera", "auto"):
+    def check(value: Any) -> str | tuple[float, ...] | None:
+        if value is None or isinstance(value, str) and value in ("camera", "auto"):
             return value
         gains = _numbers(value, 3)
         if gains is None or min(gains) <= 0:
@@ -126,18 +131,36 @@ def white_balance() -> Kind:
     return Kind(check, "camera|auto|R,G,B", _literal)
 
 
-def exposure() -> Kind:
-    """The word "auto", or EV as float."""
+def exposure(*words: str) -> Kind:
+    """EV as float, one of the words, or None."""
+    shown = "|".join(("EV", *words))
 
-    def check(value: Any) -> str | float:
-        if isinstance(value, str) and value == "auto":
+    def check(value: Any) -> str | float | None:
+        if value is None or (isinstance(value, str) and value in words):
             return value
         ev = _numbers([value], 1)
         if ev is None or abs(ev[0]) > 20:
-            raise ValueError("expected auto or a number of EV from -20 to 20")
+            raise ValueError(f"expected {shown} with EV from -20 to 20")
         return ev[0]
 
-    return Kind(check, "EV|auto", _literal)
+    return Kind(check, shown, _literal)
+
+
+def look() -> Kind:
+    """The name of a look that ships, or the path of a look file, which is read to check it."""
+
+    def check(value: Any) -> str:
+        from burstfix.color.look import load_look  # numpy is not needed before
+
+        if not isinstance(value, (str, os.PathLike)):
+            raise ValueError("expected the name of a look or a file NAME.toml")
+        try:
+            load_look(os.fspath(value))
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return os.fspath(value)
+
+    return Kind(check, "NAME|FILE")
 
 
 def noise(*choices: str) -> Kind:

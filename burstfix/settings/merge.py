@@ -46,9 +46,10 @@ class MergeSettings:
         max_size: Largest height and width of the picture in pixels; 0 = no limit.
         dng: Kind of a DNG: "linear" (demosaicked) or "mosaic".
         dng_compression: Of a DNG: "none", "ljpeg" (lossless JPEG) or "jxl" (lossless JPEG XL, DNG 1.7).
-        wb: White balance: "camera", "auto" or three gains (R, G, B).
-        exposure: EV to add, -20 to 20, or "auto".
-        tone: Tone curve: "none" or "filmic".
+        look: Name of a look that ships ("natural", "plain", "vivid"), or a look file (docs/looks.md).
+        wb: White balance: "camera", "auto" or three gains (R, G, B); None = as the look says.
+        exposure: EV to add, -20 to 20, or "auto"; None = as the look says.
+        grain: Share of the reference's luminance noise to add, 0 to 1; None = as the look says.
         color_space: "srgb", "display-p3", "rec2020" or "prophoto".
         model: "auto", a name of the catalogue, or a .safetensors file.
         device: "auto", or one of `kinds.DEVICE_TYPES`; "cuda:1" for the second one.
@@ -129,13 +130,26 @@ class MergeSettings:
         "Compression of a DNG, all lossless; jxl (DNG 1.7) is smaller, but few developers read it.",
         group="picture",
     )
-    wb: str | tuple[float, float, float] = setting(
-        "camera", kinds.white_balance(), "White balance.", group="rendering"
+    look: str = setting(
+        "natural", kinds.look(), "How the picture is rendered (burstfix looks lists them).", group="rendering"
     )
-    exposure: float | Literal["auto"] = setting(
-        0.0, kinds.exposure(), "Brighter (+) or darker (-), in stops.", group="rendering"
+    wb: str | tuple[float, float, float] | None = setting(
+        None, kinds.white_balance(), "White balance.", group="rendering", default_text="as the look says"
     )
-    tone: str = setting("none", kinds.one_of("none", "filmic"), "Tone curve.", group="rendering")
+    exposure: float | str | None = setting(
+        None,
+        kinds.exposure("auto"),
+        "Brighter (+) or darker (-), in stops; a number keeps a series of pictures steady.",
+        group="rendering",
+        default_text="as the look says",
+    )
+    grain: float | None = setting(
+        None,
+        kinds.number(0, 1, optional=True),
+        "Share of one frame's luminance noise to add.",
+        group="rendering",
+        default_text="as the look says",
+    )
     color_space: str = setting(
         "srgb",
         kinds.one_of("srgb", "display-p3", "rec2020", "prophoto"),
@@ -197,5 +211,5 @@ class MergeSettings:
 
     def rendering(self) -> dict[str, Any]:
         """The keyword arguments for `render`."""
-        names = ("exposure", "tone", "color_space")
+        names = ("look", "exposure", "grain", "color_space")
         return {"white_balance": self.wb} | {name: getattr(self, name) for name in names}

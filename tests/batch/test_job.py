@@ -43,7 +43,7 @@ def test_batch_when_every_setting_is_another_then_reading_merging_and_finishing_
     table.write_text(TABLE)
     reading = {"noise": (3e-3, 4e-5), "skip_bad": True, "keep_all": True, "opcodes": "skip"}
     merging = {"device": "cpu", "tile": 64, "precision": "bfloat16", "strength": 0.5}
-    looks = {"wb": "auto", "exposure": 0.5, "tone": "filmic", "color_space": "display-p3"}
+    looks = {"wb": "auto", "exposure": 0.5, "look": "vivid", "grain": 0.1, "color_space": "display-p3"}
     looks |= {"bit_depth": 8, "quality": 70}
     settings = BatchSettings(**reading, **merging, **looks, model="average", noise_profiles=str(table))
     assert len(run_batch([tmp_path / "card"], tmp_path / "out", settings).done) == 1

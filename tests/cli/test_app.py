@@ -332,7 +332,7 @@ def test_completion_when_the_script_is_asked_for_then_prints_it(shell: str) -> N
     [
         ("burstfix me", ["merge"]),
         ("burstfix merge -m kp", ["kpn"]),
-        ("burstfix merge --tone ", ["none", "filmic"]),
+        ("burstfix merge --opcodes ", ["apply", "skip"]),
         ("burstfix evaluate --noise-level l", ["low"]),
         ("burstfix merge --preset n", ["night"]),
     ],

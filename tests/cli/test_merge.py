@@ -57,7 +57,7 @@ def test_merge_when_json_is_asked_for_then_prints_one_document(
     assert document["noise"] == {"source": "given", "shot_gain": [5e-3] * 4, "read_variance": [3e-4] * 4}
     assert (document["height"], document["width"], document["model"]) == (176, 240, "average")
     assert [frame["kept"] for frame in document["frames"]] == [True] * 3
-    assert document["settings"]["render"]["tone"] == "none"
+    assert document["settings"]["render"]["look"] == "natural"
     assert document["seconds"]["total"] > 0
 
 
@@ -75,14 +75,14 @@ def test_merge_when_a_settings_file_lies_beside_the_raws_then_the_command_line_o
     for path in small_burst:
         shutil.copy(path, workplace)
     # Settings of `batch` may stand in the same file.
-    Path("burstfix.toml").write_text('model = "average"\nformat = "png"\ntone = "filmic"\ngap = 3\n')
-    assert main(["merge", ".", "--json", "--tone", "none", "--strength", "0.5"]) == 0
+    Path("burstfix.toml").write_text('model = "average"\nformat = "png"\nlook = "vivid"\ngap = 3\n')
+    assert main(["merge", ".", "--json", "--look", "plain", "--strength", "0.5"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["model"], document["format"]) == ("average", "png")
-    assert document["settings"]["render"]["tone"] == "none" and document["settings"]["strength"] == 0.5
-    Path("burstfix.toml").write_text("tones = 1\n")
+    assert document["settings"]["render"]["look"] == "plain" and document["settings"]["strength"] == 0.5
+    Path("burstfix.toml").write_text("looks = 1\n")
     assert main(["merge", "."]) == 2
-    assert "unknown setting 'tones'" in capsys.readouterr().err
+    assert "unknown setting 'looks'" in capsys.readouterr().err
 
 
 def test_merge_when_quiet_then_says_nothing(
@@ -231,10 +231,10 @@ def test_merge_when_a_preset_is_named_then_it_overrides_the_folder_s_settings(
     monkeypatch.setattr(finding, "user_folder", lambda: workplace / "user")
     presets = workplace / "user" / "presets"
     presets.mkdir(parents=True)
-    (presets / "party.toml").write_text('tone = "filmic"\nmodel = "average"\nformat = "jpeg"\n')
+    (presets / "party.toml").write_text('look = "vivid"\nmodel = "average"\nformat = "jpeg"\n')
     assert main(["merge", *shots(small_burst), "--preset", "party", "--format", "png", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["settings"]["render"]["tone"] == "filmic" and document["format"] == "png"
+    assert document["settings"]["render"]["look"] == "vivid" and document["format"] == "png"
     assert main(["merge", *shots(small_burst), "--preset", "beach"]) == 2
     err = capsys.readouterr().err
     assert "beach.toml: there is no such preset" in err and "party" in err

@@ -27,7 +27,7 @@ SETTINGS = {
     "model": "average",
     "frames": ["a.dng", "größer <1> & so.dng"],
     "noise": {"source": "burst", "shot_gain": [0.01, 0.02, 0.02, 0.03]},
-    "render": {"tone": "none", "color_space": "srgb"},
+    "render": {"look": "plain", "color_space": "srgb"},
 }
 
 EXIF = ExifTags(
@@ -152,7 +152,7 @@ def test_write_image_when_read_by_exiftool_then_xmp_tells_the_settings_and_the_c
     assert tags["Version"] == __version__ or str(tags["Version"]) == __version__
     assert tags["Model"] == "average"
     assert tags["NoiseSource"] == "burst"
-    assert tags["RenderTone"] == "none"
+    assert tags["RenderLook"] == "plain"
     assert json.loads(str(tags["Frames"])) == SETTINGS["frames"]
     assert tags["CreatorTool"] == f"burstfix {__version__}"
     assert tags["Description"] == "my caption <3"

@@ -10,7 +10,6 @@ import pytest
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli.values import Value
 from burstfix.color import render
-from burstfix.color.rendering import TONES
 from burstfix.engine.device import PRECISIONS
 from burstfix.errors import UsageError
 from burstfix.io.write.formats import FORMAT_NAMES
@@ -29,7 +28,8 @@ def choices(name: str) -> tuple[Any, ...]:
     [
         ("noise", "1e-3,2e-5", (1e-3, 2e-5)), ("noise", "measure", "measure"),
         ("wb", "2,1,1", (2.0, 1.0, 1.0)),
-        ("wb", "auto", "auto"), ("exposure", "-1", -1.0), ("exposure", "auto", "auto"), ("tile", "512", 512),
+        ("wb", "auto", "auto"), ("exposure", "-1", -1.0), ("exposure", "auto", "auto"),
+        ("look", "plain", "plain"), ("grain", "0.5", 0.5), ("tile", "512", 512),
         ("ensemble", "4", 4), ("bit_depth", "8", 8), ("strength", "1", 1.0), ("device", "cuda:1", "cuda:1"),
         ("model", "123", "123"), ("max_memory", "8GB", 8 * 10**9),
     ],
@@ -43,7 +43,15 @@ def test_option_when_typed_then_gives_the_value_that_python_takes(name: str, tex
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("noise", (0, 0)), ("noise", "nan,1"), ("tile", 1.5), ("strength", True), ("wb", [1, 1])],
+    [
+        ("noise", (0, 0)),
+        ("noise", "nan,1"),
+        ("tile", 1.5),
+        ("strength", True),
+        ("wb", [1, 1]),
+        ("look", "sepia"),
+        ("grain", 2),
+    ],
 )
 def test_settings_when_a_value_is_wrong_then_an_error_names_it(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"{name} = .*expected"):
@@ -62,7 +70,6 @@ def test_settings_when_handed_on_then_every_argument_exists_and_has_the_same_def
 
 
 def test_choices_when_compared_with_the_library_then_are_the_same() -> None:
-    assert choices("tone") == TONES
     assert choices("precision") == PRECISIONS
     assert set(choices("format")) == set(FORMAT_NAMES)
     assert choices("opcodes") == get_args(OpcodeMode)

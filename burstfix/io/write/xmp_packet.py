@@ -94,7 +94,7 @@ def _xmpmeta(elements: Iterable[str]) -> str:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flatten settings to property names and texts: {"render": {"tone": "none"}} gives RenderTone."""
+    """Flatten settings to property names and texts: {"render": {"look": "plain"}} gives RenderLook."""
     flat: dict[str, str] = {}
     for key, value in settings.items():
         words = re.findall("[A-Za-z0-9]+", str(key)) or ["Unnamed"]

@@ -1,0 +1,158 @@
+"""Fine detail of a rendered picture: sharpening that spares noise, and grain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burstfix.color.chromatic import Matrix
+from burstfix.types import NoiseProfile
+
+Plane = NDArray[np.float32]
+
+REACH = 2
+"""Rows above and below a strip that `sharpen` needs."""
+
+_WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # of encoded R, G, B: what sharpness is seen in
+_PATCH = 32  # columns of a patch in which noise is measured
+_FLAT_PERCENTILE = 20.0  # of patches of one tone, by deviation: the flat ones
+_TONES = 5
+_MEDIAN_TO_SIGMA = 1.4826
+_CORE = np.float32(3)  # standard deviations of the noise at which detail is sharpened by half
+_STRENGTH = np.float32(1.5)
+_OVERSHOOT = np.float32(0.5)  # share of a neighbourhood's range that faint texture may leave it by
+_EDGE = np.float32(0.04)  # encoded range from which on a neighbourhood counts as an edge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetailNoise:
+    """Noise in the finest detail of a rendered picture.
+
+    Attributes:
+        tones: float32 (k,) encoded brightness, ascending.
+        deviations: float32 (k,) standard deviation of `detail` in flat areas of that brightness.
+    """
+
+    tones: Plane
+    deviations: Plane
+
+    def at(self, brightness: Plane) -> Plane:
+        """Standard deviation for encoded brightness of any shape."""
+        return np.interp(brightness, self.tones, self.deviations).astype(np.float32)
+
+
+def brightness_of(encoded: Plane) -> Plane:
+    """(3, h, w) encoded RGB to (h, w) encoded brightness."""
+    return np.einsum("c,chw->hw", _WEIGHTS, encoded)
+
+
+def detail(brightness: Plane) -> Plane:
+    """(h, w) brightness minus its blur by 1 4 6 4 1, borders repeated."""
+    blurred = brightness
+    for _ in range(2):
+        p = np.pad(blurred, ((REACH, REACH), (0, 0)), mode="edge")
+        blurred = ((p[:-4] + p[4:] + 4 * (p[1:-3] + p[3:-1]) + 6 * p[2:-2]) * np.float32(1 / 16)).T
+    return brightness - blurred
+
+
+def measure_noise(strips: list[Plane]) -> DetailNoise:
+    """Measures the noise that is left, by tone, in the flattest patches of a picture.
+
+    Args:
+        strips: (h, w) encoded brightness of a few strips of rows, spread over the picture.
+    """
+    tones, deviations = [], []
+    for strip in strips:
+        fine = detail(strip)
+        for left in range(0, strip.shape[1] - _PATCH + 1, _PATCH):
+            patch = np.s_[:, left : left + _PATCH]
+            tones.append(float(strip[patch].mean()))
+            deviations.append(_MEDIAN_TO_SIGMA * float(np.median(np.abs(fine[patch]))))
+    if not tones:  # narrower than a patch: nothing is known, and nothing is spared
+        return DetailNoise(np.zeros(1, np.float32), np.zeros(1, np.float32))
+    order = np.argsort(tones)
+    groups = np.array_split(order, min(_TONES, len(order)))
+    levels = [np.mean([tones[k] for k in group]) for group in groups]
+    flat = [np.percentile([deviations[k] for k in group], _FLAT_PERCENTILE) for group in groups]
+    return DetailNoise(np.array(levels, np.float32), np.array(flat, np.float32))
+
+
+def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
+    """Sharpens brightness; colour differences stay.
+
+    Detail is raised by `amount` as far as it stands above the noise. The result stays within the
+    range of its neighbours, so that edges get steeper without halos; only faint texture may leave that range.
+
+    Args:
+        encoded: (3, h, w) encoded RGB, 0 to 1. Changed in place.
+        amount: 0 to 2.
+        noise: From `measure_noise`.
+
+    Returns:
+        `encoded`, 0 to 1.
+    """
+    brightness = brightness_of(encoded)
+    fine = detail(brightness)
+    power = np.square(fine * fine)
+    floor = np.square(np.square(_CORE * noise.at(brightness)))
+    sharper = brightness + (_STRENGTH * np.float32(amount)) * fine * (
+        power / (power + floor + np.float32(1e-20))
+    )
+    low, high = _neighbours(brightness, np.minimum), _neighbours(brightness, np.maximum)
+    extent = high - low
+    margin = _OVERSHOOT * extent / (1 + (extent / _EDGE) ** 3)
+    np.clip(sharper, low - margin, high + margin, out=sharper)
+    encoded += sharper - brightness
+    return np.clip(encoded, 0.0, 1.0, out=encoded)
+
+
+def _neighbours(plane: Plane, function: np.ufunc) -> Plane:
+    """Largest or smallest of each pixel's 3x3 neighbourhood."""
+    for _ in range(2):
+        p = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
+        plane = function(function(p[:-2], p[2:]), p[1:-1]).T
+    return plane
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grain:
+    """Luminance noise of one frame, to be added to linear RGB.
+
+    Attributes:
+        shot, read: (3,) and scalar; variance of luminance = shot @ balanced + read, for white-balanced camera
+            RGB.
+        share: Of the standard deviation that is added.
+    """
+
+    shot: Matrix
+    read: float
+    share: float
+
+    def add(self, rgb: Plane, balanced: Plane, top: int) -> None:
+        """Adds grain to rows `top` to `top + h`, (3, h, w) linear RGB, in place; always the same."""
+        _, height, width = rgb.shape
+        variance = np.einsum("c,chw->hw", self.shot.astype(np.float32), np.maximum(balanced, 0))
+        deviation = np.float32(self.share) * np.sqrt(variance + np.float32(self.read))
+        for row in range(height):
+            # A generator for each row: strips may overlap, and the grain must not depend on them.
+            normal = np.random.default_rng((20160911, top + row)).standard_normal(width, np.float32)
+            rgb[:, row] += deviation[row] * normal
+
+
+def grain_of(noise: NoiseProfile, share: float, neutral: Matrix, luminance: Matrix) -> Grain:
+    """Grain as strong as a share of a frame's luminance noise.
+
+    Args:
+        noise: Of the frame.
+        share: 0 to 1.
+        neutral: (3,) camera RGB of a grey object.
+        luminance: (3,) weights that turn white-balanced camera RGB into linear luminance.
+    """
+    gains, reads = np.asarray(noise.shot_gain), np.asarray(noise.read_variance)
+    # Two green samples make one value of green.
+    gain = np.array([gains[0], (gains[1] + gains[2]) / 4, gains[3]])
+    read = np.array([reads[0], (reads[1] + reads[2]) / 4, reads[3]])
+    # Balanced = camera / neutral, so that variance = (gain * camera + read) / neutral**2.
+    return Grain(luminance**2 * gain / neutral, float(luminance**2 @ (read / neutral**2)), share)
