@@ -64,8 +64,8 @@ def test_write_dng_then_tags_are_the_references_and_noise_is_what_is_left(merged
     assert [float(x) for x in tags["AsShotNeutral"].split()] == pytest.approx(NEUTRAL)
     assert tags["DefaultCropSize"] == "320 256"
     assert tags["Software"].startswith("burstfix")
-    settings = json.loads(tags["ImageDescription"])
-    assert settings["frames"] == ["shot_0.dng", "shot_1.dng", "shot_2.dng"]
+    assert "ImageDescription" not in tags
+    assert json.loads(tags["Frames"]) == ["shot_0.dng", "shot_1.dng", "shot_2.dng"]
     assert tags["Model"] == "One"
     left = noise_left(merged["linear"])
     assert left is not None

@@ -75,7 +75,9 @@ class BatchSettings(MergeSettings):
         # From here on the layout ends with a suffix, which determines the format.
         full = check_layout(self.layout, self.format)
         object.__setattr__(self, "layout", full)
-        (format_of(full) or DEFAULT_FORMAT).bit_depth(self.bit_depth)
+        row = format_of(full) or DEFAULT_FORMAT
+        row.bit_depth(self.bit_depth)
+        row.check_color_space(self.color_space)
 
     def result_settings(self) -> dict[str, Any]:
         """The settings that change the pictures or their names, as JSON holds them."""

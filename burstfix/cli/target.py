@@ -94,6 +94,7 @@ def plan(
     for name in ("scale", "max_size"):
         if name in typed and row.is_raw:
             raise UsageError(f"{_option(name)} is for pictures; a {row.title} keeps the size of the raw")
+    row.check_color_space(settings.color_space)
     fits = "bit_depth" in typed or settings.bit_depth in row.bit_depths
     depth = row.bit_depth(settings.bit_depth if fits else None)
     _check_folder(folder)

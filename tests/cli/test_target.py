@@ -98,7 +98,7 @@ def test_plan_when_settings_of_a_file_do_not_fit_the_format_then_the_name_of_the
 
 @pytest.mark.parametrize("name", ["a", "a.webp", "a.nef"])
 def test_plan_when_the_suffix_is_unknown_then_is_wrong_usage(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"use \.tif, \.png, \.jpg or \.dng"):
+    with pytest.raises(UsageError, match=r"use \.tif, \.png, .* or \.dng"):
         planned(tmp_path / name)
 
 

@@ -44,7 +44,7 @@ def test_plan_when_the_format_does_not_have_a_setting_then_it_is_wrong_usage(row
 
 
 def test_format_named_when_there_is_no_such_format_then_the_known_ones_are_listed():
-    with pytest.raises(UsageError, match="webp.*tiff, png, jpeg, dng"):
+    with pytest.raises(UsageError, match="webp.*tiff, png, jpeg, jxl, avif, dng"):
         format_named("webp")
     assert format_of("a.webp") is None
 

@@ -13,10 +13,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from burstfix.io.tag_numbers import EXIF_POINTER, GPS_POINTER
+from burstfix.io.tag_numbers import COMPRESSION, EXIF_POINTER, GPS_POINTER
 from burstfix.types import ExifTags
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _IFD = 1, 2, 3, 4, 5, 7, 10, 13
+_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
 # Tags whose type does not follow from the value (EXIF 2.32, tables 4 to 15).
 _LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
@@ -93,8 +94,12 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
         file.write(struct.pack(order + "L", offset))
 
 
-def exif_block(exif: ExifTags) -> bytes:
-    """The tags as a TIFF file without a picture, little endian: what JPEG's APP1 and PNG's eXIf hold.
+def exif_block(exif: ExifTags, thumbnail: bytes = b"") -> bytes:
+    """Encode tags as a little-endian TIFF file without a picture, as in a JPEG's APP1 and a PNG's eXIf.
+
+    Args:
+        exif: The tags.
+        thumbnail: A JPEG for the second directory (EXIF 2.32, 4.5.4), or b"" for none.
 
     Raises:
         ValueError: A value is of a type EXIF cannot hold.
@@ -104,7 +109,24 @@ def exif_block(exif: ExifTags) -> bytes:
     entries: dict[int, _Entry | bytes] = {**image}
     below = _lower_directories(exif, 8, order, entries)
     offset = 8 + len(below)
-    return b"II*\0" + struct.pack(order + "L", offset) + below + _directory(entries, offset, order)
+    first, second = _directory(entries, offset, order), b""
+    if thumbnail:
+        at = offset + len(first)
+        first, second = _directory(entries, offset, order, at), _thumbnail_directory(thumbnail, at, order)
+    return b"II*\0" + struct.pack(order + "L", offset) + below + first + second
+
+
+def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
+    """Encode the directory of a JPEG thumbnail, to stand at `offset`, and the thumbnail after it."""
+
+    def directory(at: int) -> bytes:
+        values = {COMPRESSION: 6, 282: 72, 283: 72, 296: 2}
+        entries: dict[int, _Entry | bytes] = {t: _encode(t, v, order, gps=False) for t, v in values.items()}
+        for tag, value in ((_THUMBNAIL_OFFSET, at), (_THUMBNAIL_LENGTH, len(thumbnail))):
+            entries[tag] = _Entry(tag, _LONG, 1, struct.pack(order + "L", value))
+        return _directory(entries, offset, order)
+
+    return directory(offset + len(directory(0))) + thumbnail
 
 
 def _lower_directories(exif: ExifTags, offset: int, order: str, entries: dict[int, _Entry | bytes]) -> bytes:

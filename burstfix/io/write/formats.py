@@ -31,6 +31,7 @@ class OutputFormat:
         suffixes: File suffixes in lower case; the first is the default.
         bit_depths: Bits per channel; the first is the default.
         has_quality: The encoder takes a quality of 1 to 100.
+        color_spaces: Colour spaces that files can state; empty for all.
         encoder: "module:function" that writes a rendered picture; None for a raw format (a DNG), which holds
             the linear image. Modules are imported on first use.
     """
@@ -41,6 +42,7 @@ class OutputFormat:
     bit_depths: tuple[int, ...]
     has_quality: bool
     encoder: str | None
+    color_spaces: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -88,11 +90,26 @@ class OutputFormat:
         if not 1 <= requested <= 100:
             raise UsageError(f"quality {requested} is not within 1 to 100")
 
+    def check_color_space(self, requested: str) -> None:
+        """Refuse a colour space that files of the format cannot state.
+
+        Raises:
+            UsageError: The message names formats that can.
+        """
+        if self.color_spaces and requested not in self.color_spaces:
+            others = ", ".join(row.title for row in FORMATS if not row.color_spaces and not row.is_raw)
+            have = ", ".join(self.color_spaces)
+            raise UsageError(f"{self.title} is written in {have}, not {requested}; use {others}")
+
 
 FORMATS = (
     OutputFormat("tiff", "TIFF", (".tif", ".tiff"), (16, 8), False, "burstfix.io.write.tiff:write_tiff"),
     OutputFormat("png", "PNG", (".png",), (16, 8), False, "burstfix.io.write.png:write_png"),
     OutputFormat("jpeg", "JPEG", (".jpg", ".jpeg"), (8,), True, "burstfix.io.write.jpeg:write_jpeg"),
+    OutputFormat(
+        "jxl", "JPEG XL", (".jxl",), (16, 8), True, "burstfix.io.write.jpeg_xl:write_jpeg_xl", ("srgb",)
+    ),
+    OutputFormat("avif", "AVIF", (".avif",), (8,), True, "burstfix.io.write.avif:write_avif"),
     OutputFormat("dng", "DNG", (".dng",), (16,), False, None),
 )
 

@@ -22,8 +22,8 @@ def write_image(
 ) -> Path:
     """Write a rendered picture; the format follows from the file's suffix.
 
-    The file carries the ICC profile, the EXIF tags of the reference frame, Software, and the settings as JSON
-    (ImageDescription) and as XMP. It appears whole or not at all.
+    The file carries the ICC profile, the reference frame's EXIF and XMP, Software, and the settings as XMP.
+    It appears whole or not at all.
 
     Args:
         image: The picture, upright.
@@ -38,7 +38,7 @@ def write_image(
 
     Raises:
         OutputError: The file exists, its suffix is unknown, or it cannot be written.
-        UsageError: The format does not have that bit depth, or `quality` is out of range.
+        UsageError: The format does not have that bit depth or colour space, or `quality` is out of range.
     """
     target = Path(path)
     row = format_of(target)
@@ -52,6 +52,7 @@ def write_image(
         raise UsageError(f"{target}: quality {quality} is not within 1 to 100")
     try:
         depth = row.bit_depth(bit_depth)
+        row.check_color_space((image.settings.get("render") or {}).get("color_space", "srgb"))
     except UsageError as error:
         raise UsageError(f"{target}: {error}") from error
     pixels = to_depth(image.data, depth)

@@ -1,4 +1,4 @@
-"""JPEG files: 8 bits at full colour resolution, with an ICC profile, EXIF and XMP."""
+"""JPEG files: 8 bits at full colour resolution, with an ICC profile, EXIF with a thumbnail, and XMP."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from burstfix.io.write.picture_tags import PictureTags, exif_block_within
@@ -16,6 +17,7 @@ from burstfix.io.write.xmp_packet import split_xmp
 _SEGMENT = 65533  # bytes in a segment, without its length field
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 160, 80
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENDED_PART = 65_400  # bytes of extended XMP in a segment (Adobe XMP specification part 3, 1.1.3.1)
 # Tags that EXIF requires in JPEG files only (EXIF 2.32, table 17).
@@ -35,7 +37,8 @@ def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, qualit
         image={**tags.exif.image, _YCBCR_POSITIONING: _CENTRED},
         exif={**tags.exif.exif, **required},
     )
-    segments = _segment(0xE1, _EXIF + exif_block_within(complete, _SEGMENT - len(_EXIF)))
+    exif = exif_block_within(complete, _SEGMENT - len(_EXIF), _thumbnail(pixels))
+    segments = _segment(0xE1, _EXIF + exif)
     segments += _xmp_segments(tags)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(
@@ -48,6 +51,16 @@ def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, qualit
         file.write(jpeg[:head])
         file.write(segments)
         file.write(jpeg[head:])
+
+
+def _thumbnail(pixels: Pixels) -> bytes:
+    """Encode a small JPEG for file browsers."""
+    step = max(1, max(pixels.shape[:2]) // (4 * _THUMBNAIL_SIDE))
+    small = Image.fromarray(np.ascontiguousarray(pixels[::step, ::step]))
+    small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    encoded = io.BytesIO()
+    small.save(encoded, "JPEG", quality=_THUMBNAIL_QUALITY, subsampling="4:2:0")
+    return encoded.getvalue()
 
 
 def _xmp_segments(tags: PictureTags) -> bytes:

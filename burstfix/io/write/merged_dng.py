@@ -22,7 +22,7 @@ from burstfix.io import tag_numbers as tn
 from burstfix.io.write.cfa_dng import Tag, color_tags, exif_tags, noise_values, rationals, tag
 from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.formats import DNG_COMPRESSIONS, DngCompression
-from burstfix.io.write.picture_tags import SOFTWARE, settings_json
+from burstfix.io.write.picture_tags import SOFTWARE
 from burstfix.io.write.xmp_packet import xmp_elements, xmp_packet
 from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 
@@ -38,6 +38,7 @@ _JXL_EFFORT = 3  # higher efforts take many times as long and gain a few percent
 _BYTE, _SHORT, _LONG, _UNDEFINED, _DOUBLE = 1, 3, 4, 7, 12
 _PREVIEW_COLOR_SPACE, _SRGB = 50970, 2
 _PREVIEW_QUALITY = 90
+_SOFTWARE_TAG = 305
 _MAX_BYTES = (1 << 32) - (1 << 26)  # offsets of a classic TIFF have 32 bits; leaves room for preview and tags
 
 
@@ -118,7 +119,7 @@ def write_merged_dng(
             with tifffile.TiffFile(temporary, mode="r+") as tif:
                 raw: Any = tif.pages[0]
                 raw.pages[0].tags[tn.PHOTOMETRIC].overwrite(tn.PHOTOMETRIC_LINEAR_RAW)
-        append_exif_ifds(temporary, _exif(metadata, preview))
+        append_exif_ifds(temporary, _exif(metadata))
     return Path(path)
 
 
@@ -256,7 +257,7 @@ def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
     return tags
 
 
-def _exif(metadata: FrameMetadata, preview: RenderedImage) -> ExifTags:
-    """Return the reference's tags, with the settings as ImageDescription."""
+def _exif(metadata: FrameMetadata) -> ExifTags:
+    """Return the reference's tags with our Software."""
     own = exif_tags(metadata)
-    return replace(own, image={**own.image, 270: settings_json(preview.settings), 305: SOFTWARE})
+    return replace(own, image={**own.image, _SOFTWARE_TAG: SOFTWARE})

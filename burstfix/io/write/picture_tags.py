@@ -1,10 +1,9 @@
-"""What is written with a picture besides its pixels: EXIF, and the settings used, as JSON and as XMP."""
+"""The metadata of a written picture: EXIF, and XMP with the settings of the merge."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,10 +28,10 @@ _DIRECTORIES = ("image", "exif", "gps")
 
 @dataclass(frozen=True, slots=True)
 class PictureTags:
-    """What a writer puts beside the pixels.
+    """Metadata for a writer.
 
     Attributes:
-        exif: Tags, all of a kind that EXIF can hold; Orientation is 1.
+        exif: Tags, all of types that EXIF can hold; Orientation is 1.
         xmp_elements: XMP properties, each as an XML element; see `xmp_packet`.
     """
 
@@ -46,9 +45,9 @@ class PictureTags:
 
 
 def picture_tags(image: RenderedImage) -> PictureTags:
-    """The reference frame's EXIF with Software, ImageDescription (settings as JSON) and Orientation set.
+    """Take the reference frame's EXIF and XMP, and set what describes the new file.
 
-    What the frame itself had as ImageDescription moves to dc:description of the XMP packet.
+    ImageDescription is the photographer's caption and stays as it is; the settings are in XMP only.
     """
     space = (image.settings.get("render") or {}).get("color_space")
     exif = replace(
@@ -58,7 +57,6 @@ def picture_tags(image: RenderedImage) -> PictureTags:
             _X_RESOLUTION: 72,
             _Y_RESOLUTION: 72,
             _RESOLUTION_UNIT: _INCH,
-            _IMAGE_DESCRIPTION: settings_json(image.settings),
             _ORIENTATION: 1,
             _SOFTWARE_TAG: SOFTWARE,
         },
@@ -73,19 +71,20 @@ def picture_tags(image: RenderedImage) -> PictureTags:
 
 
 def is_merged(exif: ExifTags) -> bool:
-    """Whether burstfix has merged the picture that these tags come from: it has left in them what with."""
+    """Return True for the tags of a DNG that burstfix has merged.
+
+    Simulated frames name burstfix as Software, too, but without a version.
+    """
+    if re.match(r"burstfix \d", str(exif.image.get(_SOFTWARE_TAG, ""))):
+        return True
+    # Version 0.1 wrote its settings as the caption.
     text = str(exif.image.get(_IMAGE_DESCRIPTION, ""))
     return text.startswith('{"software": "burstfix ') and '"model": ' in text
 
 
-def settings_json(settings: Mapping[str, Any]) -> str:
-    """The settings as one line of ASCII JSON, the program's name and version first."""
-    return json.dumps({"software": SOFTWARE, **settings}, default=str)
-
-
-def exif_block_within(exif: ExifTags, limit: int) -> bytes:
-    """`exif_ifd.exif_block` of at most `limit` bytes; where that is too little, the longest values go."""
-    block = exif_block(exif)
+def exif_block_within(exif: ExifTags, limit: int, thumbnail: bytes = b"") -> bytes:
+    """Encode EXIF in at most `limit` bytes; drops the longest tags if necessary, with a warning."""
+    block = exif_block(exif, thumbnail)
     while len(block) > limit:
         _, directory, tag = max(
             (len(_as_bytes(value)), directory, tag)
@@ -94,12 +93,12 @@ def exif_block_within(exif: ExifTags, limit: int) -> bytes:
         )
         logger.warning("EXIF is too long for this format: tag %d is left out", tag)
         exif = _without(exif, directory, tag)
-        block = exif_block(exif)
+        block = exif_block(exif, thumbnail)
     return block
 
 
 def writable(exif: ExifTags) -> ExifTags:
-    """The tags without values that EXIF cannot hold, each with a warning: no picture is lost over a tag."""
+    """Drop tags that EXIF cannot hold, with a warning: no picture is lost because of a tag."""
     for directory in _DIRECTORIES:
         for tag, value in getattr(exif, directory).items():
             try:
