@@ -36,6 +36,7 @@ from burstfix.errors import BurstfixError, OutOfMemoryError, OutputError, is_out
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
+    "report": "Write reports of pictures that were merged before.",
     "batch": "Merge every burst in folders, while nobody watches.",
     "group": "Show which bursts lie in folders.",
     "config": "Show the settings in force, and where they come from.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from burstfix.cli import finding, options
+from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_reference
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand, folders_of
@@ -21,12 +21,20 @@ EXAMPLES = (
     "burstfix inspect shots/*.dng",
     "burstfix inspect shots/ --skip-bad",
     "burstfix inspect shots/*.dng --json",
+    "burstfix inspect shots/*.dng --plot burst.html",
 )
 
 
 @click.command("inspect", epilog=epilog(*EXAMPLES))
 @options.paths
 @options.reference
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Also write a page with the frames, the path of the camera and the noise.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the page if it exists.")
 @finding.source
 @options.settings(options.named(options.MERGE, "reading"))
 @options.speech
@@ -36,15 +44,19 @@ def command(
     typed: dict[str, Any],
     paths: tuple[str, ...],
     reference: int | Path | None,
+    plot: Path | None,
+    overwrite: bool,
     source: finding.Source,
 ) -> None:
     """Show what burstfix sees in a burst, frame by frame.
 
     For each raw: time, exposure, size, levels, sharpness (1 = the sharpest), where its content lies against
     the reference (in sensor pixels, and turned by so many degrees), and whether `merge` would keep it.
-    Nothing is written.
+    Without --plot nothing is written.
     """
     settings = source.merge(folders_of(paths), typed)
+    if plot is not None:
+        target.check_report_file(plot, overwrite=overwrite)
     files = expand(paths)
     check_reference(reference, files)
 
@@ -54,6 +66,10 @@ def command(
 
         burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
         document = burst_document(burst, _dropped_metadata(burst))
+        if plot is not None:
+            from burstfix.report.html.write import write_inspection
+
+            write_inspection(plot, burst, document, settings, overwrite=overwrite)
     terminal.result(document, burst_tables)
 
 

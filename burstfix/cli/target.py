@@ -110,12 +110,22 @@ def check_report(report: Path, destination: Target, settings: MergeSettings, *, 
         UsageError: The name does not end in .html, or the output is a mosaic, which has no colours to show.
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
-    if report.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{report}: a report is an HTML file; give it a name that ends in .html")
     if destination.is_raw and settings.dng == "mosaic":
         raise UsageError("--report shows a demosaicked merge; it cannot be used with --dng mosaic")
-    _check_folder(report.parent)
-    _refuse_existing(report, overwrite)
+    check_report_file(report, overwrite=overwrite)
+
+
+def check_report_file(path: Path, *, overwrite: bool) -> None:
+    """Checks where a report will be written.
+
+    Raises:
+        UsageError: The name does not end in .html.
+        OutputError: The file exists, or its folder is missing or cannot be written to.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path}: a report is an HTML file; give it a name that ends in .html")
+    _check_folder(path.parent)
+    _refuse_existing(path, overwrite)
 
 
 def _option(name: str) -> str:

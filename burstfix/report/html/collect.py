@@ -62,6 +62,14 @@ def collect(
     )
 
 
+def collect_inspection(burst: Burst, document: Mapping[str, Any], settings: MergeSettings) -> ReportData:
+    """Gather what can be shown before a merge; arguments as for `collect`."""
+    rendering = {**settings.rendering(), "color_space": "srgb"}
+    alone = _eight_bit(render(reference_alone(burst), **rendering).data)
+    thumbnails = [_eight_bit(_thumbnail(frame, rendering)) for frame in burst.frames]
+    return ReportData(document, alone, None, thumbnails, None)
+
+
 def reference_alone(burst: Burst) -> LinearImage:
     """Return the reference frame demosaicked and corrected, but not merged or denoised."""
     frame = burst.frames[burst.reference]

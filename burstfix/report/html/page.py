@@ -34,9 +34,10 @@ class ReportData:
 
     Attributes:
         document: The JSON document of the merge (`burst_document` and the facts that `merge` adds).
-        before, after: uint8 (H, W, 3) sRGB of the reference alone and of the merge, with the same look.
+        before: uint8 (H, W, 3) sRGB of the reference alone.
+        after: The same of the merge, with the same look; None before a merge.
         thumbnails: uint8 (h, w, 3) of each frame that was kept, in time order.
-        gain: Noise before and after.
+        gain: Noise before and after; None before a merge.
         motion: float32 (h, w), the largest motion beyond the camera's own in sensor pixels; None if unknown.
         frames_used: float32 (h, w), how many frames each place effectively used; None if unknown.
         noise_points: Signals and variances that the noise was measured from; None if it was not measured.
@@ -45,9 +46,9 @@ class ReportData:
 
     document: Mapping[str, Any]
     before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
+    after: NDArray[np.uint8] | None
     thumbnails: Sequence[NDArray[np.uint8]]
-    gain: NoiseGain
+    gain: NoiseGain | None
     motion: NDArray[np.float32] | None = None
     frames_used: NDArray[np.float32] | None = None
     noise_points: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
@@ -101,8 +102,13 @@ def _subtitle(document: Mapping[str, Any]) -> str:
 def _facts(data: ReportData) -> list[dict[str, str]]:
     document, facts = data.document, []
     kept = [frame for frame in document["frames"] if frame["kept"]]
-    facts.append({"value": f"{len(kept)} of {len(document['frames'])}", "label": "frames merged"})
-    if data.gain.decibels is not None:
+    facts.append(
+        {
+            "value": f"{len(kept)} of {len(document['frames'])}",
+            "label": "frames merged" if data.after is not None else "frames to be merged",
+        }
+    )
+    if data.gain is not None and data.gain.decibels is not None:
         facts.append({"value": f"{data.gain.decibels:.1f} dB", "label": "less noise in flat parts"})
         iso = next((frame.get("iso") for frame in kept if frame["reference"]), None)
         if iso:
@@ -134,7 +140,10 @@ def _two_digits(value: float) -> float:
 
 def _views(data: ReportData) -> list[dict[str, Any]]:
     """The whole picture first, then the crops."""
-    before, after = reduced(data.before, _OVERVIEW_SIDE), reduced(data.after, _OVERVIEW_SIDE)
+    before = reduced(data.before, _OVERVIEW_SIDE)
+    if data.after is None:
+        return [{"name": "whole", "before": data_uri(before), "width": before.shape[1]}]
+    after = reduced(data.after, _OVERVIEW_SIDE)
     views = [{"name": "whole", "before": data_uri(before), "after": data_uri(after), "width": after.shape[1]}]
     for crop in choose_crops(data.after, _moving(data)):
         views.append(
@@ -209,7 +218,7 @@ def _maps(data: ReportData) -> list[dict[str, Any]]:
                 lambda value: f"{value:.0f} px",
             )
         )
-    if np.isfinite(data.gain.left).any():
+    if data.gain is not None and np.isfinite(data.gain.left).any():
         maps.append(
             _map(
                 "Noise that is left",
@@ -267,6 +276,8 @@ def _plots(data: ReportData) -> list[dict[str, Any]]:
                 "caption": "Shift of each frame against the reference, in sensor pixels.",
             }
         )
+    if data.after is None:
+        return plots
     before, after = _histogram(data.before), _histogram(data.after)
     clipped = [float(np.mean((p >= 255).any(-1))) for p in (data.before, data.after)]
     plots.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from burstfix.atomic import atomic_path
-from burstfix.report.html.collect import collect
+from burstfix.report.html.collect import collect, collect_inspection
 from burstfix.report.html.page import render_page
 from burstfix.settings import MergeSettings, settings_of
 from burstfix.types import Burst, LinearImage
@@ -40,6 +40,31 @@ def write_report(
     files = [frame.metadata.path for frame in burst.frames]
     command = merge_command(files, reference, str(document["output"]), settings)
     page = render_page(collect(burst, linear, document, settings, command))
+    with atomic_path(path, overwrite) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def write_inspection(
+    path: Path,
+    burst: Burst,
+    document: Mapping[str, Any],
+    settings: MergeSettings,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write what `inspect` sees as one HTML file: frames, camera path, noise, the reference; no merge.
+
+    Args:
+        path: Output file.
+        burst: The frames.
+        document: The JSON document of `inspect`.
+        settings: How pictures are rendered.
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputError: The file exists or cannot be written.
+    """
+    page = render_page(collect_inspection(burst, document, settings))
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -1,0 +1,63 @@
+"""`burstfix report` and `inspect --plot`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from burstfix.cli import main
+
+
+@pytest.fixture
+def workplace(small_burst: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "shots").mkdir()
+    for path in small_burst:
+        (tmp_path / "shots" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
+def test_report_when_a_picture_was_merged_before_then_its_settings_are_found_again(
+    name: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merged = ["merge", "shots", "-o", name, "-m", "average", "--strength", "0.8", "--reference", "2"]
+    assert main(merged) == 0
+    before = Path(name).read_bytes()
+    capsys.readouterr()
+    assert main(["report", name, "--raws", "shots", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["frames"] == 3 and document["report"] == "a.html"
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert "--strength 0.8" in page and "--model average" in page and "3 of 3" in page
+    assert Path(name).read_bytes() == before
+
+
+def test_report_when_a_folder_is_given_then_pictures_of_burstfix_are_taken(workplace: Path) -> None:
+    Path("pictures").mkdir()
+    Path("pictures/other.jpg").write_bytes(b"\xff\xd8 not ours")
+    assert main(["merge", "shots", "-o", "pictures/a.jpg", "-m", "average"]) == 0
+    assert main(["report", "pictures", "--raws", "shots"]) == 0
+    assert sorted(path.name for path in Path("pictures").iterdir()) == ["a.html", "a.jpg", "other.jpg"]
+
+
+def test_report_when_the_picture_is_not_ours_or_raws_are_missing_then_exit_3(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("other.jpg").write_bytes(b"\xff\xd8 not ours")
+    assert main(["report", "other.jpg"]) == 3
+    assert "only pictures that it wrote" in capsys.readouterr().err
+    assert main(["merge", "shots", "-o", "a.jpg", "-m", "average"]) == 0
+    Path("shots", "example_002.dng").unlink()
+    assert main(["report", "a.jpg", "--raws", "shots"]) == 3
+    assert "example_002.dng: not found" in capsys.readouterr().err
+    assert not Path("a.html").exists()
+
+
+def test_inspect_when_a_page_is_asked_for_then_frames_without_a_merge(workplace: Path) -> None:
+    assert main(["inspect", "shots", "--plot", "burst.html"]) == 0
+    page = Path("burst.html").read_text(encoding="utf-8")
+    assert "frames to be merged" in page and "example_002.dng" in page and "<script>" not in page
+    assert main(["inspect", "shots", "--plot", "burst.html"]) == 5
