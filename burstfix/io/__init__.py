@@ -1,4 +1,4 @@
-"""What cameras wrote comes in here, and results go out."""
+"""Reading raws and writing results."""
 
 from burstfix.io.read.frames import ReadFrames, read_frames
 from burstfix.io.read.reader import read_frame, read_metadata

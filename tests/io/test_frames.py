@@ -17,7 +17,7 @@ START = datetime(2024, 5, 6, 7, 8, 9)
 
 
 def burst(folder: Path, count: int = 4, **changes: object) -> list[Path]:
-    """Frames a tenth of a second apart, named out of order."""
+    """Write frames a tenth of a second apart, with names in reverse order."""
     return [
         write_raw(
             folder / f"IMG_{count - k}.dng", seed=k, **{"time": START + timedelta(seconds=k / 10), **changes}
@@ -30,29 +30,29 @@ def names(frames: object) -> list[str]:
     return [f.metadata.path.name for f in frames.frames]  # type: ignore[attr-defined]
 
 
-def test_read_frames_when_frames_have_times_sorts_by_them(tmp_path: Path):
+def test_read_frames_when_frames_have_times_then_they_are_in_time_order(tmp_path: Path):
     paths = burst(tmp_path)
     assert names(read_frames(sorted(paths))) == ["IMG_4.dng", "IMG_3.dng", "IMG_2.dng", "IMG_1.dng"]
 
 
-def test_read_frames_when_times_mix_zones_sorts_by_the_clock(tmp_path: Path):
+def test_read_frames_when_only_some_times_have_zones_then_clock_readings_are_sorted(tmp_path: Path):
     zone = timezone(timedelta(hours=9))
     a = write_raw(tmp_path / "a.dng", time=(START + timedelta(seconds=2)).replace(tzinfo=zone))
     b = write_raw(tmp_path / "b.dng", time=START)
     assert names(read_frames([a, b])) == ["b.dng", "a.dng"]
 
 
-def test_read_frames_when_a_time_is_missing_sorts_by_natural_names(tmp_path: Path):
+def test_read_frames_when_a_time_is_missing_then_natural_names_are_sorted(tmp_path: Path):
     paths = [write_raw(tmp_path / f"IMG_{k}.dng", k, time=None if k == 2 else START) for k in (10, 9, 2)]
     assert names(read_frames(paths)) == ["IMG_2.dng", "IMG_9.dng", "IMG_10.dng"]
 
 
-def test_natural_key_when_names_mix_digits_and_letters_orders_them_as_people_do():
+def test_natural_key_when_names_mix_digits_and_letters_then_numbers_are_ordered():
     ordered = ["1.dng", "02.dng", "a.dng", "a1.dng", "A2.dng", "a10.dng", "b.dng"]
     assert [p.name for p in sorted(map(Path, reversed(ordered)), key=natural_key)] == ordered
 
 
-def test_read_frames_when_a_glob_caught_other_files_skips_them_with_a_warning(tmp_path: Path):
+def test_read_frames_when_a_glob_matched_other_files_then_they_are_skipped_with_a_warning(tmp_path: Path):
     good = write_raw(tmp_path / "a.dng")
     (tmp_path / "._a.dng").write_bytes(b"mac")
     (tmp_path / "a.jpg").write_bytes(b"jpeg")
@@ -67,19 +67,19 @@ def test_read_frames_when_a_glob_caught_other_files_skips_them_with_a_warning(tm
         assert any(word in w for w in got.warnings), word
 
 
-def test_read_frames_when_one_frame_is_given_reads_it(tmp_path: Path):
+def test_read_frames_when_one_frame_is_given_then_it_is_read(tmp_path: Path):
     assert len(read_frames([write_raw(tmp_path / "a.dng")]).frames) == 1
 
 
 @pytest.mark.parametrize("paths", [[], ["x.jpg"]])
-def test_read_frames_when_no_raw_is_given_says_so(tmp_path: Path, paths: list[str]):
+def test_read_frames_when_no_raw_is_given_then_it_is_an_error(tmp_path: Path, paths: list[str]):
     for name in paths:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="no raw files given"):
         read_frames([tmp_path / name for name in paths])
 
 
-def test_read_frames_when_a_file_is_missing_names_it_even_with_skip_bad(tmp_path: Path):
+def test_read_frames_when_a_file_is_missing_then_the_error_names_it_even_with_skip_bad(tmp_path: Path):
     with pytest.raises(InputError, match="none.dng: there is no such file"):
         read_frames([*burst(tmp_path, 2), tmp_path / "none.dng"], skip_bad=True)
 
@@ -95,7 +95,9 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("first", [True, False])
-def test_read_frames_when_one_is_odd_names_it_and_the_property(tmp_path: Path, name: str, first: bool):
+def test_read_frames_when_one_frame_differs_then_it_and_the_property_are_named(
+    tmp_path: Path, name: str, first: bool
+):
     changes, has, others = ODD[name]
     time = START - timedelta(seconds=1) if first else START + timedelta(seconds=99)
     paths = [*burst(tmp_path, 3), write_raw(tmp_path / "odd.dng", **{"time": time, **changes})]
@@ -111,25 +113,25 @@ def test_read_frames_when_one_is_odd_names_it_and_the_property(tmp_path: Path, n
     assert any("odd.dng" in w for w in got.warnings)
 
 
-def test_read_frames_when_exposures_differ_by_rounding_keeps_all(tmp_path: Path):
+def test_read_frames_when_exposures_differ_by_rounding_then_all_are_kept(tmp_path: Path):
     paths = [write_raw(tmp_path / f"{k}.dng", exposure_time=1 / (30 + k / 2)) for k in range(4)]
     assert len(read_frames(paths).frames) == 4
 
 
-def test_read_frames_when_time_and_iso_trade_places_refuses_for_the_noise_differs(tmp_path: Path):
+def test_read_frames_when_time_is_traded_for_iso_then_it_is_no_burst(tmp_path: Path):
     a = write_raw(tmp_path / "a.dng", exposure_time=1 / 30, iso=800.0)
     b = write_raw(tmp_path / "b.dng", exposure_time=1 / 60, iso=1600.0)
     with pytest.raises(BurstError, match="its ISO is 1600"):
         read_frames([a, b])
 
 
-def test_exposure_when_a_stop_is_added_grows_by_one():
+def test_exposure_when_a_stop_is_added_then_it_grows_by_one():
     plain = make_metadata()
     assert exposure(replace(plain, exposure_time=1 / 15)) - exposure(plain) == pytest.approx(1)  # type: ignore[operator]
     assert exposure(replace(plain, exposure_time=None)) is None
 
 
-def test_read_frames_when_a_file_is_damaged_raises_or_drops_it(tmp_path: Path):
+def test_read_frames_when_a_file_is_damaged_then_it_raises_or_drops_the_file(tmp_path: Path):
     paths = burst(tmp_path, 3)
     paths[1].write_bytes(paths[1].read_bytes()[:3000])
     with pytest.raises(InputError, match=paths[1].name):
@@ -140,20 +142,20 @@ def test_read_frames_when_a_file_is_damaged_raises_or_drops_it(tmp_path: Path):
     assert not got.dropped[0].reason.startswith(str(paths[1]))
 
 
-def test_read_frames_when_every_file_is_damaged_and_skipped_is_an_error(tmp_path: Path):
+def test_read_frames_when_every_file_is_damaged_and_skipped_then_it_is_an_error(tmp_path: Path):
     path = tmp_path / "a.dng"
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="no frame"):
         read_frames([path], skip_bad=True)
 
 
-def test_read_frames_when_asked_reports_progress(tmp_path: Path):
+def test_read_frames_when_progress_is_given_then_it_is_called_for_each_file(tmp_path: Path):
     seen: list[tuple[str, int, int]] = []
     read_frames(burst(tmp_path, 3), progress=lambda *step: seen.append(step))
     assert seen == [("decode", k, 3) for k in range(4)]
 
 
-def test_read_frames_when_pixels_differ_keeps_each_with_its_file(tmp_path: Path):
+def test_read_frames_when_pixels_differ_then_each_frame_has_those_of_its_file(tmp_path: Path):
     got = read_frames(burst(tmp_path, 3)).frames
     assert not np.array_equal(got[0].mosaic, got[1].mosaic)
 

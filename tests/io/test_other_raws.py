@@ -1,4 +1,4 @@
-"""Raws that are no DNGs: known through LibRaw, with tags from wherever their format keeps them."""
+"""Raws other than DNGs: known through LibRaw, with tags in their own containers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EXIF = ExifTags(
 
 
 def write_other_raw(path: Path, **changes: object) -> Path:
-    """A TIFF raw that LibRaw reads and that is no DNG by its tags."""
+    """Write a TIFF that LibRaw reads as a raw, without the tags of a DNG."""
     write_raw(path, **changes)
     rename_tag(path, 50706, 60001)
     return path
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_read_frame_of_another_raw_takes_pattern_and_levels_from_libraw(tmp_path: Path, cfa: str):
+def test_read_frame_of_another_raw_then_pattern_and_levels_are_those_of_libraw(tmp_path: Path, cfa: str):
     levels = Levels(np.array([[61, 62], [63, 64]], np.float32), 1020.0)
     frame = read_frame(write_other_raw(tmp_path / "a.tif", cfa=cfa, levels=levels))
     m = frame.metadata
@@ -47,7 +47,7 @@ def test_read_frame_of_another_raw_takes_pattern_and_levels_from_libraw(tmp_path
     assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 0.7], abs=1e-5)
 
 
-def test_read_metadata_of_another_raw_says_the_same_as_read_frame(tmp_path: Path):
+def test_read_metadata_of_another_raw_then_it_is_that_of_read_frame(tmp_path: Path):
     path = write_other_raw(tmp_path / "a.tif", orientation=8)
     alone, whole = read_metadata(path), read_frame(path).metadata
     assert (alone.cfa, alone.levels.white, alone.orientation) == (whole.cfa, whole.levels.white, 8)
@@ -58,13 +58,13 @@ def test_read_metadata_of_another_raw_says_the_same_as_read_frame(tmp_path: Path
     [
         (Area(6, 4, 20, 30), (2, 0, 20, 30)),
         (Area(4, 4, 36, 54), (0, 0, 36, 54)),
-        (Area(0, 0, 0, 0), None),  # the maker does not say
+        (Area(0, 0, 0, 0), None),  # unknown
         (Area(6, 4, 35, 54), None),
         (Area(3, 4, 20, 30), None),
         (None, None),
     ],
 )
-def test_build_metadata_when_the_camera_crops_its_pictures_then_that_is_what_is_shown(
+def test_build_metadata_when_the_camera_crops_its_pictures_then_the_crop_is_the_same(
     crop: Area | None, found: tuple[int, int, int, int] | None
 ):
     given = replace(facts(), visible=Area(4, 4, 36, 54), crop=crop)
@@ -93,14 +93,14 @@ def facts(**changes: object) -> LibRawFacts:
     return LibRawFacts(Area(0, 0, 40, 60), 40, 60, 6, CameraFacts(**camera))  # type: ignore[arg-type]
 
 
-def test_build_metadata_when_tags_are_absent_uses_what_libraw_knows():
+def test_build_metadata_when_tags_are_absent_then_libraw_fills_in():
     m = build_metadata(FileTags(Path("a.x"), 1), facts()).value
     assert m.levels.black.tolist() == [[64, 65], [67, 66]]
     assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 2 / 3])
     assert (m.orientation, m.iso, m.exposure_time, m.lens) == (6, 100, 0.1, "Slow 35")
 
 
-def test_build_metadata_when_libraw_knows_no_matrix_says_so():
+def test_build_metadata_when_libraw_knows_no_matrix_then_a_warning_says_so():
     (warning,) = build_metadata(FileTags(Path("a.x"), 1), facts(xyz_to_camera=np.zeros((3, 3)))).warnings
     assert "no colour matrix" in warning
 
@@ -138,22 +138,24 @@ def test_build_metadata_when_pixels_are_not_square_then_pictures_are_stretched(
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"is_foveon": True}, "Foveon"),
         ({"pattern": np.zeros((6, 6), np.uint8)}, "X-Trans"),
         ({"pattern": np.array([[0, 1], [2, 3]], np.uint8), "colors": "GMCY"}, "the colour pattern GMCY"),
     ],
 )
-def test_build_metadata_when_the_sensor_is_not_bayer_says_what_it_is(changes: dict[str, object], words: str):
-    with pytest.raises(UnsupportedSensorError, match=words):
+def test_build_metadata_when_the_sensor_is_not_bayer_then_the_error_names_it(
+    changes: dict[str, object], message: str
+):
+    with pytest.raises(UnsupportedSensorError, match=message):
         build_metadata(FileTags(Path("a.x"), 1), facts(**changes))
 
 
 @pytest.mark.parametrize(
     "area", [Area(0, 0, 41, 60), Area(0, 10, 40, 60), Area(0, 0, 0, 60), Area(-1, 0, 4, 4)]
 )
-def test_visible_area_when_libraw_places_it_outside_the_pixels_refuses(area: Area):
+def test_visible_area_when_libraw_places_it_outside_the_pixels_then_it_is_an_error(area: Area):
     with pytest.raises(InputError, match="a.x: .*damaged"):
         visible_area(FileTags(Path("a.x"), 1), LibRawFacts(area, 40, 60, 0, facts().camera))
 
@@ -163,7 +165,7 @@ def check_tags(found: ExifTags) -> None:
         assert getattr(EXIF, group).items() <= getattr(found, group).items()
 
 
-def test_read_tags_of_a_raf_finds_them_in_the_jpeg_inside(tmp_path: Path):
+def test_read_tags_of_a_raf_then_they_come_from_the_jpeg_inside(tmp_path: Path):
     segment = b"Exif\0\0" + exif_block(EXIF)
     jpeg = b"\xff\xd8\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + b"\xff\xda\0\2\xff\xd9"
     head = b"FUJIFILMCCD-RAW 0201FF".ljust(84, b"\0") + struct.pack(">LL", 160, len(jpeg))
@@ -172,7 +174,7 @@ def test_read_tags_of_a_raf_finds_them_in_the_jpeg_inside(tmp_path: Path):
     check_tags(read_tags(path).exif)
 
 
-def test_read_tags_of_a_cr3_finds_them_in_its_boxes(tmp_path: Path):
+def test_read_tags_of_a_cr3_then_they_come_from_its_boxes(tmp_path: Path):
     # Each box holds a TIFF whose first directory is the EXIF, or GPS, directory itself.
     exif = exif_block(ExifTags(image=EXIF.exif))
     gps = bytearray(exif_block(ExifTags(gps=EXIF.gps)))

@@ -21,9 +21,7 @@ from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, s
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_read_frame_of_each_pattern_when_written_by_us_gives_pixels_and_pattern_back(
-    tmp_path: Path, cfa: str
-):
+def test_read_frame_of_each_pattern_then_pixels_and_pattern_are_those_written(tmp_path: Path, cfa: str):
     path = write_raw(tmp_path / "a.dng", cfa=cfa)
     frame = read_frame(path)
     assert frame.metadata.cfa == cfa
@@ -32,11 +30,11 @@ def test_read_frame_of_each_pattern_when_written_by_us_gives_pixels_and_pattern_
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_read_metadata_when_oriented_tells_orientation(tmp_path: Path, orientation: int):
+def test_read_metadata_when_a_raw_is_oriented_then_it_has_that_orientation(tmp_path: Path, orientation: int):
     assert read_metadata(write_raw(tmp_path / "a.dng", orientation=orientation)).orientation == orientation
 
 
-def test_read_metadata_when_all_fields_are_set_gives_them_back(tmp_path: Path):
+def test_read_metadata_when_all_fields_are_set_then_they_are_those_written(tmp_path: Path):
     time = datetime(2024, 5, 6, 7, 8, 9, 123_000, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
     color = ColorProfile(
         color_matrix_1=MATRIX,
@@ -70,7 +68,7 @@ def test_read_metadata_when_all_fields_are_set_gives_them_back(tmp_path: Path):
         assert getattr(carried, group).items() <= getattr(got.exif, group).items()
 
 
-def test_read_frame_twice_when_metadata_alone_is_asked_for_says_the_same(tmp_path: Path):
+def test_read_metadata_when_compared_with_read_frame_then_both_are_the_same(tmp_path: Path):
     path = write_raw(tmp_path / "a.dng", orientation=3)
     alone, whole = read_metadata(path), read_frame(path).metadata
     assert (alone.cfa, alone.time, alone.iso, alone.noise) == (whole.cfa, whole.time, whole.iso, whole.noise)
@@ -78,7 +76,7 @@ def test_read_frame_twice_when_metadata_alone_is_asked_for_says_the_same(tmp_pat
 
 
 @pytest.mark.parametrize("repeat", [(1, 1), (1, 2), (2, 1), (2, 2), (4, 2)])
-def test_levels_when_black_repeats_and_is_rational_are_read_exactly(tmp_path: Path, repeat: tuple[int, int]):
+def test_levels_when_black_repeats_and_is_rational_then_it_is_exact(tmp_path: Path, repeat: tuple[int, int]):
     black = (60 + np.arange(repeat[0] * repeat[1]) / 4).reshape(repeat).astype(np.float32)
     path = write_raw(tmp_path / "a.dng", levels=Levels(black, 1000.0))
     levels = read_frame(path).metadata.levels
@@ -86,7 +84,7 @@ def test_levels_when_black_repeats_and_is_rational_are_read_exactly(tmp_path: Pa
     assert levels.white == 1000.0
 
 
-def test_levels_when_there_are_deltas_keep_rows_and_columns_apart(tmp_path: Path):
+def test_levels_when_there_are_deltas_then_rows_and_columns_are_kept_apart(tmp_path: Path):
     rows, cols = np.linspace(-2, 2, 48, dtype=np.float32), np.linspace(0, 5, 64, dtype=np.float32)
     levels = Levels(np.full((1, 1), 64, np.float32), 1023.0, black_rows=rows, black_cols=cols)
     got = read_metadata(write_raw(tmp_path / "a.dng", levels=levels)).levels
@@ -95,13 +93,13 @@ def test_levels_when_there_are_deltas_keep_rows_and_columns_apart(tmp_path: Path
     np.testing.assert_allclose(got.black_cols, cols, atol=1e-6)
 
 
-def test_levels_when_white_is_not_given_are_those_of_the_bit_depth(tmp_path: Path):
+def test_levels_when_white_is_not_given_then_it_follows_from_the_bit_depth(tmp_path: Path):
     path = write_raw(tmp_path / "a.dng")
     rename_tag(path, 50717, 60000)
     assert read_metadata(path).levels.white == 65535
 
 
-def test_read_frame_when_there_is_a_linearisation_table_gives_linear_numbers_once(tmp_path: Path):
+def test_read_frame_when_there_is_a_linearisation_table_then_it_is_applied_once(tmp_path: Path):
     table = np.minimum((np.arange(1024) ** 1.3).astype(np.uint16), 8000)
     codes = make_mosaic()
     metadata = make_metadata(levels=Levels(np.full((2, 2), 200, np.float32), 8000.0))
@@ -109,7 +107,7 @@ def test_read_frame_when_there_is_a_linearisation_table_gives_linear_numbers_onc
     frame = read_frame(path)
     np.testing.assert_array_equal(frame.mosaic, table[codes])
     assert frame.metadata.levels.white == 8000
-    # The levels count in the table's output for LibRaw as well.
+    # LibRaw also takes levels as outputs of the table.
     with rawpy.imread(str(path)) as raw:
         np.testing.assert_array_equal(raw.raw_image, table[codes])
         assert (raw.black_level_per_channel[0], raw.white_level) == (200, 8000)
@@ -118,7 +116,7 @@ def test_read_frame_when_there_is_a_linearisation_table_gives_linear_numbers_onc
 @pytest.mark.parametrize("top", [0, 2, 3])
 @pytest.mark.parametrize("left", [0, 4, 5])
 @pytest.mark.parametrize("cfa", ["RGGB", "GBRG"])
-def test_read_frame_when_the_active_area_is_offset_crops_it_and_keeps_its_phase(
+def test_read_frame_when_the_active_area_is_offset_then_its_phase_is_kept(
     tmp_path: Path, top: int, left: int, cfa: str
 ):
     sensor = make_mosaic(56, 70)
@@ -129,7 +127,7 @@ def test_read_frame_when_the_active_area_is_offset_crops_it_and_keeps_its_phase(
     np.testing.assert_array_equal(frame.mosaic, sensor[top : top + 40, left : left + 50])
     assert frame.metadata.cfa == cfa
     np.testing.assert_array_equal(frame.metadata.levels.black, black)
-    # LibRaw sees the same colours at the same places of the sensor (it counts from its own visible area).
+    # LibRaw finds the same colours at the same places; it counts from its own visible area.
     with rawpy.imread(str(path)) as raw:
         for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
             index = int(raw.raw_colors_visible[y, x])
@@ -137,34 +135,34 @@ def test_read_frame_when_the_active_area_is_offset_crops_it_and_keeps_its_phase(
             assert raw.color_desc.decode()[index] == cfa[2 * (at_y % 2) + at_x % 2]
 
 
-def test_noise_when_one_pair_is_given_holds_for_all_planes(tmp_path: Path):
+def test_noise_when_one_pair_is_given_then_it_holds_for_all_planes(tmp_path: Path):
     noise = read_metadata(write_raw(tmp_path / "a.dng")).noise
     assert noise == NoiseProfile((1e-3,) * 4, (1e-6,) * 4, "file")
 
 
-def test_noise_when_given_for_each_colour_is_in_packed_order(tmp_path: Path):
+def test_noise_when_given_for_each_colour_then_it_is_in_packed_order(tmp_path: Path):
     given = NoiseProfile((1e-3, 2e-3, 2e-3, 3e-3), (1e-6, 2e-6, 2e-6, 3e-6))
     got = read_metadata(write_raw(tmp_path / "a.dng", noise=given, cfa="BGGR")).noise
     assert got == replace(given, source="file")
 
 
-def test_noise_when_absent_is_none(tmp_path: Path):
+def test_noise_when_absent_then_it_is_none(tmp_path: Path):
     assert read_metadata(write_raw(tmp_path / "a.dng", noise=None)).noise is None
 
 
 @pytest.mark.parametrize("iso", [50.0, 65535.0, 102_400.0])
-def test_iso_when_beyond_16_bits_is_read_whole(tmp_path: Path, iso: float):
+def test_iso_when_beyond_16_bits_then_it_is_read_in_full(tmp_path: Path, iso: float):
     assert read_metadata(write_raw(tmp_path / "a.dng", iso=iso)).iso == iso
 
 
-def test_time_when_absent_is_none_and_names_stay_empty(tmp_path: Path):
+def test_read_metadata_when_tags_are_absent_then_fields_are_empty(tmp_path: Path):
     given = make_metadata(time=None, make="", model="", iso=None, exposure_time=None)
     got = read_metadata(write_cfa_dng(tmp_path / "a.dng", make_mosaic(), given))
     assert (got.time, got.make, got.iso, got.exposure_time) == (None, "", None, None)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_read_tags_when_a_comment_is_in_unicode_gives_it_in_our_byte_order(tmp_path: Path, byteorder: Any):
+def test_read_tags_when_a_comment_is_in_unicode_then_it_is_little_endian(tmp_path: Path, byteorder: Any):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, make_mosaic(), byteorder=byteorder, metadata=None)
     text = "Zoë 夜".encode("utf-16-le" if byteorder == "<" else "utf-16-be")
@@ -173,18 +171,18 @@ def test_read_tags_when_a_comment_is_in_unicode_gives_it_in_our_byte_order(tmp_p
 
 
 @pytest.mark.parametrize("comment", [b"ASCII\0\0\0   ", bytes(20), b"", b"ASCII\0\0\0" + b"x" * 70_000])
-def test_read_tags_when_a_comment_is_blank_or_damaged_leaves_it_out(tmp_path: Path, comment: bytes):
+def test_read_tags_when_a_comment_is_blank_or_damaged_then_it_is_left_out(tmp_path: Path, comment: bytes):
     path = write_raw(tmp_path / "a.dng", exif=ExifTags(exif={37510: comment}))
     assert 37510 not in read_tags(path).exif.exif
 
 
-def test_read_tags_when_a_name_is_no_utf_8_keeps_it(tmp_path: Path):
+def test_read_tags_when_a_name_is_not_utf_8_then_it_is_kept(tmp_path: Path):
     path = write_raw(tmp_path / "a.dng", exif=ExifTags(image={315: "Zoe Photographer"}))
     path.write_bytes(path.read_bytes().replace(b"Zoe Ph", b"Zo\xeb Ph"))
     assert read_tags(path).exif.image[315] == "Zoë Photographer"
 
 
-def test_read_frame_when_the_file_is_big_endian_reads_the_same(tmp_path: Path):
+def test_read_frame_when_the_file_is_big_endian_then_it_reads_the_same(tmp_path: Path):
     mosaic = make_mosaic()
     tags = [
         (33421, 3, 2, (2, 2), True),
@@ -201,7 +199,7 @@ def test_read_frame_when_the_file_is_big_endian_reads_the_same(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("tag", "values", "words"),
+    ("tag", "values", "message"),
     [
         (33422, (0, 1, 1, 0), "RGGR"),
         (33422, (3, 4, 5, 1), "CMYG"),
@@ -209,17 +207,17 @@ def test_read_frame_when_the_file_is_big_endian_reads_the_same(tmp_path: Path):
         (50711, (2,), "staggered"),
     ],
 )
-def test_read_frame_when_the_sensor_is_not_bayer_says_what_it_is(
-    tmp_path: Path, tag: int, values: tuple[int, ...], words: str
+def test_read_frame_when_the_sensor_is_not_bayer_then_the_error_names_it(
+    tmp_path: Path, tag: int, values: tuple[int, ...], message: str
 ):
     path = write_raw(tmp_path / "a.dng")
     set_tag(path, tag, *values)
-    with pytest.raises(UnsupportedSensorError, match=words) as caught:
+    with pytest.raises(UnsupportedSensorError, match=message) as caught:
         read_frame(path)
     assert str(path) in str(caught.value)
 
 
-def test_read_frame_when_demosaiced_already_gives_three_values_a_pixel(tmp_path: Path):
+def test_read_frame_when_a_dng_is_demosaiced_then_it_has_three_values_per_pixel(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     pixels = np.random.default_rng(1).integers(0, 65536, (48, 64, 3)).astype(np.uint16)
@@ -229,7 +227,7 @@ def test_read_frame_when_demosaiced_already_gives_three_values_a_pixel(tmp_path:
     np.testing.assert_array_equal(frame.mosaic, pixels)
 
 
-def test_read_frame_when_the_pixels_are_of_four_values_says_so(tmp_path: Path):
+def test_read_frame_when_pixels_have_four_values_then_it_is_an_error(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     pixels = np.zeros((48, 64, 4), np.uint16)
@@ -238,7 +236,7 @@ def test_read_frame_when_the_pixels_are_of_four_values_says_so(tmp_path: Path):
         read_frame(path)
 
 
-def test_read_frame_when_pixels_are_floating_point_says_so(tmp_path: Path):
+def test_read_frame_when_pixels_are_floating_point_then_it_is_an_error(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     tifffile.imwrite(path, np.zeros((48, 64), np.float32), photometric=32803, extratags=[version])
@@ -247,7 +245,7 @@ def test_read_frame_when_pixels_are_floating_point_says_so(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("tag", "values", "words"),
+    ("tag", "values", "message"),
     [
         (256, (60_000,), "cut off or damaged"),
         (50717, (10,), "white level 10 is not above the black level 64"),
@@ -257,18 +255,18 @@ def test_read_frame_when_pixels_are_floating_point_says_so(tmp_path: Path):
         (273, (10_000_000,), "cut off"),
     ],
 )
-def test_read_frame_when_tags_contradict_the_file_says_which(
-    tmp_path: Path, tag: int, values: tuple[int, ...], words: str
+def test_read_frame_when_tags_contradict_the_file_then_the_error_names_them(
+    tmp_path: Path, tag: int, values: tuple[int, ...], message: str
 ):
     path = write_raw(tmp_path / "a.dng")
     set_tag(path, tag, *values)
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_frame(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_read_frame_when_a_gigapixel_is_claimed_refuses_from_the_header(tmp_path: Path):
+def test_read_frame_when_a_gigapixel_is_claimed_then_the_header_is_refused(tmp_path: Path):
     path = write_raw(tmp_path / "a.dng")
     set_tag(path, 256, 40_000)
     set_tag(path, 257, 40_000)
@@ -285,7 +283,7 @@ def test_read_frame_when_all_pixels_are_zero_then_the_file_is_refused(tmp_path: 
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
-def test_read_frame_when_the_file_is_cut_off_refuses(tmp_path: Path, keep: float):
+def test_read_frame_when_the_file_is_cut_off_then_it_is_an_error(tmp_path: Path, keep: float):
     path = write_raw(tmp_path / "a.dng")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
@@ -293,18 +291,18 @@ def test_read_frame_when_the_file_is_cut_off_refuses(tmp_path: Path, keep: float
         read_frame(path)
 
 
-def test_read_frame_when_the_path_is_no_file_says_so(tmp_path: Path):
+def test_read_frame_when_the_path_is_not_a_file_then_it_is_an_error(tmp_path: Path):
     (tmp_path / "empty.dng").touch()
-    for path, words in (
+    for path, message in (
         (tmp_path / "none.dng", "no such file"),
         (tmp_path, "a folder"),
         (tmp_path / "empty.dng", "empty"),
     ):
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=message):
             read_frame(path)
 
 
-def test_read_frame_when_the_path_is_relative_and_odd_reads_it(
+def test_read_frame_when_the_path_is_relative_and_not_ascii_then_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     write_raw(tmp_path / "ünï cödé.dng")

@@ -15,7 +15,7 @@ from burstfix.io import read_frame, read_frames, write_cfa_dng
 from burstfix.pipeline import merge_burst, read_burst
 
 
-def test_read_frame_of_a_gopro_gives_what_the_file_says(shared_data: Path):
+def test_read_frame_of_a_gopro_then_metadata_are_those_of_the_file(shared_data: Path):
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"
     frame = read_frame(path)
     m = frame.metadata
@@ -39,13 +39,13 @@ def test_read_frame_of_a_gopro_gives_what_the_file_says(shared_data: Path):
     assert m.exif.gps[1] == "N" and m.exif.exif[41989] == 15
 
 
-def test_read_frame_of_the_other_gopro_gives_its_size_and_noise(shared_data: Path):
+def test_read_frame_of_the_other_gopro_then_size_and_noise_are_its_own(shared_data: Path):
     m = read_frame(shared_data / "raws" / "good" / "gopro_fusion.dng").metadata
     assert (m.height, m.width, m.iso, m.orientation) == (3000, 3104, 100, 2)
     assert m.noise is not None and m.noise.shot_gain[0] == pytest.approx(7.81e-5)
 
 
-def test_read_frames_of_the_wine_burst_gives_nine_in_order(shared_data: Path):
+def test_read_frames_of_the_wine_burst_then_there_are_nine_in_order(shared_data: Path):
     paths = sorted((shared_data / "bursts" / "wine").glob("*.dng"))
     got = read_frames(reversed(paths))
     assert [f.metadata.path for f in got.frames] == paths
@@ -56,7 +56,7 @@ def test_read_frames_of_the_wine_burst_gives_nine_in_order(shared_data: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("truncated.arw", "cut off"),
         ("truncated.cr2", "cut off"),
@@ -66,23 +66,25 @@ def test_read_frames_of_the_wine_burst_gives_nine_in_order(shared_data: Path):
         ("headerless.raw", "no header that names a camera"),
     ],
 )
-def test_read_frame_of_a_bad_raw_says_what_is_wrong_in_one_line(shared_data: Path, name: str, words: str):
+def test_read_frame_of_a_bad_raw_then_the_error_is_one_line(shared_data: Path, name: str, message: str):
     path = shared_data / "raws" / "bad" / name
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_frame(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.999])
-def test_read_frame_of_a_gopro_when_cut_off_refuses(shared_data: Path, tmp_path: Path, share: float):
+def test_read_frame_of_a_gopro_when_cut_off_then_it_is_an_error(
+    shared_data: Path, tmp_path: Path, share: float
+):
     data = (shared_data / "raws" / "good" / "gopro_fusion.dng").read_bytes()
     (tmp_path / "cut.dng").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InputError, match="cut off"):
         read_frame(tmp_path / "cut.dng")
 
 
-def test_write_cfa_dng_of_a_real_frame_when_read_back_is_the_same(shared_data: Path, tmp_path: Path):
+def test_write_cfa_dng_of_a_real_frame_then_it_reads_back_the_same(shared_data: Path, tmp_path: Path):
     frame = read_frame(shared_data / "bursts" / "wine" / "wine_004.dng")
     again = read_frame(write_cfa_dng(tmp_path / "again.dng", frame.mosaic, frame.metadata))
     np.testing.assert_array_equal(again.mosaic, frame.mosaic)

@@ -85,7 +85,7 @@ def test_read_xmp_when_names_differ_by_case_or_are_too_long_then_nothing_is_read
     assert found(packet('xmp:Rating="1"'), tmp_path / ("x" * 248 + ".dng")).keys() == {"xmp:Rating"}
 
 
-def test_read_xmp_when_a_property_is_no_rdf_or_of_the_raw_alone_then_it_is_left_out():
+def test_read_xmp_when_a_property_is_not_rdf_or_belongs_to_the_raw_then_it_is_left_out():
     inside = '<dc:subject junk="1"><rdf:Bag/></dc:subject><dc:rights><rdf:Alt/><rdf:Alt/></dc:rights>'
     inside += "<e:DigImageGUID>1234</e:DigImageGUID>" + TITLE
     assert set(found(packet(inside=inside))) == {"dc:title"}
@@ -106,9 +106,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
     ],
     ids=["cut off", "binary", "entities", "huge", "unknown encoding", "deep"],
 )
-def test_read_xmp_when_it_is_no_xmp_then_a_note_says_so_and_the_rest_is_carried(
-    tmp_path: Path, content: bytes
-):
+def test_read_xmp_when_a_sidecar_is_not_xmp_then_a_warning_says_so(tmp_path: Path, content: bytes):
     raw = tmp_path / "shot.dng"
     (tmp_path / "shot.xmp").write_bytes(content)
     xmp = read_xmp(raw, packet('xmp:Rating="1"'))
