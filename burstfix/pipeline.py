@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burstfix.analysis.burst import prepare_burst
+from burstfix.analysis.clipping import with_real_white
 from burstfix.analysis.noise_table import NoiseTable, load_table
 from burstfix.analysis.provenance import merge_settings
 from burstfix.analysis.remaining_noise import noise_left
@@ -78,14 +79,15 @@ def read_burst(
     if isinstance(noise_profiles, (str, Path)):
         noise_profiles = load_table(Path(noise_profiles))
     read = read_frames(paths, skip_bad=skip_bad, opcodes=opcodes, progress=progress)
+    clipped = with_real_white(read.frames)
     return prepare_burst(
-        read.frames,
+        clipped.frames,
         reference=reference,
         noise=NoiseProfile.uniform(*noise) if isinstance(noise, tuple) else noise,
         table=noise_profiles,
         keep_all=keep_all,
         dropped=read.dropped,
-        warnings=read.warnings,
+        warnings=(*read.warnings, *clipped.warnings),
         progress=progress,
     )
 
