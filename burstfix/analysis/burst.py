@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import gray_features
@@ -19,6 +20,7 @@ from burstfix.analysis.noise_table import NoiseTable
 from burstfix.analysis.sharpness import Sharpness, sharpness
 from burstfix.errors import UsageError
 from burstfix.raw.frame_source import FrameSource, Region
+from burstfix.scratch import Scratch, release
 from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile, Progress
 
 log = logging.getLogger(__name__)
@@ -67,9 +69,12 @@ def prepare_burst(
     wanted = None if reference is None else _find_reference(frames, reference)
     report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
     grays, sharp = [], []
+    # In memory they would lie between blocks that are freed, which fragments the heap.
+    scratch = Scratch(limit=0)
     for frame in frames:
-        grays.append(gray_picture(frame))
-        sharp.append(sharpness(grays[-1]))
+        gray = gray_picture(frame)
+        sharp.append(sharpness(gray))
+        grays.append(scratch.keep(gray.numpy()))
         report.step()
     best = max(found.energy for found in sharp) or 1.0
     relative = [found.energy / best for found in sharp]
@@ -154,7 +159,7 @@ class _Report:
 
 
 def _choose_reference(
-    frames: Sequence[Frame], grays: Sequence[Tensor], relative: Sequence[float], report: _Report
+    frames: Sequence[Frame], grays: Sequence[NDArray[np.float32]], relative: Sequence[float], report: _Report
 ) -> _Aligned:
     """Choose the sharpest frame near the middle, or the one that overlaps most others if that one does not.
 
@@ -189,10 +194,17 @@ def _ranked_references(relative: Sequence[float]) -> list[int]:
     return [i for part in ranked for i in part]
 
 
-def _motions(grays: Sequence[Tensor], reference: int, report: _Report | None) -> list[GlobalMotion]:
+def _motions(
+    grays: Sequence[NDArray[np.float32]], reference: int, report: _Report | None
+) -> list[GlobalMotion]:
     motions = []
+    target = torch.from_numpy(grays[reference])
     for i, gray in enumerate(grays):
-        motions.append(GlobalMotion() if i == reference else estimate_global_motion(grays[reference], gray))
+        if i == reference:
+            motions.append(GlobalMotion())
+        else:
+            motions.append(estimate_global_motion(target, torch.from_numpy(gray)))
+            release(gray)
         if report is not None:
             report.step()
     return motions

@@ -15,7 +15,9 @@ from burstfix.raw.cfa import pack, unpack
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import Frame, GlobalMotion, NoiseProfile
 
-_STRIP = 256  # packed rows examined at once
+_STRIP = 256  # packed rows examined at once, fewer if there are many frames
+_STRIP_VALUES = 1 << 23  # packed values of all frames examined at once, 32 MB
+_LEAST_STRIP = 64  # packed rows
 _MARGIN = 2  # packed rows around a strip that influence it
 _EVERY_FRAME = 4.0  # standard deviations by which a defect must stand out in each frame
 _FEW_FRAMES = 10.0  # the same for one or two frames, where motion does not separate defects from detail
@@ -59,8 +61,10 @@ def find_hot_pixels(
     still = len(frames) < 3 or _stands_still(motions)
     found: list[NDArray[np.int64]] = []
     height, above = sources[0].height, sources[0].padding.top
-    for top in range(0, height, _STRIP):
-        bottom = min(top + _STRIP, height)
+    step = _STRIP_VALUES // (4 * sources[0].width * len(sources))
+    step = min(max(step, _LEAST_STRIP), _STRIP)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
         region = Region(max(top - _MARGIN, 0), 0, min(bottom + _MARGIN, height), sources[0].width)
         rows = _Strip(sources, noise, still, region).defects()
         packed_rows = (rows[:, 0] + above) // 2

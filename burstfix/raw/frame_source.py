@@ -16,6 +16,7 @@ from torch import Tensor
 from burstfix.raw.cfa import pack, reflect, rggb_padding
 from burstfix.raw.hot_pixels import repair
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
+from burstfix.scratch import release
 from burstfix.types import Frame, OpcodePlan
 
 
@@ -129,6 +130,7 @@ class FrameSource:
         ys, xs = self._repaired_at[:, 0] - top, self._repaired_at[:, 1] - left
         inside = (ys >= 0) & (ys < part.shape[-2]) & (xs >= 0) & (xs < part.shape[-1])
         part = part.copy()
+        release(self._mosaic)
         part[..., ys[inside], xs[inside]] = self._repaired[inside]
         return part
 

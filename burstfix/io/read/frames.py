@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burstfix.errors import BurstError, InputError
 from burstfix.io.read.exposure import agree, exposure, iso_level
 from burstfix.io.read.reader import read_frame
 from burstfix.io.read.selection import natural_key, select_raws
+from burstfix.scratch import Scratch
 from burstfix.types import DroppedFrame, Frame, FrameMetadata, OpcodeMode, Progress, camera_name
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ def read_frames(
     """Read raws and check that they are one burst: same size, pattern, camera and exposure.
 
     Duplicate paths, `._*` files, folders and files whose names say that they are no raws are skipped with a
-    warning. All raws of a file that holds several (pixel shift) are frames of the burst.
+    warning. All raws of a file that holds several (pixel shift) are frames of the burst. Mosaics beyond the
+    first 16 MB are kept in temporary files.
 
     Args:
         paths: Raw files, in any order.
@@ -58,11 +60,14 @@ def read_frames(
     wanted, warnings = selection.paths, list(selection.warnings)
     frames: list[Frame] = []
     dropped: list[DroppedFrame] = []
+    scratch = Scratch()
     for done, path in enumerate(wanted):
         if progress is not None:
             progress("decode", done, len(wanted))
         try:
-            frames += list(_all_raws(path, opcodes))
+            frames += [
+                replace(frame, mosaic=scratch.keep(frame.mosaic)) for frame in _all_raws(path, opcodes)
+            ]
         except InputError as error:
             if not skip_bad:
                 raise
