@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from burstfix.align.blocks import gray_features, match_blocks
 from burstfix.align.global_motion import estimate_global_motion, initial_offsets
 from burstfix.analysis.burst import gray_picture
 from burstfix.io import read_frame
 from burstfix.types import GlobalMotion
-from tests.align.motions import packed_frame, view
+from tests.align.motions import HIGH_READ_VARIANCE, HIGH_SHOT_GAIN, packed_frame, view
 from tests.scenes import draw_scene
 
 HEIGHT, WIDTH = 640, 800
@@ -111,3 +112,18 @@ def test_initial_offsets_when_frame_is_rotated_then_points_move_as_the_type_says
         [-76 * (math.cos(angle) + math.sin(angle)) + 76, -76 * (math.cos(angle) - math.sin(angle)) + 76]
     )
     torch.testing.assert_close(field[0, :, 0, 0], expected)
+
+
+@pytest.mark.parametrize("degrees", [-1.5, 1.5])
+def test_initial_offsets_when_a_frame_is_rotated_then_blocks_are_found_there(degrees):
+    motion = GlobalMotion(6.0, -10.0, math.radians(degrees))
+    scene = 0.4 * draw_scene(500, 560, 2)
+    reference, frame = (
+        packed_frame(view(scene, m, 320, 400), k) for k, m in enumerate((GlobalMotion(), motion))
+    )
+    expected = initial_offsets(motion, 160, 200)
+    grays = [gray_features(planes, HIGH_SHOT_GAIN, HIGH_READ_VARIANCE) for planes in (reference, frame)]
+    found = match_blocks(grays[0], grays[1], torch.zeros_like(expected)).offsets
+    # Without the border, where blocks leave the picture.
+    error = (found - expected)[..., 3:-3, 3:-3].abs()
+    assert float(error.median()) < 0.6 and float((error < 1.5).float().mean()) > 0.9

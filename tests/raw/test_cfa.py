@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burstfix.errors import UnsupportedSensorError
-from burstfix.raw.cfa import pack, pad_to_rggb, rggb_padding, unpack
+from burstfix.raw.cfa import mosaic as sample
+from burstfix.raw.cfa import pack, pad_to_rggb, reflect, rggb_padding, unpack
 from burstfix.types import CFA_PATTERNS
 from tests.scenes import draw_scene, mosaic_of
 
@@ -61,3 +62,29 @@ def test_pack_when_the_mosaic_was_padded_then_planes_are_red_green_green_blue(cf
 def test_rggb_padding_when_the_pattern_is_no_bayer_pattern_then_it_says_so():
     with pytest.raises(UnsupportedSensorError, match="RGBW"):
         rggb_padding("RGBW", 4, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 40), st.data())
+def test_reflect_when_an_index_is_outside_then_the_phase_of_the_mosaic_is_kept(size, data):
+    index = data.draw(st.integers(1 - size, 2 * size - 2))
+    (reflected,) = reflect(torch.tensor([index]), size).tolist()
+    assert 0 <= reflected < size
+    # Outside, the distance to the edge pixel is the same as inside, so the parity is too.
+    edge = 0 if index < 0 else size - 1
+    assert reflected == (index if 0 <= index < size else 2 * edge - index)
+    assert (reflected - index) % 2 == 0
+
+
+def test_reflect_when_an_index_is_beyond_a_whole_picture_then_it_stays_inside():
+    assert all(0 <= value < 7 for value in reflect(torch.tensor([-100, 100]), 7).tolist())
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_mosaic_when_rgb_is_sampled_then_each_pixel_has_the_colour_of_its_filter(cfa):
+    rgb = torch.rand(2, 3, 5, 6)
+    sampled = sample(rgb, cfa)
+    for y in range(5):
+        for x in range(6):
+            color = "RGB".index(cfa[2 * (y % 2) + x % 2])
+            assert torch.equal(sampled[:, y, x], rgb[:, color, y, x])
