@@ -35,17 +35,19 @@ def levels(tags: FileTags, area: Area) -> Noted[Levels]:
     """
     assert tags.raw is not None
     warnings: list[str] = []
-    repeat = tags.numbers(tn.BLACK_REPEAT) or (1, 1)
+    repeat = tags.integers(tn.BLACK_REPEAT) or (1, 1)
     values = tags.numbers(tn.BLACK) or (0,)
-    rows, columns = (int(repeat[0]), int(repeat[1])) if len(repeat) == 2 else (1, 1)
+    rows, columns = repeat if len(repeat) == 2 else (1, 1)
     samples = max(1, tags.raw.number(tn.SAMPLES_PER_PIXEL, 1))
     if len(values) == 1:
         values = values * samples  # against the specification, but it happens
     if rows < 1 or columns < 1 or rows * columns * samples != len(values):
         raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{columns}")
-    blacks = np.array(values, dtype=np.float32).reshape(rows, columns, samples)
+    blacks = _float32(np.array(values)).reshape(rows, columns, samples)
     if samples == 2:
         blacks = blacks[..., :1]  # the first value of each pixel is the mosaic
+    if not np.isfinite(blacks).all():
+        raise InputError(f"{tags.path}: its black level is not a finite number")
     if np.ptp(blacks, axis=2).max() > 1:
         warnings.append(f"{tags.path}: its colours have different black levels; their mean is used")
     black = blacks.mean(axis=2)
@@ -82,13 +84,19 @@ def checked_levels(tags: FileTags, levels: Levels) -> Levels:
 
 
 def _deltas(tags: FileTags, tag: int, length: int, name: str) -> Noted[NDArray[np.float32] | None]:
-    deltas = tags.find(tag).array(tag).astype(np.float32)
+    deltas = _float32(tags.find(tag).array(tag))
     if not len(deltas):
         return Noted(None)
     if len(deltas) != length or not np.isfinite(deltas).all():
         warning = f"{tags.path}: {name} has {len(deltas)} values instead of {length}; it is ignored"
         return Noted(None, (warning,))
     return Noted(deltas)
+
+
+def _float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Convert to float32; numbers that are too large become infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def color(tags: FileTags) -> Noted[ColorProfile]:

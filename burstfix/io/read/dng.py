@@ -69,10 +69,10 @@ def active_area(tags: FileTags) -> Area:
     """
     assert tags.raw is not None
     height, width = tags.raw.number(tn.IMAGE_LENGTH, 0), tags.raw.number(tn.IMAGE_WIDTH, 0)
-    values = tags.numbers(tn.ACTIVE_AREA)
+    values = tags.integers(tn.ACTIVE_AREA)
     if len(values) != 4:
         return Area(0, 0, height, width)
-    top, left, bottom, right = (int(x) if math.isfinite(x) else -1 for x in values)
+    top, left, bottom, right = values
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise InputError(
             f"{tags.path}: the active area (rows {top} to {bottom}, columns {left} to {right}) does not lie "
@@ -132,11 +132,11 @@ def cfa(tags: FileTags) -> str:
     assert tags.raw is not None
     if tags.raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW:
         return MONOCHROME if tags.raw.number(tn.SAMPLES_PER_PIXEL, 1) == 1 else LINEAR
-    repeat = tuple(int(x) for x in tags.numbers(tn.CFA_REPEAT)[:2])
-    pattern = tags.numbers(tn.CFA_PATTERN)[:36]  # the largest known pattern is X-Trans, 6x6
+    repeat = tags.integers(tn.CFA_REPEAT)[:2]
+    pattern = tags.integers(tn.CFA_PATTERN)[:36]  # the largest known pattern is X-Trans, 6x6
     layout = tags.find(tn.CFA_LAYOUT).number(tn.CFA_LAYOUT, 1)
     letters = "RGBCMYW"
-    names = "".join(letters[int(x)] if 0 <= x < 7 else "?" for x in pattern)
+    names = "".join(letters[x] if 0 <= x < 7 else "?" for x in pattern)
     if layout != 1:
         raise UnsupportedSensorError(
             f"{tags.path}: its pixels lie on a staggered grid, not on a 2x2 Bayer one; {CONVERT}"
@@ -150,7 +150,7 @@ def plane_order(tags: FileTags) -> list[int]:
     Raises:
         UnsupportedSensorError: The planes are not red, green and blue.
     """
-    planes = tags.numbers(tn.CFA_PLANE_COLOR) or (0, 1, 2)
+    planes = tags.integers(tn.CFA_PLANE_COLOR) or (0, 1, 2)
     if sorted(planes) != [0, 1, 2] or cfa(tags) not in CFA_PATTERNS:
         if cfa(tags) in CFA_PATTERNS:
             raise UnsupportedSensorError(

@@ -76,6 +76,10 @@ class FileTags:
         """Return the numbers of a DNG tag from the directory that holds it."""
         return self.find(tag).numbers(tag)
 
+    def integers(self, tag: int) -> tuple[int, ...]:
+        """Return the numbers of a DNG tag as ints; empty if one is not finite."""
+        return self.find(tag).integers(tag)
+
 
 def read_tags(path: Path, raw_index: int = 0) -> FileTags:
     """Read a file's tags, whatever the container; unknown containers give empty tags.
@@ -165,7 +169,7 @@ def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
     largest = max(marked or raws, key=lambda d: d.pixels, default=None)
     if largest is None or not marked:
         return [] if largest is None else [largest]
-    return [d for d in marked if all(d.numbers(t) == largest.numbers(t) for t in _SAME_IN_ALL_RAWS)]
+    return [d for d in marked if all(d.integers(t) == largest.integers(t) for t in _SAME_IN_ALL_RAWS)]
 
 
 def _check_data_is_there(tags: FileTags) -> None:

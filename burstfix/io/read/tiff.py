@@ -110,6 +110,11 @@ class Directory:
         """Return the numbers of a tag as `array` does, as Python numbers."""
         return tuple(self.array(tag).tolist())
 
+    def integers(self, tag: int) -> tuple[int, ...]:
+        """Return the numbers of a tag as ints; empty if one is not finite."""
+        values = self.numbers(tag)
+        return tuple(map(int, values)) if all(map(math.isfinite, values)) else ()
+
     def number(self, tag: int, default: int) -> int:
         """Return the first number of a tag as an int, or the default."""
         values = self.array(tag)[:1].tolist()
