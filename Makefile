@@ -4,6 +4,7 @@
 # make check     style, types, and which room may import which
 # make train-smoke   train a tiny network for a minute and show the loss falling
 # make docs      the API reference, into out/api
+# make fuzz      hostile files for ten minutes (FUZZ="--seconds 60 --seed 1" for less, or to repeat a run)
 # make mutate    break single lines and see whether a test fails; takes about an hour
 # make install   the command and what developers need, into .venv
 # make example   draw the example burst anew; make picture: the picture of it in README.md
@@ -16,7 +17,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture evaluate test check docs mutate format clean train-smoke
+.PHONY: help install demo example picture evaluate test check docs fuzz mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -65,6 +66,10 @@ docs: .venv/.dev
 	@echo "The API reference: $(CURDIR)/out/api/index.html"
 
 MUTATE ?= --count 105 --seed 1
+fuzz: export OMP_NUM_THREADS ?= 1
+fuzz: .venv/.dev
+	$(BIN)/python -m tests.fuzz.run $(FUZZ)
+
 mutate: .venv/.dev
 	$(BIN)/python tests/mutate.py $(MUTATE)
 

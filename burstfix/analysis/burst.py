@@ -17,6 +17,7 @@ from burstfix.align.global_motion import estimate_global_motion
 from burstfix.analysis.burst_noise import FALLBACK_NOISE, check_noise_argument, find_noise, is_plausible
 from burstfix.analysis.hot_pixels import find_hot_pixels
 from burstfix.analysis.noise_table import NoiseTable
+from burstfix.analysis.repeats import find_repeats
 from burstfix.analysis.sharpness import Sharpness, sharpness
 from burstfix.errors import UsageError
 from burstfix.raw.frame_source import FrameSource, Region
@@ -84,7 +85,10 @@ def prepare_burst(
         aligned = _Aligned(wanted, _motions(grays, wanted, report))
     del grays
     log.info("reference: %s", frames[aligned.reference].metadata.path.name)
-    reasons = {} if keep_all else _reasons_to_drop(frames, _known(relative, sharp), aligned)
+    reasons: dict[int, str] = {}
+    if not keep_all:
+        repeats = _reasons_for_repeats(frames, aligned.reference)
+        reasons = repeats | _reasons_to_drop(frames, _known(relative, sharp), aligned)
     left_out = [DroppedFrame(frames[i].metadata.path, reason, i) for i, reason in reasons.items()]
     left_out_warnings = [f"{frame.path}: left out, {frame.reason}" for frame in left_out]
     for warning in left_out_warnings:
@@ -247,6 +251,16 @@ def _known(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[fl
     energy = float(np.median([found.energy for found in sharp]))
     noise = float(np.median([found.noise for found in sharp]))
     return relative if energy > MIN_DETAIL * noise else None
+
+
+def _reasons_for_repeats(frames: Sequence[Frame], reference: int) -> dict[int, str]:
+    """Return why frames that repeat another one should be left out, by index; never the reference."""
+    reasons = {}
+    for repeat, original in find_repeats(frames).items():
+        if repeat == reference:
+            repeat, original = original, repeat
+        reasons[repeat] = f"has the noise of {frames[original].metadata.path.name}, so it is a copy of it"
+    return reasons
 
 
 def _reasons_to_drop(
