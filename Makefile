@@ -5,6 +5,7 @@
 # make train-smoke   train a tiny network for a minute and show the loss falling
 # make docs      the API reference, into out/api
 # make fuzz      hostile files for ten minutes (FUZZ="--seconds 60 --seed 1" for less, or to repeat a run)
+# make schema    the JSON schemas in docs/schema, from burstfix/records.py
 # make mutate    break single lines and see whether a test fails; takes about an hour
 # make install   the command and what developers need, into .venv
 # make example   draw the example burst anew; make picture: the picture of it in README.md
@@ -17,7 +18,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture evaluate test check docs fuzz mutate format clean train-smoke
+.PHONY: help install demo example picture evaluate test check docs schema fuzz mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -64,6 +65,9 @@ check: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python docs/api.py out/api
 	@echo "The API reference: $(CURDIR)/out/api/index.html"
+
+schema: .venv/.dev
+	$(BIN)/python docs/schema.py
 
 MUTATE ?= --count 105 --seed 1
 fuzz: export OMP_NUM_THREADS ?= 1

@@ -330,7 +330,8 @@ class Batch:
             self.report.done.append(name)
         result = {key: value for key, value in outcome.result.items() if key != "thumb"}
         log.info("%s: %s", name, json.dumps(result))
-        self._emit("done", {"name": name, "output": job.output, **result})
+        folder = str(job.burst.paths[0].parent)
+        self._emit("done", {"name": name, "output": job.output, "folder": folder, **result})
 
     def _record_failure(self, job: Job, outcome: Outcome) -> None:
         # In one transaction: a job that failed before it was started has no right to the name it failed on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import sys
 import threading
@@ -14,9 +13,10 @@ from typing import Any
 
 import click
 
+from burstfix import records
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import finding, options
-from burstfix.cli.batch_display import BatchDisplay, event_line, tally_text
+from burstfix.cli.batch_display import BatchDisplay, batch_record, event_line, tally_text
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import InputError
@@ -77,9 +77,7 @@ def command(
 
         def on_event(event: Event) -> None:
             if terminal.json:
-                data = event.data if event.kind != "plan" else {"counts": event.data["counts"]}
-                sys.stdout.write(json.dumps({"event": event.kind} | data) + "\n")
-                sys.stdout.flush()
+                terminal.json_line(*batch_record(event.kind, event.data, output))
             else:
                 display.event(event.kind, event.data)
                 if (line := event_line(event.kind, event.data)) and not terminal.quiet:
@@ -111,8 +109,10 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
     with terminal.progress() as progress:
         plan = plan_folders(folders, settings, output, progress=progress)
     outputs = outputs_of(plan, settings, model_name(settings), read_entries(output), output)
-    document = plan.document(outputs) | {"settings": dataclasses.asdict(settings)}
-    terminal.result(document, plan_table)
+    document: dict[str, Any] = plan.document(outputs) | {"settings": dataclasses.asdict(settings)}
+    for group in document["groups"]:
+        group["output"] = group["output"] and str((output / group["output"]).absolute())
+    terminal.result(records.Plan, document, lambda shown: plan_table(shown, output.absolute()))
 
 
 @contextmanager

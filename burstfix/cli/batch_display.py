@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burstfix import records
 from burstfix.cli.progress import STAGES
 from burstfix.cli.terminal import Terminal
 from burstfix.names import printable, printable_document
@@ -67,6 +69,32 @@ class BatchDisplay:
     def line(self, text: str) -> None:
         """A line on stderr, above the bars."""
         self._terminal.log_line(text)
+
+
+def batch_record(
+    kind: str, data: Mapping[str, Any], output: Path
+) -> tuple[type[records.Document], dict[str, Any]]:
+    """Converts an event to the document that --json prints.
+
+    Args:
+        kind: The event's kind.
+        data: The event's data; paths of pictures are relative to the output folder.
+        output: The output folder.
+
+    Returns:
+        Type and fields of the document.
+    """
+    fields = {"event": kind, **data}
+    if fields.get("output"):
+        fields["output"] = str((output / fields["output"]).absolute())
+    if kind == "plan":
+        fields = {"event": kind, "counts": data["counts"]}
+    elif kind == "started":
+        fields["frame_count"] = fields.pop("frames")
+    elif kind == "done":
+        fields["reference"] = {"path": str(Path(fields.pop("folder")) / fields["reference"])}
+        fields["frames_used"], fields["noise_source"] = fields.pop("used"), fields.pop("noise")
+    return getattr(records, f"Batch{kind.title()}"), fields
 
 
 def event_line(kind: str, data: Mapping[str, Any]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
-from burstfix.names import printable
+from burstfix.report.summary import shown_path
 
 if TYPE_CHECKING:
     from burstfix.evaluation.compare import Similarity
@@ -38,24 +40,23 @@ def command(terminal: Terminal, a: Path, b: Path, truth: Path | None) -> None:
     """
     from burstfix.evaluation.compare import compare
 
-    if truth is None:
-        found = compare(a, b)
-        terminal.result({"a": str(a), "b": str(b), **_record(found)}, lambda _: _text(found))
-        return
-    first, second = compare(a, truth), compare(b, truth)
+    pictures = [a] if truth is None else [a, b]
+    truth = b if truth is None else truth
     document = {
-        "truth": str(truth),
-        "a": {"path": str(a), **_record(first)},
-        "b": {"path": str(b), **_record(second)},
+        "truth": str(truth.absolute()),
+        "pictures": [_record(picture, compare(picture, truth)) for picture in pictures],
     }
-    terminal.result(
-        document, lambda _: f"{printable(str(a))}: {_text(first)}\n{printable(str(b))}: {_text(second)}"
-    )
+    terminal.result(records.Compare, document, _lines)
 
 
-def _record(found: Similarity) -> dict[str, float | None]:
-    return {"psnr": found.psnr if math.isfinite(found.psnr) else None, "ssim": found.ssim}
+def _record(path: Path, found: Similarity) -> dict[str, Any]:
+    psnr = found.psnr if math.isfinite(found.psnr) else None
+    return {"path": str(path.absolute()), "psnr": psnr, "ssim": found.ssim}
 
 
-def _text(found: Similarity) -> str:
-    return f"PSNR {found.psnr:.2f} dB, SSIM {found.ssim:.4f}"
+def _lines(document: Mapping[str, Any]) -> str:
+    pictures = document["pictures"]
+    texts = [f"PSNR {one['psnr'] or math.inf:.2f} dB, SSIM {one['ssim']:.4f}" for one in pictures]
+    if len(texts) == 1:
+        return texts[0]
+    return "\n".join(f"{shown_path(one['path'])}: {text}" for one, text in zip(pictures, texts, strict=True))

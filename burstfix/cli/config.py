@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
@@ -44,14 +45,14 @@ def show(terminal: Terminal, folders: tuple[Path, ...], source: finding.Source) 
     resolved = source.batch(folders, {})
     document = {
         "not_in_folders": list(NOT_IN_FOLDERS),
-        "settings": {s.name: {"value": s.value, "from": s.source} for s in resolved.origins},
+        "settings": {s.name: {"value": s.value, "source": s.source} for s in resolved.origins},
         "files": [
             {"role": file.role, "path": str(file.path.absolute()), "exists": file.exists}
             for file in source.files(folders)
         ],
         "presets": {"folder": str(user / PRESETS), "names": preset_names(user)},
     }
-    terminal.result(document, _tables)
+    terminal.result(records.Config, document, _tables)
 
 
 def _tables(document: Mapping[str, Any]) -> RenderableType:
@@ -63,7 +64,7 @@ def _tables(document: Mapping[str, Any]) -> RenderableType:
     for title in ("setting", "value", "from"):
         settings.add_column(title, overflow="fold")
     for name, setting in document["settings"].items():
-        settings.add_row(name, Text(_shown(setting["value"])), Text(setting["from"]))
+        settings.add_row(name, Text(_shown(setting["value"])), Text(setting["source"]))
     files = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("looked for", "found", "path"):
         files.add_column(title, overflow="fold")

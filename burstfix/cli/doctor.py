@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from burstfix import records
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
@@ -26,5 +27,5 @@ def command(terminal: Terminal) -> int:
 
     folder = finding.user_folder()
     found = examine([folder / FILE_NAME, folder / NOISE_TABLE])
-    terminal.result(found.document, lambda document: "\n".join(lines(document)))
+    terminal.result(records.Doctor, found.document, lambda document: "\n".join(lines(document)))
     return found.exit_code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
@@ -179,10 +180,11 @@ def command(
     hardware = machine(compute.device)
     document = tables.document(scores, hardware, limits, baseline or "")
     if output is not None:
+        text = json.dumps(records.complete(records.Evaluate, document), indent=2, allow_nan=False)
         with atomic_path(output, overwrite) as temporary:
-            temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(text + "\n", encoding="utf-8")
     as_text = tables.markdown if markdown else tables.rich_tables
-    terminal.result(document, lambda _: as_text(scores, hardware, baseline or ""))
+    terminal.result(records.Evaluate, document, lambda _: as_text(scores, hardware, baseline or ""))
 
 
 class _PictureKeeper:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from burstfix import records
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import finding, options
 from burstfix.cli.epilog import epilog
@@ -46,4 +47,4 @@ def command(
             progress=progress,
         )
     document = plan.document()
-    terminal.result(document, plan_table)
+    terminal.result(records.Plan, document, plan_table)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_reference
 from burstfix.cli.epilog import epilog
@@ -70,7 +71,7 @@ def command(
             from burstfix.report.html.write import write_inspection
 
             write_inspection(plot, burst, document, settings, overwrite=overwrite)
-    terminal.result(document, burst_tables)
+    terminal.result(records.Inspect, document, burst_tables)
 
 
 def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:

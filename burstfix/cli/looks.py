@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
@@ -34,7 +35,7 @@ def command(terminal: Terminal) -> None:
     from burstfix.color.look import DEFAULT_LOOK, SHIPPED, shipped_look
 
     looks = [dataclasses.asdict(shipped_look(name)) for name in SHIPPED]
-    terminal.result({"default": DEFAULT_LOOK, "looks": looks}, _table)
+    terminal.result(records.Looks, {"default": DEFAULT_LOOK, "looks": looks}, _table)
 
 
 def _table(document: Mapping[str, Any]) -> RenderableType:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from burstfix._version import __version__
+from burstfix import records
 from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_default_name, check_reference, load_chosen_model
 from burstfix.cli.epilog import epilog
@@ -92,8 +92,8 @@ def command(
         progress("write", 1, 1)
         ended = time.perf_counter()
         document = {
-            "output": str(path),
-            "report": None if report is None else str(report),
+            "output": str(path.absolute()),
+            "report": None if report is None else str(report.absolute()),
             "format": destination.format,
             "bit_depth": destination.bit_depth,
             "height": finished.height,
@@ -108,15 +108,15 @@ def command(
                 "write": round(ended - was_merged, 3),
                 "total": round(ended - started, 3),
             },
-            "version": __version__,
         }
         if report is not None:
             from burstfix.report.html.write import write_report
 
             progress("report", 0, 1)
-            write_report(report, burst, linear, document, picture, overwrite=overwrite)
+            complete = records.complete(records.Merge, document)
+            write_report(report, burst, linear, complete, picture, overwrite=overwrite)
             progress("report", 1, 1)
-    terminal.result(document, closing_line, closing=True)
+    terminal.result(records.Merge, document, closing_line, closing=True)
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.paths import expand
@@ -44,6 +45,7 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
     from burstfix.analysis.noise_calibration import measure_noise
     from burstfix.analysis.noise_table import NoiseTable, load_table, save_table
     from burstfix.io.read.selection import select_raws
+    from burstfix.report.frames import noise_document
 
     table = load_table(output) if output.exists() else NoiseTable()
     selection = select_raws(files)
@@ -60,22 +62,21 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
                 {
                     "camera": measured.camera,
                     "iso": measured.iso,
-                    "frames": measured.frames,
-                    "source": measured.noise.source,
-                    "shot_gain": list(measured.noise.shot_gain),
-                    "read_variance": list(measured.noise.read_variance),
+                    "frame_count": measured.frames,
+                    "noise": noise_document(measured.noise),
                 }
             )
     if not entries:
         raise InputError("nothing to measure; " + "; ".join(selection.warnings))
     save_table(table, output, overwrite=True)
-    document = {"output": str(output), "entries": entries, "warnings": list(selection.warnings)}
-    terminal.result(document, _lines)
+    document = {"output": str(output.absolute()), "entries": entries, "warnings": list(selection.warnings)}
+    terminal.result(records.NoiseProfile, document, _lines)
 
 
 def _lines(document: Mapping[str, Any]) -> str:
     return "\n".join(
-        f"{e['camera']}, ISO {e['iso']:g}: S {e['shot_gain'][1]:.3g}, O {e['read_variance'][1]:.3g} "
-        f"({e['frames']} frame{'s' if e['frames'] > 1 else ''})"
+        f"{e['camera']}, ISO {e['iso']:g}: "
+        f"S {e['noise']['shot_gain'][1]:.3g}, O {e['noise']['read_variance'][1]:.3g} "
+        f"({e['frame_count']} frame{'s' if e['frame_count'] > 1 else ''})"
         for e in document["entries"]
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options, target
 from burstfix.cli.epilog import epilog
 from burstfix.cli.progress import MERGING, REPORTING
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import InputError, UsageError
 from burstfix.io.write.formats import format_of
+from burstfix.report.summary import shown_path
 
 if TYPE_CHECKING:
     from burstfix.report.html.repeat import PictureRecipe
@@ -72,6 +75,7 @@ def command(
     with terminal.progress(MERGING | REPORTING) as progress:
         from burstfix.report.html.repeat import find_raws, read_recipe
 
+        written: list[dict[str, Any]] = []
         for picture, path in zip(files, targets, strict=True):
             try:
                 recipe = read_recipe(picture)
@@ -81,8 +85,20 @@ def command(
                 continue
             found = find_raws(recipe.frames, raws or (picture.resolve().parent,))
             _write(picture, path, recipe, found, overwrite, progress)
-            document = {"picture": str(picture), "report": str(path), "frames": len(found)}
-            terminal.result(document, lambda made: f"{made['report']}: {made['frames']} frames", closing=True)
+            written.append(
+                {
+                    "picture": str(picture.absolute()),
+                    "report": str(path.absolute()),
+                    "frame_count": len(found),
+                }
+            )
+    terminal.result(records.Reports, {"reports": written}, _lines, closing=True)
+
+
+def _lines(document: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"{shown_path(one['report'])}: {one['frame_count']} frames" for one in document["reports"]
+    )
 
 
 def _pictures(paths: tuple[Path, ...]) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from burstfix import records
 from burstfix.cli import options, values
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
@@ -196,11 +197,11 @@ def command(
     height, width = recording.mosaics.shape[1:]
     document = {
         "output": str(output),
-        "frames": [str(path) for path in written],
-        "reference": settings.reference_index + 1,
+        "frames": [{"path": str(path)} for path in written],
+        "reference": {"number": settings.reference_index + 1, "path": str(written[settings.reference_index])},
         "height": height,
         "width": width,
-        "noise": {"shot_gain": shot_gain, "read_variance": read_variance},
+        "noise": {"source": "given", "shot_gain": [shot_gain] * 4, "read_variance": [read_variance] * 4},
         "seed": seed,
     }
     text = (
@@ -208,4 +209,4 @@ def command(
         f"noise S={shot_gain:.3g} O={read_variance:.3g}; the truth is that of frame "
         f"{settings.reference_index + 1} (merge with --reference {settings.reference_index + 1})"
     )
-    terminal.result(document, lambda _: printable(text), closing=True)
+    terminal.result(records.Simulate, document, lambda _: printable(text), closing=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from burstfix import records
 from burstfix.cli.progress import OverallProgress
 from burstfix.cli.streams import discard_stdout
 from burstfix.names import printable, printable_document
@@ -48,23 +49,26 @@ class Terminal:
     verbosity: int = 0
     _console: Console | None = field(default=None, repr=False)
 
-    def result(self, document: Mapping[str, Any], view: View, *, closing: bool = False) -> None:
-        """Prints what the command found: the document with --json, else the view of it.
+    def result(
+        self, kind: type[records.Document], data: Mapping[str, Any], view: View, *, closing: bool = False
+    ) -> None:
+        """Prints what the command found: a document with --json, else the view of it.
 
         Args:
-            document: JSON values.
-            view: Makes the text from the document, in which control characters are escaped.
+            kind: The document's type.
+            data: Its fields as JSON values.
+            view: Makes the text from the data, in which control characters are escaped.
             closing: The text only sums up work that was done, so -q leaves it out.
 
         Raises:
             OSError: stdout cannot be written.
         """
         if self.json:
-            self.json_line(document, indent=2)
+            self.json_line(kind, data, indent=2)
             return
         if closing and self.quiet:
             return
-        text = view(printable_document(document))
+        text = view(printable_document(data))
         if isinstance(text, str):
             _write(text + "\n")
             return
@@ -79,8 +83,11 @@ class Terminal:
         # Rich pads every line of a table to its full width.
         _write("".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines()))
 
-    def json_line(self, document: Mapping[str, Any], *, indent: int | None = None) -> None:
+    def json_line(
+        self, kind: type[records.Document], data: Mapping[str, Any], *, indent: int | None = None
+    ) -> None:
         """Prints a document as JSON, in ASCII, which every pipe takes (those of Windows are not in UTF-8)."""
+        document = records.complete(kind, data)
         _write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
 
     def error(self, message: str, exit_code: int) -> None:
@@ -89,8 +96,7 @@ class Terminal:
             sys.stderr.write(f"burstfix: {printable(message)}\n")
         if self.json:
             try:
-                sys.stdout.write(json.dumps({"error": message, "exit_code": exit_code}) + "\n")
-                sys.stdout.flush()
+                self.json_line(records.Error, {"error": message, "exit_code": exit_code})
             except OSError:  # nobody can be told on stdout; the exit code remains
                 discard_stdout()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
@@ -102,8 +103,8 @@ def command(
     with terminal.progress() as progress:
         trained = run.train(progress)
     document = {
-        "output": str(output),
-        "weights": str(trained.weights),
+        "output": str(output.absolute()),
+        "weights": str(trained.weights.absolute()),
         "step": trained.step,
         "steps": settings.train.steps if run.schedule.minutes is None else None,
         "minutes": run.schedule.minutes,
@@ -112,4 +113,4 @@ def command(
     quality = ", ".join(f"{value:.2f} dB at {level} noise" for level, value in trained.psnr.items())
     text = f"{trained.weights}: {trained.step} steps" + (f", {quality}" if quality else "")
     if is_main_process():
-        terminal.result(document, lambda _: printable(text), closing=True)
+        terminal.result(records.Train, document, lambda _: printable(text), closing=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import OutputError, UsageError
+from burstfix.report.summary import shown_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from burstfix.models.base import BurstModel
 
 EXAMPLES = (
     "burstfix weights list",
@@ -53,7 +57,7 @@ def list_weights(terminal: Terminal) -> None:
                 "description": entry.description,
             }
         )
-    terminal.result({"models": models}, _table)
+    terminal.result(records.Weights, {"models": models}, _table)
 
 
 def _table(document: Mapping[str, Any]) -> RenderableType:
@@ -111,11 +115,10 @@ def import_weights(
         "sources": [network.name, coarse.name],
     }
     save_weights(output, model, card)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    document = {"output": str(output), "model": model.info.name, "parameters": count}
     terminal.result(
-        document,
-        lambda d: f"{d['output']}: {d['model']}, {d['parameters'] / 1e6:.1f} million parameters",
+        records.WrittenWeights,
+        _written(output, model, (network, coarse)),
+        lambda d: f"{shown_path(d['output'])}: {d['model']}, {d['parameters'] / 1e6:.1f} million parameters",
         closing=True,
     )
 
@@ -139,10 +142,21 @@ def average(terminal: Terminal, files: tuple[Path, ...], output: Path, overwrite
     from burstfix.training.average import average_weights
 
     model = average_weights(files, output)
-    document = {"output": str(output), "model": model.info.name, "files": [str(file) for file in files]}
     terminal.result(
-        document, lambda d: f"{d['output']}: {d['model']}, mean of {len(d['files'])} files", closing=True
+        records.WrittenWeights,
+        _written(output, model, files),
+        lambda d: f"{shown_path(d['output'])}: {d['model']}, mean of {len(d['files'])} files",
+        closing=True,
     )
+
+
+def _written(output: Path, model: BurstModel, files: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "output": str(output.absolute()),
+        "model": model.info.name,
+        "files": [str(file.absolute()) for file in files],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

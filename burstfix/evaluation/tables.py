@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from burstfix._version import __version__
 from burstfix.evaluation.protocol import Limits
 from burstfix.evaluation.run import Score
 from burstfix.evaluation.statistics import Estimate, bootstrap
@@ -110,13 +109,12 @@ def document(
         for method in methods:
             for level in _unique(s.level for s in scores):
                 found = _select(scores, source, method, level)
-                where = {"data": source, "model": method, "noise": level}
+                where = {"data": source, "model": method, "noise_level": level}
                 results.append({**where, **_result(found)})
                 if method != baseline:
                     compared = difference(found, _select(scores, source, baseline, level))
                     differences.append({**where, "baseline": baseline, **_difference_record(compared)})
     return {
-        "version": __version__,
         "machine": machine,
         "frames": limits.frames,
         "windows": limits.windows,

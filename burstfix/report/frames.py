@@ -57,7 +57,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         frames.append(
             {
                 "number": None if left_out.index is None else left_out.index + 1,
-                **(_metadata(metadata) if metadata else {"path": str(left_out.path)}),
+                **(_metadata(metadata) if metadata else {"path": str(left_out.path.absolute())}),
                 "reference": False,
                 "kept": False,
                 "reason": left_out.reason,
@@ -68,7 +68,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
     return {
         "camera": camera_name(reference.make, reference.model),
         "lens": reference.lens or None,
-        "reference": {"number": free[burst.reference] + 1, "path": str(reference.path)},
+        "reference": {"number": free[burst.reference] + 1, "path": str(reference.path.absolute())},
         "noise": noise_document(burst.noise),
         "hot_pixels": len(burst.hot_pixels),
         "opcodes": burst.frames[burst.reference].plan.summary(),
@@ -137,7 +137,7 @@ def _facts(document: Mapping[str, Any]) -> str:
     facts = {
         "camera": ", ".join(filter(None, (document["camera"], document["lens"]))),
         "frames": f"{kept} of {len(document['frames'])} kept",
-        "reference": f"{reference['number']}, {reference['path']}",
+        "reference": f"{reference['number']}, {_name(reference['path'])}",
         "noise": f"{_noise_pair(document['noise'])} ({NOISE_SOURCES[document['noise']['source']]})",
         "hot pixels": str(document["hot_pixels"]),
     }
@@ -150,7 +150,7 @@ def _facts(document: Mapping[str, Any]) -> str:
 
 def _metadata(metadata: FrameMetadata) -> dict[str, Any]:
     return {
-        "path": str(metadata.path),
+        "path": str(metadata.path.absolute()),
         "time": metadata.time.isoformat() if metadata.time else None,
         "exposure_seconds": metadata.exposure_time,
         "iso": metadata.iso,

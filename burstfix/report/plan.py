@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -14,16 +16,17 @@ from burstfix.report.frames import exposure_text
 _KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "short": "too few frames"}
 
 
-def plan_table(document: Mapping[str, Any]) -> Group:
+def plan_table(document: Mapping[str, Any], output: Path | None = None) -> Group:
     """A row for each group, then what could not be read, the warnings, and a closing line.
 
     Args:
         document: From `Plan.document`, with control characters escaped.
+        output: Folder of the pictures, which are shown relative to it.
     """
     groups = document["groups"]
     columns = [
         Column("first frame", [group["name"] for group in groups], shrinks=True),
-        Column("last", [group["frames"][-1] for group in groups], priority=2, shrinks=True),
+        Column("last", [_last(group) for group in groups], priority=2, shrinks=True),
         Column("frames", [str(len(group["frames"])) for group in groups], justify="right"),
         Column("kind", [_KINDS[group["kind"]] for group in groups]),
         Column("camera", [group["camera"] for group in groups], priority=6, shrinks=True),
@@ -34,7 +37,9 @@ def plan_table(document: Mapping[str, Any]) -> Group:
     ]  # fmt: skip
     if any("output" in group for group in groups):
         columns.append(
-            Column("picture", [group["output"] or "-" for group in groups], priority=1, shrinks=True)
+            Column(
+                "picture", [_picture(group["output"], output) for group in groups], priority=1, shrinks=True
+            )
         )
     table = FittedTable(columns, [""] * len(groups))
     lines = [Text(f"{entry['path']}: cannot be read, {entry['reason']}") for entry in document["unreadable"]]
@@ -42,12 +47,22 @@ def plan_table(document: Mapping[str, Any]) -> Group:
     return Group(*([table] if groups else []), *lines, Text(closing_line(document)))
 
 
+def _last(group: Mapping[str, Any]) -> str:
+    return Path(group["frames"][-1]["path"]).name
+
+
+def _picture(path: str | None, folder: Path | None) -> str:
+    if path is None:
+        return "-"
+    return os.path.relpath(path, folder) if folder else path
+
+
 def _time(text: str | None) -> str:
     return (text or "").replace("T", " ")[:19]
 
 
 def _exposure(group: Mapping[str, Any]) -> str:
-    return exposure_text(group["exposure_time"])
+    return exposure_text(group["exposure_seconds"])
 
 
 def closing_line(document: Mapping[str, Any]) -> str:

@@ -158,7 +158,9 @@ def test_main_when_json_is_asked_for_then_an_error_is_one_document(
     raise_from_merge(monkeypatch, errors.BurstError("frames differ"))
     assert main(["merge", "a.dng", "--json"]) == 4
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"error": "frames differ", "exit_code": 4}
+    document = json.loads(out)
+    assert document["schema"] == "burstfix.error"
+    assert (document["error"], document["exit_code"]) == ("frames differ", 4)
     assert err == "burstfix: frames differ\n"
 
 
@@ -219,7 +221,8 @@ def test_main_when_stopped_by_a_signal_and_json_is_asked_for_then_prints_one_doc
     finally:
         signal.signal(signal.SIGINT, before)
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"error": words, "exit_code": code}
+    document = json.loads(out)
+    assert (document["error"], document["exit_code"]) == (words, code)
     assert err == f"burstfix: {words}\n"
 
 

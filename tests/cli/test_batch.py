@@ -38,7 +38,8 @@ def test_group_when_run_then_shows_the_plan_as_table_and_json(
     assert main(["group", str(card), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["counts"] == {"burst": 1, "single": 1, "bracket": 0, "short": 0}
-    assert document["groups"][0]["frames"] == [f"IMG_000{k}.dng" for k in (1, 2, 3)]
+    names = [Path(frame["path"]).name for frame in document["groups"][0]["frames"]]
+    assert names == ["IMG_0001.dng", "IMG_0002.dng", "IMG_0003.dng"]
 
 
 def test_batch_when_dry_then_shows_pictures_and_writes_nothing(
@@ -51,7 +52,7 @@ def test_batch_when_dry_then_shows_pictures_and_writes_nothing(
         == 0
     )
     groups = json.loads(capsys.readouterr().out)["groups"]
-    assert [g["output"] for g in groups] == ["2024-05-31/IMG_0001_Acme One_3_kpn.png", None]
+    assert [g["output"] for g in groups] == [str(out / "2024-05-31/IMG_0001_Acme One_3_kpn.png"), None]
     assert not out.exists()
 
 
@@ -99,8 +100,8 @@ def test_batch_when_settings_files_say_so_then_command_line_over_folder_over_use
     assert settings["format"] == "jpeg" and settings["quality"] == 60 and settings["gap"] == 9.0
     assert main(["config", "show", str(card), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)["settings"]
-    assert shown["quality"] == {"value": 50, "from": str(card / "burstfix.toml")}
-    assert shown["gap"]["from"] == str(user / "burstfix.toml") and shown["jobs"]["from"] == "default"
+    assert shown["quality"] == {"value": 50, "source": str(card / "burstfix.toml")}
+    assert shown["gap"]["source"] == str(user / "burstfix.toml") and shown["jobs"]["source"] == "default"
     assert main(["config", "show"]) == 0
     assert "gap" in capsys.readouterr().out
 

@@ -31,22 +31,25 @@ def run(folder, capsys, *names, code=0):
 
 
 def test_compare_when_16_bit_pictures_differ_by_a_percent_then_40_db(folder, capsys):
-    found = run(folder, capsys, "truth.tif", "near.tif")
-    assert found["psnr"] == pytest.approx(-20 * np.log10(655 / 65535), abs=1e-3)
-    assert 0.9 < found["ssim"] < 1
+    found = run(folder, capsys, "near.tif", "truth.tif")
+    (near,) = found["pictures"]
+    assert near["psnr"] == pytest.approx(-20 * np.log10(655 / 65535), abs=1e-3)
+    assert 0.9 < near["ssim"] < 1
 
 
 def test_compare_when_pictures_are_equal_then_psnr_is_infinite(folder, capsys):
     found = run(folder, capsys, "truth.tif", "same.png")
-    assert found["psnr"] is None and found["ssim"] == pytest.approx(1.0)
+    (same,) = found["pictures"]
+    assert same["psnr"] is None and same["ssim"] == pytest.approx(1.0)
     assert main(["compare", str(folder / "truth.tif"), str(folder / "same.png")]) == 0
     assert "PSNR inf dB, SSIM 1.0000" in capsys.readouterr().out
 
 
 def test_compare_when_there_is_a_truth_then_both_are_compared_with_it(folder, capsys):
     found = run(folder, capsys, "near.tif", "coarse.png", "--truth", "truth.tif")
-    assert found["a"]["psnr"] == pytest.approx(40.0, abs=0.02)
-    assert found["b"]["psnr"] > found["a"]["psnr"]
+    near, coarse = found["pictures"]
+    assert near["psnr"] == pytest.approx(40.0, abs=0.02)
+    assert coarse["psnr"] > near["psnr"]
 
 
 @pytest.mark.parametrize(

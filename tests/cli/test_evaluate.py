@@ -30,7 +30,7 @@ def test_evaluate_when_json_then_document_on_stdout_and_in_the_file(
     assert main(["evaluate", *arguments, "--save-pictures", str(pictures), "--device", "cpu"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads(target.read_text())
-    rows = {(r["model"], r["noise"]): r["psnr"] for r in document["results"]}
+    rows = {(r["model"], r["noise_level"]): r["psnr"] for r in document["results"]}
     assert rows["average", "high"] > rows["menon", "high"] < rows["menon", "low"]
     assert sorted(p.name for p in pictures.iterdir()) == ["clips_walk_high.png", "clips_walk_low.png"]
 

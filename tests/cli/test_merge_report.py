@@ -32,7 +32,7 @@ def test_report_when_a_burst_is_merged_then_one_page_with_its_frames(
     assert merge("-o", "a.png", "--report", "a.html", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     page = Path("a.html").read_text(encoding="utf-8")
-    assert document["report"] == "a.html" and "3 of 3" in page
+    assert document["report"] == str(Path("a.html").absolute()) and "3 of 3" in page
     for frame in document["frames"]:
         assert Path(frame["path"]).name in page
     assert "Frames used" in page and "Motion in the scene" in page

@@ -28,8 +28,8 @@ def test_report_when_a_picture_was_merged_before_then_its_settings_are_found_aga
     before = Path(name).read_bytes()
     capsys.readouterr()
     assert main(["report", name, "--raws", "shots", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["frames"] == 3 and document["report"] == "a.html"
+    (document,) = json.loads(capsys.readouterr().out)["reports"]
+    assert document["frame_count"] == 3 and document["report"] == str(Path("a.html").absolute())
     page = Path("a.html").read_text(encoding="utf-8")
     assert "--strength 0.8" in page and "--model average" in page and "3 of 3" in page
     assert Path(name).read_bytes() == before

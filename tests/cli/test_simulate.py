@@ -30,8 +30,8 @@ def test_simulate_when_photo_then_burst_as_asked(
     )
     assert main(["simulate", str(photo), "-o", str(tmp_path / "b"), *options.split()]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["height"], document["width"], document["reference"]) == (48, 64, 1)
-    frames = [read_frame(Path(path)).metadata for path in document["frames"]]
+    assert (document["height"], document["width"], document["reference"]["number"]) == (48, 64, 1)
+    frames = [read_frame(Path(frame["path"])).metadata for frame in document["frames"]]
     assert {(f.cfa, f.levels.white, f.iso) for f in frames} == {("BGGR", 1023.0, 3200.0)}
     facts = json.loads((tmp_path / "b" / "simulation.json").read_text())
     assert facts["frames"][0]["motion"]["dx"] == 0 and facts["frames"][2]["motion"]["dx"] != 0

@@ -14,6 +14,7 @@ from burstfix.cli import main
 from burstfix.cli.batch_display import BatchDisplay
 from burstfix.cli.progress import MERGING, OverallProgress
 from burstfix.cli.terminal import Terminal
+from burstfix.records import Error
 from tests.batch.cards import Camera, burst
 
 
@@ -104,7 +105,7 @@ def test_result_when_names_look_like_markup_then_shows_them_as_they_are(
 ) -> None:
     table = Table("[night] :cat:")
     table.add_row("[bold]a[/bold] [/]")
-    Terminal().result({}, lambda _: table)
+    Terminal().result(Error, {}, lambda _: table)
     out = capsys.readouterr().out
     assert "[night] :cat:" in out and "[bold]a[/bold] [/]" in out
 
@@ -119,15 +120,18 @@ def test_batch_display_when_a_burst_looks_like_markup_then_shows_it_as_it_is(
 
 
 def test_result_when_closing_and_quiet_then_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal(quiet=True).result({}, lambda _: "done", closing=True)
+    Terminal(quiet=True).result(Error, {}, lambda _: "done", closing=True)
     assert capsys.readouterr() == ("", "")
-    Terminal(quiet=True).result({}, lambda _: "the answer")
+    Terminal(quiet=True).result(Error, {}, lambda _: "the answer")
     assert capsys.readouterr() == ("the answer\n", "")
 
 
 def test_result_when_json_and_quiet_then_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal(json=True, quiet=True).result({"ä": 1}, lambda _: "done", closing=True)
-    assert capsys.readouterr() == ('{\n  "\\u00e4": 1\n}\n', "")
+    Terminal(json=True, quiet=True).result(
+        Error, {"error": "ä", "exit_code": 1}, lambda _: "done", closing=True
+    )
+    out, err = capsys.readouterr()
+    assert out.startswith('{\n  "schema": "burstfix.error"') and '"error": "\\u00e4"' in out and err == ""
 
 
 HOSTILE = "IMG\x1b[31m\u202e\n_1"

@@ -159,7 +159,7 @@ def test_document_when_made_then_json_with_every_clip() -> None:
     found = json.loads(json.dumps(document(scores, PLACE, Limits()), allow_nan=False))
     assert len(found["results"]) == 4 and found["machine"]["processor"] == "Testor 1"
     first = found["results"][0]
-    assert (first["model"], first["noise"], first["psnr"], first["bursts"]) == ("a", "high", 30, 2)
+    assert (first["model"], first["noise_level"], first["psnr"], first["bursts"]) == ("a", "high", 30, 2)
     assert first["clips"]["y"]["psnr"] == 30 and first["seconds_per_megapixel"] == 4
 
 

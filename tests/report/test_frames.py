@@ -77,7 +77,7 @@ def test_document_when_made_then_is_json_with_every_frame(burst: Burst) -> None:
     assert [frame["number"] for frame in document["frames"]] == [1, 2, 3, None]
     assert Path(last["path"]).name == "d.dng"
     assert document["camera"] == "ACME One"
-    assert document["reference"] == {"number": 3, "path": str(Path("shots/b.dng"))}
+    assert document["reference"] == {"number": 3, "path": str(Path("shots/b.dng").absolute())}
     assert document["noise"]["source"] == "burst"
     assert document["hot_pixels"] == 7
     assert first["motion"] == {"dy": 3.25, "dx": -1.5, "degrees": 0.5, "confidence": 0.9}

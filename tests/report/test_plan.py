@@ -16,8 +16,9 @@ from burstfix.report.plan import plan_table
 def test_plan_table_when_exposures_vary_then_shows_them_as_inspect_does(
     seconds: float | None, shown: str
 ) -> None:
-    group: dict[str, Any] = {"name": "a.dng", "frames": ["a.dng", "b.dng"], "kind": "burst", "camera": "Acme"}
-    group |= {"time": None, "exposure_time": seconds, "iso": None}
+    frames = [{"path": "/c/a.dng"}, {"path": "/c/b.dng"}]
+    group: dict[str, Any] = {"name": "a.dng", "frames": frames, "kind": "burst", "camera": "Acme"}
+    group |= {"time": None, "exposure_seconds": seconds, "iso": None}
     counts = {"burst": 1, "single": 0, "bracket": 0, "short": 0}
     document = {"groups": [group], "unreadable": [], "warnings": [], "ignored": [], "counts": counts}
     console = Console(width=120)
