@@ -22,7 +22,7 @@ import pytest
 from burstfix.errors import InputError
 from burstfix.io import read_frame
 from burstfix.io.read.decoder_client import DecoderClient, shared_client
-from burstfix.io.read.decoder_protocol import Reply, Request, decode, encode
+from burstfix.io.read.decoder_protocol import BASE_SECONDS, Reply, Request, decode, encode, seconds_for
 from burstfix.types import ExifTags, Levels, OpcodeLists
 from tests.io.raw_files import make_metadata, make_mosaic, write_raw
 
@@ -328,3 +328,12 @@ def test_read_frame_when_the_name_is_not_utf8_then_it_is_read_like_any_other(goo
         with pytest.raises(InputError) as caught:
             read_frame(path)
         assert "directories are damaged" in str(caught.value)
+
+
+def test_seconds_for_a_file_then_they_grow_with_its_size(tmp_path: Path):
+    path = tmp_path / "a.dng"
+    assert seconds_for(path) == BASE_SECONDS
+    with open(path, "wb") as file:
+        file.truncate(200_000_000)
+    assert seconds_for(path) == pytest.approx(BASE_SECONDS + 10)
+    assert seconds_for(path, 1.0) == pytest.approx(11)

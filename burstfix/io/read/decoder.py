@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io.read import decode as reading
-from burstfix.io.read.decoder_protocol import HEADER, READY, Reply, Request, decode, encode
+from burstfix.io.read.decoder_protocol import HEADER, READY, Reply, Request, decode, encode, seconds_for
 
 try:
     import resource
@@ -34,8 +34,8 @@ _BASE_BYTES = 1 << 30
 _BYTES_PER_VALUE = 12
 # LibRaw can repeat a complaint for every pixel.
 _LOG_LIMIT = 1 << 20
-# Longer than the parent waits for common files, so that it matters only if the parent is gone.
-_SELF_DESTRUCT_SECONDS = 60.0
+# Times as long as the parent waits: it matters only if the parent is gone.
+_SELF_DESTRUCT_FACTOR = 4
 
 
 class _Memory:
@@ -116,10 +116,11 @@ def main() -> None:
     _write(out, READY)
     for line in sys.stdin.buffer:
         request: Request = decode(Request, line)
-        # Ends the process from a C thread even if LibRaw hangs and the parent is gone.
-        faulthandler.dump_traceback_later(_SELF_DESTRUCT_SECONDS, exit=True)
         if request.folder is not None:
             os.chdir(request.folder)
+        # Ends the process from a C thread even if LibRaw hangs and the parent is gone.
+        patience = _SELF_DESTRUCT_FACTOR * seconds_for(Path(request.path))
+        faulthandler.dump_traceback_later(patience, exit=True)
         reply, mosaic = _answer(request, memory, log_fd)
         faulthandler.cancel_dump_traceback_later()
         body = encode(reply)

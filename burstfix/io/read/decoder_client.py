@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError, OutputError, UnsupportedSensorError
 from burstfix.io.read.decoder_protocol import (
+    BASE_SECONDS,
     HEADER,
     MAX_REPLY_BYTES,
     READY,
@@ -27,16 +28,11 @@ from burstfix.io.read.decoder_protocol import (
     Request,
     decode,
     encode,
+    seconds_for,
 )
 from burstfix.types import Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
-
-BASE_SECONDS = 8.0
-"""Time for one attempt at a small file. A second attempt included, no small file takes over 20 s."""
-
-BYTES_PER_SECOND = 20_000_000
-"""Each attempt gets another second for so many bytes of the file: slow drives and codecs."""
 
 # The child may also die of something that passes: the computer slept, memory ran out, a drive was slow.
 _ATTEMPTS = 2
@@ -118,7 +114,7 @@ class DecoderClient:
 
     def _answer(self, path: Path, request: Request) -> tuple[Reply, NDArray[np.uint16]]:
         """Ask until there is an answer, at most `_ATTEMPTS` times."""
-        seconds = self._base_seconds + _size(path) / BYTES_PER_SECOND
+        seconds = seconds_for(path, self._base_seconds)
         failure = ""
         with self._lock:
             for _ in range(_ATTEMPTS):
@@ -257,13 +253,6 @@ def _product(shape: tuple[int, ...]) -> int:
     for size in shape:
         product *= size
     return product
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

@@ -9,8 +9,10 @@ The parent trusts no answer: a raw that takes over the decoder must not take ove
 from __future__ import annotations
 
 import json
+import os
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from burstfix.io.read.plain import from_plain, to_plain
@@ -21,6 +23,19 @@ READY = b"burstfix decoder\n"
 
 MAX_REPLY_BYTES = 1 << 26
 """The longest reply that is accepted; opcode lists take a few megabytes."""
+
+BASE_SECONDS = 8.0
+"""Time for one attempt at a small file. A second attempt included, no small file takes over 20 s."""
+
+_BYTES_PER_SECOND = 20_000_000
+
+
+def seconds_for(path: Path, base_seconds: float = BASE_SECONDS) -> float:
+    """Return the time for one attempt at a file: a second more per 20 MB, for slow drives and codecs."""
+    try:
+        return base_seconds + os.path.getsize(path) / _BYTES_PER_SECOND
+    except OSError:
+        return base_seconds
 
 
 @dataclass(frozen=True, slots=True)
