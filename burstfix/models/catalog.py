@@ -66,6 +66,11 @@ CATALOG: tuple[Entry, ...] = (
         description="both alignment stages at half the size, light enough for CPUs",
     ),
     Entry(
+        name="two-stage-kernels",
+        target="burstfix.models.two_stage_kernels:TwoStageKernels",
+        description="both alignment stages and recurrent fusion before predicted kernels; in training",
+    ),
+    Entry(
         name="kpn",
         target="burstfix.models.kpn:Kpn",
         description="kernel prediction on block-matched frames; small enough for CPUs",

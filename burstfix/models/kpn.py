@@ -72,27 +72,30 @@ class KpnConfig:
                 raise UsageError(f"kpn: {name} {getattr(self, name)} must be at least 1")
 
 
-def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
+def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution with zero padding and torch's initial weights."""
     return nn.Conv2d(c_in, c_out, 3, stride, 1)
 
 
-class _Double(nn.Module):
+class DoubleConv(nn.Module):
     """Two 3x3 convolutions, the first one strided where asked."""
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
         super().__init__()
-        self.first = _conv(c_in, c_out, stride)
-        self.second = _conv(c_out, c_out)
+        self.first = conv(c_in, c_out, stride)
+        self.second = conv(c_out, c_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return act(self.second(act(self.first(x))))
+    def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
+        """(B, c_in, h, w) -> (B, c_out, h', w'); `more` is added to the output of the first convolution."""
+        y = self.first(x)
+        return act(self.second(act(y if more is None else y + more)))
 
 
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _conv(channels, channels)
-        self.second = _conv(channels, channels)
+        self.first = conv(channels, channels)
+        self.second = conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(act(self.first(x))).add_(x)
@@ -105,7 +108,7 @@ class _Coarser(nn.Module):
         self, channels: int, width: int, blocks: int, context: int = 0, below: _Coarser | None = None
     ) -> None:
         super().__init__()
-        self.down = _conv(channels, width, stride=2)
+        self.down = conv(channels, width, stride=2)
         self.context = nn.Conv2d(context, width, 1) if context else None
         self.below = below
         self.blocks = nn.ModuleList(_Residual(width) for _ in range(blocks))
@@ -143,6 +146,19 @@ class _Filtered:
     frames_used: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedFeatures:
+    """Features of a second alignment stage, at half the packed size.
+
+    Attributes:
+        own: For each frame (B, c, h / 2, w / 2), added where the frame is encoded.
+        fused: (B, c, h / 2, w / 2), of all frames, added where the U-Net begins.
+    """
+
+    own: tuple[Tensor, ...]
+    fused: Tensor
+
+
 class Kpn(BurstModel):
     """Kernel prediction network; see the module's text."""
 
@@ -166,26 +182,26 @@ class Kpn(BurstModel):
         # Everything before the head works at half the packed size; 2x2 packed pixels go into channels.
         # A convolution of concatenated inputs is a sum of convolutions: what is the same for every frame
         # is convolved once.
-        self.encode_pair = _conv(2 * 16, c)
-        self.encode_anchor = _conv(2 * 16, c)
-        self.encode_frame = _conv(c, c)
-        self.encode = _Double(2 * c, c)
-        self.down1 = _Double(c, 2 * c, stride=2)
-        self.down2 = _Double(2 * c, 3 * c, stride=2)
-        self.up1 = _Double(3 * c + 2 * c, 2 * c)
-        self.up0 = _Double(2 * c + c, c)
-        self.kernel_frame = _conv(c, c)
-        self.kernel_shared = _conv(c, c)
+        self.encode_pair = conv(2 * 16, c)
+        self.encode_anchor = conv(2 * 16, c)
+        self.encode_frame = conv(c, c)
+        self.encode = DoubleConv(2 * c, c)
+        self.down1 = DoubleConv(c, 2 * c, stride=2)
+        self.down2 = DoubleConv(2 * c, 3 * c, stride=2)
+        self.up1 = DoubleConv(3 * c + 2 * c, 2 * c)
+        self.up0 = DoubleConv(2 * c + c, c)
+        self.kernel_frame = conv(c, c)
+        self.kernel_shared = conv(c, c)
         self.kernel_out = nn.Conv2d(c, 4 * taps, 1)
         self.kernel_signed = nn.Conv2d(c, 4 * taps, 1) if config.signed else None
         self.color_out = nn.Conv2d(c, 4 * odd_taps, 1) if config.color else None
         self.color_signed = nn.Conv2d(c, 4 * odd_taps, 1) if config.color and config.signed else None
         h = config.head_channels
         self.head_context = nn.Conv2d(c, 4 * (h // 4), 1)
-        self.head_in = _conv(4 + 4 + 4 + h // 4, h)
-        self.head_color = _conv(12, h) if config.color else None
+        self.head_in = conv(4 + 4 + 4 + h // 4, h)
+        self.head_color = conv(12, h) if config.color else None
         self.head_blocks = nn.ModuleList(_Residual(h) for _ in range(config.head_blocks))
-        self.head_out = _conv(h, 12)
+        self.head_out = conv(h, 12)
         r, coarse = config.refine_channels, None
         if r and config.coarse_channels:
             coarse = _Coarser(r, config.coarse_channels, config.coarse_blocks)
@@ -223,10 +239,19 @@ class Kpn(BurstModel):
         signal = _box3(frames.mean(1))  # over frames and neighbours: the noise level needs no detail
         std = torch.sqrt(torch.clamp(signal, min=0) * shot_gain[:, 0] + read_variance[:, 0])
 
-        encoded_anchor = self.encode_anchor(_unshuffle(torch.cat([anchor, std], 1)))
-        encoded = [self._encode_frame(frames[:, i], anchor, std, encoded_anchor) for i in range(n)]
+        aligned = self._aligned_features(frames, std, reference)
+        common = self.encode_anchor(unshuffle(torch.cat([anchor, std], 1)))
+        encoded = [
+            self._encode_frame(
+                frames[:, i], anchor, std, common if aligned is None else common + aligned.own[i]
+            )
+            for i in range(n)
+        ]
         mean = sum(encoded[1:], encoded[0]) / n
-        shared = self._unet(torch.cat([encoded[reference], mean], 1))
+        shared = self._unet(
+            torch.cat([encoded[reference], mean], 1), None if aligned is None else aligned.fused
+        )
+        del aligned
         common = self.kernel_shared(shared)
         for i, own in enumerate(encoded):  # each in its place: what was there is needed no more
             encoded[i] = act(self.kernel_frame(own).add_(common))
@@ -253,11 +278,21 @@ class Kpn(BurstModel):
 
     def _encode_frame(self, frame: Tensor, anchor: Tensor, std: Tensor, common: Tensor) -> Tensor:
         difference = torch.clamp((frame - anchor) / (1.4142 * std), -4, 4)
-        own = self.encode_pair(_unshuffle(torch.cat([frame, 0.25 * difference], 1)))
+        own = self.encode_pair(unshuffle(torch.cat([frame, 0.25 * difference], 1)))
         return act(self.encode_frame(act(own.add_(common))))
 
-    def _unet(self, x: Tensor) -> Tensor:
-        level0 = self.encode(x)
+    def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures | None:
+        """Return what a second alignment stage adds to the features; none here, see `TwoStageKernels`.
+
+        Args:
+            frames: (B, N, 4, h, w), block-matched.
+            std: (B, 4, h, w), standard deviation of the noise.
+            reference: Index of the reference.
+        """
+        return None
+
+    def _unet(self, x: Tensor, fused: Tensor | None) -> Tensor:
+        level0 = self.encode(x, fused)
         level1 = self.down1(level0)
         level2 = self.down2(level1)
         x = self.up1(torch.cat([double_size(level2), level1], 1))
@@ -353,7 +388,8 @@ class Kpn(BurstModel):
         return F.pixel_shuffle(self.head_out(act(x)).float(), 2).add_(base)
 
 
-def _unshuffle(x: Tensor) -> Tensor:
+def unshuffle(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, 4C, h / 2, w / 2): 2x2 packed pixels become channels, channels last."""
     return channels_last(F.pixel_unshuffle(_rounded(x), 2))
 
 
