@@ -1,9 +1,10 @@
-"""The merge without weights: aligned frames averaged as far as the noise explains their differences.
+"""The merge without a network: aligned frames are averaged as far as noise explains their differences.
 
-The baseline that every network must beat, and the answer when there are no weights. In the manner of HDR+
-(Hasinoff et al. 2016, section 5): overlapping windows of two cells are compared with the reference frequency
-by frequency, so that a moved edge can be kept out while the flat parts around it are still averaged. Then
-the bias of noise clipped at black is taken out, and Menon's demosaicking makes the picture.
+It is the baseline for networks, and needs no weights. After HDR+ (Hasinoff et al., "Burst photography for
+high dynamic range and low-light imaging on mobile cameras", 2016, section 5), overlapping windows of two
+cells are compared with the reference frequency by frequency, so that a moved edge can be rejected while the
+flat area around it is still averaged. A Wiener filter then removes part of the noise that remains at each
+frequency. At last the bias of clipping at black is corrected, and the mosaic is demosaicked after Menon.
 """
 
 from __future__ import annotations
@@ -29,20 +30,23 @@ class AverageConfig:
     """Settings of the merge.
 
     Attributes:
-        tolerance: Energy of a difference, in units of what noise alone would give, from which on a frame
-            counts less.
-        strength: How fast it counts less: the weight is 1 / (1 + (strength * excess)^2). Tuned with the
+        tolerance: Energy of a difference, relative to that of noise alone, above which the weight of a frame
+            falls.
+        strength: Steepness of the fall: the weight is 1 / (1 + (strength * excess)^2). Tuned with the
             tolerance on a panned clip at two noise levels, where 0.2 to 0.5 differ by less than 0.1 dB.
-        bias_radius: Packed pixels on each side over which the bias at black is measured.
+        shrinkage: Strength of the Wiener filter. A frequency with no more energy than noise alone is divided
+            by 1 + shrinkage; 0 switches the filter off.
+        bias_radius: Radius of the neighbourhood in which the bias at black is measured, in packed pixels.
     """
 
     tolerance: float = 1.2
     strength: float = 0.4
+    shrinkage: float = 1.0
     bias_radius: int = 3
 
 
 class Average(BurstModel):
-    """Robust temporal average in overlapped windows, then demosaicking."""
+    """Robust temporal average and Wiener filter in overlapping windows, then demosaicking."""
 
     config_class = AverageConfig
 
@@ -177,7 +181,30 @@ class Average(BurstModel):
         # Frames that show something else differ in the low frequencies; noise fills the high ones.
         low = weights.unflatten(-2, (ny, side)).unflatten(-1, (nx, side))[:, :, :_CONTENT, :, :_CONTENT]
         shares = low.amin((2, 4))  # N, ny, nx
+        noise_share = weights.square().sum(0) / weights.sum(0).square()
+        merged = self._filtered(merged, variance, noise_share, pool)
         return _transform(merged, dct.t()), shares.sum(0).square() / shares.square().sum(0)
+
+    def _filtered(self, spectra: Tensor, variance: Tensor, noise_share: Tensor, pool: Tensor) -> Tensor:
+        """Removes noise that is left after averaging, by a Wiener filter at each frequency.
+
+        The signal's energy is estimated from each frequency and its neighbours. Means of windows are kept.
+
+        Args:
+            spectra: (C, ny * side, nx * side) windows of averaged frequencies.
+            variance: (C, ny, nx) noise of a frame.
+            noise_share: (ny * side, nx * side) remaining share of that variance.
+            pool: (side, side), see `_pool`.
+        """
+        if not self.config.shrinkage:
+            return spectra
+        side = pool.shape[0]
+        ny, nx = variance.shape[-2:]
+        energy = _transform(spectra.square(), pool).reshape(-1, ny, side, nx, side)
+        noise = variance[:, :, None, :, None] * noise_share.reshape(ny, side, nx, side)
+        gain = energy / (energy + self.config.shrinkage * noise).clamp(min=1e-20)
+        gain[:, :, 0, :, 0] = 1
+        return spectra * gain.reshape(spectra.shape)
 
 
 def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols: int) -> Tensor:
