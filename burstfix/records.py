@@ -342,6 +342,13 @@ class Evaluate(Document, tag_field="schema", tag="burstfix.evaluate"):
     differences: list[dict[str, Any]]
 
 
+class HeldOut(Document, tag_field="schema", tag="burstfix.held-out"):
+    """`burstfix evaluate --bursts`: a result for each burst, model and part; see docs/cli.md."""
+
+    machine: dict[str, Any]
+    results: list[dict[str, Any]]
+
+
 class Similarity(Record):
     """How similar a picture is to another; `psnr` is null if they are equal."""
 
@@ -430,6 +437,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
         Simulate,
         Train,
         Evaluate,
+        HeldOut,
         Compare,
         Weights,
         WrittenWeights,

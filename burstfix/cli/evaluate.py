@@ -25,6 +25,7 @@ EXAMPLES = (
     "burstfix evaluate --clips clip/ -m average -m kpn:1 -m kpn -m runs/kpn/kpn.safetensors",
     "burstfix evaluate --clips REDS4/ --noise-level high --max-windows 4 --crop 256",
     "burstfix evaluate --photos photos/ --per-photo 6 --crop 192 -m kpn -m runs/kpn/kpn.safetensors",
+    "burstfix evaluate --bursts shots/ -m average -m kpn:1 -m kpn",
     "burstfix evaluate --photos photos/ --save-pictures compared/ --markdown",
 )
 
@@ -45,13 +46,21 @@ EXAMPLES = (
     help="Photographs; bursts with known motion are simulated from them.",
 )
 @click.option(
+    "--bursts",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="A real burst of four or more raws: merges are compared with frames that were left out.",
+)
+@click.option(
     "-m",
     "--model",
     "models",
     multiple=True,
     metavar="NAME|FILE[+V][:N]",
-    help="Model to evaluate; +V adds an ensemble of V views (1, 2, 4, 8), :N uses N frames only; menon is a "
-    "single frame, demosaicked. May be given several times.  [default: all that ship]",
+    help="Model or yardstick to evaluate; +V adds an ensemble of V views (1, 2, 4, 8), :N uses N frames. "
+    "Yardsticks: menon (one frame, demosaicked), nlm, wavelet, bm3d, hdrplus. May be given several times.  "
+    "[default: all that ship]",
 )
 @click.option(
     "--noise-level",
@@ -118,6 +127,7 @@ def command(
     typed: dict[str, Any],
     clips: tuple[Path, ...],
     photos: tuple[Path, ...],
+    bursts: tuple[Path, ...],
     models: tuple[str, ...],
     levels: tuple[str, ...],
     frames: int,
@@ -142,15 +152,16 @@ def command(
         raise UsageError(f"--crop {crop}: SSIM and alignment need at least 32 pixels")
     if markdown and terminal.json:
         raise UsageError("--markdown and --json: choose one of them")
-    if not clips and not photos:
-        raise UsageError("give --clips, --photos or both")
+    if not clips and not photos and not bursts:
+        raise UsageError("give --clips, --photos or --bursts")
+    if bursts and (clips or photos or markdown or save_pictures):
+        raise UsageError("--bursts: has a table of its own; leave out the options for other data")
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
         reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
         raise OutputError(f"{output}: {reason}")
 
     import torch
 
-    from burstfix.atomic import atomic_path
     from burstfix.evaluation import tables
     from burstfix.evaluation.methods import default_methods, load_methods
     from burstfix.evaluation.protocol import Limits, find_clips, find_photos
@@ -165,6 +176,19 @@ def command(
     labels = [method.label for method in methods]
     if baseline is not None and baseline not in labels:
         raise UsageError(f"--baseline {baseline}: no such row; the rows are {', '.join(labels)}")
+    if bursts:
+        from burstfix.evaluation import held_out_tables
+        from burstfix.evaluation.held_out import evaluate_held_out
+
+        with terminal.progress() as progress:
+            found = evaluate_held_out(methods, bursts, progress=progress)
+        results = held_out_tables.document(found, baseline or labels[0])
+        document = {"machine": machine(compute.device), "results": results}
+        _write(records.HeldOut, document, output, overwrite)
+        terminal.result(
+            records.HeldOut, document, lambda _: held_out_tables.rich_tables(found, baseline or labels[0])
+        )
+        return
     limits = Limits(frames=frames, windows=max_windows, crop=crop, per_photo=per_photo)
     keeper = _PictureKeeper(save_pictures) if save_pictures else None
     with terminal.progress() as progress:
@@ -179,12 +203,20 @@ def command(
         )
     hardware = machine(compute.device)
     document = tables.document(scores, hardware, limits, baseline or "")
-    if output is not None:
-        text = json.dumps(records.complete(records.Evaluate, document), indent=2, allow_nan=False)
-        with atomic_path(output, overwrite) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+    _write(records.Evaluate, document, output, overwrite)
     as_text = tables.markdown if markdown else tables.rich_tables
     terminal.result(records.Evaluate, document, lambda _: as_text(scores, hardware, baseline or ""))
+
+
+def _write(
+    kind: type[records.Document], document: dict[str, Any], output: Path | None, overwrite: bool
+) -> None:
+    if output is not None:
+        from burstfix.atomic import atomic_path
+
+        text = json.dumps(records.complete(kind, document), indent=2, allow_nan=False)
+        with atomic_path(output, overwrite) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 class _PictureKeeper:

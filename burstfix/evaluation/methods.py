@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from burstfix.checkpoints import load_model
 from burstfix.engine.infer import merge_tiled
 from burstfix.engine.select import select_device
 from burstfix.errors import UsageError
+from burstfix.evaluation import yardsticks
+from burstfix.evaluation.yardsticks import Merge, yardstick
 from burstfix.models.catalog import CATALOG
 from burstfix.models.ensemble import VIEWS, self_ensemble
-from burstfix.raw.cfa import pack, pad_to_rggb
-from burstfix.raw.demosaic import menon
-from burstfix.raw.levels import normalise
 from burstfix.types import Burst
-
-MENON = "menon"
-"""The reference frame, demosaicked and not denoised."""
-
-Merge = Callable[[Burst], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +69,9 @@ class MethodName:
         base, views, frames = match[1], int(match[2] or 1), int(match[3]) if match[3] else None
         if frames == 0:
             raise UsageError(f"{text}: a burst has at least one frame")
-        if base == MENON:
-            if views > 1:
-                raise UsageError(f"{text}: {MENON} is not a network and has no views")
+        if base in yardsticks.NAMES and views > 1:
+            raise UsageError(f"{text}: {base} is not a network and has no views")
+        if base in yardsticks.SINGLE_FRAME:
             frames = 1
         return cls(base, views, frames, text.removeprefix(base))
 
@@ -90,7 +83,7 @@ class MethodName:
 
 def default_methods() -> list[str]:
     """All models that ship, each trained one also with a single frame, the simplest first."""
-    names = [MENON]
+    names = ["menon"]
     for entry in reversed(CATALOG):
         if entry.usable:
             name = entry.name
@@ -104,12 +97,12 @@ def load_methods(
     """Loads models, each of them once.
 
     Args:
-        names: `menon`, a model's name (see `load_model`) or a .safetensors file; followed by `+V` for an
+        names: A yardstick, a model's name (see `load_model`) or a .safetensors file; followed by `+V` for an
             ensemble of V views, and by `:N` for N frames only.
         device, tile, precision: As for `merge_tiled`.
 
     Raises:
-        UsageError: A name is unknown, or given twice.
+        UsageError: A name is unknown, or given twice, or a package for it is missing.
         WeightsError: Weights are missing or damaged.
     """
     parsed = [MethodName.parse(name) for name in names]
@@ -118,7 +111,8 @@ def load_methods(
     for label, name in zip(row_labels(parsed), parsed, strict=True):
         key = name.base, name.views
         if key not in merges:
-            merges[key] = _menon if name.base == MENON else _merge(*key, device, tile, precision)
+            is_yardstick = name.base in yardsticks.NAMES
+            merges[key] = yardstick(name.base) if is_yardstick else _merge(*key, device, tile, precision)
         methods.append(Method(label, name.frames, merges[key]))
     return methods
 
@@ -153,8 +147,8 @@ def row_labels(names: Sequence[MethodName]) -> list[str]:
 
 def _candidates(name: MethodName) -> list[str]:
     """Labels for a method, from short to long."""
-    if name.base == MENON:
-        return [MENON]
+    if name.base in yardsticks.SINGLE_FRAME:
+        return [name.base]
     if not name.is_file:
         return [name.base + name.options]
     parts = Path(name.base).resolve().with_suffix("").parts
@@ -179,12 +173,3 @@ def _merge(name: str, views: int, device: str, tile: int, precision: str) -> Mer
     chosen = select_device(device)
     model = self_ensemble(load_model(name, chosen.type), views)
     return lambda burst: merge_tiled(burst, model, device=chosen, tile=tile, precision=precision)
-
-
-def _menon(burst: Burst) -> NDArray[np.float32]:
-    frame = burst.frames[burst.reference]
-    height, width = frame.mosaic.shape
-    mosaic = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
-    padded = pad_to_rggb(mosaic, frame.metadata.cfa)
-    rgb = menon(pack(padded.mosaic)[None])[0]
-    return rgb[:, padded.top : padded.top + height, padded.left : padded.left + width].contiguous().numpy()

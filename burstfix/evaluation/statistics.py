@@ -36,7 +36,7 @@ def bootstrap(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
     values within each of them. A single group is kept, and only its values are resampled.
 
     Args:
-        groups: One or more groups of one or more values.
+        groups: Groups of one or more values.
         seed: Seed of the resampling.
 
     Example:
@@ -44,7 +44,7 @@ def bootstrap(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
         2.0
     """
     values = [np.asarray(group, np.float64) for group in groups]
-    mean = float(np.mean([group.mean() for group in values]))
+    mean = float(np.mean([group.mean() for group in values])) if values else float("nan")
     if sum(map(len, values)) < 2 or not np.isfinite(mean):
         return Estimate(mean, float("nan"), float("nan"), float("nan"))
     generator = np.random.default_rng(seed)

@@ -128,13 +128,13 @@ def document(
 def _result(scores: Sequence[Score]) -> dict[str, Any]:
     mean, estimate = mean_of(scores), psnr_estimate(scores)
     return {
-        "psnr": _rounded(mean.psnr, 4),
-        "psnr_interval": [_rounded(estimate.low, 4), _rounded(estimate.high, 4)],
-        "ssim": _rounded(mean.ssim, 5),
+        "psnr": rounded(mean.psnr, 4),
+        "psnr_interval": [rounded(estimate.low, 4), rounded(estimate.high, 4)],
+        "ssim": rounded(mean.ssim, 5),
         "bursts": mean.count,
-        "seconds_per_megapixel": _rounded(seconds_per_megapixel(scores), 4),
+        "seconds_per_megapixel": rounded(seconds_per_megapixel(scores), 4),
         "clips": {
-            clip: {"psnr": _rounded(m.psnr, 4), "ssim": _rounded(m.ssim, 5), "bursts": m.count}
+            clip: {"psnr": rounded(m.psnr, 4), "ssim": rounded(m.ssim, 5), "bursts": m.count}
             for clip, m in clip_means(scores).items()
         },
     }
@@ -142,11 +142,11 @@ def _result(scores: Sequence[Score]) -> dict[str, Any]:
 
 def _difference_record(found: Difference) -> dict[str, Any]:
     return {
-        "psnr": _rounded(found.psnr.mean, 4),
-        "psnr_interval": [_rounded(found.psnr.low, 4), _rounded(found.psnr.high, 4)],
-        "standard_error": _rounded(found.psnr.error, 4),
-        "median": _rounded(found.median, 4),
-        "share_better": _rounded(found.better, 4),
+        "psnr": rounded(found.psnr.mean, 4),
+        "psnr_interval": [rounded(found.psnr.low, 4), rounded(found.psnr.high, 4)],
+        "standard_error": rounded(found.psnr.error, 4),
+        "median": rounded(found.median, 4),
+        "share_better": rounded(found.better, 4),
         "bursts": found.count,
     }
 
@@ -233,7 +233,7 @@ def _mean_rows(scores: Sequence[Score], source: str, *, intervals: bool) -> list
         for level in _unique(s.level for s in scores):
             found = _select(scores, source, method, level)
             mean = mean_of(found)
-            half = f" {_half_width(psnr_estimate(found), 2)}" if intervals else ""
+            half = f" {half_width(psnr_estimate(found), 2)}" if intervals else ""
             cells += [f"{mean.psnr:.2f}{half}", f"{mean.ssim:.4f}"]
         everything = [s for s in scores if s.source == source and s.method == method]
         rows.append([*cells, f"{seconds_per_megapixel(everything):.2f}"])
@@ -250,13 +250,14 @@ def _difference_rows(scores: Sequence[Score], source: str, baseline: str) -> lis
             found = difference(
                 _select(scores, source, method, level), _select(scores, source, baseline, level)
             )
-            mean = f"{found.psnr.mean:+.3f} {_half_width(found.psnr, 3)}"
+            mean = f"{found.psnr.mean:+.3f} {half_width(found.psnr, 3)}"
             cells += [mean, f"{found.median:+.3f}", f"{found.better:.0%}"]
         rows.append(cells)
     return rows
 
 
-def _half_width(estimate: Estimate, digits: int) -> str:
+def half_width(estimate: Estimate, digits: int) -> str:
+    """Half of a confidence interval as text."""
     half = (estimate.high - estimate.low) / 2
     return f"±{half:.{digits}f}" if math.isfinite(half) else "±?"
 
@@ -282,6 +283,6 @@ def _unique(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _rounded(value: float, digits: int) -> float | None:
-    """Rounds; JSON has no infinity (PSNR of equal pictures) and no nan."""
+def rounded(value: float, digits: int) -> float | None:
+    """Rounds for JSON, which has neither infinity (PSNR of equal pictures) nor nan."""
     return round(value, digits) if math.isfinite(value) else None

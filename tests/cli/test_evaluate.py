@@ -46,7 +46,7 @@ def test_evaluate_when_markdown_then_only_the_levels_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["-m", "menon"], 2, "give --clips"),
+        (["-m", "menon"], 2, "give --clips, --photos or --bursts"),
         (["--clips", "{clip}", "-m", "nonsense"], 2, "no model named"),
         (["--clips", "{clip}", "--frames", "9", "-m", "menon"], 2, "too short"),
         (["--clips", "{clip}", "--markdown", "--json"], 2, "choose one"),

@@ -1,0 +1,83 @@
+"""Merging of aligned frames as in HDR+, as a yardstick for `average`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from burstfix.models.average import Average
+
+
+def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 8.0) -> Tensor:
+    """Merges windows pairwise with the reference in the frequency domain.
+
+    Hasinoff et al., "Burst photography for high dynamic range and low-light imaging on mobile cameras"
+    (2016),
+    section 5, equations 6 and 7: the reference replaces a frame at frequencies where they differ by more than
+    noise.
+
+    Args:
+        spectra: Complex (N, ..., side, side) Fourier transforms of windows, orthonormal.
+        reference: Index of the reference in N.
+        variance: (..., 1, 1) noise variance of a frame.
+        c: Tuning factor of the paper; larger values average more.
+
+    Returns:
+        (..., side, side).
+    """
+    difference = spectra[reference] - spectra
+    energy = difference.abs().square()
+    shrinkage = energy / (energy + 2 * c * variance).clamp(min=1e-20)
+    return (spectra + shrinkage * difference).mean(0)
+
+
+def denoise_spectra(spectra: Tensor, variance: Tensor, strength: float = 1.0) -> Tensor:
+    """Removes remaining noise by pointwise shrinkage, more of it at high frequencies.
+
+    After the "spatial denoising" of section 5.
+
+    Args:
+        spectra: Complex (..., side, side), orthonormal.
+        variance: (..., 1, 1) noise variance after averaging; the paper assumes that all frames were averaged.
+        strength: Factor of the variance at the frequency 1/2; it is proportional to the frequency.
+    """
+    side = spectra.shape[-1]
+    frequency = torch.fft.fftfreq(side, device=spectra.device)
+    modulation = 2 * strength * torch.hypot(frequency[:, None], frequency)
+    energy = spectra.abs().square()
+    return spectra * energy / (energy + modulation * variance).clamp(min=1e-20)
+
+
+class HdrPlus(Average):
+    """`average` with the merging and spatial denoising of HDR+ in its windows.
+
+    Args:
+        c: See `merge_spectra`.
+        strength: See `denoise_spectra`.
+    """
+
+    def __init__(self, c: float = 8.0, strength: float = 1.0) -> None:
+        super().__init__()
+        self.c, self.strength = c, strength
+
+    def _merge_windows(
+        self,
+        windows: Tensor,
+        reference: int,
+        shot_gain: Tensor,
+        read_variance: Tensor,
+        dct: Tensor,
+        pool: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """See `Average._merge_windows`; all frames count as used."""
+        count, planes, rows, cols = windows.shape
+        side = dct.shape[0]
+        tiles = windows.reshape(count, planes, rows // side, side, cols // side, side).transpose(3, 4)
+        signal = tiles[reference].mean((-2, -1), keepdim=True).clamp(min=0)
+        variance = signal * shot_gain[..., None, None] + read_variance[..., None, None]
+        spectra = torch.fft.fft2(tiles, norm="ortho")
+        merged = merge_spectra(spectra, reference, variance, self.c)
+        merged = denoise_spectra(merged, variance / count, self.strength)
+        pixels = torch.fft.ifft2(merged, norm="ortho").real.transpose(2, 3).reshape(planes, rows, cols)
+        used = torch.full((rows // side, cols // side), float(count), device=windows.device)
+        return pixels, used

@@ -1,0 +1,284 @@
+"""Quality on real bursts, which have no truth: merges are compared with frames that were left out.
+
+Two frames, held out, are not merged. The merge of the others is shifted onto each of them with sub-pixel
+accuracy and sampled by the CFA. The residual of held-out frame k is e_k = y_k - merge = n_k - error, where
+the noise n_k is independent of the merge and of the other frame. Hence, whatever the noise is:
+
+    mean(e_1 * e_2)          = mean(error^2)       the error of the merge
+    mean((e_1 - e_2)^2) / 2  = mean(n^2)           the noise of a frame
+
+Both are given in units of the noise variance that the noise profile predicts, so the second one shows how
+good the profile is. Errors that the merge shares with the held-out frames (of the lens, of clipping) are not
+seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from burstfix.analysis.burst import prepare_burst
+from burstfix.errors import BurstError, InputError
+from burstfix.evaluation.methods import Method
+from burstfix.pipeline import read_burst
+from burstfix.raw.cfa import mosaic
+from burstfix.raw.levels import normalise
+from burstfix.types import Burst, Frame, GlobalMotion, Progress
+
+MIN_FRAMES = 4
+BLOCK = 64  # sensor pixels on a side of a block; blocks count as independent
+MARGIN = 16  # sensor pixels at the border that are left out
+DARKEST, BRIGHTEST = 3.0, 0.9  # usable signals: standard deviations above black, and share of white
+EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient above which there are edges, below which it is flat
+PARTS = ("all", "edges", "middle", "flat")
+_ITERATIONS = 4
+_OUTLIER = 5.0  # residuals beyond this many standard deviations are not used to find the shift
+_MIN_PIXELS = 256  # of one part in a block
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two frames to hold out, and the reference of the merge, as indices into the burst."""
+
+    first: int
+    second: int
+    reference: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutScore:
+    """Result of one method on one part of one block of one pair; in units of a frame's noise variance.
+
+    Attributes:
+        method: Label of the method.
+        burst: Name of the burst.
+        pair: Number of the pair.
+        block: Number of the block.
+        part: One of `PARTS`.
+        error: Mean squared error of the merge.
+        noise: Mean squared noise of the held-out frames.
+    """
+
+    method: str
+    burst: str
+    pair: int
+    block: int
+    part: str
+    error: float
+    noise: float
+
+
+def evaluate_held_out(
+    methods: Sequence[Method], folders: Sequence[Path], pairs: int = 3, progress: Progress | None = None
+) -> list[HeldOutScore]:
+    """Measures methods on real bursts.
+
+    Args:
+        methods: Rows of the table.
+        folders: Folders, each with the raws of one burst.
+        pairs: Number of pairs of held-out frames.
+        progress: Called with ("evaluate", pairs done, all pairs).
+
+    Raises:
+        InputError: A folder does not exist, or a raw cannot be read.
+        BurstError: A burst has fewer than four frames, or no Bayer mosaics.
+    """
+    scores: list[HeldOutScore] = []
+    for number, folder in enumerate(folders):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; expected one with the raws of a burst")
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        burst = read_burst(files, keep_all=True, opcodes="skip")
+        if len(burst.frames) < MIN_FRAMES or len(burst.frames[0].metadata.cfa) != 4:
+            raise BurstError(
+                f"{folder}: found {len(burst.frames)} frames; expected {MIN_FRAMES} or more Bayer raws"
+            )
+        for k, pair in enumerate(choose_pairs(burst, pairs)):
+            if progress:
+                progress("evaluate", number * pairs + k, len(folders) * pairs)
+            scores += _score_pair(methods, folder.resolve().name, burst, k, pair)
+    if progress:
+        progress("evaluate", len(folders) * pairs, len(folders) * pairs)
+    return scores
+
+
+def choose_pairs(burst: Burst, count: int) -> list[Pair]:
+    """Chooses the pairs of frames that moved least against each other, each with the nearest reference."""
+    height, width = burst.frames[0].mosaic.shape
+    indices = range(len(burst.frames))
+
+    def distance(i: int, j: int) -> float:
+        return _distance(burst.motions[i], burst.motions[j], height, width)
+
+    nearest = sorted(itertools.combinations(indices, 2), key=lambda pair: distance(*pair))
+    return [
+        Pair(
+            i, j, min((k for k in indices if k not in (i, j)), key=lambda k: distance(i, k) + distance(j, k))
+        )
+        for i, j in nearest[:count]
+    ]
+
+
+def _distance(a: GlobalMotion, b: GlobalMotion, height: int, width: int) -> float:
+    """Largest displacement between two frames at the corners, in sensor pixels."""
+    corners = [(y, x) for y in (-height / 2, height / 2) for x in (-width / 2, width / 2)]
+    moved = [(a.apply(*corner), b.apply(*corner)) for corner in corners]
+    return max(math.dist(one, other) for one, other in moved)
+
+
+def _score_pair(
+    methods: Sequence[Method], name: str, burst: Burst, number: int, pair: Pair
+) -> list[HeldOutScore]:
+    prepared = prepare_burst(burst.frames, reference=pair.reference, noise=burst.noise, keep_all=True)
+    merged_frames = [k for k in range(len(burst.frames)) if k not in (pair.first, pair.second)]
+    reduced = replace(
+        prepared,
+        frames=tuple(prepared.frames[k] for k in merged_frames),
+        reference=merged_frames.index(pair.reference),
+        motions=tuple(prepared.motions[k] for k in merged_frames),
+        sharpness=tuple(prepared.sharpness[k] for k in merged_frames),
+    )
+    regions = find_regions(prepared)
+    scores = []
+    for method in methods:
+        picture = torch.from_numpy(method.run(reduced))
+        first, second = (
+            residual(picture, prepared.frames[k], prepared.motions[k], regions.std)
+            for k in (pair.first, pair.second)
+        )
+        products = (first * second).numpy(), ((first - second) ** 2 / 2).numpy()
+        for part, mask in regions.parts.items():
+            blocks = [_block_means(values, mask) for values in products]
+            scores += [
+                HeldOutScore(method.label, name, number, block, part, error, blocks[1][block])
+                for block, error in blocks[0].items()
+            ]
+    return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """Where and in which unit residuals are measured.
+
+    Attributes:
+        std: (H, W) standard deviation of a frame's noise.
+        parts: (H, W) masks by name of the part.
+    """
+
+    std: Tensor
+    parts: dict[str, NDArray[np.bool_]]
+
+
+def find_regions(burst: Burst) -> Regions:
+    """Finds usable pixels and their noise from the reference frame, independently of any method."""
+    metadata = burst.frames[burst.reference].metadata
+    signal = normalise(torch.from_numpy(burst.frames[burst.reference].mosaic), metadata.levels)
+    height, width = signal.shape
+    smooth = torch.empty_like(signal)
+    gain, read = torch.empty_like(signal), torch.empty_like(signal)
+    gray = torch.zeros((height + 1) // 2, (width + 1) // 2)
+    # The planes of a noise profile are in RGGB order.
+    red = metadata.cfa.index("R")
+    for k in range(4):
+        position = k ^ red
+        rows, cols = slice(position // 2, None, 2), slice(position % 2, None, 2)
+        plane = F.avg_pool2d(signal[None, rows, cols], 5, 1, 2, count_include_pad=False)[0]
+        smooth[rows, cols] = plane
+        gain[rows, cols], read[rows, cols] = burst.noise.shot_gain[k], burst.noise.read_variance[k]
+        gray[: plane.shape[0], : plane.shape[1]] += plane / 4
+    std = torch.sqrt(smooth.clamp(min=0) * gain + read)
+    usable = (smooth > DARKEST * read.sqrt()) & (smooth < BRIGHTEST)
+    usable[:MARGIN], usable[-MARGIN:], usable[:, :MARGIN], usable[:, -MARGIN:] = False, False, False, False
+    if len(burst.hot_pixels):
+        usable[burst.hot_pixels[:, 0], burst.hot_pixels[:, 1]] = False
+    slopes = torch.gradient(gray)
+    detail = torch.hypot(slopes[0], slopes[1]).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    detail = detail[:height, :width] / std
+    known = detail[usable].numpy()
+    low, high = np.quantile(known, [FLAT, EDGES]) if known.size else (0.0, 0.0)
+    mask, local = usable.numpy(), detail.numpy()
+    return Regions(
+        std,
+        {
+            "all": mask,
+            "edges": mask & (local >= high),
+            "middle": mask & (local >= low) & (local < high),
+            "flat": mask & (local < low),
+        },
+    )
+
+
+def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -> Tensor:
+    """Subtracts a merge from a held-out frame, aligned to it.
+
+    Position (affine) and exposure are fitted by Gauss-Newton steps, starting from the motion that is known.
+
+    Args:
+        picture: (3, H, W) linear camera RGB in the geometry of the reference.
+        frame: The held-out frame.
+        motion: Its motion against the reference.
+        std: (H, W) standard deviation of its noise.
+
+    Returns:
+        (H, W) residuals in units of `std`; 0 beyond the picture.
+    """
+    cfa = frame.metadata.cfa
+    observed = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
+    height, width = observed.shape
+    y = (torch.arange(height) - (height - 1) / 2)[:, None].expand(height, width)
+    x = (torch.arange(width) - (width - 1) / 2).expand(height, width)
+    cos, sin = math.cos(motion.angle), math.sin(motion.angle)
+    # Inverse of `GlobalMotion.apply`: pixels of the frame to positions in the reference.
+    matrix = torch.tensor([[cos, -sin], [sin, cos]])
+    shift = -matrix @ torch.tensor([motion.dy, motion.dx])
+    gain = torch.tensor(1.0)
+    slopes = torch.stack(torch.gradient(picture, dim=(1, 2)))  # 2, 3, H, W
+    half = max(height, width) / 2
+    for step in range(_ITERATIONS + 1):
+        at_y, at_x = (
+            matrix[0, 0] * y + matrix[0, 1] * x + shift[0],
+            matrix[1, 0] * y + matrix[1, 1] * x + shift[1],
+        )
+        inside = (at_y.abs() < height / 2 - 3) & (at_x.abs() < width / 2 - 3)
+        predicted = mosaic(_sampled(picture, at_y, at_x, "bicubic"), cfa)
+        difference = torch.where(inside, (observed - gain * predicted) / std, torch.zeros(()))
+        if step == _ITERATIONS:
+            return difference
+        slope_y, slope_x = (gain * mosaic(_sampled(slope, at_y, at_x, "bilinear"), cfa) for slope in slopes)
+        columns = [predicted]
+        columns += [slope * factor for slope in (slope_y, slope_x) for factor in (1.0, y / half, x / half)]
+        use = (inside & (difference.abs() < _OUTLIER)).float() / std
+        design = torch.stack([(column * use).flatten() for column in columns], 1).double()
+        change = torch.linalg.lstsq(
+            design.T @ design, design.T @ (difference * use * std).flatten().double()
+        ).solution.float()
+        gain = gain + change[0]
+        shift = shift + change[[1, 4]]
+        matrix = matrix + torch.stack([change[2:4], change[5:7]]) / half
+    raise AssertionError("unreachable")
+
+
+def _sampled(picture: Tensor, y: Tensor, x: Tensor, mode: str) -> Tensor:
+    """Samples (3, H, W) at positions (H, W) in pixels from the centre."""
+    height, width = picture.shape[-2:]
+    grid = torch.stack([2 * x / width, 2 * y / height], -1)[None]
+    return F.grid_sample(picture[None], grid, mode=mode, padding_mode="border", align_corners=False)[0]
+
+
+def _block_means(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[int, float]:
+    """Mean of the masked values in each block that has enough of them, by number of the block."""
+    height, width = values.shape
+    columns = -(-width // BLOCK)
+    block = (np.arange(height) // BLOCK)[:, None] * columns + np.arange(width) // BLOCK
+    count = np.bincount(block[mask])
+    total = np.bincount(block[mask], values[mask])
+    return {int(k): float(total[k] / count[k]) for k in np.flatnonzero(count >= _MIN_PIXELS)}
