@@ -11,6 +11,7 @@ import tifffile
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata
+from burstfix.io.read.decode import decode
 from burstfix.types import LINEAR
 from tests.io.raw_files import (
     BYTE,
@@ -62,6 +63,19 @@ def test_read_frame_when_a_linear_dng_is_in_jpeg_xl_then_it_is_decoded(tmp_path:
     frame = read_frame(write_dng(tmp_path / "a.dng", pixels, photometric=34892, compression=JPEG_XL))
     assert frame.metadata.cfa == LINEAR
     np.testing.assert_array_equal(frame.mosaic, pixels)
+
+
+@pytest.mark.parametrize("compression", [None, JPEG_XL])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decode_when_memory_is_reserved_then_all_values_count(
+    tmp_path: Path, channels: int, compression: int | None
+):
+    pixels = np.full((48, 64, channels), 100, np.uint16)
+    photometric = 34892 if channels == 3 else 32803
+    path = write_dng(tmp_path / "a.dng", pixels.squeeze(), photometric=photometric, compression=compression)
+    reserved: list[int] = []
+    decode(path, wants_pixels=True, reserve=reserved.append)
+    assert reserved[-1] == 48 * 64 * channels
 
 
 def test_read_frame_when_jpeg_xl_has_8_bits_and_a_table_then_its_numbers_are_linear(tmp_path: Path):

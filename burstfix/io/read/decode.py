@@ -26,6 +26,7 @@ _UNREADABLE = {tn.COMPRESSION_VC5: "VC-5 (GoPro's GPR)"}
 # Pixels per byte that raws other than DNGs reach: even dark frames take more than a quarter of a bit.
 _MAX_PIXELS_PER_BYTE = 32
 _MAX_ROLL = 256
+_MAX_CHANNELS = 3  # of camera raws; LibRaw knows their number only after decoding
 # Share of rows at the end of a frame that only a file that is cut off leaves at zero.
 _MISSING_SHARE = 1 / 16
 
@@ -121,8 +122,8 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
             claimed = sizes.raw_height * sizes.raw_width
             if not tags.is_dng:
                 check_claim(path, claimed, tags.size, _MAX_PIXELS_PER_BYTE)
-            if reserve is not None:
-                reserve(claimed)
+                if reserve is not None:
+                    reserve(_MAX_CHANNELS * claimed)
             # A DNG says everything in its tags; of other raws LibRaw knows it once they are unpacked.
             if wants_pixels or not tags.is_dng:
                 raw.unpack()
