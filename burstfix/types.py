@@ -30,7 +30,7 @@ MONOCHROME, LINEAR = "monochrome", "linear"
 NoiseSource = Literal["given", "file", "table", "burst", "frame"]
 
 NoiseChoice = Literal["file", "measure"]
-"""Where the noise is looked for; None instead: in the file, if the frames bear it out."""
+"""Where the noise profile comes from. None uses the file if it is consistent with the burst."""
 
 
 def camera_key(make: str, model: str) -> str:
@@ -81,7 +81,7 @@ class CfaLayout:
 
     @classmethod
     def of(cls, pattern: str) -> CfaLayout:
-        """Returns the layout of a pattern.
+        """Return the layout of a pattern.
 
         Raises:
             UnsupportedSensorError: The pattern is not one of `CFA_PATTERNS`, `MONOCHROME` or `LINEAR`.
@@ -125,7 +125,7 @@ class NoiseProfile:
 
     @classmethod
     def uniform(cls, shot_gain: float, read_variance: float, source: NoiseSource = "given") -> NoiseProfile:
-        """The same noise in every plane."""
+        """Return a profile with the same noise in every plane."""
         s, o = shot_gain, read_variance
         return cls((s, s, s, s), (o, o, o, o), source)
 
@@ -136,9 +136,9 @@ class Levels:
 
     Attributes:
         black: float32 (rows, cols), repeated over the visible area from its top left corner.
-        white: DN that stands for full scale.
-        black_rows: float32 (H,) added for each row, or None.
-        black_cols: float32 (W,) added for each column, or None.
+        white: DN of full scale.
+        black_rows: float32 (H,), added to the black level of each row, or None.
+        black_cols: float32 (W,), added to the black level of each column, or None.
     """
 
     black: NDArray[np.float32]
@@ -149,12 +149,12 @@ class Levels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColorProfile:
-    """What turns camera RGB into device-independent colour (DNG specification 1.7, chapter 6).
+    """Calibration that converts camera RGB to device-independent colour (DNG specification 1.7, chapter 6).
 
     Attributes:
         color_matrix_1: float64 (3, 3), XYZ to camera RGB under illuminant_1.
         as_shot_neutral: float64 (3,), camera RGB of a neutral object, largest component 1; None if
-            the file does not say.
+            unknown.
         illuminant_1: EXIF LightSource code of calibration 1 (21 = D65, 17 = standard light A).
         color_matrix_2, illuminant_2: the second calibration, or None.
         forward_matrix_1, forward_matrix_2: float64 (3, 3), white-balanced camera RGB to XYZ D50.
@@ -201,24 +201,27 @@ class FrameMetadata:
 
     Attributes:
         path: The file.
-        height, width: Size of the visible area in sensor pixels.
+        height: Rows of the visible area, sensor pixels.
+        width: Columns of the visible area.
         cfa: Colours of the 2x2 pattern, row by row from the top left of the visible area; or MONOCHROME
             (one value a pixel, no colours), or LINEAR (three values at every pixel).
         levels: Black and white levels in DN.
         color: Colour calibration.
         orientation: EXIF orientation, 1 to 8.
-        noise: The file's own noise profile, or None.
-        make, model, lens: Names from EXIF, "" where absent.
-        unique_model: A DNG's UniqueCameraModel, by which developers know the camera; "" where absent.
+        noise: Noise profile stated by the file, or None.
+        make, model, lens: Names from EXIF, "" if absent.
+        unique_model: UniqueCameraModel of a DNG, by which raw developers know the camera; "" if absent.
         default_crop: Top, left, height and width of the part that raw developers show, or None for all.
         default_user_crop: Top, left, bottom and right of the part of the default crop that the photographer
             chose in the camera (digital zoom, aspect ratio), as fractions of it; None for all.
         default_scale: Factors by which height and width are stretched to show square pixels; None for (1, 1).
-        iso: ISO speed; exposure_time in seconds; aperture as f-number; focal_length in mm; None
-            where absent.
-        time: Capture time with sub-seconds where the file has them, naive or aware; None if absent.
+        iso: ISO speed, or None.
+        exposure_time: In seconds, or None.
+        aperture: F-number, or None.
+        focal_length: In mm, or None.
+        time: Capture time, with fractions of a second if the file has them, naive or aware; or None.
         exif: Tags to carry into the output.
-        opcodes: Corrections that the file asks for, or None.
+        opcodes: Opcode lists of a DNG, or None.
         raw_index: Index of this raw among those of the file.
         raw_count: Number of raws in the file, such as 4 with pixel shift.
     """
@@ -270,7 +273,7 @@ class FrameMetadata:
         return part if lies_within(part, self.height, self.width) else crop
 
     def plan_opcodes(self, mode: OpcodeMode = "apply") -> OpcodePlan:
-        """Plans the frame's own opcode lists; see `burstfix.opcodes.plan_opcodes`."""
+        """Plan the frame's own opcode lists; see `burstfix.opcodes.plan_opcodes`."""
         return plan_opcodes(
             self.opcodes,
             self.height,
@@ -283,12 +286,12 @@ class FrameMetadata:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One raw: its mosaic, its metadata, and its opcodes as far as they are applied.
+    """One raw: its mosaic, its metadata, and the plan for its opcodes.
 
     Attributes:
         mosaic: uint16 (height, width) in DN, after any linearisation table; (height, width, 3) if
             `metadata.cfa` is LINEAR.
-        metadata: Everything else that the file says.
+        metadata: Everything else that is known.
         plan: Which opcodes are applied and where. The default applies none; see `planned`.
     """
 
@@ -302,7 +305,7 @@ class Frame:
         return CfaLayout.of(self.metadata.cfa)
 
     def planned(self, mode: OpcodeMode = "apply") -> Frame:
-        """Returns the frame with a plan made from its own opcode lists.
+        """Return the frame with a plan made from its own opcode lists.
 
         Raises:
             InputError: See `burstfix.opcodes.plan_opcodes`.
@@ -353,10 +356,10 @@ class GlobalMotion:
 
 @dataclass(frozen=True, slots=True)
 class DroppedFrame:
-    """A frame that was left out, and why (a sentence for people).
+    """A frame that was left out, and the reason, for people.
 
-    `index` is its place in time order among the frames that were read, as `reference` counts them; None for
-    a frame that could not be read or was not of this burst.
+    `index` is its position in time order among the frames that were read, as `reference` counts; None for a
+    frame that could not be read or did not belong to the burst.
     """
 
     path: Path
@@ -369,12 +372,12 @@ class Burst:
     """Frames of one scene, in time order, analysed and ready to merge.
 
     Attributes:
-        frames: The frames kept.
-        reference: Index into `frames` of the frame that the result looks like.
-        noise: Noise profile of every frame (one exposure, one camera), before opcodes change it.
+        frames: The frames that are merged.
+        reference: Index into `frames` of the frame that the result shows.
+        noise: Noise profile of every frame (one exposure, one camera), before opcodes are applied.
         motions: Motion of each frame against the reference.
-        sharpness: Of each frame, relative to the sharpest (0 to 1).
-        hot_pixels: int32 (count, 2), rows and columns of pixels to repair.
+        sharpness: Sharpness of each frame, relative to the sharpest (0 to 1).
+        hot_pixels: int32 (count, 2), rows and columns of the sensor's defects, to be repaired.
         dropped: Frames left out.
         warnings: Sentences for people.
     """
@@ -415,10 +418,10 @@ class LinearImage:
     """Scene-linear camera RGB: unclipped, not white-balanced, not yet oriented.
 
     Attributes:
-        data: float32 (3, H, W); 0 = black, 1 = the sensor's white level. (1, H, W) is a mosaic in the pattern
-            of the metadata, for DNGs.
-        metadata: Of the reference frame.
-        settings: What made it (model, frames, noise source, version ...), for the output's tags.
+        data: float32 (3, H, W); 0 = black, 1 = white level of the sensor. (1, H, W) is a mosaic with the
+            pattern of the metadata, for DNGs.
+        metadata: Metadata of the reference frame.
+        settings: How it was made (model, frames, noise source, version ...), for the tags of the output.
         maps: What the merge observed, in the orientation of `data`; None for other pictures.
     """
 

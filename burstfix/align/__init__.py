@@ -1,1 +1,1 @@
-"""Pure tensor functions that find how frames moved and gather aligned blocks."""
+"""Estimate the motion of frames and gather aligned blocks; pure tensor functions."""

@@ -1,8 +1,16 @@
-"""Block matching: one integer offset for every cell of the picture, coarse to fine, steady in flat noise.
+"""Block matching: one integer offset for every cell of the picture, from coarse to fine.
 
-The search follows HDR+ (Hasinoff et al. 2016, section 4): a pyramid, at each level a few candidates handed
-down from the coarser one, then a small search around the best of them. Where HDR+ accepts the plain minimum,
-here neighbouring cells also vote, because in flat noisy areas the minimum is an accident of the noise.
+The search follows HDR+ (Hasinoff et al. 2016, section 4): a pyramid of pictures, at each level a few
+candidates from the coarser one, then a small search around the best of them. HDR+ accepts the minimum of the
+cost; here neighbouring cells vote as well, because in flat noisy areas the minimum is random.
+
+A cell of 8x8 packed pixels is compared on a window of 16x16, centred on the cell:
+
+    +---------------+
+    |   +-------+   |
+    |   | cell  |   |   window: cell + 4 pixels on each side
+    |   +-------+   |
+    +---------------+
 """
 
 from __future__ import annotations
@@ -14,27 +22,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CELL = 8
-"""Packed pixels on a side of a matched cell; the window compared is twice as wide."""
+"""Side of a cell in packed pixels; the window that is compared is twice as wide."""
 
-_HUBER_DELTA = 3.0  # in units of the noise: beyond it differences count linearly: no single edge rules
+_HUBER_DELTA = 3.0  # standard deviations of noise beyond which differences count linearly, not squared
 _SMOOTHNESS = 5.0  # cost of one pixel of disagreement with one neighbour, for a window of 256 pixels
-_SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement beyond which it costs no more: things may move on their own
+_SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement at which the cost is capped: objects may move
 _ROUNDS = 3  # rounds of voting among neighbours
-_CHUNK = 4096  # windows compared at once: their pixels stay in the processor's cache
+_CHUNK = 4096  # windows compared at once, so that their pixels stay in the processor's cache
 _COARSE_RADIUS = 4
-_FINE_RADII = (1, 3, 3)  # at full size, half, quarter: wide where it is cheap, to catch what moves on its own
+_FINE_RADII = (1, 3, 3)  # at full, half and quarter size; wide where it is cheap, to find moving objects
 _LEVELS = 4
-_MIN_SIDE = 16  # no pyramid level smaller than this: one window
+_MIN_SIDE = 16  # smallest side of a pyramid level: one window
 
 
 @dataclass(frozen=True, slots=True)
 class BlockField:
-    """Where each cell of the reference lies in a frame.
+    """Position of each cell of the reference in a frame.
 
     Attributes:
         offsets: int64 (B, 2, gy, gx), (dy, dx) in packed pixels: the content of the reference at (y, x) is
             found in the frame at (y + dy, x + dx). gy = ceil(h / cell), gx = ceil(w / cell).
-        cell: Packed pixels on a side of a cell.
+        cell: Side of a cell in packed pixels.
     """
 
     offsets: Tensor
@@ -42,21 +50,26 @@ class BlockField:
 
 
 def gray_features(planes: Tensor, shot_gain: Tensor | float, read_variance: Tensor | float) -> Tensor:
-    """Mean of the four planes, scaled so that its noise has standard deviation 1 at every brightness.
+    """Average the four planes and scale the result so that its noise has standard deviation 1 everywhere.
 
-    The scaling is the generalised Anscombe transform (Starck, Murtagh, Bijaoui 1998), written so that it
-    holds for shot_gain = 0, and going through 0.
+    The scaling is the generalised Anscombe transform (Starck, Murtagh, Bijaoui 1998), in a form that is valid
+    for shot_gain = 0 and maps 0 to 0.
 
     Args:
         planes: (B, 4, h, w) normalised packed mosaic.
         shot_gain: A number, (4,), or broadcastable to `planes` with or without a frame dimension of 1.
-        read_variance: Likewise.
+        read_variance: The same for the read variance.
 
     Returns:
         (B, 1, h, w) float32.
+
+    Example:
+        >>> gray = gray_features(torch.tensor([0.0, 0.25]).reshape(1, 1, 1, 2).expand(1, 4, 1, 2), 0.0, 1e-4)
+        >>> [round(float(value), 3) for value in gray.flatten()]
+        [0.0, 50.0]
     """
     gray = planes.float().mean(1, keepdim=True)
-    # The mean of four independent samples has a quarter of their mean variance.
+    # The variance of the mean of four independent samples is a quarter of their mean variance.
     gain = _mean_over_planes(shot_gain, planes) / 4
     offset = _mean_over_planes(read_variance, planes) / 4 + 0.375 * gain**2
     offset = offset.clamp(min=1e-10)
@@ -64,17 +77,23 @@ def gray_features(planes: Tensor, shot_gain: Tensor | float, read_variance: Tens
 
 
 def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = CELL) -> BlockField:
-    """Finds where each cell of the reference lies in the frame.
+    """Find each cell of the reference in the frame.
 
     Args:
         reference: (B, 1, h, w) with noise of standard deviation about 1 (see `gray_features`).
         frame: The same for the frame, of the same size.
         initial: (B, 2, gy, gx) first guess of the offsets in packed pixels, integer or not. Offsets up to
             32 pixels away from it are found in large pictures (8 in the smallest).
-        cell: Packed pixels on a side of a cell; windows twice as wide, centred on the cell, are compared.
+        cell: Side of a cell in packed pixels.
 
     Returns:
-        The field; reads beyond the picture see its edge pixels repeated.
+        The field. Beyond the picture, edge pixels are repeated.
+
+    Example:
+        >>> picture = 5 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+        >>> field = match_blocks(picture, picture.roll((2, -3), (2, 3)), torch.zeros(1, 2, 8, 8))
+        >>> field.offsets[0, :, 3, 4].tolist()
+        [2, -3]
     """
     references, frames = [reference.float()[:, 0]], [frame.float()[:, 0]]
     while len(references) < _LEVELS and min(references[-1].shape[-2:]) >= 2 * _MIN_SIDE:
@@ -99,7 +118,7 @@ def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = 
 
 
 def _mean_over_planes(value: Tensor | float, planes: Tensor) -> Tensor:
-    """One value for all planes: a number, (4,), (..., 4, 1, 1) or maps (..., 4, h, w), averaged."""
+    """Average over planes: a number, (4,), (..., 4, 1, 1) or maps (..., 4, h, w)."""
     value = torch.as_tensor(value, dtype=torch.float32, device=planes.device)
     if value.dim() == 0:
         return value
@@ -116,23 +135,24 @@ def _grid(plane: Tensor, cell: int) -> tuple[int, int]:
 
 
 def _reduce(plane: Tensor) -> Tensor:
-    """(B, h, w) to half the size; doubled, so that white noise keeps its standard deviation."""
+    """Reduce (B, h, w) to half the size, and double it, so that white noise keeps its standard deviation."""
     height, width = plane.shape[-2:]
     plane = F.pad(plane[:, None], (0, width % 2, 0, height % 2), mode="replicate")
     return 2 * F.avg_pool2d(plane, 2)[:, 0]
 
 
 def _reduce_field(field: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, 2, gy, gx) offsets to a level of half the size, whose cells are twice as large."""
+    """Convert offsets (B, 2, gy, gx) to a level of half the size, with cells that cover twice as much."""
     gy, gx = grid
     field = F.pad(field, (0, 2 * gx - field.shape[-1], 0, 2 * gy - field.shape[-2]), mode="replicate")
     return F.avg_pool2d(field, 2) / 2
 
 
 def _hand_down(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Offsets of a coarse level to candidates (B, 3, 2, gy, gx) at the next: parent, near row, near column.
+    """Convert offsets of a coarse level to candidates (B, 3, 2, gy, gx) for the next level.
 
-    A cell in the upper half of its parent is nearer to the parent above, and so on (HDR+, section 4).
+    The candidates are those of the parent cell, and of its neighbours in the nearer row and column: a cell in
+    the upper half of its parent is nearer to the parent above, and so on (HDR+, section 4).
     """
     padded = F.pad(offsets.float(), (1, 1, 1, 1), mode="replicate").long() * 2
     rows, cols = torch.arange(grid[0], device=offsets.device), torch.arange(grid[1], device=offsets.device)
@@ -151,7 +171,7 @@ def _hand_down(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
 def _match_level(
     reference: Tensor, frame: Tensor, candidates: Tensor, guess: Tensor, radius: int, cell: int
 ) -> Tensor:
-    """Best offsets (B, 2, gy, gx) on one level: the best candidate, searched around, settled by votes."""
+    """Find the best offsets (B, 2, gy, gx) on one level: choose a candidate, then search around it."""
     if candidates.shape[1] > 1:
         costs = _window_costs(reference, frame, candidates, 0, cell)
         best = _settle(candidates, costs, candidates[:, 0], guess, cell)
@@ -165,14 +185,14 @@ def _match_level(
 
 
 def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int) -> Tensor:
-    """Huber cost of each candidate and of all offsets within `radius` of it.
+    """Compute the Huber cost of each candidate and of all offsets within `radius` of it.
 
     Args:
         reference: (B, h, w).
         frame: (B, h, w).
         candidates: int64 (B, K, 2, gy, gx).
-        radius: How far to look around every candidate.
-        cell: Packed pixels on a side of a cell.
+        radius: Search radius around every candidate.
+        cell: Side of a cell in packed pixels.
 
     Returns:
         (B, K * (2 * radius + 1)^2, gy, gx), summed over the window.
@@ -207,23 +227,26 @@ def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: 
 
 
 def _all_windows(plane: Tensor, size: int) -> Tensor:
-    """View (B, h + size + 1, w + size + 1, size, size): the window that begins at (y - size, x - size)."""
+    """Return a view of all windows; number (y, x) begins at (y - size, x - size).
+
+    The result is (B, h + size + 1, w + size + 1, size, size).
+    """
     padded = F.pad(plane[:, None], (size, size, size, size), mode="replicate")[:, 0]
     return padded.unfold(1, size, 1).unfold(2, size, 1)
 
 
 def _settle(candidates: Tensor, costs: Tensor, start: Tensor, guess: Tensor, cell: int) -> Tensor:
-    """Picks one candidate a cell: cheapest once disagreement with the eight neighbours is paid for.
+    """Choose one candidate per cell: the cheapest, including the cost of disagreeing with eight neighbours.
 
     Args:
         candidates: int64 (B, K, 2, gy, gx).
         costs: (B, K, gy, gx).
-        start: (B, 2, gy, gx) offsets that the first round of votes comes from.
-        guess: (B, 2, gy, gx) the initial field. Neighbours agree when they stray from it alike, so that a
-            field that is known to turn is not held to be uneven.
-        cell: Packed pixels on a side of a cell.
+        start: (B, 2, gy, gx) offsets of the neighbours in the first round.
+        guess: (B, 2, gy, gx) the initial field. Neighbours agree if they differ from it by the same
+            amount, so that a known rotation does not count as disagreement.
+        cell: Side of a cell in packed pixels.
     """
-    weight = _SMOOTHNESS * (2 * cell / 16)  # noise in the sum grows with the side of the window
+    weight = _SMOOTHNESS * (2 * cell / 16)  # noise of the summed cost grows with the side of the window
     offsets = candidates - guess[:, None]
     chosen = start - guess
     gy, gx = chosen.shape[-2:]

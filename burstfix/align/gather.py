@@ -1,4 +1,15 @@
-"""Moves cells of a frame to where the reference has them, and hands models the aligned frames of a tile."""
+"""Gather the cells of a frame that match the reference, and pass the aligned frames of a tile to models.
+
+A block field has one offset (dy, dx) for each cell of the reference. `gather_cells` reads the matching square
+of the frame, grown by a margin, and puts the squares side by side:
+
+    frame                           result (2 cells, margin m)
+    . . . . . . . . . .             +------+------+
+    . +------+ . . . . .            |cell 0|cell 1|   each cell + 2 m wide
+    . |cell 0| . +------+           |      |      |
+    . +------+ . |cell 1|           +------+------+
+    . . . . . .  +------+
+"""
 
 from __future__ import annotations
 
@@ -19,18 +30,23 @@ def gather_cells(
     *,
     origin: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """Reads every cell of a block field from a frame.
+    """Read every cell of a block field from a frame.
 
     Args:
-        source: (..., C, hs, ws) pixels of the frame. Reads outside are mirrored at its edge.
+        source: (..., C, hs, ws) pixels of the frame; reflected outside.
         offsets: Integer (..., 2, gy, gx) in packed pixels, leading dimensions as in `source`.
-        cell: Packed pixels on a side of a cell.
-        margin: Pixels by which each cell is grown on every side before it is read.
+        cell: Side of a cell in packed pixels.
+        margin: Pixels by which each cell is grown on every side.
         origin: Row and column of the field's first cell within `source`.
 
     Returns:
-        (..., C, gy * (cell + 2 * margin), gx * (cell + 2 * margin)): the windows edge to edge. With
-        margin 0 this is the aligned picture, to be cropped where the size is no multiple of the cell.
+        (..., C, gy * (cell + 2 * margin), gx * (cell + 2 * margin)): the windows side by side. With margin 0
+        this is the aligned picture; crop it if its size is not a multiple of the cell.
+
+    Example:
+        >>> frame = torch.arange(16.0).reshape(1, 4, 4)
+        >>> gather_cells(frame, torch.tensor([1, 0]).reshape(2, 1, 1), cell=2).tolist()
+        [[[4.0, 5.0], [8.0, 9.0]]]
     """
     lead = source.shape[:-3]
     channels, height, width = source.shape[-3:]
@@ -50,14 +66,17 @@ def gather_cells(
 
 
 def covered(offsets: Tensor, cell: int, origin: tuple[int, int], height: int, width: int) -> Tensor:
-    """Which pixels `gather_cells` finds inside its source, bool (gy * cell, gx * cell).
+    """Return which pixels of `gather_cells` lie inside its source, without reflection.
 
     Args:
         offsets: Integer (2, gy, gx) in packed pixels.
-        cell: Packed pixels on a side of a cell.
+        cell: Side of a cell in packed pixels.
         origin: Row and column of the field's first cell within the source.
         height: Rows of the source.
         width: Columns of the source.
+
+    Returns:
+        bool (gy * cell, gx * cell).
     """
     gy, gx = offsets.shape[-2:]
     inside = torch.arange(cell, device=offsets.device)
@@ -72,14 +91,14 @@ def covered(offsets: Tensor, cell: int, origin: tuple[int, int], height: int, wi
 def source_region(
     offsets: Tensor, cell: int, margin: int, top: int, left: int, picture: tuple[int, int]
 ) -> Region:
-    """The part of a frame that a tile reads, never empty, clipped to the picture.
+    """Return the part of a frame that a tile reads, clipped to the picture and never empty.
 
     Args:
-        offsets: (2, gy, gx) of the cells that cover the tile, in packed pixels.
-        cell: Packed pixels on a side of a cell.
+        offsets: (2, gy, gx) offsets of the cells that cover the tile, in packed pixels.
+        cell: Side of a cell in packed pixels.
         margin: Pixels read around each cell (half a cell for `BurstTile.windows`).
-        top: Row of the picture where the first cell lies.
-        left: Column likewise.
+        top: Row of the picture at which the first cell begins.
+        left: Column of the picture at which the first cell begins.
         picture: Height and width of the packed picture.
     """
     gy, gx = offsets.shape[-2:]
@@ -95,18 +114,18 @@ def source_region(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BurstTile:
-    """All frames' pixels for one tile, not yet aligned.
+    """Pixels of all frames for one tile, not yet aligned.
 
-    The tile (halo included) is made of whole cells: its size is (gy * cell, gx * cell) packed pixels.
+    The tile, including its halo, consists of whole cells: (gy * cell, gx * cell) packed pixels.
 
     Attributes:
-        sources: For each frame (4, hs, ws), of demosaiced frames (12, hs, ws), normalised: the part of the
-            picture that the tile reads (`source_region`), the whole of it or more.
+        sources: For each frame (4, hs, ws), or (12, hs, ws) of linear frames, normalised: the part of the
+            picture that the tile reads (`source_region`), or more.
         origins: Row and column of each source in the packed picture.
         offsets: For each frame integer (2, gy, gx), the block field of the tile's cells.
-        cell: Packed pixels on a side of a cell.
-        top: Row of the packed picture where the tile (halo included) begins; may lie outside.
-        left: Column likewise.
+        cell: Side of a cell in packed pixels.
+        top: Row of the packed picture at which the tile, including its halo, begins; may lie outside.
+        left: Column of the packed picture at which the tile begins.
         reference: Index of the reference among the frames.
         shot_gain: Noise as measured, in normalised units: (1, 1, 4, 1, 1), or (1, 1, 4, h, w) of the tile if
             opcodes make it differ between pixels.
@@ -131,17 +150,17 @@ class BurstTile:
         return self.shot_gain * factor, self.read_variance * factor
 
     def aligned(self) -> Tensor:
-        """(N, 4, h, w): every frame's cells where the reference has them."""
+        """Return the frames aligned to the reference, (N, 4, h, w)."""
         return self._gather(self.offsets, self.cell, 0, 0)
 
     def windows(self, phase_y: int, phase_x: int) -> Tensor:
-        """Every second cell in both directions, grown to twice its side, edge to edge.
+        """Return every second cell in both directions, grown to twice its side, side by side.
 
-        The four phases together cover every pixel of the tile four times (less within half a cell of its
-        border).
+        The four phases together cover every pixel of the tile four times, except within half a cell of its
+        border.
 
         Args:
-            phase_y: 0 or 1: the first row of cells taken. Windows begin at row phase_y * cell - cell / 2.
+            phase_y: 0 or 1: the first row of cells. Windows begin at row phase_y * cell - cell / 2.
             phase_x: The same for columns.
 
         Returns:
@@ -152,10 +171,10 @@ class BurstTile:
         return self._gather(fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half)
 
     def _gather(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Tensor:
-        """Squares of `side` pixels, edge to edge from (row, col) of the tile, from every frame.
+        """Gather squares of `side` pixels, side by side from (row, col) of the tile, from every frame.
 
-        What a frame does not cover is taken from the reference: repeated edge pixels would match it here and
-        there by chance and leave streaks along the picture's border.
+        Pixels that a frame does not cover come from the reference. Reflected pixels would match it in places
+        by chance, and leave streaks along the border of the picture.
         """
         starts = [(self.top + row - y, self.left + col - x) for y, x in self.origins]
         out = [

@@ -1,12 +1,12 @@
-"""Noise measured from pictures: the fit of variance = shot_gain * x + read_variance to a burst or a frame.
+"""Estimate noise, variance = shot_gain * x + read_variance, from a burst or a single frame.
 
-Scene and noise are told apart by frequency. Squares of 2x2 packed pixels have three details: the diagonal
-one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White noise is equally strong in all
-three and independent, whereas a scene (in a difference of two frames: what of it is not aligned, what moved,
-what was hidden) shows in all of them and most in the edges. So blocks are chosen where the edges of the other
-three planes are weakest, and the diagonal detail is measured there: choosing does not favour blocks that have
-little noise by chance. Frames are compared in all pairs, for among many pairs some fit by luck where the
-scene is finest. What scene is left even so, `noise_fit` discounts.
+Noise and scene are separated by frequency. Squares of 2x2 packed pixels a b / c d have three details: the
+diagonal one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White noise is equally strong
+and independent in all three. Scene detail (in a difference of two frames: misalignment, motion, occlusion)
+is strongest in the edges. So blocks are chosen where the edges of the other three planes are weakest, and the
+diagonal detail is measured there; this choice does not favour blocks whose noise is low by chance. Frames are
+compared in all pairs, because some pairs happen to be aligned best where the scene is finest. `noise_fit`
+accounts for the scene detail that remains.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from torch import Tensor
 from burstfix.analysis.noise_fit import SMALLEST, Line, Points, fit_planes, joined
 from burstfix.types import NoiseProfile, NoiseSource
 
-_BLOCK = 4  # squares on a side of a block: 16 details, 8x8 packed pixels
+_BLOCK = 4  # side of a block in squares: 16 details, 8x8 packed pixels
 _FREEDOM = _BLOCK**2
 _BINS = 20  # ranges of signal, of equal width in its square root
-_MIN_IN_BIN = 24  # blocks: their median then scatters by 9 percent in variance
-_QUIET = 0.01  # share of the blocks of a range, the least disturbed ones, that is measured
-# Of what the edges have more than the diagonal, the diagonal is taken to have as scene. In one frame it has
-# nothing of the smooth slopes that the edges show; in a difference they cancel.
+_MIN_IN_BIN = 24  # blocks; the standard deviation of their median variance is then 9 percent
+_QUIET = 0.01  # share of the blocks of a range that is measured, the least disturbed ones
+# Share of the excess of the edges over the diagonal that counts as scene detail in the diagonal. In a single
+# frame the edges contain smooth gradients, which the diagonal does not; in a difference gradients cancel.
 _EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
-_LEAST_LEFT = 0.6  # of a measured variance, whatever the edges say
-_MODEL_ERROR = 0.05  # of a variance: no point counts as more exact than that
-_CLIPPED_ERROR = 0.1  # added to it for each standard deviation that the signal is nearer to black than three
+_LEAST_LEFT = 0.6  # smallest share of a measured variance that remains after this correction
+_MODEL_ERROR = 0.05  # smallest relative error of a variance
+_CLIPPED_ERROR = 0.1  # added to it per standard deviation that the signal is closer to black than three
 _WHITE = 0.97
-_CLIPS = 1e-3  # share of a plane's pixels at its very smallest value from which this is a clipping level
-_DARKEST = -0.7  # standard deviations from clipping: where more is lost, nothing can be said
+_CLIPS = 1e-3  # share of a plane's pixels at its smallest value above which that value is a clipping level
+_DARKEST = -0.7  # standard deviations above the clipping level; darker signals cannot be recovered
 _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """What was measured in blocks, float64 (4, count) each, one row a plane.
+    """Measurements of blocks, float64 (4, count) each, one row per plane.
 
     Attributes:
-        signal: Mean.
-        peak: Mean of the brightest square.
+        signal: Mean of the block.
+        peak: Mean of its brightest square.
         diagonal: Variance of the diagonal detail.
-        edges: Mean variance of the other two.
+        edges: Mean variance of the other two details.
     """
 
     signal: NDArray[np.float64]
@@ -60,7 +60,7 @@ class _Blocks:
 
 
 def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
-    """Noise from the differences between a frame and its aligned neighbours.
+    """Estimate noise from the differences between a frame and its aligned neighbours.
 
     Args:
         reference: (4, h, w) normalised packed mosaic.
@@ -71,7 +71,7 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
         The profile, source "burst".
 
     Raises:
-        ValueError: No part of the picture is fit to measure noise on (too small, or clipped everywhere).
+        ValueError: The picture is too small, or clipped everywhere.
     """
     pairs = itertools.combinations((reference, *neighbours), 2)
     measured = ((math.sqrt(0.5) * (a - b), (a + b) / 2) for a, b in pairs)
@@ -80,10 +80,16 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
 
 
 def estimate_from_frame(packed: Tensor) -> NoiseProfile:
-    """Noise from the flattest patches of a single frame (4, h, w); source "frame".
+    """Estimate noise from the flattest patches of a single frame.
+
+    Args:
+        packed: (4, h, w) normalised packed mosaic.
+
+    Returns:
+        The profile, source "frame".
 
     Raises:
-        ValueError: As for a burst.
+        ValueError: The picture is too small, or clipped everywhere.
     """
     return _estimate(packed, [(packed, packed)], _EDGES_OF_FRAME, 1.0, "frame")
 
@@ -95,14 +101,14 @@ def _estimate(
     repeats: float,
     source: NoiseSource,
 ) -> NoiseProfile:
-    """Fits every plane.
+    """Fit a noise profile.
 
     Args:
-        frame: (4, h, w), to find clipping levels in.
-        pictures: Pairs of (4, h, w): one with the noise of a frame to measure, and the signal.
-        edges: Share of what the edges have more than the diagonal that is taken from the diagonal.
-        repeats: How many of the pictures show the same noise.
-        source: For the profile.
+        frame: (4, h, w), used to find clipping levels.
+        pictures: Pairs of (4, h, w): one with the noise of a single frame, and the signal.
+        edges: Share of the excess of the edges over the diagonal that is subtracted from the diagonal.
+        repeats: Number of pictures that contain the same noise.
+        source: Source of the profile.
     """
     if min(frame.shape[-2:]) < 2 * _BLOCK:
         raise ValueError("the picture is too small to estimate noise from")
@@ -117,7 +123,7 @@ def _estimate(
         ]
         if not joined(points).signal.size:
             raise ValueError("too little of the picture is unclipped to estimate noise from")
-        # How disturbed a point is says something once the lines are roughly right.
+        # The disturbance of points is known once the lines are approximately right.
         lines = fit_planes(points, trust_disturbance=k >= _ROUNDS // 2)
     first, second, third, fourth = lines
     return NoiseProfile(
@@ -128,7 +134,7 @@ def _estimate(
 
 
 def _measure(detail: Tensor, signal: Tensor) -> _Blocks:
-    """Blocks of (4, h, w) pictures."""
+    """Measure the blocks of (4, h, w) pictures."""
     a, b, c, d = _squares(detail)
     diagonal = _block_mean((a - b - c + d).square() / 4)
     edges = _block_mean(((a + b - c - d).square() + (a - b + c - d).square()) / 8)
@@ -137,10 +143,11 @@ def _measure(detail: Tensor, signal: Tensor) -> _Blocks:
     return _Blocks(*(t.flatten(1).double().numpy() for t in (_block_mean(means), peak, diagonal, edges)))
 
 
-def _squares(planes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _squares(planes: Tensor) -> list[Tensor]:
+    """Return the upper left, upper right, lower left and lower right pixels of all 2x2 squares."""
     height, width = (size // 2 * 2 for size in planes.shape[-2:])
     top, bottom = planes[:, 0:height:2], planes[:, 1:height:2]
-    return top[..., 0:width:2], top[..., 1:width:2], bottom[..., 0:width:2], bottom[..., 1:width:2]
+    return [row[..., k:width:2] for row in (top, bottom) for k in (0, 1)]
 
 
 def _block_mean(x: Tensor) -> Tensor:
@@ -148,14 +155,14 @@ def _block_mean(x: Tensor) -> Tensor:
 
 
 def _clipping_level(plane: Tensor) -> float | None:
-    """The smallest value, if so many pixels have it that values below it must have been lost."""
+    """Return the smallest value if so many pixels have it that lower values must have been clipped."""
     floor = plane.min()
     share = (plane <= floor + 1e-6).float().mean()
     return float(floor) if share > _CLIPS else None
 
 
 def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
-    """(4, count): for each plane the mean edges of the three others, in units of their noise."""
+    """Return for each plane the mean edges of the three others, relative to their noise, (4, count)."""
     noise = np.stack([line.at(signal) for line, signal in zip(lines, blocks.signal, strict=True)])
     relative = blocks.edges / noise
     return (relative.sum(0) - relative) / 3
@@ -169,7 +176,7 @@ def _points(
     repeats: float,
     floor: float | None,
 ) -> Points:
-    """A point for each range of signals: the noise of its least disturbed blocks, clipping made good."""
+    """Return a point for each range of signals: the noise of its least disturbed blocks, before clipping."""
     diagonal = blocks.diagonal[plane]
     keep = blocks.peak[plane] + 2.5 * np.sqrt(diagonal) < _WHITE
     signal, diagonal, edges, disturbed = (
@@ -193,21 +200,21 @@ def _points(
         scene = share * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
         spread = max(spread - scene, _LEAST_LEFT * spread)
         if floor is not None:
-            # Of clipped noise only the mean is known how to be made good.
+            # Correct the bias that clipping at black adds to the mean.
             unclipped = _unclip(level - floor, float(diagonal[mine].mean()))
             depth = unclipped.signal / math.sqrt(unclipped.variance)
             level = floor + unclipped.signal
             if not depth >= 3:
                 spread, error = unclipped.variance, _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth)
         if math.isfinite(level) and spread > 0:
-            # A median scatters 1.57 times as much as a mean.
+            # The variance of a median is 1.57 times that of a mean.
             error = math.hypot(error, math.sqrt(1.57 * 2 * repeats / (_FREEDOM * wanted)))
             found.append((max(level, 0.0), spread, error, float(disturbed[mine].mean())))
     return Points(*np.array(found, np.float64).reshape(-1, 4).T)
 
 
 def _median(variances: NDArray[np.float64], freedom: int) -> float:
-    """Mean of variances of so many degrees of freedom, from their median (Wilson and Hilferty 1931)."""
+    """Estimate the mean of variances of given freedom from their median (Wilson and Hilferty)."""
     return float(np.median(variances)) / (1 - 2 / (9 * freedom)) ** 3
 
 
@@ -218,7 +225,7 @@ class _Unclipped:
 
 
 def _clipped_normal(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of max(X, 0) for X normal with mean z and variance 1."""
+    """Return mean and variance of max(X, 0) for a normal variable X with mean z and variance 1."""
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     share = 0.5 * (1 + torch.special.erf(torch.from_numpy(z) / math.sqrt(2)).numpy())
     mean = z * share + density
@@ -230,10 +237,10 @@ _CLIPPED_MEAN, _CLIPPED_VARIANCE = _clipped_normal(_Z)
 
 
 def _unclip(level: float, variance: float) -> _Unclipped:
-    """Mean and variance of a normal signal from those of its values clipped at 0; NaN if too much is lost."""
+    """Recover mean and variance of a normal signal from its values clipped at 0; NaN if too much is lost."""
     if level <= 0 or variance <= 0:
         return _Unclipped(math.nan, math.nan)
-    ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # falls with z
+    ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # decreases with z
     ratio = math.sqrt(variance) / level
     if ratio <= ratios[-1]:
         return _Unclipped(level, variance)

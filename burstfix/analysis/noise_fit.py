@@ -1,12 +1,12 @@
-"""The line variance = slope * signal + intercept through measured points that may hold scene besides noise.
+"""Fit a line, variance = slope * signal + intercept, to measured points that may contain scene detail.
 
-Scene can only add to the noise, and by any factor, so the line is that of the likeliest mixture: some points
-lie on it but for their scatter, the others anywhere above. Where all points hold some scene, that part of it
-shows which grows with the square of the signal, as texture does under more light: it is fitted beside the
-line, and left out. A grid search finds both, for there are many local optima. What points leave open, mostly
-the noise in the dark where all that is dark is busy, a weak knowledge of sensors fills in: reading out a
-charge has an error of a few electrons. (With g electrons for full scale the slope is 1 / g and the intercept
-e^2 / g^2, so that intercept / slope^2 is the square of that error e.)
+Scene detail can only increase the variance, by any factor. So the line is fitted as part of a mixture: some
+points scatter around it, the others are anywhere above. If all points contain detail, the part that grows
+with the square of the signal, as texture under more light does, is fitted together with the line and then
+discarded. A grid search finds both, because there are many local optima. Where the points do not determine
+the line, mostly in dark parts, a weak prior on sensors does: the read noise is a few electrons. (With g
+electrons at full scale the slope is 1 / g and the intercept e^2 / g^2, so intercept / slope^2 = e^2 for a
+read noise of e electrons.)
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 1e-10
-"""Normalised variance below which nothing is fitted, far below the quantisation of any sensor."""
+"""Smallest normalised variance that is fitted, far below the quantisation noise of any sensor."""
 
-_READ_ELECTRONS = 10.0  # the typical square of the error of reading; sensors have 1 to 10 electrons
+_READ_ELECTRONS = 10.0  # typical square of the read noise in electrons; sensors have 1 to 10 electrons
 _READ_SPREAD = 1.0  # standard deviation of its logarithm
-_CLEAN = 0.2  # share of the points that are taken to be noise alone, where nothing speaks against it
+_CLEAN = 0.2  # prior share of points without scene detail
 _CLEAN_AT_FIRST = 0.3
-_SCENE_RATE = 0.5  # of the exponential distribution of the logarithm of what scene multiplies variance by
-_OUTLIER = 1e-3  # density of points that lie below for no reason
-_PLANES_DIFFER = 0.02  # scale of the logarithm of one plane's noise over that of all
-_INSISTENCE = 12.0  # log-likelihood with which a plane's points get any scale: amplifiers may differ
-_LEAST_DISTURBED = 0.2  # share of the points whose disturbance counts as none
-_UNDISTURBED = 0.6  # disturbance that the choice among pure noise leaves, at the least
-_TOLERATED = 1.25  # times the least disturbance: from here on scene becomes likely
-_FIT_FOR_THAT = 0.2  # relative error: points next to black are disturbed less, as noise is lost there
+_SCENE_RATE = 0.5  # rate of the exponential distribution of log(variance with scene / variance of noise)
+_OUTLIER = 1e-3  # density of outliers below the line
+_PLANES_DIFFER = 0.02  # scale of log(noise of one plane / noise of all)
+_INSISTENCE = 12.0  # log-likelihood that allows a plane any scale, because amplifiers may differ
+_LEAST_DISTURBED = 0.2  # quantile of the disturbance that counts as none
+_UNDISTURBED = 0.6  # smallest disturbance of pure noise, after the quietest blocks were chosen
+_TOLERATED = 1.25  # multiple of the least disturbance above which scene detail is likely
+_FIT_FOR_THAT = 0.2  # largest relative error of points used for this; near black, clipping hides disturbance
 _RATIOS = np.concatenate([[1e-9], np.geomspace(1e-6, 1e2, 50)])  # intercept / slope
-_TEXTURES = (1e-3, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # variance by texture / by slope, where it is brightest
-_TEXTURE_RARITY = 1.0  # power of (1 + that) with which it becomes less likely
+_TEXTURES = (1e-3, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # variance of texture / shot noise at the brightest point
+_TEXTURE_RARITY = 1.0  # the prior falls as (1 + texture) to minus this power
 _CANDIDATES = 41
 
 
@@ -45,9 +45,9 @@ class Points:
 
     Attributes:
         signal: Normalised, not negative.
-        variance: Of noise, and of whatever scene is in it.
-        error: Standard deviation of its logarithm.
-        disturbance: How strong the scene shows in other measures there, relative to the noise.
+        variance: Variance of noise plus any scene detail.
+        error: Standard deviation of the logarithm of the variance.
+        disturbance: Strength of scene detail in independent measures, relative to the noise.
     """
 
     signal: NDArray[np.float64]
@@ -58,19 +58,19 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Noise variance by signal."""
+    """Noise variance as a function of the signal."""
 
     slope: float
     intercept: float
 
     def at(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Variances, at least `SMALLEST`."""
+        """Return variances, at least `SMALLEST`."""
         return np.maximum(self.slope * np.maximum(signal, 0) + self.intercept, SMALLEST)
 
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """A line, and texture * signal^2 that lies on top of it."""
+    """A line plus texture * signal^2."""
 
     line: Line
     texture: float
@@ -80,16 +80,16 @@ class _Curve:
 
 
 def joined(points: Sequence[Points]) -> Points:
-    """All points as one set."""
+    """Concatenate sets of points."""
     return Points(*(np.concatenate([getattr(p, f.name) for p in points]) for f in fields(Points)))
 
 
 def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Line]:
-    """One line a plane: that of all points together, scaled to each plane's own as far as they insist.
+    """Fit one line per plane: the line of all points, scaled to each plane as far as its points demand.
 
     Args:
-        planes: One point at least in all of them together.
-        trust_disturbance: Whether points that are more disturbed than others are taken for scene.
+        planes: Points of each plane; at least one point in total.
+        trust_disturbance: Treat points that are more disturbed than others as scene detail.
     """
     everything = joined(planes)
     clean = _clean_shares(everything, everything) if trust_disturbance else _CLEAN_AT_FIRST
@@ -103,7 +103,7 @@ def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Lin
 
 
 def _clean_shares(points: Points, everything: Points) -> NDArray[np.float64]:
-    """How likely each point is to be noise alone."""
+    """Return the probability of each point to contain no scene detail."""
     fit = everything.error < _FIT_FOR_THAT
     least = float(np.quantile(everything.disturbance[fit], _LEAST_DISTURBED)) if fit.any() else 1.0
     excess = points.disturbance / (_TOLERATED * max(least, _UNDISTURBED))
@@ -113,7 +113,7 @@ def _clean_shares(points: Points, everything: Points) -> NDArray[np.float64]:
 def _scores(
     misfit: NDArray[np.float64], error: NDArray[np.float64], clean: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Log-likelihood of points (..., count) whose variances lie exp(misfit) times as high as a line."""
+    """Return the log-likelihood of points (..., count) with exp(misfit) times the variance of a line."""
     bell = np.exp(-0.5 * (misfit / error) ** 2)
     noise = clean * bell / (error * math.sqrt(2 * math.pi))
     scene = (1 - clean) * _SCENE_RATE * np.where(misfit > 0, np.exp(-_SCENE_RATE * np.abs(misfit)), bell)
@@ -121,7 +121,7 @@ def _scores(
 
 
 def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
-    """The likeliest curve: the best of a grid, refined."""
+    """Find the most likely curve: the best of a grid, refined."""
     brightest = max(float(points.signal.max()), SMALLEST)
     logs = np.log(points.variance)
     place, score = np.zeros(3), -math.inf
@@ -156,13 +156,13 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
 def _prior(
     slope: NDArray[np.float64], intercept: NDArray[np.float64], texture: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Log-likelihood of curves, given as logarithms, for a sensor and a scene."""
+    """Return the log-prior of curves, given by the logarithms of their parameters."""
     sensor = -0.5 * ((intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD) ** 2
     return sensor - _TEXTURE_RARITY * np.log1p(np.exp(texture))
 
 
 def _scale(points: Points, common: _Curve, clean: NDArray[np.float64]) -> float:
-    """By what a curve is to be multiplied to be the likeliest for one plane."""
+    """Return the factor that makes a curve most likely for one plane."""
     if not points.signal.size:
         return 1.0
     misfit = np.log(points.variance / common.at(points.signal))

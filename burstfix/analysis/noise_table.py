@@ -1,4 +1,4 @@
-"""Noise of cameras by ISO, in a small TOML table: for files that do not say it themselves."""
+"""Noise profiles by camera and ISO in a small TOML table, for files that contain no NoiseProfile."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import InputError
 from burstfix.types import FrameMetadata, NoiseProfile, camera_key
 
-_BEYOND = 4.0  # how far past the last ISO measured the noise is carried on
-_SMALLEST = 1e-12  # stands for none when interpolating logarithms
+_BEYOND = 4.0  # largest ratio to the nearest measured ISO up to which noise is extrapolated
+_SMALLEST = 1e-12  # replaces 0 in logarithms
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseTable:
-    """Measured noise.
+    """Measured noise profiles.
 
     Attributes:
         cameras: Camera (see `types.camera_key`) to ISO to profile.
@@ -31,10 +31,10 @@ class NoiseTable:
     origin: str = ""
 
     def find(self, metadata: FrameMetadata) -> NoiseProfile | None:
-        """The noise of a frame; None where its camera or an ISO near its own is not in the table.
+        """Return the noise of a frame, or None if the table lacks its camera or an ISO near its own.
 
-        Between two ISOs both numbers go on a straight line in logarithms. Past the first and the last one
-        shot gain goes as the ISO and read variance as its square, up to four times as far.
+        Between two ISOs, both numbers are interpolated linearly in logarithms. Beyond the first and last,
+        up to a factor of four, shot gain is proportional to ISO and read variance to its square.
         """
         known = self.cameras.get(camera_key(metadata.make, metadata.model))
         if not known or not metadata.iso:
@@ -58,40 +58,40 @@ class NoiseTable:
         )
 
     def with_entry(self, camera: str, iso: float, profile: NoiseProfile) -> NoiseTable:
-        """The table with one more entry, in place of any for this camera and ISO."""
+        """Return the table with one more entry, which replaces any for the same camera and ISO."""
         cameras = {name: dict(entries) for name, entries in self.cameras.items()}
         cameras.setdefault(camera, {})[float(iso)] = profile
         return replace(self, cameras=cameras)
 
 
 def load_table(path: Path) -> NoiseTable:
-    """Reads a table.
+    """Read a table.
 
     Raises:
-        InputError: It cannot be read, or an entry is not what it should be; the message says which.
+        InputError: The file cannot be read, or an entry is invalid; the message says which.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no noise table ({error})") from error
+        raise InputError(f"{path}: is not a noise table ({error})") from error
     if set(document) - {"camera"} or not isinstance(document.get("camera", []), list):
-        raise InputError(f"{path}: is no noise table; expected [[camera]] entries alone")
+        raise InputError(f"{path}: is not a noise table; expected only [[camera]] entries")
     table = NoiseTable(origin=str(path))
     for number, entry in enumerate(document.get("camera", []), 1):
         try:
             table = table.with_entry(*_entry(entry))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: entry {number} is damaged; each has name, iso, shot_gain and read_variance "
+                f"{path}: entry {number} is invalid; each entry has name, iso, shot_gain and read_variance "
                 "(four numbers each, for R, G on red rows, G on blue rows, B)"
             ) from error
     return table
 
 
 def save_table(table: NoiseTable, path: Path, *, overwrite: bool = False) -> None:
-    """Writes a table that `load_table` reads.
+    """Write a table that `load_table` reads.
 
     Raises:
         OutputError: The file exists or cannot be written.
@@ -114,7 +114,7 @@ def save_table(table: NoiseTable, path: Path, *, overwrite: bool = False) -> Non
 
 
 def _entry(entry: Any) -> tuple[str, float, NoiseProfile]:
-    """Raises KeyError, TypeError or ValueError for what is no entry."""
+    """Convert an entry; raise KeyError, TypeError or ValueError if it is invalid."""
     if not isinstance(entry, dict) or set(entry) != {"name", "iso", "shot_gain", "read_variance"}:
         raise KeyError("names")
     iso = float(entry["iso"])

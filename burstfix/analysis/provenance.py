@@ -1,4 +1,4 @@
-"""How a merged picture was made, for its metadata."""
+"""Describe how a merged picture was made, for its metadata."""
 
 from __future__ import annotations
 

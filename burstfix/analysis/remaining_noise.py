@@ -1,4 +1,4 @@
-"""Noise that is left in a merged picture."""
+"""Measure the noise that remains in a merged picture."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from burstfix.analysis.noise_estimate import estimate_from_frame
 from burstfix.raw.cfa import mosaic, pack, pad_to_rggb
 from burstfix.types import LinearImage, NoiseProfile
 
-_NOISE_SIDE = 1024  # sensor pixels on a side of each patch in which noise is measured
+_NOISE_SIDE = 1024  # side of the central patch in which noise is measured, sensor pixels
 
 
 def noise_left(linear: LinearImage) -> NoiseProfile | None:
-    """The noise of a merged picture, measured in its flat parts; never more than the frames had.
+    """Measure the noise of a merged picture in its flat parts.
 
-    None where the settings do not say what the frames had.
+    Args:
+        linear: A merged picture or mosaic; its settings contain the noise of the frames.
+
+    Returns:
+        The profile, at most that of the frames. Without flat, unclipped parts, that of the mean of the
+        frames. None if the picture is too small or the noise of the frames is unknown.
     """
     before = linear.settings.get("noise")
     if not before:
@@ -32,13 +37,13 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
     packed = pack(pad_to_rggb(pixels[0], cfa).mosaic)
     try:
         measured = estimate_from_frame(packed)
-    except ValueError:  # hardly a flat, unclipped part: at best the frames' noise has averaged out
+    except ValueError:  # too little is flat and unclipped: assume that the frames were averaged
         share = 1 / max(1, len(linear.settings.get("frames", ())))
         gains, reads = ([share * x for x in before[name]] for name in ("shot_gain", "read_variance"))
         return NoiseProfile(_four(gains), _four(reads), "frame")
 
     def limited(now: tuple[float, ...], most: list[float]) -> tuple[float, float, float, float]:
-        # Merging never takes out a thousandfold: so little is an empty, clipped or painted picture.
+        # Merging does not reduce noise a thousandfold; smaller values come from synthetic pictures.
         kept = [float(np.clip(n, m / 1000, m)) for n, m in zip(now, most, strict=True)]
         return _four(kept)
 

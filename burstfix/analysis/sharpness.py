@@ -1,4 +1,4 @@
-"""How sharp a frame is, so that frames of one burst can be compared."""
+"""Measure the sharpness of frames, to compare the frames of one burst."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 class Sharpness(NamedTuple):
-    """Energies of a picture's gradient, per pixel.
+    """Energy of the gradient of a picture, per pixel.
 
     Attributes:
-        energy: Without the share that noise has in it, 0 or more; meaningful only against other frames of the
-            same scene.
-        noise: That share. Where a scene shows next to nothing, `energy` is a small part of it, by chance.
+        energy: Without the contribution of noise, at least 0; comparable only between frames of one scene.
+        noise: The contribution of noise. If the scene has little detail, `energy` is a small, random fraction
+            of it.
     """
 
     energy: float
@@ -22,15 +22,14 @@ class Sharpness(NamedTuple):
 
 
 def sharpness(gray: Tensor) -> Sharpness:
-    """Energy of the gradient of a picture, with the share that noise has in it taken away.
+    """Measure the energy of the gradient of a picture, corrected for noise.
 
     Args:
-        gray: (h, w) with white noise of one strength everywhere (variance-stabilised), as
-            `align.blocks.gray_features` gives; reduced by 2 the noise weighs less.
+        gray: (h, w) with white noise of uniform strength, from `align.blocks.gray_features`. It is reduced to
+            half its size first, to reduce the noise.
     """
     small = torch.nn.functional.avg_pool2d(gray[None, None].float(), 2)[0, 0]
-    # White noise gives the differences over one and over two pixels the same energy; blur takes from the
-    # first more than from the second. The diagonal second difference is almost pure noise and measures it.
+    # The diagonal second difference contains almost nothing but noise, and so measures it.
     noise = 4 * _second_difference_energy(small)
     across = (small[:, 1:] - small[:, :-1]).square().mean()
     down = (small[1:, :] - small[:-1, :]).square().mean()
@@ -38,7 +37,7 @@ def sharpness(gray: Tensor) -> Sharpness:
 
 
 def _second_difference_energy(x: Tensor) -> Tensor:
-    """Variance of the noise from the flattest half of the picture: x11 - x01 - x10 + x00 has 4 times it."""
+    """Estimate the variance of noise: x11 - x01 - x10 + x00 has four times its variance in flat parts."""
     cross = x[1:, 1:] - x[:-1, 1:] - x[1:, :-1] + x[:-1, :-1]
-    # Median of the squares of normal numbers of variance 1 is 0.4549.
+    # 0.4549 is the median of the square of a standard normal variable.
     return cross.square().flatten()[:: max(1, cross.numel() // 400_000)].median() / 0.4549 / 4

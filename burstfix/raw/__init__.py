@@ -1,1 +1,1 @@
-"""Pure tensor functions on mosaics: packing, levels, noise, hot pixels, sharpness, demosaicking."""
+"""Arithmetic on mosaics: packing, levels, reading, demosaicing, opcodes, repair of defects. Pure tensor functions."""

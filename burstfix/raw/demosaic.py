@@ -1,8 +1,8 @@
-"""Demosaicking of packed RGGB mosaics: Menon 2007 (the good one) and bilinear (the plain one).
+"""Demosaic packed RGGB mosaics: by Menon 2007 (the better method) or bilinear interpolation.
 
-The library colour-demosaicing has Menon too and is the tests' yardstick, but not what we ship: it works on
-whole pictures in float64 with numpy, 1.1 GB and several times slower for twelve megapixels, where the form
-below takes 0.3 s on two cores, runs on any device and can be differentiated.
+The tests compare with the library colour-demosaicing, which implements Menon 2007 too. It is not used here
+because it works on whole pictures in float64 with numpy: 1.1 GB and several times slower for 12 megapixels.
+The code below takes 0.3 s on two cores, runs on any device and is differentiable.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor
 Place = tuple[int, int]
 """Row and column in the 2x2 pattern."""
 Planes = dict[Place, Tensor]
-"""A (B, h, w) tensor for each place of the pattern, or for some of them."""
+"""A tensor (B, h, w) for each place of the pattern, or for some of them."""
 Step = tuple[int, int]
-"""A move in sensor pixels."""
+"""A step in sensor pixels."""
 
 _RED, _BLUE = (0, 0), (1, 1)
 _COLOURS = (_RED, _BLUE)
@@ -27,27 +27,31 @@ _GREENS = ((0, 1), (1, 0))  # on the red row, on the blue row
 _ROW, _COLUMN = (0, 1), (1, 0)
 
 MENON_HALO = 8
-"""Packed pixels around a tile that `menon` looks at: one for each of its eight steps."""
+"""Packed pixels around a tile that influence the result of `menon`: one for each of its eight steps."""
 
-_TIE = 1e-3  # a difference of the summed changes within which two directions count as equally good
-_STRIP = 64  # packed rows worked on at once, so that they stay in the processor's cache
+_TIE = 1e-3  # difference of the summed changes within which two directions are equally good
+_STRIP = 64  # packed rows processed at once, so that they stay in the processor's cache
 
 
 def menon(packed: Tensor) -> Tensor:
-    """Directional demosaicking with a posteriori decision and refining.
+    """Demosaic with directional filtering, an a posteriori decision, and refining.
 
     Menon, Andriani, Calvagno, "Demosaicing with directional filtering and a posteriori decision", IEEE
-    Transactions on Image Processing 16(1), 2007. The picture continues as its mirror image beyond its border
-    (the border pixel not repeated, which keeps the colour pattern). The library colour-demosaicing mirrors
-    each intermediate result instead, and counts changes beyond the border as zero, so the two differ near
-    the border and agree further inside than `MENON_HALO`.
+    Transactions on Image Processing 16(1), 2007. Beyond the border the mosaic is reflected. The library
+    colour-demosaicing reflects each intermediate result instead, and takes changes beyond the border as zero;
+    therefore the two differ within `MENON_HALO` of the border.
 
     Args:
-        packed: (B, 4, h, w) planes R, G, G, B; worked on in float32; h, w > `MENON_HALO`.
+        packed: (B, 4, h, w) planes R, G, G, B; h, w > `MENON_HALO`. Computation is in float32.
 
     Returns:
-        (B, 3, 2h, 2w) float32 linear RGB, unclipped. Samples that the mosaic has at red and blue pixels and
-        at green pixels are kept as they are.
+        (B, 3, 2h, 2w) float32 linear RGB, unclipped. Red and blue samples of the mosaic are kept unchanged.
+
+    Example:
+        >>> planes = torch.tensor([0.2, 0.5, 0.5, 0.3]).reshape(1, 4, 1, 1).expand(1, 4, 10, 12)
+        >>> rgb = menon(planes)
+        >>> rgb.shape, [round(float(value), 3) for value in rgb[0, :, 7, 9]]
+        (torch.Size([1, 3, 20, 24]), [0.2, 0.5, 0.3])
     """
     height = packed.shape[-2]
     padded = _mirror(packed.float(), MENON_HALO)
@@ -59,13 +63,17 @@ def menon(packed: Tensor) -> Tensor:
 
 
 def bilinear(packed: Tensor) -> Tensor:
-    """Each missing sample as the mean of its two or four nearest of the same colour, mirrored at the border.
+    """Interpolate each missing sample as the mean of its two or four nearest neighbours of that colour.
 
     Args:
-        packed: (B, 4, h, w) planes R, G, G, B; h, w >= 2.
+        packed: (B, 4, h, w) planes R, G, G, B; h, w >= 2. The border is reflected.
 
     Returns:
-        (B, 3, 2h, 2w) in the dtype of `packed`. Looks one packed pixel far.
+        (B, 3, 2h, 2w) in the dtype of `packed`. The result depends on neighbours one packed pixel away.
+
+    Example:
+        >>> bilinear(torch.ones(1, 4, 3, 5)).shape
+        torch.Size([1, 3, 6, 10])
     """
     m = _planes(_mirror(packed, 1))
     here = _inside(m)
@@ -80,21 +88,21 @@ def bilinear(packed: Tensor) -> Tensor:
 
 @dataclass(slots=True)
 class _Picture:
-    """What is known so far at each place of the pattern; all planes have one size."""
+    """Colours known so far at each place of the pattern; all planes have the same size."""
 
     red: Planes
     green: Planes
     blue: Planes
-    along_rows: Planes  # at red and blue: 1 to interpolate along rows there, 0 along columns (`_preference`)
+    along_rows: Planes  # at red and blue: 1 to interpolate along rows, 0 along columns (`_preference`)
 
     def inside(self) -> _Picture:
-        """Everything without its outermost packed pixels."""
+        """Return all planes without their outermost packed pixels."""
         return _Picture(*(_inside(planes) for planes in (self.red, self.green, self.blue, self.along_rows)))
 
 
 def _menon_inside(packed: Tensor) -> Tensor:
-    """(B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps trims the planes by one."""
-    # Steps 1 to 3 decide on the green.
+    """Demosaic (B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps trims the planes by one."""
+    # Steps 1 to 3: green everywhere.
     picture = _directional_green(_planes(packed))
     # 4. Red and blue at the green pixels: green plus the mean of the two neighbours' differences to it.
     picture = _colours_at_green(picture)
@@ -115,17 +123,17 @@ def _menon_inside(packed: Tensor) -> Tensor:
 
 
 def _directional_green(m: Planes) -> _Picture:
-    """Steps 1 to 3: green everywhere, along the direction in which colour minus green changes less."""
+    """Interpolate green along the direction in which colour minus green changes less (steps 1 to 3)."""
     green: dict[Step, Planes] = {}
     change: dict[Step, Planes] = {}
     for step in (_ROW, _COLUMN):
-        # 1. Green along this direction: mean of the neighbours and the colour's curvature (eq. 1).
+        # 1. Green along this direction: mean of the neighbours, corrected by the colour's curvature (eq. 1).
         far = {p: _pair(m, p, (2 * step[0], 2 * step[1])) for p in _COLOURS}
         green[step] = {p: _pair(m, p, step) + (_near(m[p]) - far[p]) / 2 for p in _COLOURS}
         chroma = {p: _near(m[p]) - green[step][p] for p in _COLOURS}
-        # 2. How much colour minus green changes over the next two sensor pixels.
+        # 2. Change of colour minus green over the next two sensor pixels.
         change[step] = {p: (_near(chroma[p]) - _near(chroma[p], *step)).abs() for p in _COLOURS}
-    # 3. The direction of less change in the neighbourhood wins.
+    # 3. Choose the direction with less change in the neighbourhood.
     along_rows = {
         p: _preference(_total_change(change[_COLUMN], p, _COLUMN) - _total_change(change[_ROW], p, _ROW))
         for p in _COLOURS
@@ -137,16 +145,16 @@ def _directional_green(m: Planes) -> _Picture:
 
 
 def _preference(advantage: Tensor) -> Tensor:
-    """0 (along columns) to 1 (along rows): the better direction, but for a tie, where both count.
+    """Return 0 (along columns) to 1 (along rows): the better direction, or a mix if both are equally good.
 
-    The paper decides hard. Then rounding, which depends on the size of the tile, settles ties and changes
-    the pixel by far more than itself.
+    The paper makes a hard decision. Rounding errors, which depend on the size of the tile, would then decide
+    ties, and change the pixel by far more than a rounding error.
     """
     return (advantage / (2 * _TIE) + 0.5).clamp(0, 1)
 
 
 def _total_change(change: Planes, place: Place, step: Step) -> Tensor:
-    """Changes around a pixel, the paper's 5x5 classifier: those at the pixel count thrice."""
+    """Sum the changes around a pixel: the 5x5 classifier of the paper, with triple weight at the pixel."""
     sy, sx = step
     total = 3 * (_at(change, place, (0, 0)) + _at(change, place, (-2 * sy, -2 * sx)))
     for side in (-1, 1):
@@ -157,7 +165,7 @@ def _total_change(change: Planes, place: Place, step: Step) -> Tensor:
 
 
 def _colours_at_green(picture: _Picture) -> _Picture:
-    """Red and blue at the green pixels, from the two neighbours of that colour (steps 4 and 7)."""
+    """Interpolate red and blue at green pixels from the two neighbours of that colour (steps 4 and 7)."""
     red = {_RED: picture.red[_RED] - picture.green[_RED]}
     blue = {_BLUE: picture.blue[_BLUE] - picture.green[_BLUE]}
     inside = picture.inside()
@@ -170,7 +178,7 @@ def _colours_at_green(picture: _Picture) -> _Picture:
 def _colours_at_each_other(
     picture: _Picture, mean: Callable[[Planes, Place, Step], Tensor], places: tuple[Place, ...]
 ) -> _Picture:
-    """Red at blue and blue at red, from the mean of red minus blue at `places` (steps 5 and 8)."""
+    """Interpolate red at blue and blue at red from the mean of red minus blue at `places` (steps 5 and 8)."""
     difference = {p: picture.red[p] - picture.blue[p] for p in places}
     at_red, at_blue = (_directional(picture.along_rows, difference, p, mean) for p in _COLOURS)
     inside = picture.inside()
@@ -182,30 +190,30 @@ def _colours_at_each_other(
 def _directional(
     along_rows: Planes, planes: Planes, place: Place, mean: Callable[[Planes, Place, Step], Tensor]
 ) -> Tensor:
-    """`mean` along rows or along columns, as decided for each pixel at `place`."""
+    """Evaluate `mean` along rows or columns, as decided for each pixel at `place`."""
     return torch.lerp(mean(planes, place, _COLUMN), mean(planes, place, _ROW), _near(along_rows[place]))
 
 
 def _pair(planes: Planes, place: Place, step: Step) -> Tensor:
-    """Mean of the two pixels a step away from those at `place`."""
+    """Average the two pixels one step away from those at `place`."""
     return (_at(planes, place, step) + _at(planes, place, (-step[0], -step[1]))) / 2
 
 
 def _triple(planes: Planes, place: Place, step: Step) -> Tensor:
-    """Mean of the pixels at `place` and their two neighbours."""
+    """Average the pixels at `place` and their two neighbours."""
     return (
         _at(planes, place, (0, 0)) + _at(planes, place, step) + _at(planes, place, (-step[0], -step[1]))
     ) / 3
 
 
 def _at(planes: Planes, place: Place, step: Step) -> Tensor:
-    """The pixels a step (at most 2) away from those at `place`, one packed pixel less around."""
+    """Return the pixels a step (at most 2) from those at `place`, without the outermost packed pixels."""
     row, col = place[0] + step[0], place[1] + step[1]
     return _near(planes[row % 2, col % 2], row // 2, col // 2)
 
 
 def _near(plane: Tensor, dy: int = 0, dx: int = 0) -> Tensor:
-    """The plane without its outermost pixels, moved by at most one."""
+    """Return a plane without its outermost pixels, shifted by at most one."""
     height, width = plane.shape[-2:]
     return plane[..., 1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
 
@@ -219,12 +227,12 @@ def _planes(packed: Tensor) -> Planes:
 
 
 def _interleave(planes: Planes) -> Tensor:
-    """Four (B, h, w) to one (B, 2h, 2w)."""
+    """Combine four planes (B, h, w) into one (B, 2h, 2w)."""
     stacked = torch.stack([planes[k // 2, k % 2] for k in range(4)], 1)
     return F.pixel_shuffle(stacked, 2)[:, 0]
 
 
 def _mirror(packed: Tensor, margin: int) -> Tensor:
-    """Packed planes grown as if the mosaic were mirrored about its border pixels."""
+    """Pad packed planes as if the mosaic were reflected about its border pixels."""
     mosaic = F.pixel_shuffle(packed, 2)
     return F.pixel_unshuffle(F.pad(mosaic, (2 * margin,) * 4, mode="reflect"), 2)

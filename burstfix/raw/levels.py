@@ -1,4 +1,4 @@
-"""Sensor numbers to normalised values: 0 = black level, 1 = white level, unclipped."""
+"""Convert sensor values (DN) to normalised values: 0 = black level, 1 = white level, unclipped."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from burstfix.types import Levels
 
 
 def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) -> Tensor:
-    """Maps a mosaic or a part of one to normalised values (DNG specification 1.7, chapter 5).
+    """Normalise a mosaic or a part of one (DNG specification 1.7, chapter 5).
 
     Args:
         mosaic: (H, W) in DN, any dtype.
-        levels: Of the whole frame.
-        origin: Row and column of the mosaic's first pixel in the visible area.
+        levels: Levels of the whole frame.
+        origin: Row and column of the visible area at which the mosaic begins.
 
     Returns:
-        float32 (H, W); values under black are negative, values over white above 1.
+        float32 (H, W); values below black are negative, values beyond white exceed 1.
+
+    Example:
+        >>> levels = Levels(black=np.array([[64, 60]], np.float32), white=1024.0)
+        >>> normalise(torch.tensor([[544, 542, 1984, -422]]), levels).tolist()
+        [[0.5, 0.5, 2.0, -0.5]]
     """
     height, width = mosaic.shape
     rows = np.arange(origin[0], origin[0] + height)
@@ -32,6 +37,6 @@ def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) 
     elif np.ptp(black) > 0:
         black = black[rows % pattern_rows]
     else:
-        black = black[:1, :1]  # one number does for all, in half the time
+        black = black[:1, :1]  # a single value takes half the time
     dark = torch.from_numpy(np.ascontiguousarray(black, np.float32)).to(mosaic.device)
     return (mosaic.to(torch.float32) - dark) / (levels.white - dark)
