@@ -1,4 +1,4 @@
-"""Scenes that tests draw for themselves: texture, edges, discs, gradients; and their raw frames."""
+"""Drawn test scenes, with texture, edges, discs and gradients, and noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["add_noise", "draw_scene", "mosaic_of"]
 
 
 def draw_scene(height: int, width: int, seed: int = 0) -> Tensor:
-    """(3, height, width) linear RGB in 0..0.9: smooth colour, band-limited texture, discs, strokes."""
+    """Draw (3, height, width) linear RGB in 0..0.9: smooth colour, band-limited texture, discs."""
     rng = np.random.default_rng(seed)
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     waves = [np.sin(xs / (37 + 9 * c) + c) * np.cos(ys / (53 + 7 * c)) for c in range(3)]
@@ -31,7 +31,7 @@ def draw_scene(height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def add_noise(x: Tensor, shot_gain: float, read_variance: float, seed: int) -> Tensor:
-    """Normal noise of variance shot_gain * x + read_variance, unclipped."""
+    """Add normal noise of variance shot_gain * x + read_variance, unclipped."""
     generator = torch.Generator().manual_seed(seed)
     std = torch.sqrt(torch.clamp(x, min=0) * shot_gain + read_variance)
     return x + std * torch.randn(x.shape, generator=generator)

@@ -1,1 +1,1 @@
-"""Arithmetic on mosaics: packing, levels, reading, demosaicing, opcodes, repair of defects. Pure tensor functions."""
+"""Arithmetic on mosaics: packing, levels, reading, demosaicing, opcodes, repair of defects."""

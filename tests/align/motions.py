@@ -12,11 +12,11 @@ from burstfix.types import GlobalMotion
 from tests.scenes import add_noise, mosaic_of
 
 HIGH_SHOT_GAIN, HIGH_READ_VARIANCE = 6.4e-3, 4e-4
-"""The high noise of the test protocol of burst denoising papers, normalised units."""
+"""High noise level of the test protocol in burst denoising papers, normalised units."""
 
 
 def view(scene: Tensor, motion: GlobalMotion, height: int, width: int) -> Tensor:
-    """(3, height, width) of what the camera sees after a motion: the scene moved by it, about its centre."""
+    """Return (3, height, width): the scene as the camera sees it after a motion about its centre."""
     ys = torch.arange(height) - (height - 1) / 2 - motion.dy
     xs = torch.arange(width) - (width - 1) / 2 - motion.dx
     y, x = torch.meshgrid(ys, xs, indexing="ij")
@@ -31,6 +31,6 @@ def view(scene: Tensor, motion: GlobalMotion, height: int, width: int) -> Tensor
 
 
 def packed_frame(rgb: Tensor, seed: int) -> Tensor:
-    """(1, 4, h, w) packed mosaic with high noise."""
+    """Return a packed mosaic (1, 4, h, w) with high noise."""
     mosaic = add_noise(mosaic_of(rgb), HIGH_SHOT_GAIN, HIGH_READ_VARIANCE, seed)
     return F.pixel_unshuffle(mosaic[None, None], 2)

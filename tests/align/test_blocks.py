@@ -1,4 +1,4 @@
-"""Block matching: known motion under high noise, moving things, flat areas, batches."""
+"""Block matching: known motion under high noise, moving objects, flat areas, batches."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_gray_features_when_there_is_no_shot_noise_then_finite_and_linear():
 @pytest.mark.parametrize(
     "motion", [GlobalMotion(200, -150, math.radians(1)), GlobalMotion(-90, 200, math.radians(-1))]
 )
-def test_match_when_frame_is_far_and_rotated_under_high_noise_then_field_follows(motion):
+def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_right(motion):
     scene = 0.4 * draw_scene(HEIGHT + 200, WIDTH + 200, 1)
     reference = packed_frame(view(scene, GlobalMotion(), HEIGHT, WIDTH), 1)
     frame = packed_frame(view(scene, motion, HEIGHT, WIDTH), 2)
@@ -48,11 +48,11 @@ def test_match_when_frame_is_far_and_rotated_under_high_noise_then_field_follows
     y, x = ys + truth[0], xs + truth[1]
     seen = (y > 12) & (y < HEIGHT / 2 - 12) & (x > 12) & (x < WIDTH / 2 - 12)
     error = (field - truth).abs().amax(0)[seen]
-    # The scene's fine periodic texture fits at other offsets too, and its flat parts at any.
+    # Fine periodic texture matches at other offsets too, and flat parts at any offset.
     assert (error <= 1.0).float().mean() > 0.85
 
 
-def test_match_when_a_thing_moves_before_a_still_background_then_both_are_found():
+def test_match_when_an_object_moves_before_a_still_background_then_both_motions_are_found():
     torch.manual_seed(3)
     texture = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 264, 264), 5, 1, 2) * 1.5 - 0.5
     thing = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 40, 40), 5, 1, 2) * 1.5 - 0.5
@@ -67,7 +67,7 @@ def test_match_when_a_thing_moves_before_a_still_background_then_both_are_found(
     assert (field[:, :10] == 0).float().mean() > 0.98
 
 
-def test_match_when_there_is_nothing_but_noise_then_field_stays_calm():
+def test_match_when_there_is_only_noise_then_the_field_is_smooth():
     pictures = torch.randn(2, 1, 256, 256, generator=torch.Generator().manual_seed(0))
     field = match_blocks(pictures[:1], pictures[1:], torch.full((1, 2, 32, 32), 5.0)).offsets
     jumps = torch.cat([field.diff(dim=-1).abs().flatten(), field.diff(dim=-2).abs().flatten()])

@@ -1,11 +1,11 @@
-"""Gathering: offsets, edges, regions and windows, against plain indexing."""
+"""Gathering of cells, compared with plain indexing: offsets, edges, regions and windows."""
 
 import torch
 
 from burstfix.align.gather import BurstTile, gather_cells, source_region
 
 
-def test_gather_cells_when_offsets_differ_then_each_cell_is_read_where_it_says():
+def test_gather_cells_when_offsets_differ_then_each_cell_is_read_at_its_offset():
     source = torch.arange(2 * 3 * 40 * 48, dtype=torch.float32).reshape(2, 3, 40, 48)
     offsets = torch.randint(-4, 5, (2, 2, 5, 6), generator=torch.Generator().manual_seed(1))
     out = gather_cells(source, offsets, 8)
@@ -16,7 +16,7 @@ def test_gather_cells_when_offsets_differ_then_each_cell_is_read_where_it_says()
         torch.testing.assert_close(out[b, :, 8 * cy : 8 * cy + 8, 8 * cx : 8 * cx + 8], expected)
 
 
-def test_gather_cells_when_reading_beyond_the_picture_then_edge_pixels_repeat():
+def test_gather_cells_when_reading_beyond_the_picture_then_it_is_reflected():
     source = torch.rand(1, 16, 16)
     out = gather_cells(source, torch.full((2, 1, 1), -100), 8, margin=4)
     torch.testing.assert_close(out, source[:, :1, :1].expand(1, 16, 16))
@@ -50,7 +50,7 @@ def test_burst_tile_when_only_the_region_it_reads_is_given_then_same_as_from_the
             torch.testing.assert_close(whole.windows(*phase), cut.windows(*phase))
 
 
-def test_burst_tile_when_nothing_moved_then_windows_hold_the_cells_they_grew_from():
+def test_burst_tile_when_nothing_moved_then_windows_contain_their_cells():
     picture = torch.rand(4, 64, 64)
     tile = tile_of(picture, torch.zeros(2, 4, 4, dtype=torch.long), 16, 16, False)
     windows = tile.windows(1, 0)
@@ -58,7 +58,7 @@ def test_burst_tile_when_nothing_moved_then_windows_hold_the_cells_they_grew_fro
     torch.testing.assert_close(windows[0, :, :16, 16:], picture[:, 16 + 4 : 16 + 20, 16 + 12 : 16 + 28])
 
 
-def test_burst_tile_when_a_frame_does_not_cover_a_place_then_the_reference_stands_in():
+def test_burst_tile_when_a_frame_does_not_cover_a_pixel_then_the_reference_is_used():
     reference, frame = torch.rand(4, 32, 32), torch.rand(4, 32, 32)
     still = torch.zeros(2, 4, 4, dtype=torch.long)
     moved = still.clone()

@@ -51,7 +51,7 @@ def test_global_motion_when_frames_are_unrelated_then_confidence_is_low(scene):
     assert estimate_global_motion(reference, other).confidence < 0.4
 
 
-def test_global_motion_when_scene_is_empty_then_no_motion_and_nothing_against_it():
+def test_global_motion_when_the_scene_is_empty_then_no_motion_and_high_confidence():
     frames = [packed_frame(torch.full((3, 400, 500), 0.2), seed)[0].mean(0) for seed in (1, 2)]
     found = estimate_global_motion(*frames)
     assert (found.dy, found.dx, found.angle) == (0, 0, 0)
@@ -87,7 +87,9 @@ def test_global_motion_when_there_are_only_stars_then_the_shift_has_fractions(dy
     assert (found.dy, found.dx) == (pytest.approx(2 * dy, abs=0.2), pytest.approx(2 * dx, abs=0.2))
 
 
-def test_global_motion_of_the_star_burst_then_within_a_fifth_of_a_pixel(shared_data: Path):
+def test_global_motion_when_real_stars_are_aligned_then_shifts_are_right_to_a_fifth_of_a_pixel(
+    shared_data: Path,
+):
     folder = shared_data / "bursts" / "stars"
     rows = [line.split("\t") for line in (folder / "shifts.tsv").read_text().splitlines()[1:]]
     grays = {name: gray_picture(read_frame(folder / name)) for name, *_ in rows}
@@ -104,7 +106,7 @@ def test_initial_offsets_when_frame_is_shifted_then_half_the_shift_everywhere():
     torch.testing.assert_close(field, torch.tensor([10.0, -4.0]).reshape(1, 2, 1, 1).expand_as(field))
 
 
-def test_initial_offsets_when_frame_is_rotated_then_points_move_as_the_type_says():
+def test_initial_offsets_when_the_frame_is_rotated_then_points_move_as_documented():
     angle = math.radians(2)
     field = initial_offsets(GlobalMotion(angle=angle), 160, 160, 8)
     # The cell in the top left corner has its centre 76 packed pixels from the picture's on both axes.

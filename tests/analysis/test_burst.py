@@ -1,4 +1,4 @@
-"""Which reference, which frames, which noise: decided on drawn frames."""
+"""Choice of reference, frames and noise, on drawn frames."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shot(
     move: tuple[int, int] | None = None,
     cfa: str = "RGGB",
 ) -> Frame:
-    """Frame k, moved by (2k, -4k) sensor pixels unless told otherwise."""
+    """Return frame k, moved by (2k, -4k) sensor pixels by default."""
     dy, dx = move or (2 * k, -4 * k)
     view = scene[:, REACH - dy : REACH - dy + HEIGHT, REACH - dx : REACH - dx + WIDTH]
     view = F.avg_pool2d(F.pad(view[None], (blur // 2, blur // 2, 0, 0), mode="reflect"), (1, blur), 1)[0]
@@ -56,7 +56,7 @@ def with_noise(frame: Frame, noise: NoiseProfile | None) -> Frame:
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_prepare_burst_when_all_is_well_then_motions_noise_and_frames_are_right(cfa):
+def test_prepare_burst_when_frames_are_good_then_motions_noise_and_frames_are_right(cfa):
     frames = [shot(k, cfa=cfa) for k in range(3)]
     burst = prepare_burst(frames, reference=1)
     assert burst.frames == tuple(frames) and burst.reference == 1 and burst.dropped == () == burst.warnings
@@ -67,11 +67,11 @@ def test_prepare_burst_when_all_is_well_then_motions_noise_and_frames_are_right(
     assert len(burst.hot_pixels) == 0
 
 
-def test_prepare_burst_when_nothing_is_said_then_the_reference_is_the_sharpest_near_the_middle():
+def test_prepare_burst_when_no_reference_is_given_then_it_is_the_sharpest_near_the_middle():
     blurs = [1, 1, 5, 1, 3, 3, 5, 1, 1]
     burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)])
     assert burst.reference == 3
-    # The ends of the burst are as sharp, but further away in time.
+    # The ends of the burst are as sharp, but farther away in time.
     blurs = [1, 1, 5, 5, 3, 5, 5, 1, 1]
     burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)], keep_all=True)
     assert burst.reference == 4
@@ -85,12 +85,12 @@ def test_prepare_burst_when_the_reference_is_named_then_it_is_that_frame(referen
 
 
 @pytest.mark.parametrize("reference", [3, -1, "f9.dng", Path("elsewhere/f1.dng")])
-def test_prepare_burst_when_there_is_no_such_reference_then_it_says_what_there_is(reference):
+def test_prepare_burst_when_the_reference_does_not_exist_then_the_error_lists_the_frames(reference):
     with pytest.raises(UsageError, match=r"3|f0\.dng"):
         prepare_burst([shot(k) for k in range(3)], reference=reference)
 
 
-def test_prepare_burst_when_frames_do_not_help_then_they_are_dropped_with_the_reason():
+def test_prepare_burst_when_frames_are_unusable_then_they_are_dropped_with_a_reason():
     other = draw_scene(*SCENE.shape[1:], seed=77)
     frames = [shot(0), shot(1, blur=41), shot(2), shot(3, scene=other), shot(4)]
     burst = prepare_burst(frames, reference=2)
@@ -132,7 +132,7 @@ def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped(monkeypat
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_prepare_burst_when_a_scene_shows_nothing_then_no_frame_is_called_blurred(seed):
+def test_prepare_burst_when_the_scene_has_no_detail_then_no_frame_counts_as_blurred(seed):
     wall = torch.full_like(SCENE, 0.3)
     burst = prepare_burst([shot(8 * seed + k, scene=wall, move=(0, 0)) for k in range(8)])
     assert len(burst.frames) == 8 and burst.dropped == ()
@@ -140,7 +140,7 @@ def test_prepare_burst_when_a_scene_shows_nothing_then_no_frame_is_called_blurre
 
 @pytest.mark.parametrize("cfa", ["RGGB", "BGGR"])
 @pytest.mark.parametrize("height", [1024, 1025, 1026, 2049])
-def test_prepare_burst_when_the_last_strip_would_be_one_row_then_it_is_no_worse(height, cfa):
+def test_prepare_burst_when_the_last_strip_has_one_row_then_the_result_is_the_same(height, cfa):
     scene = draw_scene(height, 64, seed=4)
     frames = []
     for k in range(2):
@@ -150,13 +150,13 @@ def test_prepare_burst_when_the_last_strip_would_be_one_row_then_it_is_no_worse(
     assert len(burst.frames) == 2 and burst.motions[0].confidence > 0.9
 
 
-def test_prepare_burst_when_the_chosen_reference_is_the_odd_one_then_it_is_kept():
+def test_prepare_burst_when_the_given_reference_shows_another_scene_then_it_is_kept():
     frames = [shot(0), shot(1, blur=41), shot(2)]
     burst = prepare_burst(frames, reference=1)
     assert burst.frames[burst.reference] is frames[1]
 
 
-def test_prepare_burst_when_noise_is_known_in_several_ways_then_the_nearest_source_wins():
+def test_prepare_burst_when_several_noise_sources_exist_then_the_most_specific_is_used():
     frames = [shot(k) for k in range(3)]
     given = NoiseProfile((1e-2,) * 4, (1e-3,) * 4, "given")
     assert prepare_burst(frames, noise=given).noise is given
@@ -171,7 +171,7 @@ def test_prepare_burst_when_noise_is_known_in_several_ways_then_the_nearest_sour
 
 
 @pytest.mark.parametrize("factor", [1 / 4, 4.0])
-def test_prepare_burst_when_the_file_is_wrong_about_noise_then_three_frames_find_out(factor, caplog):
+def test_prepare_burst_when_three_frames_contradict_the_noise_of_the_file_then_it_is_measured(factor, caplog):
     caplog.set_level("INFO")
     wrong = NoiseProfile((factor * SHOT,) * 4, (factor * READ,) * 4, "file")
     frames = [with_noise(shot(k), wrong) for k in range(3)]
@@ -188,23 +188,23 @@ def test_prepare_burst_when_the_file_is_wrong_about_noise_then_three_frames_find
     assert prepare_burst(frames[:2], noise="measure").noise.source == "burst"
 
 
-def test_prepare_burst_when_noise_is_an_unknown_word_then_wrong_usage():
+def test_prepare_burst_when_the_noise_argument_is_unknown_then_usage_error():
     with pytest.raises(UsageError, match="noise 'mesure': expected file, measure"):
         prepare_burst([shot(0)], noise="mesure")
 
 
 @pytest.mark.parametrize("where", ["shot", "read"])
-def test_prepare_burst_when_the_file_is_wrong_in_one_number_only_then_three_frames_find_out(where):
+def test_prepare_burst_when_one_number_of_the_profile_is_wrong_then_the_noise_is_measured(where):
     wrong = NoiseProfile.uniform(SHOT / 9, READ) if where == "shot" else NoiseProfile.uniform(SHOT, 9 * READ)
     assert prepare_burst([with_noise(shot(k), wrong) for k in range(3)]).noise.source == "burst"
 
 
-def test_prepare_burst_when_the_file_is_right_about_noise_then_nothing_is_said():
+def test_prepare_burst_when_the_profile_of_the_file_is_right_then_there_is_no_warning():
     burst = prepare_burst([shot(k) for k in range(3)])
     assert burst.noise.source == "file" and burst.warnings == ()
 
 
-def test_prepare_burst_when_frames_are_demosaiced_then_the_file_is_believed():
+def test_prepare_burst_when_frames_are_linear_then_the_profile_of_the_file_is_used():
     wrong = NoiseProfile((9 * SHOT,) * 4, (9 * READ,) * 4, "file")
     frames = []
     for k in range(3):
@@ -217,7 +217,7 @@ def test_prepare_burst_when_frames_are_demosaiced_then_the_file_is_believed():
 @pytest.mark.parametrize(
     "numbers", [(0.0, 0.0), (9.0, 1.0), (float("nan"), 1e-4), (-1e-3, 1e-4), (1e-3, 400.0)]
 )
-def test_prepare_burst_when_the_file_says_nonsense_about_noise_then_it_warns_and_measures(numbers):
+def test_prepare_burst_when_the_profile_is_not_plausible_then_it_warns_and_measures(numbers):
     gain, read = numbers
     frames = [with_noise(shot(k), NoiseProfile((gain,) * 4, (read,) * 4, "file")) for k in range(2)]
     burst = prepare_burst(frames)
@@ -225,7 +225,7 @@ def test_prepare_burst_when_the_file_says_nonsense_about_noise_then_it_warns_and
     assert len(burst.warnings) == 1 and "NoiseProfile" in burst.warnings[0]
 
 
-def test_prepare_burst_when_the_picture_is_tiny_then_the_noise_is_a_guess_that_it_owns_up_to():
+def test_prepare_burst_when_the_picture_is_tiny_then_a_warning_says_that_the_noise_is_a_guess():
     frames = []
     for k in range(2):
         frame = with_noise(shot(k), None)

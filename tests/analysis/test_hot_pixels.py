@@ -48,7 +48,7 @@ def shoot(count: int, step: int, cfa: str = "RGGB", defects: dict[tuple[int, int
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_find_hot_pixels_when_the_hand_shakes_then_it_finds_defects_and_nothing_else(cfa):
+def test_find_hot_pixels_when_the_camera_moves_then_exactly_the_defects_are_found(cfa):
     places = [(7, 9), (100, 50), (255, 31), (511, 77), (512, 120), (513, 60), (555, 170)]
     frames, motions = shoot(5, 5, cfa, dict.fromkeys(places, 0.5))
     found = find_hot_pixels(frames, NOISE, motions)
@@ -83,7 +83,7 @@ def test_find_hot_pixels_when_a_pixel_is_dead_in_a_lit_place_then_it_is_found():
 
 
 @pytest.mark.parametrize(("count", "step"), [(1, 0), (2, 4), (3, 4), (7, 3), (5, 0)])
-def test_find_hot_pixels_when_there_are_none_then_text_edges_and_noise_are_left_alone(count, step):
+def test_find_hot_pixels_when_there_are_none_then_texture_edges_and_noise_are_not_flagged(count, step):
     frames, motions = shoot(count, step)
     assert len(find_hot_pixels(frames, NOISE, motions)) == 0
 
@@ -106,12 +106,12 @@ def sky(count: int, width: float, move: int = 0) -> tuple[list[Frame], list[Glob
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
-def test_find_hot_pixels_when_stars_are_seen_from_a_tripod_then_they_stay(count):
+def test_find_hot_pixels_when_stars_are_seen_from_a_tripod_then_they_are_not_flagged(count):
     frames, motions = sky(count, 1.1)
     assert len(find_hot_pixels(frames, NOISE, motions)) == 0
 
 
-def test_find_hot_pixels_when_stars_move_with_the_hand_then_only_the_defect_is_found():
+def test_find_hot_pixels_when_stars_move_with_the_camera_then_only_the_defect_is_found():
     frames, motions = sky(5, 0.6, move=4)
     for frame in frames:
         frame.mosaic[151, 133] = 700

@@ -26,9 +26,9 @@ SHIFTS = ((0.0, 0.0), (0.7, -0.4), (-0.9, 0.95))  # sensor pixels that alignment
 def shoot(
     noise: tuple[float, float], *, brightness: float, bits: int, clip: bool, seed: int = 1
 ) -> list[Tensor]:
-    """Noisy packed frames of a drawn scene, shaken, with a thing that moves; the clean reference is last."""
+    """Return noisy packed frames of a drawn scene with motion; the last one is the clean reference."""
     size = (HEIGHT + 2 * MARGIN) // 2, (WIDTH + 2 * MARGIN) // 2
-    # Drawn at half the size, as sharp as a lens would: without aliases.
+    # As sharp as a lens: without aliasing.
     scene = F.interpolate(draw_scene(*size, seed)[None], scale_factor=2, mode="bicubic").clamp(0, 0.9)
     frames, steps = [], 2**bits - 1
     for k, (dy, dx) in enumerate(SHIFTS):
@@ -48,26 +48,26 @@ def shoot(
 
 
 def busy_scene(height: int, width: int, seed: int) -> Tensor:
-    """(3, height, width) in 0.01..0.9: texture on all scales, strong here and weak there, flat nowhere."""
+    """(3, height, width) in 0.01..0.9: texture on all scales, of varying strength, nowhere flat."""
     generator = torch.Generator().manual_seed(seed)
     fy, fx = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
     frequency = torch.sqrt(fy**2 + fx**2)
 
     def field(low: float, high: float) -> Tensor:
-        """Spectrum as of photographs, 1 / frequency, between two scales; variance 1."""
+        """Noise with the spectrum of photographs, 1 / frequency, between two scales; variance 1."""
         band = torch.exp(-((frequency / high) ** 2)) / frequency.clamp(min=low)
         white = torch.randn(height, width, generator=generator)
         drawn = torch.fft.irfft2(torch.fft.rfft2(white) * band, s=(height, width))
         return (drawn - drawn.mean()) / drawn.std()
 
     shape, strength = field(0.003, 0.02), torch.exp(1.5 * field(0.003, 0.01) - 3)
-    # Bright and dark in equal steps of stops, as things are.
+    # Brightness is uniformly distributed in stops.
     stops = [1.2 * shape + 0.3 * field(0.003, 0.02) + strength * field(0.05, 0.4) for _ in range(3)]
     return (0.18 * torch.exp2(torch.stack(stops))).clamp(0.01, 0.9)
 
 
 def shaken_frames(scene: Tensor, count: int, noise: tuple[float, float], seed: int) -> list[Frame]:
-    """Frames of a scene by a hand that shifts and turns, with a thing that moves; 14 bits."""
+    """Return frames of a scene with shifts, rotations and a moving object; 14 bits."""
     levels = Levels(np.array([[512.0]], np.float32), 16383.0)
     color = ColorProfile(np.eye(3), np.ones(3))
     height, width = scene.shape[-2] - 2 * MARGIN, scene.shape[-1] - 2 * MARGIN
@@ -90,7 +90,7 @@ def shaken_frames(scene: Tensor, count: int, noise: tuple[float, float], seed: i
 
 
 def worst_ratio(profile: NoiseProfile, noise: tuple[float, float], clean: Tensor) -> float:
-    """Largest factor between estimated and true standard deviation over the signals of every plane."""
+    """Return the largest ratio of estimated and true standard deviation over the signals of all planes."""
     worst = 1.0
     for plane, gain, read in zip(clean, profile.shot_gain, profile.read_variance, strict=True):
         for signal in plane.flatten()[::5].quantile(torch.tensor([0.02, 0.25, 0.5, 0.75, 0.98])).tolist():
@@ -109,7 +109,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("noise", "brightness", "bits", "clip"), CASES)
-def test_estimates_when_the_burst_is_simulated_then_they_are_near_the_truth(noise, brightness, bits, clip):
+def test_estimates_when_the_burst_is_simulated_then_they_are_close_to_the_truth(
+    noise, brightness, bits, clip
+):
     *frames, clean = shoot(noise, brightness=brightness, bits=bits, clip=clip)
     burst = estimate_from_burst(frames[0], torch.stack(frames[1:]))
     assert burst.source == "burst"
@@ -144,7 +146,7 @@ def test_estimate_from_burst_when_highlights_are_clipped_then_they_do_not_count(
     ("noise", "count"),
     [((2e-5, 1e-8), 5), ((5e-5, 9e-8), 3), ((1e-4, 2.5e-7), 2), ((1e-4, 2.5e-7), 8), ((1e-2, 9e-4), 2)],
 )
-def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_its_noise_is_near_the_truth(noise, count):
+def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_the_noise_is_close_to_the_truth(noise, count):
     scene = busy_scene(500 + 2 * MARGIN, 700 + 2 * MARGIN, seed=count)
     burst = prepare_burst(shaken_frames(scene, count, noise, seed=count), keep_all=True)
     assert burst.noise.source == "burst"
@@ -153,7 +155,7 @@ def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_its_noise_is_near_
 
 
 @pytest.mark.parametrize("frame", [torch.zeros(4, 6, 40), torch.ones(4, 64, 64), torch.zeros(4, 64, 64)])
-def test_estimates_when_nothing_can_be_measured_then_they_say_so(frame):
+def test_estimates_when_nothing_can_be_measured_then_value_error(frame):
     with pytest.raises(ValueError, match="estimate noise"):
         estimate_from_burst(frame, frame[None])
     with pytest.raises(ValueError, match="estimate noise"):
@@ -171,7 +173,7 @@ def test_estimates_when_nothing_can_be_measured_then_they_say_so(frame):
         ("207", (1e-2, 9e-4), 2),
     ],
 )
-def test_prepare_burst_when_simulated_from_a_photograph_then_its_noise_is_near_the_truth(
+def test_prepare_burst_when_simulated_from_a_photograph_then_the_noise_is_close_to_the_truth(
     photo, noise, frames, shared_data
 ):
     settings = RecordingSettings(

@@ -1,4 +1,4 @@
-"""Noise by camera and ISO: measured into a table, interpolated, and used where a file says nothing."""
+"""Noise tables: measured, interpolated, and used for files without a NoiseProfile."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def write_burst(folder: Path, gain: float, read: float, count: int = 3, **change
         (3200, 8e-3, 4e-5),
     ],
 )
-def test_find_at_any_iso_then_interpolates_or_follows_the_gain(iso: float, gain: float, read: float):
+def test_find_when_the_iso_is_not_listed_then_noise_is_interpolated_or_extrapolated(
+    iso: float, gain: float, read: float
+):
     found = TABLE.find(make_metadata(iso=iso))
     assert found is not None
     assert (found.source, found.shot_gain) == ("table", pytest.approx((gain,) * 4))
@@ -59,14 +61,14 @@ def test_find_at_any_iso_then_interpolates_or_follows_the_gain(iso: float, gain:
 
 
 @pytest.mark.parametrize("changes", [{"iso": None}, {"iso": 20.0}, {"iso": 12800.0}, {"model": "Two"}])
-def test_find_of_what_is_not_in_the_table_then_nothing(changes):
+def test_find_when_the_camera_or_iso_is_not_in_the_table_then_none(changes):
     assert TABLE.find(make_metadata(**changes)) is None
 
 
 def test_table_when_saved_then_loads_the_same(tmp_path: Path):
     save_table(TABLE, tmp_path / "t.toml")
     assert load_table(tmp_path / "t.toml").cameras == TABLE.cameras
-    # As Windows' Notepad saves it.
+    # With a byte order mark, as Notepad saves it.
     (tmp_path / "b.toml").write_text((tmp_path / "t.toml").read_text(), encoding="utf-8-sig")
     assert load_table(tmp_path / "b.toml").cameras == TABLE.cameras
 
@@ -74,20 +76,22 @@ def test_table_when_saved_then_loads_the_same(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("camera = 1", "no noise table"),
-        ("nonsense", "no noise table"),
-        ('[[camera]]\nname = "a"\niso = 100', "entry 1 is damaged"),
+        ("camera = 1", "not a noise table"),
+        ("nonsense", "not a noise table"),
+        ('[[camera]]\nname = "a"\niso = 100', "entry 1 is invalid"),
         ('[[camera]]\nname = "a"\niso = -1\nshot_gain = [0,0,0,0]\nread_variance = [0,0,0,0]', "entry 1"),
         ('[[camera]]\nname = "a"\niso = 1\nshot_gain = [nan,0,0,0]\nread_variance = [0,0,0,0]', "entry 1"),
     ],
 )
-def test_load_table_when_damaged_then_says_what(tmp_path: Path, text: str, words: str):
+def test_load_table_when_damaged_then_the_error_says_what_is_wrong(tmp_path: Path, text: str, words: str):
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(InputError, match=words):
         load_table(tmp_path / "t.toml")
 
 
-def test_read_burst_then_given_noise_goes_before_the_file_before_the_table_before_the_burst(tmp_path: Path):
+def test_read_burst_when_several_noise_sources_exist_then_given_file_table_burst_in_this_order(
+    tmp_path: Path,
+):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     silent = write_burst(tmp_path / "a", 1e-3, 1e-5)
@@ -99,7 +103,7 @@ def test_read_burst_then_given_noise_goes_before_the_file_before_the_table_befor
     assert read_burst(silent[:1]).noise.source == "frame"
 
 
-def test_noise_profile_command_then_the_table_holds_the_cameras_noise_and_merge_uses_it(
+def test_noise_profile_command_when_run_then_the_table_has_the_noise_and_merge_uses_it(
     tmp_path: Path, capsys
 ):
     gain, read = 2e-3, 3e-5
@@ -123,7 +127,7 @@ def test_noise_profile_command_then_the_table_holds_the_cameras_noise_and_merge_
     assert '"source": "table"' in capsys.readouterr().out
 
 
-def test_merge_of_any_strength_then_less_keeps_grain_and_none_keeps_all(small_burst):
+def test_merge_when_the_strength_is_lower_then_more_grain_is_kept(small_burst):
     burst = read_burst(small_burst, reference=1)
 
     def grain(strength: float) -> float:

@@ -27,7 +27,7 @@ def test_sharpness_when_only_the_noise_differs_then_it_hardly_changes():
     assert max(values) < 1.03 * min(values)
 
 
-def test_sharpness_when_there_is_noise_alone_then_it_is_next_to_nothing():
+def test_sharpness_when_there_is_only_noise_then_it_is_close_to_zero():
     flat = draw_scene(256, 320) * 0 + 0.3
     noise = gray_features(pack(add_noise(mosaic_of(flat), *NOISE, seed=1))[None], *NOISE)[0, 0]
     assert sharpness(noise).energy < 0.03 * sharpness(gray()).energy

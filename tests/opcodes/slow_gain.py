@@ -1,4 +1,4 @@
-"""GainMap at one pixel, worked out slowly."""
+"""Slow reference implementation of GainMap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def slow_gain(gains: np.ndarray, origin, spacing, row: int, col: int, height: int, width: int) -> float:
-    """GainMap at one pixel, as the specification words it."""
+    """Return the gain at one pixel, directly by the specification."""
     at = []
     for place, size, start, step, points in (
         (row, height, origin[0], spacing[0], gains.shape[0]),

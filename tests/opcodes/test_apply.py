@@ -55,7 +55,7 @@ areas = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(areas, st.integers(1, 4), st.integers(1, 4), st.tuples(*[st.floats(-0.2, 0.5)] * 2), st.data())
-def test_gain_map_in_any_area_then_is_what_the_specification_says(place, rows, cols, origin, data):
+def test_gain_map_when_applied_to_any_area_then_it_follows_the_specification(place, rows, cols, origin, data):
     top, left, height, width, row_pitch, col_pitch = place
     bottom, right = top + height, left + width
     gains = data.draw(
@@ -77,7 +77,7 @@ def test_gain_map_in_any_area_then_is_what_the_specification_says(place, rows, c
 
 @settings(max_examples=40, deadline=None)
 @given(areas, st.integers(0, 2**31))
-def test_lines_and_curves_in_any_area_then_are_what_the_specification_says(place, seed):
+def test_lines_and_curves_when_applied_to_any_area_then_they_follow_the_specification(place, seed):
     top, left, height, width, row_pitch, col_pitch = place
     bottom, right = top + height, left + width
     rng = np.random.default_rng(seed)
@@ -104,11 +104,11 @@ def test_lines_and_curves_in_any_area_then_are_what_the_specification_says(place
                     codes[min(int(np.rint(np.float32(value) * np.float32(65535))), len(codes) - 1)] / 65535
                 )
                 want[y, x] = sum(c * value**k for k, c in enumerate(coefficients))
-    # A step of the table where rounding falls the other way is a few codes.
+    # If rounding differs, the next entry of the table is used, a few codes away.
     np.testing.assert_allclose(corrected(frame_with(lists, mosaic)), want, atol=3e-4)
 
 
-def test_map_table_then_the_nearest_code_is_looked_up():
+def test_map_table_when_applied_then_the_nearest_code_is_used():
     codes = np.random.default_rng(4).integers(0, 65536, 40000)
     mosaic = np.random.default_rng(5).integers(0, 16000, (H, W)).astype(np.uint16)
     metadata = make_metadata(
@@ -122,7 +122,7 @@ def test_map_table_then_the_nearest_code_is_looked_up():
 
 
 @pytest.mark.parametrize("curve", ["table", "polynomial"])
-def test_curves_when_noise_goes_below_black_then_they_go_on_as_steep_as_there(curve):
+def test_curves_when_values_are_below_black_then_they_continue_with_the_slope_at_black(curve):
     whole = make.area(0, 0, H, W)
     codes = np.arange(65536) / 65535
     opcode = {
@@ -136,7 +136,7 @@ def test_curves_when_noise_goes_below_black_then_they_go_on_as_steep_as_there(cu
     np.testing.assert_allclose(corrected(Frame(mosaic, metadata)), 0.2 * below, rtol=0.03)
 
 
-def test_curves_then_noise_is_stretched_by_their_mean_slope():
+def test_slopes_when_curves_are_applied_then_noise_is_scaled_by_their_mean_slope():
     whole = make.area(0, 0, H, W)
     lists = second(
         make.table(whole, np.linspace(0, 32767.5, 65536).astype(int).tolist()),
@@ -149,7 +149,9 @@ def test_curves_then_noise_is_stretched_by_their_mean_slope():
 
 
 @pytest.mark.parametrize(("planes", "expected"), [(1, (1.2, 1.2, 1.2)), (2, (1.2, 1.5, 1.5))])
-def test_gain_map_of_fewer_planes_than_the_picture_then_the_last_serves_the_rest(planes: int, expected):
+def test_gain_map_when_it_has_fewer_planes_than_the_picture_then_the_last_one_is_repeated(
+    planes: int, expected
+):
     gains = np.array([1.2, 1.5])[None, None, :planes]
     one = make.gain_map(make.area(0, 0, 40, 60, 0, 3), gains)
     got = apply_to_picture(np.ones((3, 40, 60), np.float32), plan_of(one))
@@ -188,7 +190,7 @@ def test_opcodes_when_their_product_is_too_large_then_an_error_names_file_and_op
 
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "BGGR"])
-def test_opcodes_of_a_part_when_read_alone_then_the_same_as_in_the_whole(cfa: str):
+def test_normalise_when_a_part_is_corrected_then_it_is_a_slice_of_the_whole(cfa: str):
     gains = np.random.default_rng(3).uniform(1, 2, (3, 5, 1))
     lists = second(
         make.gain_map(make.area(1, 0, 11, 16, pitch=(2, 1)), gains),
@@ -203,7 +205,7 @@ def test_opcodes_of_a_part_when_read_alone_then_the_same_as_in_the_whole(cfa: st
     torch.testing.assert_close(part, whole[3:10, 5:13])
 
 
-def test_bad_pixels_when_listed_then_come_from_good_neighbours_of_their_colour():
+def test_bad_pixels_when_listed_then_they_are_interpolated_from_good_neighbours_of_their_colour():
     ys, xs = np.mgrid[0:H, 0:W]
     smooth = (1000 + 400 * ys + 90 * xs + 5000 * (ys % 2) + 900 * (xs % 2)).astype(np.uint16)
     mosaic = smooth.copy()
@@ -219,7 +221,7 @@ def test_bad_pixels_when_listed_then_come_from_good_neighbours_of_their_colour()
     np.testing.assert_allclose(got, smooth, atol=1)
 
 
-def test_bad_pixels_when_the_whole_picture_is_called_bad_then_an_error():
+def test_bad_pixels_when_the_whole_picture_is_listed_then_input_error():
     lists = OpcodeLists(make.opcode_list(make.bad_list([], [(0, 0, H, W)])), sensor_height=H, sensor_width=W)
     with pytest.raises(InputError, match="100% of its pixels bad"):
         corrected(frame_with(lists, some_mosaic()))
@@ -233,7 +235,7 @@ def test_gains_below_one_when_a_sample_is_clipped_then_it_stays_white():
     assert got[4, 6] == pytest.approx(mosaic[4, 6] / 65535 * 0.8, rel=1e-5)
 
 
-def test_flat_field_under_a_gain_map_when_corrected_then_its_noise_is_what_the_model_is_told():
+def test_merge_when_a_gain_map_corrects_a_flat_field_then_the_model_gets_the_right_noise():
     side, light, gain, read = 512, 0.4, 2e-3, 4e-5
     ys, xs = (np.mgrid[0:side, 0:side] + 0.5) / side
     shading = 1 / (1 + 3 * ((ys - 0.5) ** 2 + (xs - 0.5) ** 2))
@@ -266,7 +268,7 @@ def test_flat_field_under_a_gain_map_when_corrected_then_its_noise_is_what_the_m
         corner, centre = told[:, 40, 40].mean(), told.amin()
         assert corner > 1.5 * centre
     ratio = float(torch.cat([r.flatten() for r in ratios]).mean())
-    print(f"variance of the residual over what the model is told: {ratio:.3f}")  # noqa: T201
+    print(f"variance of the residual, relative to the noise given to the model: {ratio:.3f}")  # noqa: T201
     assert ratio == pytest.approx(1, abs=0.05)
     rings = [float(r[:, :40, :40].mean()) for r in ratios]
     assert rings == pytest.approx([1] * len(rings), abs=0.05)
@@ -277,7 +279,7 @@ def plan_of(*opcodes: bytes, height: int = 40, width: int = 60) -> OpcodePlan:
     return make_metadata(height, width, opcodes=lists).plan_opcodes()
 
 
-def test_vignette_then_is_the_polynomial_of_the_distance():
+def test_vignette_when_applied_then_the_gain_is_the_polynomial_of_the_distance():
     k, center = [0.3, -0.1, 0.05, 0.02, -0.01], (0.4, 0.6)
     flat = np.ones((3, 40, 60), np.float32)
     got = apply_to_picture(flat.copy(), plan_of(make.vignette(k, center)))
@@ -288,7 +290,7 @@ def test_vignette_then_is_the_polynomial_of_the_distance():
         assert got[1, y, x] == pytest.approx(1 + sum(c * r2 ** (i + 1) for i, c in enumerate(k)), rel=1e-5)
 
 
-def test_list_3_when_it_trims_before_a_gain_map_then_the_map_counts_in_what_is_left():
+def test_list_3_when_a_gain_map_follows_a_trim_then_it_refers_to_the_trimmed_picture():
     gains = np.array([[1.0, 3.0]])[..., None]
     flat = np.ones((3, 40, 60), np.float32)
     got = apply_to_picture(
@@ -300,7 +302,7 @@ def test_list_3_when_it_trims_before_a_gain_map_then_the_map_counts_in_what_is_l
     assert got[2, 9, 39] == pytest.approx(1 + 2 * 39.5 / 40, rel=1e-5)
 
 
-def test_mutated_lists_when_applied_then_a_picture_or_an_error():
+def test_lists_when_mutated_then_a_picture_or_an_input_error():
     rng = np.random.default_rng(9)
     original = make.opcode_list(
         make.gain_map(make.area(0, 0, H, W, pitch=(2, 2)), np.ones((2, 3, 1))),

@@ -1,4 +1,4 @@
-"""Opcodes in a whole merge: any tiles, any model, sizes that change, files on disk."""
+"""Opcodes in a whole merge: tiles, models, trimmed pictures, files on disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shaded_burst(cfa: str = "GRBG") -> Burst:
 
 
 @pytest.mark.parametrize("kind", ["average", "kpn"])
-def test_merge_under_a_gain_map_when_tiled_then_the_same_picture(kind: str):
+def test_merge_when_tiled_under_a_gain_map_then_the_picture_is_the_same(kind: str):
     torch.manual_seed(0)
     model = Average() if kind == "average" else Kpn(KpnConfig(8, 3, 8, 1))
     burst = shaded_burst()
@@ -49,7 +49,7 @@ def test_merge_under_a_gain_map_when_tiled_then_the_same_picture(kind: str):
 
 
 @pytest.mark.parametrize("mosaic", [False, True])
-def test_merge_when_the_mosaic_is_trimmed_then_the_picture_is_that_part_of_the_whole(mosaic: bool):
+def test_merge_when_the_mosaic_is_trimmed_then_the_picture_is_a_slice_of_the_whole(mosaic: bool):
     burst = make_burst(HEIGHT, WIDTH, 2, "RGGB")
     shown = [replace(f, metadata=replace(f.metadata, default_crop=(2, 2, 9, 9))) for f in burst.frames]
     burst = replace(burst, frames=tuple(shown))
@@ -62,7 +62,7 @@ def test_merge_when_the_mosaic_is_trimmed_then_the_picture_is_that_part_of_the_w
     assert (whole.metadata.default_crop, part.metadata.default_crop) == ((2, 2, 9, 9), None)
 
 
-def test_merge_command_of_files_with_a_damaged_list_then_exit_3_unless_skipped(tmp_path: Path, capsys):
+def test_merge_command_when_a_list_is_damaged_then_exit_3_unless_opcodes_are_skipped(tmp_path: Path, capsys):
     frame = make_burst(HEIGHT, WIDTH, 1).frames[0]
     lists = OpcodeLists(
         second=make.opcode_list(make.bad_value(0))[:-1], sensor_height=HEIGHT, sensor_width=WIDTH

@@ -22,7 +22,7 @@ GAINS = np.linspace(1, 2, 12).reshape(3, 4, 1)
 
 
 def every_kind() -> list[bytes]:
-    """A list for each list number, with all opcodes that make sense there."""
+    """Return a list for each list number, with all opcodes that are valid there."""
     first = make.opcode_list(make.bad_value(0), make.bad_list([(3, 4)], [(5, 6, 7, 9)]))
     second = make.opcode_list(
         make.gain_map(make.area(0, 0, 48, 64, pitch=(2, 2)), GAINS),
@@ -50,7 +50,7 @@ def with_lists(*lists: bytes, **changes):
     return make_metadata(opcodes=opcodes, **changes)
 
 
-def test_parse_list_of_every_kind_then_gives_what_was_packed():
+def test_parse_list_when_all_opcodes_are_present_then_it_returns_what_was_packed():
     second = parse_list(every_kind()[1], 2, "x.dng")
     assert [op.header.name for op in second] == [
         "GainMap", "MapTable", "MapPolynomial", "DeltaPerRow", "DeltaPerColumn", "ScalePerRow",
@@ -116,7 +116,7 @@ def test_parse_list_of_every_kind_then_gives_what_was_packed():
         (make.opcode_list(make.bad_value(0)[:8] + b"\0\0\0\4" + make.bad_value(0)[12:]), "unknown flags 0x4"),
     ],
 )
-def test_parse_list_when_damaged_then_names_opcode_and_place(data: bytes, words: str):
+def test_parse_list_when_damaged_then_the_error_names_opcode_and_offset(data: bytes, words: str):
     with pytest.raises(InputError) as caught:
         parse_list(data, 2, "x.dng")
     assert str(caught.value).startswith("x.dng: OpcodeList2 is malformed: ")
@@ -138,7 +138,7 @@ def test_parse_list_when_damaged_then_names_opcode_and_place(data: bytes, words:
         (3, make.warp_2([[1.0, -1.25] + [0.0] * 15 + [0, 1]], reciprocal=1), "no finite reciprocal"),
     ],
 )
-def test_parse_list_when_a_value_is_beyond_any_camera_then_names_the_opcode(
+def test_parse_list_when_a_value_is_absurd_then_the_error_names_the_opcode(
     number: int, one: bytes, words: str
 ):
     with pytest.raises(InputError) as caught:
@@ -212,14 +212,14 @@ def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported
         make.warp([[1, 0, 0, 0, 0, 0]]),  # a lens correction of a mosaic
     ],
 )
-def test_plan_when_an_opcode_must_be_applied_and_cannot_be_then_it_is_an_error(one: bytes):
+def test_plan_when_a_mandatory_opcode_cannot_be_applied_then_input_error(one: bytes):
     metadata = with_lists(b"", make.opcode_list(one))
     with pytest.raises(InputError, match="OpcodeList2 contains"):
         metadata.plan_opcodes()
     assert metadata.plan_opcodes("skip").mosaic == ()
 
 
-def test_plan_of_list_1_after_a_linearisation_table_then_values_from_before_it_are_refused():
+def test_plan_when_list_1_follows_a_linearisation_table_then_opcodes_on_values_are_refused():
     lists = OpcodeLists(
         make.opcode_list(make.bad_value(0)), linearised=True, sensor_height=48, sensor_width=64
     )
@@ -227,7 +227,7 @@ def test_plan_of_list_1_after_a_linearisation_table_then_values_from_before_it_a
         make_metadata(opcodes=lists).plan_opcodes()
 
 
-def test_plan_when_trims_do_not_fit_then_it_is_an_error():
+def test_plan_when_trims_do_not_fit_then_input_error():
     outside = with_lists(b"", make.opcode_list(make.trim(0, 0, 48, 65)))
     with pytest.raises(InputError, match="TrimBounds to rows 0 to 48, columns 0 to 65 of a picture of 48x64"):
         outside.plan_opcodes()
@@ -244,7 +244,7 @@ def test_plan_when_trims_do_not_fit_then_it_is_an_error():
         (3, make.warp_2([[1] + [0] * 17 + [1]] * 2), {}, "two planes"),
     ],
 )
-def test_plan_when_an_opcode_does_not_suit_the_picture_then_it_is_an_error(
+def test_plan_when_an_opcode_does_not_suit_the_picture_then_input_error(
     number: int, one: bytes, changes: dict, words: str
 ):
     lists = [b"", b"", b""]
@@ -253,7 +253,7 @@ def test_plan_when_an_opcode_does_not_suit_the_picture_then_it_is_an_error(
         with_lists(*lists, **changes).plan_opcodes()
 
 
-def test_200_mutated_lists_then_refused_or_applied_in_little_memory():
+def test_plan_when_lists_are_mutated_then_they_are_refused_or_applied_in_little_memory():
     rng = np.random.default_rng(5)
     originals = every_kind()
     mosaic = rng.integers(100, 60000, (48, 64)).astype(np.uint16)
@@ -291,7 +291,7 @@ def test_200_mutated_lists_then_refused_or_applied_in_little_memory():
     assert peak < 50e6
 
 
-def test_read_of_a_gopro_then_its_lists_are_known(shared_data: Path):
+def test_plan_when_the_raw_is_from_a_gopro_then_its_opcodes_are_applied(shared_data: Path):
     from burstfix.io import read_metadata
 
     hero = read_metadata(shared_data / "raws" / "good" / "gopro_hero7.dng").plan_opcodes()

@@ -98,7 +98,7 @@ counts = st.sampled_from([1, 3])
 
 @settings(max_examples=25, deadline=None)
 @given(st.data(), counts, centers)
-def test_warp_rectilinear_then_every_pixel_is_as_the_specification_says(data, count, center):
+def test_warp_rectilinear_when_applied_then_every_pixel_follows_the_specification(data, count, center):
     planes = [
         [data.draw(st.floats(0.7, 1.3)), *data.draw(numbers(3, 0.4)), *data.draw(numbers(2, 0.2))]
         for _ in range(count)
@@ -109,7 +109,9 @@ def test_warp_rectilinear_then_every_pixel_is_as_the_specification_says(data, co
 
 @settings(max_examples=25, deadline=None)
 @given(st.data(), counts, centers, st.booleans())
-def test_warp_rectilinear_2_then_every_pixel_is_as_the_specification_says(data, count, center, reciprocal):
+def test_warp_rectilinear_2_when_applied_then_every_pixel_follows_the_specification(
+    data, count, center, reciprocal
+):
     planes = []
     for _ in range(count):
         least = data.draw(st.floats(0, 0.5))
@@ -129,7 +131,7 @@ def test_warp_rectilinear_2_then_every_pixel_is_as_the_specification_says(data, 
 
 @settings(max_examples=25, deadline=None)
 @given(st.data(), counts, centers)
-def test_warp_fisheye_then_every_pixel_is_as_the_specification_says(data, count, center):
+def test_warp_fisheye_when_applied_then_every_pixel_follows_the_specification(data, count, center):
     planes = [[data.draw(st.floats(0.7, 1.3)), *data.draw(numbers(3, 0.4))] for _ in range(count)]
     got = applied(make.fisheye(planes, center))
     np.testing.assert_allclose(got, slowly(planes, center, fisheye), atol=1e-5)
@@ -150,7 +152,7 @@ def test_warp_when_strips_are_small_then_the_same_picture(monkeypatch: pytest.Mo
         make.warp_2([[1e-3] + [0.0] * 16 + [0, 1]], reciprocal=1),
     ],
 )
-def test_warp_when_it_points_far_outside_then_edges_and_no_crash(opcode: bytes):
+def test_warp_when_it_points_far_outside_then_edge_pixels_are_used(opcode: bytes):
     got = applied(opcode)
     assert np.isfinite(got).all()
     edges = np.concatenate([PICTURE[:, [0, -1]].reshape(3, -1), PICTURE[:, :, [0, -1]].reshape(3, -1)], 1)
@@ -174,6 +176,6 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / pic
 """
 
 
-def test_warp_of_a_large_picture_then_takes_less_memory_than_the_picture():
+def test_warp_when_the_picture_is_large_then_it_takes_less_memory_than_the_picture():
     run = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 0.8  # a third for the copy of a channel

@@ -16,10 +16,8 @@ sizes = st.integers(2, 19)
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(CFA_PATTERNS), sizes, sizes)
-def test_pad_to_rggb_when_padded_then_every_sample_has_its_colour_and_cropping_gives_the_mosaic_back(
-    cfa, height, width
-):
-    # Each colour has its own number, so that a sample of the wrong colour shows.
+def test_pad_to_rggb_when_padded_then_samples_keep_their_colour_and_cropping_inverts_it(cfa, height, width):
+    # Each colour has its own value, which reveals samples of the wrong colour.
     colours = torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, height, width)
     padded = pad_to_rggb(mosaic_of(colours, cfa), cfa)
     assert torch.equal(padded.mosaic, mosaic_of(torch.ones(3, *padded.mosaic.shape) * colours[:, :1, :1]))
@@ -59,7 +57,7 @@ def test_pack_when_the_mosaic_was_padded_then_planes_are_red_green_green_blue(cf
     assert packed[:, 2, 3].tolist() == [float(value) for value in expected]
 
 
-def test_rggb_padding_when_the_pattern_is_no_bayer_pattern_then_it_says_so():
+def test_rggb_padding_when_the_pattern_is_unknown_then_the_error_names_it():
     with pytest.raises(UnsupportedSensorError, match="RGBW"):
         rggb_padding("RGBW", 4, 4)
 

@@ -1,4 +1,4 @@
-"""Demosaicking: against a published implementation, and by properties."""
+"""Demosaicing, compared with a published implementation, and its properties."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_demosaic_when_compared_with_colour_demosaicing_then_interior_agrees(our
 
 
 @pytest.mark.parametrize("noise", [(0.0, 0.0), (1e-3, 1e-5)])
-def test_menon_when_ties_are_blended_then_it_is_as_good_as_colour_demosaicing_and_nearly_the_same(noise):
+def test_menon_when_ties_are_blended_then_it_is_as_good_as_colour_demosaicing(noise):
     reference = pytest.importorskip("colour_demosaicing")
     scene = draw_scene(180, 140, 1)
     mosaic = add_noise(mosaic_of(scene), *noise, seed=1)
@@ -44,7 +44,7 @@ def test_menon_when_ties_are_blended_then_it_is_as_good_as_colour_demosaicing_an
     assert np.mean(difference > 1e-2) < 1e-3  # measured: none, and 0.04 percent
 
 
-def test_menon_when_values_change_by_rounding_then_so_does_the_picture():
+def test_menon_when_values_change_by_a_rounding_error_then_so_does_the_picture():
     packed = packed_scene(120, 140)
     rounding = 1e-7 * torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
     assert (menon(packed + rounding) - menon(packed)).abs().max() < 1e-4
@@ -75,7 +75,7 @@ def test_menon_when_cut_into_tiles_with_halo_then_equals_the_whole():
 
 
 def test_menon_when_colour_follows_brightness_then_error_is_a_quarter_of_bilinear():
-    # Fine texture of one hue: what the method assumes of edges, colour minus green changing slowly.
+    # Fine texture of one hue, where the assumption of the method holds: colour minus green changes slowly.
     scene = draw_scene(160, 160, 3).mean(0, keepdim=True) * torch.tensor([0.8, 1.0, 0.7]).reshape(3, 1, 1)
     packed = F.pixel_unshuffle(mosaic_of(scene)[None, None], 2)
     errors = [F.mse_loss(method(packed)[0], scene).item() for method in (menon, bilinear)]

@@ -28,7 +28,7 @@ def test_repair_when_neighbours_are_defects_too_then_they_do_not_count():
     assert fixed.max() <= 11
 
 
-def test_repair_when_all_neighbours_are_defects_then_a_value_is_given_all_the_same():
+def test_repair_when_all_neighbours_are_defects_then_their_median_is_used():
     mosaic = torch.full((8, 8), 3.0)
     places = np.argwhere(np.ones((8, 8), bool)).astype(np.int32)
     assert torch.equal(repair(mosaic, places), mosaic)
