@@ -423,12 +423,14 @@ class LinearImage:
         metadata: Metadata of the reference frame.
         settings: How it was made (model, frames, noise source, version ...), for the tags of the output.
         maps: What the merge observed, in the orientation of `data`; None for other pictures.
+        noise: Noise that is left in `data`, in the order R, G, G, B; None if it was not measured.
     """
 
     data: NDArray[np.float32]
     metadata: FrameMetadata
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     maps: MergeMaps | None = None
+    noise: NoiseProfile | None = None
 
     def shown(self, *, step: int = 1) -> NDArray[np.float32]:
         """Return the part of the data inside `FrameMetadata.shown_area`; all of it if the sizes differ.

@@ -22,13 +22,15 @@ NEUTRAL = np.array([0.5, 1.0, 0.7])
 WARP = make.opcode_list(make.warp([[1.0, 0.01, 0, 0, 0, 0]]))
 
 
-def burst_of(folder: Path, count: int = 3, height: int = 256, width: int = 320, **changes) -> list[Path]:
+def burst_of(
+    folder: Path, count: int = 3, height: int = 256, width: int = 320, *, seed: int = 0, **changes
+) -> list[Path]:
     """Still frames of a drawn scene with little noise, as DNGs."""
     scene = draw_scene(height, width, seed=3) * 0.8
     camera = scene * scene.new_tensor(NEUTRAL)[:, None, None]
     paths = []
     for k in range(count):
-        noisy = add_noise(mosaic_of(camera, changes.get("cfa", "RGGB")), GAIN, READ, seed=k).numpy()
+        noisy = add_noise(mosaic_of(camera, changes.get("cfa", "RGGB")), GAIN, READ, seed=seed + k).numpy()
         mosaic = np.clip(np.rint(1024 + noisy * (16383 - 1024)), 0, 16383).astype(np.uint16)
         metadata = make_metadata(
             height,

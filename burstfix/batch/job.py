@@ -108,6 +108,7 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
     """
     s = job.settings
     row = format_of(job.output)
+    is_raw = row is not None and row.is_raw
     return merge_burst(
         burst,
         model=model,
@@ -115,7 +116,8 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
         tile=(min(s.tile, tile) if s.tile and tile and job.attempts else s.tile or tile),
         precision=s.precision,
         strength=s.strength,
-        mosaic=s.dng == "mosaic" and row is not None and row.is_raw,
+        mosaic=s.dng == "mosaic" and is_raw,
+        measure_noise=is_raw,
         progress=progress,
     )
 

@@ -83,7 +83,7 @@ def command(
         path = destination.path(burst.frames[burst.reference].metadata.path, files)
         was_read = time.perf_counter()
         mosaic = destination.is_raw and settings.dng == "mosaic"
-        how = settings.merging() | {"model": model, "mosaic": mosaic}
+        how = settings.merging() | {"model": model, "mosaic": mosaic, "measure_noise": destination.is_raw}
         linear = merge_burst(burst, **how, progress=progress)
         was_merged = time.perf_counter()
         progress("write", 0, 1)

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import CELL
+from burstfix.align.gather import BurstTile
 from burstfix.engine.device import CpuDevice, Device, find_device, pick_precision
 from burstfix.engine.fields import find_fields, scene_motion
+from burstfix.engine.noise_left import noise_of_difference, sample_tiles, with_added_noise
 from burstfix.engine.tile_reader import TileGrid, TileReader, noise_tensors
 from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.engine.tiling import SCALE, Tile, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
 from burstfix.raw.frame_source import FrameSource
-from burstfix.types import CFA_PATTERNS, Burst, MergeMaps, Progress
+from burstfix.types import CFA_PATTERNS, Burst, MergeMaps, NoiseProfile, Progress
 
 _LEAST_STRENGTH = 0.01
 """Stands for strength 0, which would divide by zero; keeps all of the reference's noise."""
@@ -34,10 +36,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiledMerge:
-    """Result of `merge_with_maps`: the picture as `merge_tiled` returns it, and the maps."""
+    """Result of `merge_with_maps`.
+
+    Attributes:
+        data: The picture, as `merge_tiled` returns it.
+        maps: What the merge observed.
+        noise: Noise that is left in `data`; None unless it was to be measured, and if it cannot be.
+    """
 
     data: NDArray[np.float32]
     maps: MergeMaps
+    noise: NoiseProfile | None = None
 
 
 def merge_tiled(
@@ -99,9 +108,14 @@ def merge_with_maps(
     precision: str = "auto",
     strength: float = 1.0,
     mosaic: bool = False,
+    measure_noise: bool = False,
     progress: Progress | None = None,
 ) -> TiledMerge:
-    """Merge a burst, and map its motion and the number of frames used; arguments as for `merge_tiled`."""
+    """Merge a burst, and map its motion and the number of frames used.
+
+    Arguments as for `merge_tiled`. With `measure_noise`, a few small tiles are merged twice more, to measure
+    the noise that is left.
+    """
     device = device if isinstance(device, Device) else find_device(device)
     pick_precision(precision, device)  # raises for an unknown name
     if not model.info.supports_bfloat16:
@@ -117,7 +131,7 @@ def merge_with_maps(
         # Not inference_mode: tensors that models cache must remain usable for training.
         with torch.no_grad():
             merge = _Merge(burst, model, precision, strength, mosaic, progress or (lambda *_: None))
-            return merge.run(device, tile)
+            return merge.run(device, tile, measure_noise)
     finally:
         model.train(was_training)
         if home is not None:
@@ -171,7 +185,7 @@ class _Merge:
         self.layout = self.sources[0].layout
         self.grid = TileGrid(self.sources[0].height, self.sources[0].width, model.info)
 
-    def run(self, device: Device, tile: int) -> TiledMerge:
+    def run(self, device: Device, tile: int, measure_noise: bool) -> TiledMerge:
         """Align, then merge tile by tile; see `merge_with_maps`."""
         rows, cols = self.burst.frames[0].mosaic.shape[:2]
         out = np.zeros((self.layout.channels if self.mosaic else 3, rows, cols), np.float32)
@@ -209,7 +223,20 @@ class _Merge:
             self.progress("merge", done, total)
         motion = scene_motion(fields, self.burst.motions, self.grid.height, self.grid.width)
         counted = bool(np.isfinite(frames_used).any())
-        return TiledMerge(out, MergeMaps(motion, frames_used if counted else None))
+        noise = self._noise_left(reader, setup) if measure_noise else None
+        return TiledMerge(out, MergeMaps(motion, frames_used if counted else None), noise)
+
+    def _noise_left(self, reader: TileReader, setup: _Setup) -> NoiseProfile | None:
+        """Measure the noise that is left; see `noise_left`. In float32, which resolves small changes."""
+        generator = torch.Generator().manual_seed(0)
+        exact = replace(setup, dtype=torch.float32)
+        first, second = [], []
+        for tile in sample_tiles(self.grid):
+            burst_tile = reader.read(self.grid.window(tile), setup.device.torch_device)
+            for pictures in (first, second):
+                noisy = with_added_noise(burst_tile, generator)
+                pictures.append(self._computed(noisy, tile, exact).data)
+        return noise_of_difference(first, second)
 
     def _setup_on(self, device: Device) -> _Setup:
         """Move the model to a device and choose the tiles for it."""
@@ -255,8 +282,11 @@ class _Merge:
         return picture
 
     def _compute(self, reader: TileReader, tile: Tile, setup: _Setup) -> _TilePicture:
+        burst_tile = reader.read(self.grid.window(tile), setup.device.torch_device)
+        return self._computed(burst_tile, tile, setup)
+
+    def _computed(self, burst_tile: BurstTile, tile: Tile, setup: _Setup) -> _TilePicture:
         window = self.grid.window(tile)
-        burst_tile = reader.read(window, setup.device.torch_device)
         with setup.device.autocast(setup.dtype):
             if self.mosaic:
                 picture, used = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2), None
