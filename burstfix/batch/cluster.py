@@ -1,12 +1,15 @@
 """Hands bursts to the workers of a Dask scheduler; the journal stays in this process. See docs/cluster.md."""
 
+# pyright: standard
+# dask.distributed has no type annotations of its own.
+
 from __future__ import annotations
 
 import dataclasses
 import logging
 import os
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +52,7 @@ class WorkerInfo:
 
 
 @contextmanager
-def cluster_worker(settings: BatchSettings, address: str) -> Iterator[ClusterWorker]:
+def cluster_worker(settings: BatchSettings, address: str) -> Generator[ClusterWorker, None, None]:
     """Connect to a scheduler, or start one here for "local".
 
     Raises:

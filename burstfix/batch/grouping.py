@@ -120,7 +120,7 @@ def group_frames(
     similarity: Similarity | None,
     lost: frozenset[Path] = frozenset(),
 ) -> Grouping:
-    """Sorts frames into groups.
+    """Sort frames into groups.
 
     Args:
         frames: Any number, of any cameras and folders.
@@ -165,7 +165,7 @@ def _position(frame: RawInfo) -> tuple[str, object]:
 
 
 def _stream(frame: RawInfo) -> tuple[object, ...]:
-    """Returns what never changes within a burst. A raw and its converted copy differ in their suffix."""
+    """Return what never changes within a burst. A raw and its converted copy differ in their suffix."""
     return (
         frame.path.parent,
         frame.path.suffix.lower(),
@@ -206,7 +206,7 @@ def _clock_warnings(burst: Sequence[RawInfo], clock_step: Path | None) -> list[s
 
 
 def _by_exposure(sequence: Sequence[RawInfo], min_frames: int, max_frames: int) -> list[Group]:
-    """Splits by exposure; single frames between others of other exposure form a bracket."""
+    """Split by exposure; single frames between others of other exposure form a bracket."""
     runs: list[list[RawInfo]] = []
     for frame in sequence:
         if runs and same_exposure(runs[-1][0], frame):
@@ -241,7 +241,7 @@ def _seconds(a: RawInfo, b: RawInfo) -> float:
 
 
 def _numbered_name(path: Path) -> _NumberedName | None:
-    """Splits the number of the frame from a file's name; None for a name without a number."""
+    """Split the number of the frame from a file's name; None for a name without a number."""
     stem = _PHONE_MARK.sub("", path.stem)
     if phone := _PHONE_BURST.fullmatch(stem):
         before, number, after = phone.groups()
@@ -253,7 +253,7 @@ def _numbered_name(path: Path) -> _NumberedName | None:
 
 
 def _lost_between(a: RawInfo, b: RawInfo, lost: frozenset[_NumberedName]) -> int | None:
-    """Counts the lost frames between two files with consecutive numbers.
+    """Count the lost frames between two files with consecutive numbers.
 
     Returns:
         0 for IMG_0009 and IMG_0010; None where the numbers are not consecutive.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +214,7 @@ class Journal:
         return row[0] if row else 0
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         """Write all changes inside at once; what is kept of files is also written a few times a second."""
         with self._complaining():
             self._db.execute("BEGIN")
@@ -235,7 +235,7 @@ class Journal:
         return self._db.execute(query, [_stored(value) for value in values])
 
     @contextmanager
-    def _complaining(self) -> Iterator[None]:
+    def _complaining(self) -> Generator[None, None, None]:
         try:
             yield
         except sqlite3.DatabaseError as error:

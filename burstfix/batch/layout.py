@@ -79,7 +79,7 @@ def assign_outputs(
     taken: Mapping[str, str] | None = None,
     limit: int = NAME_LIMIT,
 ) -> dict[str, str]:
-    """Names the pictures of bursts; no two names are equal on any file system.
+    """Name the pictures of bursts; no two names are equal on any file system.
 
     If a name is taken, the type of the raws is added ("IMG_1-IMG_5_arw.tif"), then a number
     ("IMG_1-IMG_5-2.tif").
@@ -129,7 +129,7 @@ def _candidates(wanted: PurePosixPath, burst: FoundBurst, limit: int) -> Iterato
 
 
 def _folded(name: str) -> str:
-    """Maps names that a file system may treat as equal to the same text."""
+    """Map names that a file system may treat as equal to the same text."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -158,5 +158,5 @@ def _raw_type(burst: FoundBurst) -> str:
 
 
 def _safe(text: str) -> str:
-    """Replaces separators and control characters, so that every file system accepts the name."""
+    """Replace separators and control characters, so that every file system accepts the name."""
     return re.sub(r'[\x00-\x1f/\\:*?"<>|]+', "_", text).strip(" .") or "_"

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ LOG_NAME = "burstfix.log"
 
 
 @contextmanager
-def only_run(folder: Path) -> Iterator[None]:
+def only_run(folder: Path) -> Generator[None, None, None]:
     """Hold the lock of a folder; the system releases it when this process ends in any way.
 
     Raises:
@@ -88,7 +88,7 @@ class _LogFile(logging.FileHandler):
 
 
 @contextmanager
-def log_file(folder: Path) -> Iterator[None]:
+def log_file(folder: Path) -> Generator[None, None, None]:
     """Append the log of burstfix, including tracebacks, to a file in the folder.
 
     Raises:

@@ -72,7 +72,7 @@ class OutputFolder:
         return self.contains(output) and os.path.exists(self.path / output)
 
     def move_in(self, staged: Path, output: str) -> Path:
-        """Moves a finished picture to its place; returns its path.
+        """Move a finished picture to its place; returns its path.
 
         Raises:
             OutputError: Its place would be outside the folder.

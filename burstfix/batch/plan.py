@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from burstfix.batch.grouping import DEFAULT_GAP, MIN_FRAMES, Group, Kind, group_frames
 from burstfix.batch.raw_info import InfoReader, RawInfo, thumbnail_similarity
 from burstfix.batch.scan import SkippedFile, read_infos, roots_of, scan, skip_copies, skip_merged
@@ -62,7 +65,7 @@ class FoundBurst:
         return self.paths[0].as_posix() + time
 
     def document(self) -> dict[str, Any]:
-        """Returns the burst as JSON values."""
+        """Return the burst as JSON values."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -116,7 +119,7 @@ class Plan:
         }
 
     def of_kind(self, *kinds: Kind) -> tuple[FoundBurst, ...]:
-        """Returns the groups of these kinds."""
+        """Return the groups of these kinds."""
         return tuple(group for group in self.groups if group.kind in kinds)
 
     @property
@@ -137,7 +140,7 @@ def find_bursts(
     reader: InfoReader | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Finds the bursts in folders and their subfolders.
+    """Find the bursts in folders and their subfolders.
 
     Frames belong together when camera, lens, size, CFA pattern, folder, file type, exposure and ISO agree, at
     most `gap` seconds lie between them, and they show the same scene.
@@ -198,8 +201,8 @@ class _Comparison:
         self.damaged: dict[Path, str] = {}
 
     def similarity(self, a: RawInfo, b: RawInfo) -> float:
-        """Returns the similarity of two frames' content; 1 if one of them cannot be read."""
-        thumbnails = []
+        """Return the similarity of two frames' content; 1 if one of them cannot be read."""
+        thumbnails: list[NDArray[np.float32]] = []
         for frame in (a, b):
             if frame.path in self.damaged:
                 continue

@@ -23,7 +23,7 @@ def plan_folders(
     without: frozenset[Path] = frozenset(),
     progress: Progress | None = None,
 ) -> Plan:
-    """Finds the bursts in folders by the settings of a batch; the output folder is not searched."""
+    """Find the bursts in folders by the settings of a batch; the output folder is not searched."""
     return find_bursts(
         folders,
         gap=settings.gap,
@@ -40,7 +40,7 @@ def plan_folders(
 def outputs_of(
     plan: Plan, settings: BatchSettings, model: str, entries: Sequence[Entry], output: Path
 ) -> dict[str, str]:
-    """Names the picture of every group that is to be merged.
+    """Name the picture of every group that is to be merged.
 
     Args:
         plan: The bursts found.
@@ -68,7 +68,7 @@ def outputs_of(
 
 
 def model_name(settings: BatchSettings) -> str:
-    """Returns the name of the model; resolves "auto" only if the layout contains the name."""
+    """Return the name of the model; resolves "auto" only if the layout contains the name."""
     if settings.model != "auto" or "{model" not in settings.layout:
         return settings.model
     from burstfix.engine.select import select_device

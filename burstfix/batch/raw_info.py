@@ -64,7 +64,7 @@ class RawInfo:
 
 
 def raw_info(metadata: FrameMetadata, path: Path) -> RawInfo:
-    """Selects the metadata that grouping uses."""
+    """Select the metadata that grouping uses."""
     return RawInfo(
         path=path,
         make=metadata.make,
@@ -91,7 +91,7 @@ class Cache(Protocol):
         ...
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
-        """Stores a value; there is one for each path and kind."""
+        """Store a value; there is one for each path and kind."""
         ...
 
 
@@ -102,7 +102,7 @@ class MemoryCache:
         self._values: dict[tuple[Path, str], tuple[str, str]] = {}
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
-        """Returns the value kept for a file with this stamp, or None."""
+        """Return the value kept for a file with this stamp, or None."""
         kept = self._values.get((path, kind))
         return kept[1] if kept and kept[0] == stamp else None
 
@@ -112,7 +112,7 @@ class MemoryCache:
 
 
 class InfoReader:
-    """Reads metadata, thumbnails and hashes of files, each once for as long as the file stays the same.
+    """Read metadata, thumbnails and hashes of files, each once for as long as the file stays the same.
 
     Failures are not kept: permissions, drives and memory may change although the file does not.
     """
@@ -121,7 +121,7 @@ class InfoReader:
         self._cache = cache or MemoryCache()
 
     def info(self, path: Path) -> RawInfo:
-        """Returns the metadata of a raw.
+        """Return the metadata of a raw.
 
         Raises:
             InputError: The file cannot be read.
@@ -139,7 +139,7 @@ class InfoReader:
         return np.array(json.loads(self._cached(path, "thumb", lambda: _thumbnail_text(path))), np.float32)
 
     def content_hash(self, path: Path) -> str:
-        """Returns the sha256 of a whole file in hexadecimal.
+        """Return the sha256 of a whole file in hexadecimal.
 
         Raises:
             InputError: The file cannot be read.
@@ -159,7 +159,7 @@ class InfoReader:
 
 
 def file_stamp(path: Path) -> str:
-    """Returns size and modification time, which change with the file's content."""
+    """Return size and modification time, which change with the file's content."""
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}"
 
@@ -177,7 +177,7 @@ def _thumbnail_text(path: Path) -> str:
 
 
 def make_thumbnail(mosaic: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Averages a mosaic over cells, at most 24 on the long side, and takes the square root (in DN).
+    """Average a mosaic over cells, at most 24 on the long side, and takes the square root (in DN).
 
     Args:
         mosaic: uint16 (H, W), or (H, W, 3) of demosaiced raws.
@@ -199,7 +199,7 @@ def make_thumbnail(mosaic: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def thumbnail_similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Returns how similar two thumbnails are: their correlation at the best of all small shifts.
+    """Return how similar two thumbnails are: their correlation at the best of all small shifts.
 
     Two thumbnails without content (a dark room, a lens cap) are similar: nothing tells them apart.
 

@@ -76,7 +76,7 @@ def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
 
 
 def scan(roots: Sequence[Path], leave_out: Path | None = None) -> ScanResult:
-    """Finds the raws in folders and their subfolders.
+    """Find the raws in folders and their subfolders.
 
     Hidden folders, recycle bins, index folders and `leave_out` are not entered, unless they are roots. Links
     to folders are not followed, because they may lead in circles.
@@ -99,7 +99,7 @@ class _Search:
         self._identities: dict[tuple[int, int], Path] = {}
 
     def walk(self, root: Path) -> None:
-        """Adds the files of a folder and its subfolders."""
+        """Add the files of a folder and its subfolders."""
         for name, folders, files in os.walk(root, onerror=self._refused):
             folder = Path(name)
             folders[:] = [sub for sub in sorted(folders) if self._is_entered(folder / sub)]
@@ -153,7 +153,7 @@ def read_infos(
     reader: InfoReader,
     progress: Progress | None = None,
 ) -> SplitFrames:
-    """Reads the metadata of files; skips those that cannot be read."""
+    """Read the metadata of files; skips those that cannot be read."""
     frames: list[RawInfo] = []
     skipped: list[SkippedFile] = []
     wanted = list(paths)
@@ -180,7 +180,7 @@ def skip_merged(frames: Sequence[RawInfo]) -> SplitFrames:
 
 
 def skip_copies(frames: Sequence[RawInfo], reader: InfoReader) -> SplitFrames:
-    """Skips files with the same bytes as an earlier one."""
+    """Skip files with the same bytes as an earlier one."""
     copies = find_copies((frame.path for frame in frames), reader.content_hash)
     return SplitFrames(
         tuple(frame for frame in frames if frame.path not in copies),

@@ -34,7 +34,7 @@ def superseded_key(key: str, output: str) -> str:
 
 
 def burst_key(key: str) -> str:
-    """Returns the key of the burst that an entry belongs to, or belonged to."""
+    """Return the key of the burst that an entry belongs to, or belonged to."""
     return key.rpartition(_SEPARATOR)[0] or key
 
 
@@ -58,7 +58,7 @@ def is_unchanged(entry: Entry, picture: Path) -> bool:
 def remove_superseded(
     bursts: Iterable[FoundBurst], output: OutputFolder, layout: str, journal: Journal, reader: InfoReader
 ) -> None:
-    """Removes pictures whose frames, unchanged, are all in newer pictures; forgets failures likewise.
+    """Remove pictures whose frames, unchanged, are all in newer pictures; forgets failures likewise.
 
     Pictures that were changed since they were written stay, and pictures of other layouts.
 

@@ -1,4 +1,4 @@
-"""Folders that are being filled: which bursts are complete, as files arrive."""
+"""Watches folders that are being filled, and plans bursts as their files become complete."""
 
 from __future__ import annotations
 
@@ -15,71 +15,76 @@ from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.raw_info import file_stamp
 from burstfix.batch.scan import SkippedFile, roots_of, scan
 from burstfix.errors import InputError
-from burstfix.io.read.selection import natural_key
+from burstfix.io.read.frames import natural_key
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0  # between looks while something is on its way, where no change is reported
-_WAIT_SECONDS = 0.5  # between questions whether to stop
+_POLL_SECONDS = 1.0  # between scans while files are arriving and no change is reported
+_WAIT_SECONDS = 0.5  # between checks of the stop condition
+
+MakePlan = Callable[[frozenset[Path]], Plan]
 
 
 class Arrivals:
-    """Tells which files have been left alone for long enough to be whole.
+    """Tells which files are still being written.
+
+    A file counts as complete once it has not changed for `settle` seconds.
 
     Attributes:
-        stamps: Of the files that were there at the last look.
+        stamps: Stamps of the files of the last scan.
     """
 
     def __init__(self, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._settle, self._clock = settle, clock
-        self._seen: dict[Path, tuple[str, float]] = {}
+        self._seen: dict[Path, tuple[str, float]] = {}  # stamp, and time of the last change
         self.stamps: dict[Path, str] = {}
         self._started = False
 
-    def look(self, paths: Sequence[Path]) -> frozenset[Path]:
-        """The files that have changed within the last seconds, or are new."""
+    def update(self, paths: Sequence[Path]) -> frozenset[Path]:
+        """Look at all files; return those that are new or have changed recently."""
         now = self._clock()
-        moving = set()
+        arriving: set[Path] = set()
         self.stamps = {}
         for path in paths:
             try:
                 stamp = file_stamp(path)
                 age = max(0.0, time.time() - os.stat(path).st_mtime)
             except OSError:
-                continue  # gone again
+                continue  # removed again
             self.stamps[path] = stamp
             before = self._seen.get(path)
             if before is None:
-                # Copies may keep the time of the original, so what was not here at the first look is new.
-                since = now - age if not self._started else now
-                self._seen[path] = (stamp, since)
+                # A copy may keep the time of its original, so the age counts only in the first scan.
+                self._seen[path] = (stamp, now if self._started else now - age)
             elif before[0] != stamp:
                 self._seen[path] = (stamp, now)
             if now - self._seen[path][1] < self._settle:
-                moving.add(path)
+                arriving.add(path)
         self._started = True
-        return frozenset(moving)
+        return frozenset(arriving)
 
 
-def complete(plan: Plan, raws: Sequence[Path], moving: frozenset[Path]) -> tuple[FoundBurst, ...]:
-    """The groups to which no file on its way can belong: none is a neighbour of theirs by name.
+def complete(plan: Plan, raws: Sequence[Path], arriving: frozenset[Path]) -> tuple[FoundBurst, ...]:
+    """Return the groups that no arriving file can belong to: none is their neighbour by name.
 
     Args:
-        plan: Made without the files on their way.
+        plan: Made without the arriving files.
         raws: All raws found.
-        moving: Those that are still being written.
+        arriving: Files that are still being written.
     """
-    places: dict[Path, tuple[Path, int]] = {}
+    positions: dict[Path, int] = {}  # of each raw among those of its folder
     folders: dict[Path, list[Path]] = {}
     for path in sorted(raws, key=natural_key):
         listed = folders.setdefault(path.parent, [])
-        places[path] = (path.parent, len(listed))
+        positions[path] = len(listed)
         listed.append(path)
-    ready = []
+    ready: list[FoundBurst] = []
     for group in plan.groups:
-        at = [places[path][1] for path in group.paths if path in places]
-        around = folders.get(group.paths[0].parent, [])[max(0, min(at) - 1) : max(at) + 2] if at else []
-        if at and not moving.intersection(around):
+        at = [positions[path] for path in group.paths if path in positions]
+        if not at:
+            continue
+        neighbours = folders[group.paths[0].parent][max(0, min(at) - 1) : max(at) + 2]
+        if not arriving.intersection(neighbours):
             ready.append(group)
     return tuple(ready)
 
@@ -88,97 +93,105 @@ def watch_folders(
     folders: Sequence[Path],
     output: Path,
     settle: float,
-    make_plan: Callable[[frozenset[Path]], Plan],
+    make_plan: MakePlan,
     stopped: Callable[[], bool],
 ) -> Iterator[Plan]:
-    """Plans of what has become complete, until stopped.
+    """Yield plans of the bursts that have become complete, until stopped.
 
     Args:
-        folders: To watch, folders in them included.
-        output: Is not looked into.
-        settle: Seconds that a file must have been left alone.
-        make_plan: Groups all files but those given.
-        stopped: Asked about every half second.
+        folders: Folders to watch, including their subfolders.
+        output: A folder that is not searched.
+        settle: Seconds without a change after which a file counts as complete.
+        make_plan: Groups all files except those given.
+        stopped: Called about every half second.
     """
-    roots = roots_of(folders)
-    arrivals = Arrivals(settle)
-    said = False
+    watcher = _Watcher(roots_of(folders), output, settle, make_plan, stopped)
+    is_waiting = False
     while not stopped():
-        if gone := _gone(roots):
-            if not said:
-                _log.warning("%s; waiting for it", gone)
-            said = True
-            time.sleep(_WAIT_SECONDS)
-        else:
-            said = False
-            yield from _while_there(roots, output, settle, arrivals, make_plan, stopped)
+        missing = _missing_folder(watcher.roots)
+        if not missing:
+            is_waiting = False
+            yield from watcher.plans()
+            continue
+        if not is_waiting:
+            log.warning("%s; waiting for it", missing)
+        is_waiting = True
+        time.sleep(_WAIT_SECONDS)
 
 
-def _while_there(
-    roots: Sequence[Path],
-    output: Path,
-    settle: float,
-    arrivals: Arrivals,
-    make_plan: Callable[[frozenset[Path]], Plan],
-    stopped: Callable[[], bool],
-) -> Iterator[Plan]:
-    """Plans until stopped, or until a folder goes away (a drive that is not always there)."""
-    # Forgotten when a folder goes away: what failed for that is tried again.
-    handled: dict[str, tuple[str, ...]] = {}
-    unreadable: tuple[SkippedFile, ...] = ()
-    seen: object = None
-    look_at = 0.0
-    for changed in _changes(roots, output):
-        if stopped() or _gone(roots):
-            return
-        if not changed and time.monotonic() < look_at:
-            continue
-        raws = scan(roots, output).raws
-        moving = arrivals.look(raws)
-        look_at = time.monotonic() + (_LOOK_SECONDS if moving else max(_LOOK_SECONDS, settle))
-        before, seen = seen, (moving, arrivals.stamps)
-        if not changed and seen == before:
-            continue
-        try:
-            plan = make_plan(moving)
-        except InputError:
-            if _gone(roots):
+class _Watcher:
+    """Watches folders for as long as they exist (a drive may be unmounted)."""
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        output: Path,
+        settle: float,
+        make_plan: MakePlan,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.roots = roots
+        self._output, self._settle = output, settle
+        self._make_plan, self._stopped = make_plan, stopped
+        self._arrivals = Arrivals(settle)
+
+    def plans(self) -> Iterator[Plan]:
+        """Yield plans until stopped, or until a folder is missing."""
+        # Forgotten when a folder goes missing: bursts that failed for that reason are tried again.
+        handled: dict[str, tuple[str, ...]] = {}
+        unreadable: tuple[SkippedFile, ...] = ()
+        seen: object = None
+        next_scan = 0.0
+        for changed in self._changes():
+            if self._stopped() or _missing_folder(self.roots):
                 return
-            raise
-        fresh = []
-        for group in complete(plan, raws, moving):
-            stamps = tuple(f"{path} {_stamp(path)}" for path in group.paths)
-            if handled.get(group.key) != stamps:
-                handled[group.key] = stamps
-                fresh.append(group)
-        for aside in plan.unreadable:
-            if aside not in unreadable:
-                _log.warning("%s: cannot be read: %s", aside.path, aside.reason)
-        if fresh or plan.unreadable != unreadable:
-            unreadable = plan.unreadable
-            yield dataclasses.replace(plan, groups=tuple(fresh))
+            if not changed and time.monotonic() < next_scan:
+                continue
+            raws = scan(self.roots, self._output).raws
+            arriving = self._arrivals.update(raws)
+            next_scan = time.monotonic() + (_POLL_SECONDS if arriving else max(_POLL_SECONDS, self._settle))
+            before, seen = seen, (arriving, self._arrivals.stamps)
+            if not changed and seen == before:
+                continue
+            try:
+                plan = self._make_plan(arriving)
+            except InputError:
+                if _missing_folder(self.roots):
+                    return
+                raise
+            fresh: list[FoundBurst] = []
+            for group in complete(plan, raws, arriving):
+                stamps = tuple(f"{path} {_stamp_or_missing(path)}" for path in group.paths)
+                if handled.get(group.key) != stamps:
+                    handled[group.key] = stamps
+                    fresh.append(group)
+            for skipped in plan.unreadable:
+                if skipped not in unreadable:
+                    log.warning("%s: cannot be read: %s", skipped.path, skipped.reason)
+            if fresh or plan.unreadable != unreadable:
+                unreadable = plan.unreadable
+                yield dataclasses.replace(plan, groups=tuple(fresh))
+
+    def _changes(self) -> Iterator[bool]:
+        """Yield True after each change, and False at least every half second; first True."""
+        yield True
+        try:
+            for changed in watch(
+                *self.roots,
+                watch_filter=lambda _, path: not Path(path).is_relative_to(self._output),
+                debounce=400,
+                rust_timeout=round(1000 * _WAIT_SECONDS),
+                yield_on_timeout=True,
+                raise_interrupt=True,
+                ignore_permission_denied=True,
+            ):
+                yield bool(changed)
+        except FileNotFoundError:
+            return  # a folder was removed just now
 
 
-def _changes(roots: Sequence[Path], output: Path) -> Iterator[bool]:
-    """Whether something has changed, at least every half second; what is there already counts as a change."""
-    yield True
-    try:
-        for changed in watch(
-            *roots,
-            watch_filter=lambda _, path: not Path(path).is_relative_to(output),
-            debounce=400,
-            rust_timeout=round(1000 * _WAIT_SECONDS),
-            yield_on_timeout=True,
-            raise_interrupt=True,
-            ignore_permission_denied=True,
-        ):
-            yield bool(changed)
-    except FileNotFoundError:
-        return  # a folder went away just now
-
-
-def _gone(roots: Sequence[Path]) -> str:
-    """Why a folder cannot be looked into, "" where all can."""
+def _missing_folder(roots: Sequence[Path]) -> str:
+    """Return why a folder cannot be searched; "" if all can."""
     try:
         roots_of(roots)
     except InputError as error:
@@ -186,8 +199,8 @@ def _gone(roots: Sequence[Path]) -> str:
     return ""
 
 
-def _stamp(path: Path) -> str:
+def _stamp_or_missing(path: Path) -> str:
     try:
         return file_stamp(path)
     except OSError:
-        return "gone"
+        return "missing"

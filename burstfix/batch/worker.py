@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class Worker(Protocol):
 
 
 @contextmanager
-def make_worker(settings: BatchSettings, cluster: str | None) -> Iterator[Worker]:
+def make_worker(settings: BatchSettings, cluster: str | None) -> Generator[Worker, None, None]:
     """Provide a worker while the body runs.
 
     Args:

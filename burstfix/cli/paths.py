@@ -70,6 +70,6 @@ def _raws_in(folder: Path) -> list[Path]:
 
 
 def folders_of(arguments: Iterable[str]) -> list[Path]:
-    """Returns the folders that files, patterns and folders refer to, each once; they need not exist."""
+    """Return the folders that files, patterns and folders refer to, each once; they need not exist."""
     paths = (Path(argument) for argument in arguments)
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))

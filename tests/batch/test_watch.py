@@ -1,4 +1,4 @@
-"""A folder that is being filled: bursts are merged once complete, partial copies are waited for."""
+"""Bursts in a folder that is being filled are merged once they are complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu", settle=0.6)
 
 
-def test_complete_when_a_neighbour_is_on_its_way_then_the_burst_waits(tmp_path: Path) -> None:
+def test_complete_when_a_neighbour_is_arriving_then_the_burst_waits(tmp_path: Path) -> None:
     first, second = burst(tmp_path, 1, 3, 0.0), burst(tmp_path, 11, 2, 60.0)
     last = shoot(tmp_path / "IMG_0004.dng", 0.6, scene=1)
     raws = [*first, last, *second]
@@ -43,25 +43,25 @@ def test_complete_when_a_neighbour_is_on_its_way_then_the_burst_waits(tmp_path: 
 def test_arrivals_when_a_file_grows_then_it_settles_after_the_last_change(tmp_path: Path) -> None:
     now = 100.0
     arrivals = Arrivals(5.0, lambda: now)
-    assert arrivals.look([]) == frozenset()
+    assert arrivals.update([]) == frozenset()
     path = tmp_path / "a.dng"
     path.write_bytes(b"1")
-    assert arrivals.look([path]) == {path}
+    assert arrivals.update([path]) == {path}
     now = 104.0
     path.write_bytes(b"12")
-    assert arrivals.look([path]) == {path}
+    assert arrivals.update([path]) == {path}
     now = 108.9
-    assert arrivals.look([path]) == {path}
+    assert arrivals.update([path]) == {path}
     now = 109.1
-    assert arrivals.look([path]) == frozenset()
+    assert arrivals.update([path]) == frozenset()
 
 
 def plans(inbox: Path, made: list[Plan] | None = None) -> Iterator[Plan]:
-    """What a watch of this folder finds, for at most 20 s; all the plans it asks for are added to `made`."""
+    """Watch a folder for at most 20 s; if `made` is given, it records every plan that the watch asks for."""
     end, reader = time.monotonic() + 20, InfoReader()
 
-    def make_plan(moving: frozenset[Path]) -> Plan:
-        plan = find_bursts([inbox], without=moving, reader=reader)
+    def make_plan(arriving: frozenset[Path]) -> Plan:
+        plan = find_bursts([inbox], without=arriving, reader=reader)
         if made is not None:
             made.append(plan)
         return plan
@@ -71,12 +71,12 @@ def plans(inbox: Path, made: list[Plan] | None = None) -> Iterator[Plan]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "_POLL_SECONDS", 0.05)
     monkeypatch.setattr(watch, "_WAIT_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_watch_when_a_lone_corrupt_raw_arrives_then_it_is_told_and_again_when_it_has_gone(
+def test_watch_when_a_corrupt_raw_arrives_then_a_plan_reports_it_and_again_when_it_is_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox = tmp_path / "inbox"
@@ -93,7 +93,7 @@ def test_watch_when_a_lone_corrupt_raw_arrives_then_it_is_told_and_again_when_it
 
 
 @pytest.mark.usefixtures("impatient")
-def test_watch_when_the_folder_is_gone_for_a_moment_then_it_is_waited_for(
+def test_watch_when_the_folder_is_missing_for_a_moment_then_the_watch_waits(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox, away = tmp_path / "inbox", tmp_path / "away"
@@ -109,7 +109,7 @@ def test_watch_when_the_folder_is_gone_for_a_moment_then_it_is_waited_for(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_watch_when_nothing_changes_then_nothing_is_planned_anew(
+def test_watch_when_nothing_changes_then_nothing_is_planned_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = tmp_path / "inbox"
@@ -124,7 +124,9 @@ def test_watch_when_nothing_changes_then_nothing_is_planned_anew(
         return looks[-1]
 
     monkeypatch.setattr(watch, "scan", counted)
-    monkeypatch.setattr(watch, "_changes", lambda *_: itertools.chain([True], itertools.repeat(False)))
+    monkeypatch.setattr(
+        watch._Watcher, "_changes", lambda _: itertools.chain([True], itertools.repeat(False))
+    )
     found = plans(inbox, made)
     assert len(next(found).groups) == 1
     looks.clear()
@@ -177,7 +179,9 @@ def test_watch_when_files_arrive_in_pieces_then_each_burst_is_merged_once_and_wh
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-def test_watch_command_when_told_to_end_then_ends_in_peace(number: signal.Signals, tmp_path: Path) -> None:
+def test_watch_command_when_a_signal_arrives_then_ends_after_the_current_burst(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     burst(tmp_path / "inbox", 1, 2, 0.0)
     out = tmp_path / "out"
     command = ["batch", str(tmp_path / "inbox"), "-o", str(out), "-m", "average", "--device", "cpu"]

@@ -30,7 +30,7 @@ def hash_file(path: Path) -> str:
 
 
 def find_copies(paths: Iterable[Path], content_hash: Callable[[Path], str] = hash_file) -> dict[Path, Path]:
-    """Finds files with the same bytes as an earlier one.
+    """Find files with the same bytes as an earlier one.
 
     Only files of equal size and with equal samples are read in full. A file that cannot be read is no copy:
     reading it as a raw says why.
@@ -62,7 +62,7 @@ def find_copies(paths: Iterable[Path], content_hash: Callable[[Path], str] = has
 
 
 def _sample(path: Path) -> tuple[int, bytes]:
-    """Returns the size and a few bytes from the middle, where the noise of two frames differs."""
+    """Return the size and a few bytes from the middle, where the noise of two frames differs."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, (size - _SAMPLE) // 2))

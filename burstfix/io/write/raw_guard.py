@@ -13,7 +13,7 @@ from burstfix.io.write.picture_tags import is_merged
 
 
 def refuse_raw(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuses an output that would replace a raw, whatever the user allows to overwrite.
+    """Refuse an output that would replace a raw, whatever the user allows to overwrite.
 
     A DNG that burstfix has merged is not a raw photograph. Files with the suffix of a raw that cannot be read
     are taken for raws.
