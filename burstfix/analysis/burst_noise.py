@@ -29,7 +29,7 @@ CHECKING_FRAMES = 3  # two frames alone give wrong results on scenes with detail
 # Ratio of standard deviations at which the file counts as wrong; docs/raw-support.md gives the error rate.
 CONTRADICTION = 1.25
 SIGNALS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles of the signal at which profiles are compared
-MEAN_OF = 8  # side of the blocks whose means are those signals, packed pixels
+MEAN_OF = 8  # side of the blocks that are averaged to get the signals, packed pixels
 # Real sensors are well inside. Values beyond are invalid tags (all zero, or in DN instead of normalised).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
 FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a typical phone at dusk

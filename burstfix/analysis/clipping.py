@@ -1,4 +1,4 @@
-"""Where the sensor really clips, for files whose white level lies above that.
+"""Find the level at which a sensor really clips, for files that state a higher white level.
 
 Some raws state a white level that no sample reaches (RawTherapee issues 1679, 5318 and 7555; darktable issue
 6548). Clipped areas then seem not to be clipped: they read the same in every colour, and white balance turns
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RealWhite:
-    """Frames whose white level is where their sensor clips, and a warning if it was not."""
+    """Frames with the white level at which their sensor clips, and a warning if the file states another."""
 
     frames: tuple[Frame, ...]
     warnings: tuple[str, ...] = ()

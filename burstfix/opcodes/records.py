@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 OpcodeMode = Literal["apply", "skip"]
-"""Whether the corrections that a file asks for are applied."""
+"""Apply the corrections that a file asks for, or skip them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,7 @@ class FrameSource:
     Args:
         frame: The frame.
         hot_pixels: int (count, 2), rows and columns of pixels to repair.
-        corrected: Whether to apply the opcode lists 1 and 2 that `frame.plan` holds.
+        corrected: True applies the opcode lists 1 and 2 of `frame.plan`.
 
     Attributes:
         layout: Which planes are read.

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from burstfix.analysis.burst import prepare_burst
 from burstfix.analysis.hot_pixels import find_hot_pixels
+from burstfix.io import read_frame
 from burstfix.types import (
     CFA_PATTERNS,
     ColorProfile,
@@ -180,3 +182,10 @@ def test_find_hot_pixels_when_the_scene_has_a_bright_line_that_moves_then_it_sta
         col = 101 + round(motions[k].dx)
         lit += add_lines([frame], slice(None), slice(col, col + 1), 150)
     assert len(find_hot_pixels(lit, NOISE, motions)) == 0
+
+
+def test_prepare_burst_when_real_stars_drift_then_none_is_taken_for_a_hot_pixel(shared_data: Path):
+    frames = [read_frame(path) for path in sorted((shared_data / "bursts" / "stars").glob("*.dng"))]
+    burst = prepare_burst(frames, reference=5)
+    assert len(burst.frames) == 10
+    assert len(burst.hot_pixels) == 0
