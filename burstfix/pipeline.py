@@ -23,6 +23,7 @@ from burstfix.engine.infer import merge_with_maps
 from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
+from burstfix.io.read.paths import expand
 from burstfix.io.write.formats import DngCompression, format_of
 from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.io.write.raw_guard import refuse_raw
@@ -44,7 +45,7 @@ __all__ = [
 
 
 def read_burst(
-    paths: Iterable[Path | str],
+    paths: Path | str | Iterable[Path | str],
     *,
     reference: int | str | Path | None = None,
     noise: NoiseProfile | tuple[float, float] | NoiseChoice | None = None,
@@ -57,7 +58,8 @@ def read_burst(
     """Read the raws of one burst, and analyse what a merge needs to know.
 
     Args:
-        paths: Raw files in any order; duplicates, `._*` files and files that are not raws are skipped.
+        paths: A folder (for the raws directly in it), a raw file, or several, in any order. Duplicates,
+            `._*` files and files that are not raws are skipped.
         reference: The frame that the result looks like: an index in time order (0 is the first), or a file.
             None chooses the sharpest of the frames near the middle, or another frame if most frames do not
             overlap that one.
@@ -78,7 +80,8 @@ def read_burst(
     """
     if isinstance(noise_profiles, (str, Path)):
         noise_profiles = load_table(Path(noise_profiles))
-    read = read_frames(paths, skip_bad=skip_bad, opcodes=opcodes, progress=progress)
+    files = expand([paths] if isinstance(paths, (str, Path)) else list(paths))
+    read = read_frames(files, skip_bad=skip_bad, opcodes=opcodes, progress=progress)
     clipped = with_real_white(read.frames)
     return prepare_burst(
         clipped.frames,

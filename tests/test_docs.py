@@ -71,6 +71,18 @@ def test_shown_command_when_run_on_the_example_then_does_what_it_says(
         assert len(written) == 1 and re.fullmatch(r"example_00\d_merged\.tif", written[0])
 
 
+def test_python_document_when_its_examples_run_in_order_then_they_do_what_it_says(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        exec(compile(block, "docs/python.md", "exec"), names)
+    out = capsys.readouterr().out
+    assert "prepare" in out and "no such file or folder 3" in out
+    assert (workplace / "night.tif").exists() and (workplace / "night.dng").exists()
+
+
 def all_commands() -> dict[str, click.Command]:
     """Every command that does something, by the words that call it."""
     found: dict[str, click.Command] = {}

@@ -11,11 +11,11 @@ from burstfix import records
 from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_reference
 from burstfix.cli.epilog import epilog
-from burstfix.cli.paths import expand, folders_of
 from burstfix.cli.progress import READING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
 from burstfix.errors import InputError
+from burstfix.io.read.paths import expand, folders_of
 from burstfix.types import Burst, FrameMetadata
 
 EXAMPLES = (

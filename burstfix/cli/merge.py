@@ -14,10 +14,10 @@ from burstfix import records
 from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_default_name, check_reference, load_chosen_model
 from burstfix.cli.epilog import epilog
-from burstfix.cli.paths import expand, folders_of
 from burstfix.cli.progress import MERGING, REPORTING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
+from burstfix.io.read.paths import expand, folders_of
 
 EXAMPLES = (
     "burstfix merge shots/*.dng",

@@ -11,9 +11,9 @@ import click
 from burstfix import records
 from burstfix.cli import options
 from burstfix.cli.epilog import epilog
-from burstfix.cli.paths import expand
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import InputError, OutputError
+from burstfix.io.read.paths import expand
 
 EXAMPLES = (
     "burstfix noise-profile shots/*.dng -o profiles.toml",

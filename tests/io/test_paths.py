@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from burstfix.cli.paths import expand
 from burstfix.errors import InputError
+from burstfix.io.read.paths import expand
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Arguments into files: wildcards that no shell has expanded (Windows, quotes), and folders."""
+"""Files from arguments: folders, and patterns that no shell has expanded (Windows, quotes)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from burstfix.errors import InputError
 from burstfix.io.suffixes import RAW_SUFFIXES
 
 
-def expand(arguments: Sequence[str]) -> list[Path]:
+def expand(arguments: Sequence[str | Path]) -> list[Path]:
     """Turns arguments into a list of files, in the order given.
 
     A folder stands for the raws directly in it, and a pattern with * ? [ ] for what it matches. A part of a
@@ -26,7 +26,7 @@ def expand(arguments: Sequence[str]) -> list[Path]:
         path = Path(argument)
         if os.path.isdir(path):
             files += _raws_in(path)
-        elif os.path.exists(path) or not glob.has_magic(argument):
+        elif os.path.exists(path) or not glob.has_magic(str(argument)):
             if not os.path.exists(path):
                 raise InputError(f"{argument}: no such file or folder")
             files.append(path)
@@ -36,7 +36,9 @@ def expand(arguments: Sequence[str]) -> list[Path]:
                 raise InputError(f"{argument}: no file matches this pattern")
             files += [match for match in matches if match.is_file()]
     if not files:
-        raise InputError(f"{' '.join(arguments)}: no files, only folders; name the files or one folder")
+        raise InputError(
+            f"{' '.join(map(str, arguments))}: no files, only folders; name the files or one folder"
+        )
     return files
 
 
