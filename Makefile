@@ -5,6 +5,7 @@
 # make train-smoke   train a tiny network for a minute and show the loss falling
 # make docs      the API reference, into out/api
 # make fuzz      hostile files for ten minutes (FUZZ="--seconds 60 --seed 1" for less, or to repeat a run)
+# make man       the manual pages, into out/man
 # make schema    the JSON schemas in docs/schema, from burstfix/records.py
 # make mutate    break single lines and see whether a test fails; takes about an hour
 # make install   the command and what developers need, into .venv
@@ -18,7 +19,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture evaluate test check docs schema fuzz mutate format clean train-smoke
+.PHONY: help install demo example picture evaluate test check docs man schema fuzz mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -65,6 +66,9 @@ check: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python docs/api.py out/api
 	@echo "The API reference: $(CURDIR)/out/api/index.html"
+
+man: .venv/.dev
+	$(BIN)/python docs/man.py out/man
 
 schema: .venv/.dev
 	$(BIN)/python docs/schema.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
@@ -81,6 +82,20 @@ def test_python_document_when_its_examples_run_in_order_then_they_do_what_it_say
     out = capsys.readouterr().out
     assert "prepare" in out and "no such file or folder 3" in out
     assert (workplace / "night.tif").exists() and (workplace / "night.dng").exists()
+
+
+def test_manual_pages_when_made_then_each_command_has_one_with_its_options() -> None:
+    spec = importlib.util.spec_from_file_location("man", ROOT / "docs" / "man.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pages = module.pages()
+    for name, one in all_commands().items():
+        page = pages[f"burstfix-{name.replace(' ', '-')}.1"]
+        assert page.startswith(".TH ") and ".SH SYNOPSIS" in page
+        for option in [option for parameter in one.params for option in parameter.opts if option[:2] == "--"]:
+            assert option.replace("-", "\\-") in page, (name, option)
+    assert "terminated" not in pages["burstfix.1"] and "130  interrupted" in pages["burstfix.1"]
 
 
 def all_commands() -> dict[str, click.Command]:
