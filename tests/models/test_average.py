@@ -53,10 +53,11 @@ def test_average_when_it_filters_then_noise_is_less_and_detail_is_kept(scene):
 
 
 def test_average_when_windows_are_filtered_then_their_means_stay():
-    frames = 0.3 + 0.02 * torch.randn(4, 4, 64, 64, generator=torch.Generator().manual_seed(2))
-    means = [F.avg_pool2d(merged(frames, shrinkage=value), 16) for value in (0.0, 50.0)]
-    torch.testing.assert_close(means[0], means[1], rtol=0, atol=0.004)  # of 0.3
-    assert merged(frames, shrinkage=50.0).std() < 0.5 * merged(frames, shrinkage=0.0).std()
+    # Faint on purpose: a filter that touches the means would remove most of them.
+    frames = 0.003 + 0.02 * torch.randn(4, 4, 64, 64, generator=torch.Generator().manual_seed(2))
+    plain, filtered = (merged(frames, shrinkage=value) for value in (0.0, 50.0))
+    assert float(filtered.mean()) == pytest.approx(float(plain.mean()), rel=0.15)
+    assert filtered.std() < 0.5 * plain.std()
 
 
 def test_average_when_an_object_is_only_in_other_frames_then_there_is_no_ghost(scene):

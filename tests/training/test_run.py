@@ -136,6 +136,14 @@ def test_train_when_the_model_has_no_parameters_then_usage_error(photos, tmp_pat
         train(recipe, [photos], tmp_path)
 
 
+def test_train_when_a_part_has_an_lr_scale_then_its_learning_rate_is_scaled(photos, tmp_path):
+    run = Run(with_train(steps=1, lr_scale={"head_out": 0.25}), [photos], tmp_path, device="cpu")
+    run.train()
+    rates = {group["lr_scale"]: group["lr"] for group in run.optimizer.param_groups}
+    assert set(rates) == {1.0, 0.25}
+    assert rates[0.25] == pytest.approx(0.25 * rates[1.0]) and rates[1.0] > 0
+
+
 def test_train_when_lr_scale_names_no_part_then_usage_error(photos, tmp_path):
     with pytest.raises(UsageError, match="no part 'kernals'"):
         train(with_train(lr_scale={"kernals": 0.0}), [photos], tmp_path)
