@@ -30,6 +30,7 @@ _FIT_ROUNDS = 10
 _MIN_TRUST = 4.0  # smallest number of textured cells that a motion is fitted to
 _FIT_SCALE = 1.0  # pixels of misfit at which the weight of a cell is a quarter
 _REFINE_ROUNDS = 8
+_REFINE_DONE = 0.005  # pixels; smaller steps end the iterations
 _REFINE_BLUR = 1.0  # standard deviation of the smoothing, pixels; bilinear interpolation needs it
 _REFINE_LIMIT = 1.5  # pixels by which refining may change the fit
 _REFINE_OUTLIER = 10.0  # standard deviations of noise at which the weight of a pixel is a quarter
@@ -232,21 +233,23 @@ def _refine(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMoti
     positions = _positions(reference.shape[0], reference.shape[1], reference.device)
     y, x = positions
     # By how much the frame's value changes with the shift and the angle, at the motion found so far.
-    slopes = torch.stack([gradient_y, gradient_x, gradient_y * x - gradient_x * y]).double()
+    slopes = torch.stack([gradient_y, gradient_x, gradient_y * x - gradient_x * y]).flatten(1)
     motion, normal = start, torch.eye(3, dtype=torch.float64)
     for _ in range(_REFINE_ROUNDS):
-        residual = (_sample(frame, _moved(positions, motion)) - reference).double()
+        residual = (_sample(frame, _moved(positions, motion)) - reference).flatten()
         weight = 1 / (1 + (residual / (2 * _REFINE_OUTLIER * noise)).square()).square()
         weight = torch.where(residual.isnan(), 0.0, weight)
         weighted = slopes * weight
-        normal = torch.einsum("ihw,jhw->ij", weighted, slopes)
-        target = -(weighted * residual.nan_to_num()).sum((-2, -1))
+        normal = (weighted @ slopes.T).double().cpu()
+        target = -(weighted @ residual.nan_to_num()).double().cpu()
         if not float(torch.linalg.cond(normal)) < 1e12:
             return start
         dy, dx, angle = torch.linalg.solve(normal, target).tolist()
         motion = GlobalMotion(motion.dy + dy, motion.dx + dx, motion.angle + angle)
         if max(abs(motion.dy - start.dy), abs(motion.dx - start.dx)) > _REFINE_LIMIT:
             return start
+        if max(abs(dy), abs(dx), abs(angle) * max(reference.shape)) < _REFINE_DONE:
+            break
     # Blurred noise is correlated over about 4 pi sigma^2 pixels.
     variance = torch.linalg.inv(normal)[:2, :2].diagonal() * 2 * noise**2 * 4 * math.pi * _REFINE_BLUR**2
     return motion if float(variance.max()) < _REFINE_ERROR**2 else start
