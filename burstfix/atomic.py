@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Output files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from burstfix.errors import OutputError
 
 @contextmanager
 def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
-    """Gives a path beside `path` to write to; on leaving, flushes the file to disk and renames it.
+    """Provide a temporary path beside `path`; on success, flush the file to disk and rename it to `path`.
 
-    When the body raises, whatever it wrote is removed and `path` is left as it was. The name given
-    ends like `path` does, so writers that go by the extension work.
+    If the body raises, the temporary file is removed and `path` stays as it was. The temporary name has the
+    suffix of `path`, so that writers which choose the format by the suffix work.
 
     Args:
-        path: Where the file shall appear. Its folder must exist.
-        overwrite: Whether an existing file may be replaced.
+        path: The output file. Its folder must exist.
+        overwrite: Replace an existing file.
 
     Yields:
         The temporary path; the file exists, empty.
@@ -44,8 +44,8 @@ def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
             _flush(temporary)
             # Another process may have written the target in the meantime.
             _refuse_existing(target, overwrite)
-            # mkstemp makes files for their owner only; give the usual rights, where the disk knows of any
-            # (some mounts of network drives and cameras do not).
+            # mkstemp creates files for their owner only; set the usual permissions, where the file system
+            # has any (some mounts of network drives and cameras do not).
             with suppress(OSError):
                 os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, target)
@@ -73,7 +73,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes the rename itself survive a power cut, where the system allows it (not on Windows)."""
+    """Make the rename itself survive a power cut, where the system allows it (not on Windows)."""
     if os.name != "posix":
         return
     try:
@@ -83,13 +83,13 @@ def _flush_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError:
-        pass  # some network file systems refuse; the file itself is on disk already
+        pass  # some network file systems refuse; the file itself is already on disk
     finally:
         os.close(handle)
 
 
 def _umask() -> int:
-    """The process's file mode mask (it can only be read by setting it)."""
+    """Return the process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

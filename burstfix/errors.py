@@ -1,7 +1,7 @@
-"""Every error burstfix raises on purpose, as one tree under `BurstfixError`.
+"""Every error that burstfix raises deliberately, as one tree under `BurstfixError`.
 
 The library raises these; only `burstfix.cli` turns them into exit codes. A message names the file,
-what was found, what was expected and what to do next.
+what was found, what was expected, and what to do next.
 """
 
 import errno
@@ -14,29 +14,29 @@ class BurstfixError(Exception):
 
 
 class UsageError(BurstfixError):
-    """A setting or a combination of settings that makes no sense."""
+    """A setting, or a combination of settings, is not valid."""
 
     exit_code = 2
 
 
 class InputError(BurstfixError):
-    """A file cannot be read, or is of a kind that is not supported."""
+    """A file cannot be read, or its kind is not supported."""
 
     exit_code = 3
 
 
 class UnsupportedSensorError(InputError):
-    """A readable raw whose sensor is not a 2x2 Bayer pattern."""
+    """A raw is readable, but its sensor is not supported."""
 
 
 class BurstError(BurstfixError):
-    """Readable frames that do not form one burst."""
+    """Readable frames do not form one burst."""
 
     exit_code = 4
 
 
 class OutputError(BurstfixError):
-    """The output exists already or cannot be written."""
+    """The output already exists or cannot be written."""
 
     exit_code = 5
 

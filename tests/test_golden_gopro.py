@@ -1,4 +1,4 @@
-"""Two real raws through levels, opcodes and colour: means that a wrong black level or matrix would shift."""
+"""Golden values of two real raws: channel means that a wrong black level, opcode or matrix would shift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.opcodes.slow_gain import slow_gain
 
 
 def half_size(path: Path, mode: OpcodeMode) -> LinearImage:
-    """A pixel for each 2x2 cell, opcode lists 1 and 2 applied as the merge applies them."""
+    """Make one pixel of each 2x2 cell, with opcode lists 1 and 2 applied as in the merge."""
     frame = read_frame(path)
     source = FrameSource(frame.planned(mode), corrected=True)
     planes = source.read(Region(0, 0, source.height, source.width)).numpy()
@@ -24,7 +24,7 @@ def half_size(path: Path, mode: OpcodeMode) -> LinearImage:
 
 
 def corners_over_centre(data: np.ndarray) -> np.ndarray:
-    """(3,) mean of the four corners, 100 pixels on a side, over that of the middle."""
+    """Return (3,) the mean of the four corners, 100 pixels square, over that of the middle."""
     height, width = data.shape[1:]
     corners = [
         data[:, y, x] for y in (slice(100), slice(-100, None)) for x in (slice(100), slice(-100, None))
@@ -40,7 +40,7 @@ def corners_over_centre(data: np.ndarray) -> np.ndarray:
         ("gopro_fusion.dng", (0.0636641, 0.1063113, 0.0633326), (0.315869, 0.276917, 0.264544)),
     ],
 )
-def test_gopro_when_read_and_rendered_then_its_means_are_the_known_ones(
+def test_gopro_when_read_and_rendered_then_its_means_are_the_golden_values(
     shared_data: Path, name: str, linear: tuple[float, ...], rendered: tuple[float, ...]
 ):
     image = half_size(shared_data / "raws" / "good" / name, "apply")
@@ -51,7 +51,7 @@ def test_gopro_when_read_and_rendered_then_its_means_are_the_known_ones(
     assert shown == pytest.approx(rendered, rel=1e-4)
 
 
-def test_gopro_hero7_when_its_gain_maps_are_applied_then_gains_are_the_specifications(shared_data: Path):
+def test_gopro_hero7_when_its_gain_maps_are_applied_then_gains_follow_the_specification(shared_data: Path):
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"
     before, after = (half_size(path, mode) for mode in ("skip", "apply"))
     opcodes = before.metadata.opcodes
@@ -62,7 +62,7 @@ def test_gopro_hero7_when_its_gain_maps_are_applied_then_gains_are_the_specifica
     corners = [(0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)]
     some = np.random.default_rng(2).integers(0, (height, width), (200, 2)).tolist()
     checked = 0
-    for channel, phase in ((0, (0, 0)), (2, (1, 1))):  # red and blue stand alone in a 2x2 cell
+    for channel, phase in ((0, (0, 0)), (2, (1, 1))):  # red and blue occur once in a 2x2 cell
         one = next(m for m in maps if isinstance(m, GainMap) and (m.area.top, m.area.left) == phase)
         for y, x in [*corners, *some]:
             value = before.data[channel, y, x]
@@ -74,9 +74,9 @@ def test_gopro_hero7_when_its_gain_maps_are_applied_then_gains_are_the_specifica
     assert checked > 200
 
 
-def test_gopro_hero7_when_its_gain_maps_are_applied_then_the_corners_gain_light(shared_data: Path):
+def test_gopro_hero7_when_its_gain_maps_are_applied_then_corners_become_brighter(shared_data: Path):
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"
     before, after = (corners_over_centre(half_size(path, mode).data) for mode in ("skip", "apply"))
     print(f"corners over centre, R G B: before {before.round(3)}, after {after.round(3)}")  # noqa: T201
-    # The maps' mean over these corners is 1.60, 1.001 in the middle; the scene weighs its pixels otherwise.
+    # The mean of the maps is 1.60 over these corners and 1.001 in the middle, if all pixels count the same.
     assert after / before == pytest.approx([1.60] * 3, rel=0.08)

@@ -1,4 +1,4 @@
-"""Sensors without a Bayer mosaic: monochrome and demosaiced frames merge, the others are told apart."""
+"""Sensors without a Bayer mosaic: monochrome and demosaicked frames merge, others are refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def write_frames(folder: Path, cfa: str, count: int = 4) -> tuple[list[Path], to
 
 
 @pytest.mark.parametrize("cfa", [LINEAR, MONOCHROME])
-def test_merge_of_frames_without_a_mosaic_then_noise_goes_and_nothing_is_demosaiced(tmp_path: Path, cfa: str):
+def test_merge_when_frames_have_no_mosaic_then_noise_falls_and_nothing_is_demosaicked(
+    tmp_path: Path, cfa: str
+):
     paths, clean = write_frames(tmp_path, cfa)
     frame = read_frame(paths[1])
     assert frame.metadata.cfa == cfa
@@ -67,7 +69,7 @@ def test_merge_of_frames_without_a_mosaic_then_noise_goes_and_nothing_is_demosai
         assert (linear.data[0] == linear.data[2]).all()
 
 
-def test_merge_command_of_monochrome_frames_then_the_picture_is_grey(tmp_path: Path):
+def test_merge_command_when_frames_are_monochrome_then_the_picture_is_grey(tmp_path: Path):
     paths, _ = write_frames(tmp_path, MONOCHROME, 2)
     assert main(["merge", *map(str, paths), "-o", str(tmp_path / "out.png"), "-q"]) == 0
     from PIL import Image
@@ -99,7 +101,7 @@ def write_jpeg_dng(path: Path, codes: np.ndarray, bits: int, lossless: bool, sec
     return path
 
 
-def test_read_of_a_demosaiced_dng_in_lossless_jpeg_then_it_is_linear_and_exact(tmp_path: Path):
+def test_read_frame_when_a_linear_dng_is_lossless_jpeg_then_it_is_exact(tmp_path: Path):
     scene = draw_scene(HEIGHT, WIDTH, seed=5).numpy().transpose(1, 2, 0).clip(0, 1)
     codes = np.rint(scene * 4095).astype(np.uint16)
     frame = read_frame(write_jpeg_dng(tmp_path / "phone.dng", codes, 12, lossless=True))
@@ -107,7 +109,7 @@ def test_read_of_a_demosaiced_dng_in_lossless_jpeg_then_it_is_linear_and_exact(t
     np.testing.assert_array_equal(frame.mosaic, codes)
 
 
-def test_merge_of_a_lossy_dng_then_its_curves_are_applied_once(tmp_path: Path):
+def test_merge_when_a_dng_is_lossy_then_its_curves_are_applied_once(tmp_path: Path):
     scene = draw_scene(HEIGHT, WIDTH, seed=5).numpy().transpose(1, 2, 0).clip(0, 1)
     codes = np.rint(np.sqrt(scene) * 255).astype(np.uint8)
     whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(3)]
@@ -121,8 +123,10 @@ def test_merge_of_a_lossy_dng_then_its_curves_are_applied_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("curves", [0, 1, 2])
-def test_read_of_a_lossy_dng_without_its_curves_then_says_what_to_do(tmp_path: Path, curves: int):
-    # LibRaw would take a curve of its own for the colours that have none.
+def test_read_frame_when_a_lossy_dng_has_no_curves_then_the_error_says_what_to_do(
+    tmp_path: Path, curves: int
+):
+    # LibRaw would use its own curve for colours without one.
     whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(curves)]
     second = make.opcode_list(*[make.polynomial(area, [0, 0, 1.0]) for area in whole]) if whole else b""
     codes = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
@@ -131,7 +135,7 @@ def test_read_of_a_lossy_dng_without_its_curves_then_says_what_to_do(tmp_path: P
         read_frame(path)
 
 
-def test_merge_of_demosaiced_frames_by_a_network_then_says_what_to_use(tmp_path: Path):
+def test_merge_when_a_network_gets_demosaicked_frames_then_the_error_names_a_model(tmp_path: Path):
     paths, _ = write_frames(tmp_path, LINEAR, 1)
     with pytest.raises(UsageError, match="use --model average"):
         merge_burst(read_burst(paths), model=Kpn(KpnConfig(8, 3, 8, 1)))
@@ -146,7 +150,9 @@ def test_merge_of_demosaiced_frames_by_a_network_then_says_what_to_use(tmp_path:
         ("CMYG", (2, 2), "the colour pattern CMYG"),
     ],
 )
-def test_checked_pattern_of_other_mosaics_then_says_what_and_what_to_do(names: str, repeat, words: str):
+def test_checked_pattern_when_the_mosaic_is_not_bayer_then_the_error_says_what_to_do(
+    names: str, repeat, words: str
+):
     with pytest.raises(UnsupportedSensorError, match=words) as caught:
         dng.checked_pattern(FileTags(Path("x.raf"), 1), names, repeat)
     assert "linear" in str(caught.value)
@@ -161,7 +167,7 @@ def camera_facts(**changes) -> LibRawFacts:
     return LibRawFacts(dng.Area(0, 0, 20, 30), 20, 30, camera=replace(camera, **changes))
 
 
-def test_metadata_of_a_three_channel_raw_then_it_counts_as_linear():
+def test_metadata_when_a_raw_has_three_channels_then_it_is_linear():
     tags = FileTags(Path("x.cr2"), 1, ExifTags(image={271: "Acme"}))
     metadata = build_metadata(tags, camera_facts()).value
     assert metadata.cfa == LINEAR
@@ -170,6 +176,6 @@ def test_metadata_of_a_three_channel_raw_then_it_counts_as_linear():
     assert (mono.cfa, mono.color.as_shot_neutral.tolist()) == (MONOCHROME, [1, 1, 1])
 
 
-def test_metadata_of_a_foveon_raw_then_says_so():
+def test_metadata_when_the_sensor_is_foveon_then_the_error_says_so():
     with pytest.raises(UnsupportedSensorError, match="Foveon"):
         build_metadata(FileTags(Path("x.x3f"), 1), camera_facts(is_foveon=True))

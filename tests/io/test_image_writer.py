@@ -72,7 +72,7 @@ EXIF = ExifTags(
     },
 )
 
-# As exiftool -n prints them: the reference frame's facts, in every format.
+# The reference frame's tags, as exiftool -n prints them in every format.
 EXPECTED = {
     "ImageDescription": "my caption <3",
     "Make": "Maker",
@@ -174,13 +174,13 @@ def test_write_image_when_read_by_exiftool_then_xmp_tells_the_settings_and_the_c
 
 @needs_exiftool
 @pytest.mark.parametrize("name", NAMES)
-def test_write_image_when_validated_by_exiftool_then_no_complaint_of_weight(name, tmp_path):
+def test_write_image_when_validated_by_exiftool_then_no_serious_complaint(name, tmp_path):
     path = write_image(_picture(), tmp_path / name)
     done = subprocess.run(
         ["exiftool", "-validate", "-warning", "-error", "-a", str(path)], capture_output=True, text=True
     )
     complaints = [line for line in done.stdout.splitlines() if line.startswith(("Warning", "Error"))]
-    # EXIF for TIFF knows neither deflate nor GPS without a processing method; both are common.
+    # EXIF for TIFF does not know deflate, and requires a GPS processing method; both are common.
     assert [c for c in complaints if "Compression" not in c and "GPSProcessingMethod" not in c] == []
 
 
@@ -307,7 +307,7 @@ def test_write_image_when_the_suffix_is_not_known_then_the_known_ones_are_listed
         ("out.jpg", {"quality": 101}),
     ],
 )
-def test_write_image_when_a_setting_makes_no_sense_then_usage_error(name, options, tmp_path):
+def test_write_image_when_a_setting_is_invalid_then_usage_error(name, options, tmp_path):
     with pytest.raises(UsageError, match=name):
         write_image(_picture(), tmp_path / name, **options)
     assert os.listdir(tmp_path) == []
@@ -315,7 +315,7 @@ def test_write_image_when_a_setting_makes_no_sense_then_usage_error(name, option
 
 @pytest.mark.parametrize("name", NAMES)
 def test_write_image_when_the_disk_is_full_then_output_error_and_nothing_is_left(name, tmp_path):
-    # A limit on file size stands in for the full disk: writes fail half way with an error from the system.
+    # A limit on the file size simulates a full disk: writes fail half way with an error of the system.
     program = f"""
         import resource
         import numpy as np

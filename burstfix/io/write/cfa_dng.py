@@ -1,4 +1,4 @@
-"""CFA DNGs out: one mosaic with its levels, colour, noise and EXIF (DNG specification 1.7.1)."""
+"""CFA DNGs: a mosaic with its levels, colour calibration, noise and EXIF (DNG specification 1.7.1)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile, 
 _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 3, 4, 5, 7, 10, 12
 _OPCODE_LISTS = (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
 
-# tifffile's form of a tag: number, type, count, value, whether for the first picture only.
 Tag = tuple[int, int, int, Any, bool]
+"""A tag as tifffile takes it: number, type, count, value, True to write it for the first page only."""
 
 
 def write_cfa_dng(
@@ -34,23 +34,23 @@ def write_cfa_dng(
     linearization_table: NDArray[np.uint16] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes a mosaic as an uncompressed 16-bit CFA DNG; the same input gives the same bytes.
+    """Write a mosaic as an uncompressed 16-bit CFA DNG; the same input gives the same bytes.
 
     Args:
-        path: Where to; ".dng" by custom.
-        mosaic: uint16 (rows, cols), the whole sensor: as large as `metadata` says, or larger around
+        path: Output file, usually with the suffix ".dng".
+        mosaic: uint16 (rows, cols), the whole sensor: of the size in `metadata`, or larger than
             `active_area`.
-        metadata: What the tags shall say. `metadata.cfa` and the levels start at the visible area's
-            top left, as in the DNG format.
+        metadata: Values of the tags. `metadata.cfa` and the levels start at the top left of the visible
+            area, as in the DNG format.
         active_area: Top, left, bottom, right of the visible area in `mosaic`; all of it by default.
-        linearization_table: DN for each number in `mosaic`; levels count in its output.
-        overwrite: Whether an existing file may be replaced.
+        linearization_table: DN for each code in `mosaic`; levels are in DN.
+        overwrite: Replace an existing file.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: The sizes or the pattern do not fit together.
+        ValueError: Sizes or patterns are inconsistent.
         OutputError: The file exists or cannot be written.
     """
     area = active_area or (0, 0, *mosaic.shape)
@@ -113,7 +113,7 @@ def _level_tags(metadata: FrameMetadata) -> list[Tag]:
 
 
 def color_tags(metadata: FrameMetadata) -> list[Tag]:
-    """Colour calibration, white balance, baseline exposure."""
+    """Make the tags of colour calibration, white balance and baseline exposure."""
     color = metadata.color
     tags = [tag(tn.ILLUMINANT_1, _SHORT, (color.illuminant_1,))]
     if color.illuminant_2 is not None:
@@ -132,15 +132,15 @@ def color_tags(metadata: FrameMetadata) -> list[Tag]:
         tags.append(rationals(tn.ANALOG_BALANCE, color.analog_balance, signed=False))
     if color.as_shot_neutral is not None:
         tags.append(rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
-    elif color.as_shot_white_xy is not None:  # the format allows one of the two
+    elif color.as_shot_white_xy is not None:  # the format allows only one of the two
         tags.append(rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
-    # Zero is the format's default; said outright, no reader takes one of its own for the camera.
+    # 0 is the default of the format, but stating it stops readers from using their own value for the camera.
     tags.append(rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
     return tags
 
 
 def noise_values(noise: NoiseProfile) -> list[float]:
-    """Pairs (S, O) for R, G, B (the format has one green), or a single pair where all are the same."""
+    """Return pairs (S, O) for R, G, B (the format has one green), or a single pair if all are equal."""
     pairs = [
         ((noise.shot_gain[k] + noise.shot_gain[j]) / 2, (noise.read_variance[k] + noise.read_variance[j]) / 2)
         for k, j in ((0, 0), (1, 2), (3, 3))
@@ -151,7 +151,7 @@ def noise_values(noise: NoiseProfile) -> list[float]:
 
 
 def exif_tags(metadata: FrameMetadata) -> ExifTags:
-    """The carried tags that EXIF can hold, with what the metadata know put over them."""
+    """Return the carried tags, overridden by what the metadata state; without those that EXIF cannot hold."""
     image: dict[int, Any] = dict(metadata.exif.image)
     exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
     image.update({271: metadata.make, 272: metadata.model} if metadata.make or metadata.model else {})
@@ -175,7 +175,7 @@ def exif_tags(metadata: FrameMetadata) -> ExifTags:
 
 
 def _time_details(time: datetime) -> dict[int, str]:
-    """SubSecTimeOriginal and OffsetTimeOriginal."""
+    """Make SubSecTimeOriginal and OffsetTimeOriginal."""
     details = {}
     if time.microsecond:
         details[37521] = f"{time.microsecond:06d}".rstrip("0")
@@ -186,13 +186,13 @@ def _time_details(time: datetime) -> dict[int, str]:
 
 
 def tag(number: int, kind: int, values: Iterable[Any]) -> Tag:
-    """A tag of any number of values of one TIFF type."""
+    """Make a tag of any number of values of one TIFF type."""
     items = tuple(values)
     return (number, kind, len(items), items, True)
 
 
 def rationals(number: int, values: ArrayLike, signed: bool = True) -> Tag:
-    """Numbers as fractions with up to 6 decimals."""
+    """Make a tag of fractions with up to 6 decimals."""
     items = [Fraction(round(float(x) * 1_000_000), 1_000_000) for x in np.asarray(values).ravel()]
     flat = tuple(n for x in items for n in (x.numerator, x.denominator))
     return (number, _SRATIONAL if signed else _RATIONAL, len(items), flat, True)

@@ -1,7 +1,7 @@
-"""EXIF directories as bytes: tags in, TIFF image file directories out.
+"""EXIF tags encoded as TIFF image file directories.
 
-tifffile writes a TIFF's own directory but none below it, so the EXIF and GPS directories are appended
-to the finished file here. Formats: TIFF 6.0 section 2; CIPA DC-008 (EXIF 2.32) chapter 4.
+tifffile writes only a TIFF's first directory, so the EXIF and GPS directories are appended to the finished
+file here. Formats: TIFF 6.0 section 2; CIPA DC-008 (EXIF 2.32) chapter 4.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from burstfix.types import ExifTags
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _IFD = 1, 2, 3, 4, 5, 7, 10, 13
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
-# Tags whose type does not follow from the value (EXIF 2.32, tables 4 to 15).
+# Types that do not follow from the value (EXIF 2.32, tables 4 to 15).
 _LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
 _BYTE_TAGS_GPS = frozenset({0, 5})
 _BYTE_TAGS = frozenset(range(40091, 40096))  # XPTitle and its kin: UTF-16
@@ -31,7 +31,7 @@ _RATIONAL_TAGS = frozenset(
 _UNDEFINED_TAGS = frozenset({36864, 37121, 37510, 40960, 41728, 41729})
 _RATIONAL_TAGS_GPS = frozenset({2, 4, 6, 7, 11, 13, 15, 17, 20, 22, 24, 26, 31})
 
-# What lays out the picture in the file belongs to whoever wrote the file.
+# Tags that describe the layout of the picture in the file; its writer sets them.
 _STRUCTURE = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 330, 338, 339}
     | {34675, EXIF_POINTER, GPS_POINTER}
@@ -40,7 +40,7 @@ _STRUCTURE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One directory entry, its value as bytes in the file's byte order."""
+    """A directory entry; `data` is its value in the file's byte order."""
 
     tag: int
     kind: int
@@ -49,7 +49,7 @@ class _Entry:
 
 
 def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
-    """Puts EXIF into a classic TIFF or DNG on disk, by a new first directory at its end.
+    """Add EXIF to a classic TIFF or DNG on disk, by appending a new first directory.
 
     Tags of `exif.image` join the first directory, replacing those of the same number, except the
     tags that lay out the picture, which stay as they are. The file grows in place: call it on a
@@ -78,16 +78,17 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
             raw = table[12 * k : 12 * k + 12]
             number, kind = struct.unpack(order + "HH", raw[:4])
             if kind == _IFD:
-                # The same four bytes; only the elder type is in the TIFF standard that DNG builds upon.
+                # The value is the same; DNG builds on the TIFF standard, which only has the older type.
                 raw = raw[:2] + struct.pack(order + "H", _LONG) + raw[4:]
-            entries[number] = raw  # values elsewhere in the file stay there
+            entries[number] = raw  # values stored elsewhere in the file stay there
         for tag, value in exif.image.items():
             if tag not in _STRUCTURE:
                 entries[tag] = _encode(tag, value, order, gps=False)
 
         end = file.seek(0, 2)
         padding = b"\0" * (end % 2)
-        below = _lower_directories(exif, end + len(padding), order, entries)
+        below, pointers = _lower_directories(exif, end + len(padding), order)
+        entries |= pointers
         offset = end + len(padding) + len(below)
         file.write(padding + below + _directory(entries, offset, order, following))
         file.seek(4)
@@ -107,7 +108,8 @@ def exif_block(exif: ExifTags, thumbnail: bytes = b"") -> bytes:
     order = "<"
     image = {t: _encode(t, v, order, gps=False) for t, v in exif.image.items() if t not in _STRUCTURE}
     entries: dict[int, _Entry | bytes] = {**image}
-    below = _lower_directories(exif, 8, order, entries)
+    below, pointers = _lower_directories(exif, 8, order)
+    entries |= pointers
     offset = 8 + len(below)
     first, second = _directory(entries, offset, order), b""
     if thumbnail:
@@ -129,20 +131,20 @@ def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
     return directory(offset + len(directory(0))) + thumbnail
 
 
-def _lower_directories(exif: ExifTags, offset: int, order: str, entries: dict[int, _Entry | bytes]) -> bytes:
-    """The EXIF and GPS directories, to stand at `offset`; their pointers are put into `entries`."""
-    block = b""
+def _lower_directories(exif: ExifTags, offset: int, order: str) -> tuple[bytes, dict[int, _Entry]]:
+    """Encode the EXIF and GPS directories, to stand at `offset`, and the entries that point to them."""
+    block, pointers = b"", {}
     for pointer, tags in ((EXIF_POINTER, exif.exif), (GPS_POINTER, exif.gps)):
         if tags:
             at = offset + len(block)
-            entries[pointer] = _Entry(pointer, _LONG, 1, struct.pack(order + "L", at))
+            pointers[pointer] = _Entry(pointer, _LONG, 1, struct.pack(order + "L", at))
             gps = pointer == GPS_POINTER
             block += _directory({t: _encode(t, v, order, gps) for t, v in tags.items()}, at, order)
-    return block
+    return block, pointers
 
 
 def _directory(entries: Mapping[int, _Entry | bytes], offset: int, order: str, following: int = 0) -> bytes:
-    """A directory that stands at `offset`: its table in tag order, then the values that do not fit into it.
+    """Encode a directory, to stand at `offset`: table in tag order, then values that do not fit in it.
 
     Entries given as 12 bytes are kept as they are. The length is even, as TIFF wants offsets to be.
     """
@@ -200,7 +202,7 @@ def _rationals(tag: int, items: tuple[int | Fraction, ...], order: str, signed: 
 
 
 def _fit(x: Fraction, limit: int) -> Fraction:
-    """The nearest fraction whose numerator and denominator are at most `limit`."""
+    """Return the nearest fraction with numerator and denominator of at most `limit`."""
     if abs(x) > limit:
         return Fraction(limit if x > 0 else -limit)
     bound = limit if abs(x) <= 1 else max(1, int(limit / abs(x)))

@@ -135,7 +135,7 @@ def format_named(name: str) -> OutputFormat:
 
 
 def format_of(path: PurePath | str) -> OutputFormat | None:
-    """Return the format that a file name's suffix means; None if the suffix is none of the table's."""
+    """Return the format of a file by its suffix; None for a suffix that is not in the table."""
     return _BY_SUFFIX.get(PurePath(path).suffix.lower())
 
 
