@@ -1,4 +1,4 @@
-"""The command group, and the one place where an error becomes a line on stderr and an exit code.
+"""The command group, and the only place that turns errors into a line on stderr and an exit code.
 
 A command lives in `burstfix/cli/<name>.py` as a click command called `command`, and has its line in
 `COMMANDS`. Its file is imported only when it runs, and heavy imports (torch, rich) belong inside its
@@ -36,18 +36,18 @@ from burstfix.errors import BurstfixError, OutOfMemoryError, OutputError, is_out
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
     "inspect": "Show what burstfix sees in a burst, frame by frame.",
-    "report": "Write reports of pictures that were merged before.",
-    "batch": "Merge every burst in folders, while nobody watches.",
-    "group": "Show which bursts lie in folders.",
-    "config": "Show the settings in force, and where they come from.",
-    "noise-profile": "Measure a camera's noise, for files that do not say it.",
+    "report": "Write reports of pictures that burstfix merged before.",
+    "batch": "Merge every burst in folders, unattended.",
+    "group": "List the bursts in folders.",
+    "config": "Show the settings in force and their origin.",
+    "noise-profile": "Measure the noise of a camera whose files lack a noise profile.",
     "train": "Train a network on bursts simulated from photographs.",
     "simulate": "Make a raw burst with known truth from a photograph or a clip.",
     "evaluate": "Measure models on bursts with known truth.",
     "compare": "Measure how similar two pictures are.",
     "looks": "List the looks that ship, with the values that a look file may set.",
     "doctor": "Check this installation: versions, devices, weights, settings.",
-    "weights": "List the models that ship; import the two-stage authors' weights.",
+    "weights": "List the models; import or average weights.",
 }
 
 COMPLETE_VARIABLE = "_BURSTFIX_COMPLETE"
@@ -122,8 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. No exception leaves this function.
     """
-    # Threads that wait by spinning bring everything to a halt on a busy machine (measured: a merge took 267 s
-    # instead of 32 s beside other work). Read when torch is loaded.
+    # Threads that spin while they wait slow down a busy machine (measured: a merge took 267 s instead of
+    # 32 s beside other work). The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     open_missing_streams()
     _keep_freed_memory()
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     terminal = Terminal(json="--json" in options)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that a pipe's encoding does not have must not end a command, least of all after its work.
+        # A name that the pipe's encoding cannot represent must not end a command after its work.
         sys.stdout.reconfigure(errors="backslashreplace")
     with terminal.logging(), signals_as_exceptions():
         try:
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep large blocks that are freed: getting them anew took a network a quarter of its time."""
+    """Let glibc keep large freed blocks; allocating them again took a quarter of a network's time."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
             libc = ctypes.CDLL(None)
@@ -167,7 +167,7 @@ def _keep_freed_memory() -> None:
 
 
 def _report(terminal: Terminal, error: Exception) -> int:
-    """Says what went wrong and returns the exit code that stands for it."""
+    """Print what went wrong; return the exit code."""
     if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx else "burstfix"
         return _fail(terminal, f"{error.format_message()} (see {where} --help)", error.exit_code)
@@ -191,7 +191,7 @@ def _report(terminal: Terminal, error: Exception) -> int:
 
 
 def _fail(terminal: Terminal, message: str, code: int) -> int:
-    line = " ".join(message.split())  # one line, whatever a library put into its message
-    with contextlib.suppress(OSError):  # nobody listens
+    line = " ".join(message.split())  # messages of libraries may have several
+    with contextlib.suppress(OSError):  # stderr is closed or full
         terminal.error(line, code)
     return code

@@ -1,4 +1,4 @@
-"""`burstfix batch`: folders of bursts into pictures, while nobody watches."""
+"""`burstfix batch`: merges every burst in folders, unattended."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SETTINGS = options.named(
 @finding.folders
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="OUT",
               help="Folder for pictures, journal, log and summary; made if missing.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show the plan; do and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--retry-failed", is_flag=True, help="Retry bursts that failed in an earlier run.")
 @click.option("--watch", is_flag=True, help="Keep running, and merge bursts as their files arrive.")
 @click.option("--cluster", metavar="ADDRESS|local",
@@ -58,11 +58,11 @@ def command(
     cluster: str | None,
     source: finding.Source,
 ) -> int:
-    """Merge every burst in folders, while nobody watches.
+    """Merge every burst in folders, unattended.
 
-    Finds the bursts in FOLDER and the folders in it, and makes one picture of each in OUT. Safe to run again
-    and again: what is done stays done, what was interrupted goes on, one bad burst does not stop the rest.
-    Exit code 8 if a burst failed or a raw could not be read. Settings may stand in
+    Finds the bursts in FOLDER and its subfolders, and writes one picture for each into OUT. Running it
+    again is safe: finished bursts are kept, an interrupted run continues, and one bad burst does not stop
+    the others. The exit code is 8 if a burst failed or a raw could not be read. Settings may be in
     FOLDER/burstfix.toml; see `burstfix config show`.
     """
     settings = source.batch(folders, typed).settings

@@ -24,7 +24,7 @@ EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config nig
 @click.group("config", invoke_without_command=True, epilog=epilog(*EXAMPLES))
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Show the settings in force, and where they come from.
+    """Show the settings in force and their origin.
 
     The commands merge, inspect, batch and group read burstfix.toml from the user's config folder, then from
     the folder of the raws, then a preset (--preset NAME), then the file of --config. Later ones override
@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 @options.speech
 @options.pass_terminal
 def show(terminal: Terminal, folders: tuple[Path, ...], source: finding.Source) -> None:
-    """Show the settings in force for FOLDER, and where each comes from."""
+    """Show the settings in force for FOLDER, the origin of each, and the files looked for."""
     user = finding.user_folder()
     resolved = source.batch(folders, {})
     document = {

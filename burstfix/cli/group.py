@@ -1,4 +1,4 @@
-"""`burstfix group`: which bursts lie in folders, without merging them."""
+"""`burstfix group`: lists the bursts in folders without merging them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ EXAMPLES = ("burstfix group shots/", "burstfix group card/DCIM --gap 1 --json")
 def command(
     terminal: Terminal, typed: dict[str, Any], folders: tuple[Path, ...], source: finding.Source
 ) -> None:
-    """Show which bursts lie in folders.
+    """List the bursts in folders.
 
-    The folders in them are searched, too. Frames belong together when camera, lens, size, folder, exposure
-    and ISO agree, no long pause lies between them, and they show the same scene. Brackets and single frames
-    are listed as well. Nothing is merged or written.
+    Subfolders are searched, too. Frames form a burst if camera, lens, size, folder, exposure and ISO agree,
+    no long pause separates them, and they show the same scene. Exposure brackets and single frames are
+    listed as well. Nothing is merged or written.
     """
     settings = source.batch(folders, typed).settings
 

@@ -1,4 +1,4 @@
-"""`burstfix inspect`: what burstfix sees in a burst, without merging it."""
+"""`burstfix inspect`: analyses a burst without merging it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def command(
 ) -> None:
     """Show what burstfix sees in a burst, frame by frame.
 
-    For each raw: time, exposure, size, levels, sharpness (1 = the sharpest), where its content lies against
-    the reference (in sensor pixels, and turned by so many degrees), and whether `merge` would keep it.
-    Without --plot nothing is written.
+    For each raw: time, exposure, size, levels, sharpness (1 = the sharpest), shift (sensor pixels) and turn
+    (degrees) against the reference, and whether `merge` would keep it. Columns that do not fit the terminal
+    are left out. Nothing is written without --plot.
     """
     settings = source.merge(folders_of(paths), typed)
     if plot is not None:
@@ -75,7 +75,7 @@ def command(
 
 
 def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:
-    """What the files of dropped frames still say about themselves."""
+    """Read the metadata of dropped frames, as far as their files can be read."""
     from burstfix.io import read_metadata
 
     found = {}
@@ -83,5 +83,5 @@ def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:
         try:
             found[frame.path] = read_metadata(frame.path)
         except InputError:
-            continue  # the reason for dropping it says as much
+            continue  # the frame's reason explains it
     return found

@@ -33,7 +33,7 @@ EXAMPLES = (
 @click.command("merge", epilog=epilog(*EXAMPLES))
 @options.paths
 @options.reference
-@click.option("-o", "--output", metavar="FILE|FOLDER", help="Where it goes.  [default: REFERENCE_merged.tif]")
+@click.option("-o", "--output", metavar="FILE|FOLDER", help="Output.  [default: REFERENCE_merged.tif]")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option(
     "--report",
@@ -57,8 +57,8 @@ def command(
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
-    PATHS are the raws of one burst: files, patterns, or one folder. The result looks like one of them, the
-    reference; the others take the noise out of it. A single raw is denoised alone.
+    PATHS are the raws of one burst: files, patterns, or a folder. The result looks like one of them, the
+    reference; the others reduce its noise. A single raw is denoised on its own.
     """
     started = time.perf_counter()
     settings = source.merge(folders_of(paths), typed)
@@ -120,7 +120,7 @@ def command(
 
 
 def _plain(value: Any) -> Any:
-    """A setting as JSON holds it."""
+    """Convert a setting to JSON values."""
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""`burstfix noise-profile`: measure a camera's noise, for files that do not say it themselves."""
+"""`burstfix noise-profile`: measures the noise of a camera."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ EXAMPLES = (
 @click.argument("paths", nargs=-1, required=True, metavar="FILES...")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Table that the result goes to; an existing one gains entries.",
+    help="Noise table to write; entries are added to an existing one.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace entries of the same camera and ISO.")
 @options.speech
 @options.pass_terminal
 def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite: bool) -> None:
-    """Measure a camera's noise, for files that do not say it.
+    """Measure the noise of a camera whose files lack a noise profile.
 
-    The result is a small table, by camera and ISO. FILES are raws: for each ISO one burst, or two and more
-    frames of something flat and still. A single frame serves as well, less surely. Frames are put together by
-    camera and ISO. `merge` uses the table for files without a NoiseProfile: named with --noise-profiles, or
-    noise_profiles.toml in the user's config folder.
+    The result is a table by camera and ISO. FILES are raws: for each ISO one burst, or two or more frames
+    of a flat, still subject. A single frame works, with less accuracy. Frames are grouped by camera and
+    ISO. `merge` uses the table for files without a NoiseProfile if it is named with --noise-profiles, or if
+    it is noise_profiles.toml in the user's config folder.
     """
     files = expand(paths)
     if not output.parent.is_dir():

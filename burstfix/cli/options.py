@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read and mean the same everywhere.
+"""Options that several commands share.
 
 The options of settings are made from `MergeSettings` and `BatchSettings`: names, help, checks and defaults
 are written there. None of them has a default here, because a settings file may give what is not typed.
@@ -44,9 +44,9 @@ speech = stack(
     click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
                  help="Print the result as JSON on stdout."),
     click.option("-v", "--verbose", count=True, expose_value=False, is_eager=True,
-                 callback=_set("verbosity"), help="Say more; -vv everything, with tracebacks."),
+                 callback=_set("verbosity"), help="Print decisions; -vv prints everything, with tracebacks."),
     click.option("-q", "--quiet", is_flag=True, expose_value=False, is_eager=True, callback=_set("quiet"),
-                 help="Only results that were asked for, and errors."),
+                 help="Print only requested results and errors."),
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ EXAMPLES = (
     "burstfix simulate clip/ -o burst/ --first 12 --iso 3200      # a folder of frames",
 )
 
-# A clip moves on its own, so these would mean nothing.
+# Without effect on a clip, which has its own motion.
 _PHOTO_ONLY = ("shift", "rotation", "zoom", "perspective", "moving_object", "blur")
 
 
@@ -37,65 +37,65 @@ class Size(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Parses as people write sizes, width first."""
+        """Parse a size, width first."""
         match = re.fullmatch(r"(\d+)x(\d+)", value)
         if not match:
             self.fail(f"{value!r} is not WIDTHxHEIGHT, such as 800x600", param, ctx)
         return int(match[2]), int(match[1])
 
 
-# What is recorded.
+# The recording.
 _recording = options.stack(
     click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True,
                  help="Frames to record."),
     click.option("--reference", type=click.IntRange(min=1), default=None, metavar="N",
-                 help="Frame that the truth belongs to.  [default: the middle one]"),
+                 help="Frame whose truth is stored.  [default: the middle one]"),
     click.option("--first", type=click.IntRange(min=1), default=1, show_default=True,
                  help="First frame of a clip to use."),
     click.option("--size", type=Size(), metavar="WIDTHxHEIGHT", default=None,
-                 help="Largest size of the frames, cut from the middle.  [default: all that motion leaves]"),
+                 help="Largest size of the frames, cut from the centre.  [default: the largest possible]"),
 )  # fmt: skip
 
-# The camera that records it.
+# The camera.
 _camera = options.stack(
     click.option("--camera", type=click.Choice(["random", "protocol"]), default="random", show_default=True,
-                 help="Colour of the camera: drawn with the seed, or that of the REDS4 protocol."),
+                 help="Colour response of the camera: random (by the seed), or that of the REDS4 protocol."),
     click.option("--tone-curve/--no-tone-curve", default=True, show_default=True,
-                 help="Undo a contrast curve that the source is taken to carry."),
+                 help="Undo the contrast curve that the source is assumed to have."),
     click.option("--cfa", type=click.Choice(CFA_PATTERNS, case_sensitive=False), default="RGGB",
                  show_default=True, help="Bayer pattern."),
     click.option("--bits", type=click.Choice(["10", "12", "14"]), default="12", show_default=True,
-                 help="Of the numbers in the raw."),
+                 help="Bits per sample of the raws."),
     click.option("--black-level", type=click.IntRange(min=0), default=None, metavar="DN",
-                 help="Number for black.  [default: a sixteenth of full scale]"),
+                 help="Black level.  [default: 1/16 of full scale]"),
     click.option("--hot-pixels", type=click.IntRange(0, 100_000), default=0, show_default=True,
-                 help="How many."),
+                 help="Number of hot pixels."),
 )  # fmt: skip
 
-# Its noise, said in one of three ways.
+# Noise, given in one of three ways.
 _noise = options.stack(
     click.option("--noise", type=values.Value(kinds.noise()), metavar="S,O", default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white)."),
     click.option("--noise-level", type=click.Choice(["high", "low"]), default=None,
                  help="A noise level of the REDS4 protocol.  [default: high]"),
     click.option("--iso", type=click.IntRange(25, 65535), default=None,
-                 help="Noise of a small sensor at this speed; 6400 is the high level."),
+                 help="Noise of a small sensor at this ISO speed; 6400 is the high level."),
 )  # fmt: skip
 
-# What moves.
+# Motion.
 _motion = options.stack(
     click.option("--shift", type=click.FloatRange(0, 1000), default=24.0, show_default=True, metavar="PIXELS",
-                 help="Largest shift of the camera's path; half of it at least is reached, before jitter."),
+                 help="Largest shift of the camera; at least half of it is reached, before jitter."),
     click.option("--rotation", type=click.FloatRange(0, 10), default=0.3, show_default=True,
                  metavar="DEGREES", help="Standard deviation of a frame's rotation."),
     click.option("--zoom", type=click.FloatRange(0, 0.2), default=0.002, show_default=True,
                  help="Standard deviation of a frame's change of scale."),
     click.option("--perspective", type=click.FloatRange(0, 0.1), default=0.001, show_default=True,
-                 help="The same for the change of scale over 1000 pixels."),
+                 help="Standard deviation of the change of scale over 1000 pixels."),
     click.option("--object/--no-object", "moving_object", default=True, show_default=True,
-                 help="Something that moves on its own and hides what is behind it."),
+                 help="Add an object that moves on its own."),
     click.option("--blur", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="SHARE",
-                 help="Motion blur: share of the time between frames in which the shutter is open."),
+                 help="Motion blur: share of the time between frames during which the shutter is open."),
 )  # fmt: skip
 
 
@@ -141,12 +141,12 @@ def command(
     """Make a raw burst with known truth from a photograph or a clip.
 
     SOURCE is a photograph, over which a shaking camera is moved, or a clip (a folder of frames or a video),
-    whose consecutive frames are recorded as they are. Beside the DNGs lie the linear truth of the reference
-    and, as JSON, the true motion and every setting.
+    whose consecutive frames are recorded unchanged. The folder also gets the linear truth of the reference,
+    and a JSON file with the true motion and every setting.
     """  # fmt: skip
     terminal = ctx.ensure_object(Terminal)
     if sum(x is not None for x in (noise, noise_level, iso)) > 1:
-        raise UsageError("--noise, --noise-level and --iso all say how strong the noise is; give one of them")
+        raise UsageError("--noise, --noise-level and --iso exclude each other; give one of them")
 
     from burstfix.sim.files import check_folder, noise_at, write_recording
     from burstfix.sim.motion import MotionSettings
@@ -160,7 +160,7 @@ def command(
     else:
         shot_gain, read_std = NOISE_LEVELS[noise_level or "high"]
         read_variance = read_std**2
-    # Shake comes on top of the path, in proportion, so that --shift 0 stands still.
+    # Jitter is proportional to the shift, so that --shift 0 gives no motion.
     motion = MotionSettings(shift, min(1.0, shift / 10), rotation, zoom, perspective, least=0.5)
     settings = RecordingSettings(
         frames=frames,
@@ -191,7 +191,7 @@ def command(
         for name in _PHOTO_ONLY:
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 option = "object" if name == "moving_object" else name
-                raise UsageError(f"--{option} is for photographs; the frames of a clip move on their own")
+                raise UsageError(f"--{option} is for photographs; a clip has its own motion")
         recording = record_clip(read_clip(source, first - 1, frames), settings)
     written = write_recording(recording, output, source=source.name, overwrite=overwrite)
     height, width = recording.mosaics.shape[1:]
@@ -206,7 +206,7 @@ def command(
     }
     text = (
         f"{output}: {frames} frames of {width}x{height}, {cfa}, {bits} bit, "
-        f"noise S={shot_gain:.3g} O={read_variance:.3g}; the truth is that of frame "
+        f"noise S={shot_gain:.3g} O={read_variance:.3g}; the truth belongs to frame "
         f"{settings.reference_index + 1} (merge with --reference {settings.reference_index + 1})"
     )
     terminal.result(records.Simulate, document, lambda _: printable(text), closing=True)

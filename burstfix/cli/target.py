@@ -1,4 +1,4 @@
-"""Where the result goes: everything that can be wrong with it is said before any work is done."""
+"""Output files: checked before any work is done."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Target:
 
     @property
     def is_raw(self) -> bool:
-        """True for a file that a raw developer renders."""
+        """True if a raw developer renders the file."""
         return format_named(self.format).is_raw
 
     def path(self, reference: Path, inputs: Sequence[Path] = ()) -> Path:
@@ -152,7 +152,7 @@ def _check_folder(folder: Path) -> None:
         kind = "is not a folder" if folder.exists() else "this folder does not exist; create it first"
         raise OutputError(f"{folder}: {kind}")
     try:
-        # Permission bits do not tell about read-only disks or about root: try it.
+        # Permission bits do not cover read-only disks and root: try it.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

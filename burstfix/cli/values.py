@@ -13,7 +13,7 @@ from burstfix.settings.kinds import Kind
 
 
 class Value(click.ParamType):
-    """A value of a kind that settings have, with the same check and the same message."""
+    """A value of a setting, with the setting's own check and message."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind

@@ -1,4 +1,4 @@
-"""`burstfix weights`: what ships, and the authors' two-stage weights brought into our form."""
+"""`burstfix weights`: lists models, imports and averages weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXAMPLES = (
 @click.group("weights", invoke_without_command=True, epilog=epilog(*EXAMPLES))
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List the models that ship; import the two-stage authors' weights."""
+    """List the models; import or average weights."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 @options.speech
 @options.pass_terminal
 def list_weights(terminal: Terminal) -> None:
-    """Show every model: whether it can merge as shipped, and what `auto` would take."""
+    """List every model: its weights, and the devices on which `auto` chooses it."""
     from burstfix.models.catalog import CATALOG, best_for, plugins
     from burstfix.settings.kinds import DEVICE_TYPES
 
@@ -78,21 +78,21 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .safetensors file to write; its card goes beside it.",
+    help="The .safetensors file to write; its card (TOML) is written beside it.",
 )
 @click.option(
     "--noise-map",
     type=click.Choice(["std", "linear"]),
     default="std",
     show_default=True,
-    help="Noise map of their test script (std) or of their training.",
+    help="Noise map as in the authors' test script (std) or as in their training (linear).",
 )
 @click.option(
     "--patch",
     type=int,
     default=64,
     show_default=True,
-    help="Packed pixels that block matching aligns as one: 64 for 720p, 128 for 4K.",
+    help="Block size of the alignment in packed pixels: 64 for 720p, 128 for 4K.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @options.speech
@@ -100,7 +100,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
 def import_weights(
     terminal: Terminal, network: Path, coarse: Path, output: Path, noise_map: str, patch: int, overwrite: bool
 ) -> None:
-    """Turn the published checkpoints of the two-stage paper into weights for burstfix.
+    """Convert the published checkpoints of the two-stage paper.
 
     Every key of both files is accounted for; any other file is refused. Nothing in them is executed.
     """  # fmt: skip
@@ -130,7 +130,7 @@ def import_weights(
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .safetensors file to write; its card goes beside it.",
+    help="The .safetensors file to write; its card (TOML) is written beside it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @options.speech

@@ -97,7 +97,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Shares out the width: what is left over goes to the columns that were cut, from the left."""
+    """Distribute the width: spare cells go to shrunk columns, from the left."""
     widths = [column.min_width for column in columns]
     spare = width - sum(widths) - GAP * (len(columns) - 1)
     for index, column in enumerate(columns):

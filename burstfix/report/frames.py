@@ -1,4 +1,4 @@
-"""What `inspect` shows: a burst as one JSON document, and that document as a table."""
+"""A burst as a JSON document, and the document as the table of `inspect`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOISE_SOURCES = {
     "given": "given with --noise",
-    "file": "the files' NoiseProfile",
+    "file": "from the files' NoiseProfile",
     "table": "from a table of noise profiles",
     "burst": "estimated from the burst",
     "frame": "estimated from one frame",
@@ -25,16 +25,15 @@ NOISE_SOURCES = {
 
 
 def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = None) -> dict[str, Any]:
-    """Everything known about a burst, as values that JSON can hold.
+    """Describe a burst in JSON values.
 
     Args:
         burst: The burst.
-        dropped: Metadata of dropped frames, as far as their files could be read.
+        dropped: Metadata of those dropped frames that could be read.
 
     Returns:
-        "camera", "reference" (path and number), "noise", "hot_pixels", "opcodes", "frames" (in time order,
-        those that could not be used at the end), "warnings". Numbers count from 1, as --reference takes them;
-        shifts are in sensor pixels, rotations in degrees.
+        The fields of `records.BurstDocument`: frames are in time order, unreadable ones at the end. Numbers
+        count from 1, shifts are in sensor pixels, rotations in degrees.
     """
     taken = {left_out.index for left_out in burst.dropped if left_out.index is not None}
     free = [index for index in range(len(burst.frames) + len(taken)) if index not in taken]
@@ -78,7 +77,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
 
 
 def noise_document(noise: NoiseProfile) -> dict[str, Any]:
-    """Noise as JSON: four values each, for R, G on red rows, G on blue rows, B, in normalised units."""
+    """Describe noise in JSON values, in normalised units, for the planes R, G, G, B."""
     return {
         "source": noise.source,
         "shot_gain": list(noise.shot_gain),

@@ -1,4 +1,4 @@
-"""What `merge` says at the end: a JSON document, and the closing line made from it."""
+"""The closing line of `merge`."""
 
 from __future__ import annotations
 
