@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
+from importlib import resources
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.color.chromatic import Matrix, temperature_of, white_of
-from burstfix.color.dng import as_shot_neutral, neutral_to_xy, xy_to_neutral
+from burstfix.color.chromatic import D65_XY, Matrix, adaptation, white_of, xy_to_xyz
+from burstfix.color.dng import as_shot_neutral, xy_to_neutral, xyz_to_camera
+from burstfix.color.overview import overview_of
+from burstfix.color.spaces import SPACES
 from burstfix.errors import UsageError
 from burstfix.types import ColorProfile
 
 WhiteBalance = Literal["camera", "auto"] | tuple[float, float, float]
 
 _CLIPPED = 0.95
-_DARK_PERCENTILE = 20.0
-_MINKOWSKI_NORM = 5.0
-_MAX_CHROMA = 0.3
-_MIN_SHARE = 0.02
+_DARK_PERCENTILE = 15.0
 _NO_LIGHT = 1e-4
-_PASSES = 6
-_KELVIN_RANGE = (2000.0, 12000.0)
-_DUV_RANGE = (-0.012, 0.015)
+_SIDE = 96  # pixels on the longer side of the picture that is judged
+_STEP = 3  # of the pixels and edges, which are plenty
+_BINS, _RANGE = 24, 2.4  # of the table: log2 chroma from -_RANGE to _RANGE
+_SMALLEST_SHARE = 1e-4  # added to every bin, so that one odd colour rules no light out
+_EDGE_PERCENTILE = 60.0  # weaker edges are mostly noise
+_MIRED_RANGE, _MIREDS = (100.0, 455.0), 30  # 10000 K to 2200 K
+_DUV_RANGE, _DUVS = (-0.012, 0.018), 9
+_PRIOR = 0.02  # weight of the prior for common lights
+_SHARPNESS = 40.0  # of the mean over lights: a bigger value follows the best one alone
 
 
 def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
@@ -53,10 +61,11 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
 def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
     """Estimates the light's colour from the picture.
 
-    The mean of what is nearly grey under the camera's own guess, over and over, so that a wooden wall that
-    fills the picture does not count; where hardly anything is grey, the search starts from shades of grey
-    instead (Finlayson and Trezzi 2004). What is clipped or dark is left out. The answer is kept within lights
-    that occur: close to the black body locus, from 2000 K to 12000 K.
+    Colour by correlation (Finlayson, Hordley and Hubel 2001): the picture is balanced for each of 270 lights
+    near the black body locus, and the light is chosen for which its colours, and those of its edges (grey
+    edge, van de Weijer, Gevers and Gijsenij 2007), are the most likely in well balanced photographs. A table
+    holds how likely they are; `benchmarks/white_balance.py` fits it. As the colours are compared in linear
+    sRGB, it serves every camera.
 
     Args:
         profile: The camera's calibration.
@@ -65,28 +74,97 @@ def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> M
     Returns:
         (3,) camera RGB of a grey object, largest component 1; as shot for a picture without light.
     """
-    pixels = np.asarray(thumbnail, np.float64).reshape(3, -1)
-    pixels = pixels[:, np.all(np.isfinite(pixels) & (pixels > 0) & (pixels < _CLIPPED), axis=0)]
-    as_shot = as_shot_neutral(profile)
-    if pixels.shape[1] == 0 or (peak := float(pixels.max())) < _NO_LIGHT:
-        return as_shot
+    camera = np.nan_to_num(overview_of(thumbnail, _SIDE).data)
+    pixels, edges = _usable(camera)[:, ::_STEP], _edges(camera)[:, ::_STEP]
+    if pixels.shape[1] == 0 or float(pixels.max()) < _NO_LIGHT:
+        return as_shot_neutral(profile)
+    of_pixels, of_edges = _table()
+    from_xyz = np.linalg.inv(SPACES["srgb"].to_xyz())
+    lights, scores = [], []
+    for mired in np.linspace(*_MIRED_RANGE, _MIREDS):
+        for duv in np.linspace(*_DUV_RANGE, _DUVS):
+            light = white_of(1e6 / mired, float(duv))
+            neutral = xy_to_neutral(profile, light)
+            to_srgb = from_xyz @ adaptation(xy_to_xyz(light), xy_to_xyz(D65_XY))
+            to_srgb = to_srgb @ np.linalg.inv(xyz_to_camera(profile, light))
+            score = _likelihood(of_pixels, to_srgb @ pixels)
+            if edges.shape[1]:
+                score = (score + _likelihood(of_edges, to_srgb @ edges)) / 2
+            common = (np.log2(1e6 / mired / 5000) / 1.2) ** 2 + ((duv - 0.002) / 0.008) ** 2
+            lights.append(neutral)
+            scores.append(score - _PRIOR * common / 2)
+    weights = np.exp(_SHARPNESS * (np.array(scores) - max(scores)))
+    neutral = weights @ np.array(lights)
+    return neutral / neutral.max()
+
+
+def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matrix]:
+    """Fits the table: log share of every chroma among pixels, and among edges, of well balanced pictures.
+
+    Args:
+        pictures: (3, h, w) linear sRGB.
+
+    Returns:
+        float64 (bins, bins) each, by log2(R/G) and log2(B/G).
+    """
+    totals = [np.zeros((_BINS, _BINS)) for _ in range(2)]
+    count = 0
+    for picture in pictures:
+        count += 1
+        for total, colours in zip(totals, (_usable(picture), _edges(picture)), strict=True):
+            position = _position(colours)
+            # Colours beyond the table are clipped in one channel: they must not make its border likely.
+            position = position[:, np.all((position > 0) & (position < _BINS - 1), axis=0)]
+            row, column = np.rint(position).astype(int)
+            shares = np.bincount(row * _BINS + column, minlength=_BINS**2).reshape(_BINS, _BINS)
+            total += shares / max(1, shares.sum())
+    smooth = [_blurred(_blurred(total / max(1, count)).T).T for total in totals]
+    return np.log(smooth[0] + _SMALLEST_SHARE), np.log(smooth[1] + _SMALLEST_SHARE)
+
+
+@functools.cache
+def _table() -> Matrix:
+    """(2, bins, bins): of pixels and of edges."""
+    with resources.as_file(resources.files("burstfix.color") / "light_prior.npy") as path:
+        return np.load(path).astype(np.float64)
+
+
+def _usable(picture: NDArray[np.float32]) -> Matrix:
+    """(3, n) pixels that are neither clipped nor dark."""
+    pixels = np.asarray(picture, np.float64).reshape(3, -1)
+    pixels = pixels[:, (pixels.max(axis=0) < _CLIPPED) & (pixels.min(axis=0) > 0)]
     brightness = pixels.sum(axis=0)
-    pixels = pixels[:, brightness >= np.percentile(brightness, _DARK_PERCENTILE)]
-    neutral = as_shot
-    if _nearly_grey(pixels, neutral).mean() < _MIN_SHARE:
-        neutral = np.mean((pixels / peak) ** _MINKOWSKI_NORM, axis=1) ** (1 / _MINKOWSKI_NORM)
-    for _ in range(_PASSES):
-        grey = _nearly_grey(pixels, neutral)
-        if grey.mean() < _MIN_SHARE:
-            break
-        neutral = pixels[:, grey].mean(axis=1)
-    kelvin, duv = temperature_of(neutral_to_xy(profile, neutral))
-    likely = white_of(float(np.clip(kelvin, *_KELVIN_RANGE)), float(np.clip(duv, *_DUV_RANGE)))
-    return xy_to_neutral(profile, likely)
+    return pixels[:, brightness >= np.percentile(brightness, _DARK_PERCENTILE)] if brightness.size else pixels
 
 
-def _nearly_grey(pixels: Matrix, neutral: Matrix) -> NDArray[np.bool_]:
-    """Which of (3, n) pixels have little chroma once balanced by `neutral`."""
-    balanced = pixels / neutral[:, None]
-    high = balanced.max(axis=0)
-    return (high - balanced.min(axis=0)) < _MAX_CHROMA * high
+def _edges(picture: NDArray[np.float32]) -> Matrix:
+    """(3, n) differences of neighbouring columns where neither is clipped; weak ones are left out."""
+    fits = (picture.max(axis=0) < _CLIPPED).astype(bool)
+    difference = np.abs(np.diff(np.asarray(picture, np.float64), axis=2))[:, fits[:, 1:] & fits[:, :-1]]
+    strength = difference.sum(axis=0)
+    return (
+        difference[:, strength > np.percentile(strength, _EDGE_PERCENTILE)] if strength.size else difference
+    )
+
+
+def _position(rgb: Matrix) -> Matrix:
+    """(2, n) place of (3, n) colours in the table, in bins."""
+    logs = np.log2(np.maximum(rgb, 1e-6))
+    chroma = np.stack([logs[0] - logs[1], logs[2] - logs[1]])
+    return np.clip((chroma + _RANGE) * (_BINS / (2 * _RANGE)) - 0.5, 0, _BINS - 1)
+
+
+def _likelihood(table: Matrix, rgb: Matrix) -> float:
+    """Mean of the table over (3, n) colours, interpolated between bins."""
+    position = _position(rgb)
+    cell = np.minimum(position.astype(int), _BINS - 2)
+    (y, x), (row, column) = position - cell, cell
+    upper = table[row, column] * (1 - x) + table[row, column + 1] * x
+    lower = table[row + 1, column] * (1 - x) + table[row + 1, column + 1] * x
+    return float(np.mean(upper * (1 - y) + lower * y))
+
+
+def _blurred(table: Matrix) -> Matrix:
+    """Rows blurred by 1 4 6 4 1, borders repeated: one bin of standard deviation."""
+    p = np.pad(table, ((2, 2), (0, 0)), mode="edge")
+    return (p[:-4] + p[4:] + 4 * (p[1:-3] + p[3:-1]) + 6 * p[2:-2]) / 16
