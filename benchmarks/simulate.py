@@ -38,13 +38,13 @@ def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> Non
         torch.set_num_threads(threads)
     recipe = load_recipe(recipe_path)
     settings = recipe.train
-    place = torch.device(device)
-    pictures = [torch.randint(0, 256, (3, 800, 1000), dtype=torch.uint8).to(place) for _ in range(8)]
+    torch_device = torch.device(device)
+    pictures = [torch.randint(0, 256, (3, 800, 1000), dtype=torch.uint8).to(torch_device) for _ in range(8)]
     store = PhotoStore(pictures, ["noise"] * len(pictures), [])
-    model = build(recipe.model.name, recipe.model.config).to(place)
+    model = build(recipe.model.name, recipe.model.config).to(torch_device)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    autocast = torch.autocast(place.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+    autocast = torch.autocast(torch_device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
     def draw(step: int) -> SimulatedBurst:
         return draw_burst(store, recipe, step)
@@ -63,11 +63,11 @@ def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> Non
         """Bursts per second."""
         for step in range(min(2, steps)):
             work(step)
-        _wait(place)
+        find_device(device).synchronize()
         started = time.perf_counter()
         for step in range(steps):
             work(step)
-        _wait(place)
+        find_device(device).synchronize()
         return steps * settings.batch / (time.perf_counter() - started)
 
     simulator = rate(draw)
@@ -85,10 +85,6 @@ def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> Non
         "data_share": round(together / simulator, 3),
     }
     click.echo(json.dumps(document, indent=2))
-
-
-def _wait(place: torch.device) -> None:
-    find_device(place).synchronize()
 
 
 if __name__ == "__main__":

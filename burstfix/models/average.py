@@ -22,7 +22,7 @@ from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import menon
 
-_CONTENT = 4  # lowest frequencies in each direction, by whose smallest weight frames are counted
+_CONTENT = 4  # frames are counted by their smallest weight among this many lowest frequencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Average(BurstModel):
         )
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """See `BurstModel.forward`; frames are taken as aligned."""
+        """See `BurstModel.forward`; the frames are aligned already."""
         batch, count, _, height, width = frames.shape
         field = torch.zeros(2, -(-height // CELL), -(-width // CELL), dtype=torch.long, device=frames.device)
         mosaics = []
@@ -208,7 +208,7 @@ class Average(BurstModel):
 
 
 def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols: int) -> Tensor:
-    """A map of noise (C, h, w) as means over the windows from (top, left) on; (C, 1, 1) stays as it is."""
+    """Averages a noise map (C, h, w) over the windows from (top, left); (C, 1, 1) is returned unchanged."""
     if noise.shape[-1] == 1:
         return noise
     padded = F.pad(noise[None], (side, side, side, side), mode="replicate")[0]
@@ -218,19 +218,20 @@ def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols:
 def _unbiased_shadows(
     merged: Tensor, lowest: Tensor, shot_gain: Tensor, read_variance: Tensor, radius: int
 ) -> Tensor:
-    """Takes out what clipping at black adds to the mean of noise in the shadows.
+    """Corrects the bias that clipping at black adds to the mean.
 
-    The mean of max(0, x + n) lies above x where x is as small as the noise. By how much is worked out from
-    the mean over a small neighbourhood (of single pixels it would be noise itself). Pixels are scaled down
-    rather than shifted: the mean comes out the same, and none is pushed below black to be clipped again.
-    Where any sample nearby is negative the file's values below black survive: nothing to correct.
+    The mean of max(0, x + n) is above x where the signal x is as small as the noise n. The bias is computed
+    from the mean over a small neighbourhood, because single pixels are too noisy. Pixels are scaled instead
+    of
+    shifted: the mean is the same, and no pixel falls below black. Where a sample nearby is negative, the file
+    has values below black, and there is no bias.
 
     Args:
         merged: (C, h, w) mean of the frames.
-        lowest: (C, h, w) least value among the frames.
+        lowest: (C, h, w) smallest value of the frames.
         shot_gain: (C, 1, 1) or a map (C, h, w).
-        read_variance: Likewise.
-        radius: Of the neighbourhood, in packed pixels.
+        read_variance: The same shape.
+        radius: Radius of the neighbourhood, in packed pixels.
     """
     side = 2 * radius + 1
     local = F.avg_pool2d(merged, side, 1, radius, count_include_pad=False)
@@ -240,10 +241,10 @@ def _unbiased_shadows(
 
 
 def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """The signal x >= 0 for which normal noise about x, clipped at 0, has this mean.
+    """Returns the signal x >= 0 for which x with normal noise, clipped at 0, has this mean.
 
-    That mean is x * P(x / s) + s * p(x / s) with noise s(x), the normal distribution P and density p. It
-    grows with x and is convex, so Newton's method comes down to x from above without overshooting.
+    The mean is x * P(x / s) + s * p(x / s) with the noise s(x) and the distribution P and density p of the
+    standard normal. It is an increasing convex function of x, so Newton's method converges from above.
     """
     x = mean.clamp(min=0)
     for _ in range(4):
@@ -257,7 +258,7 @@ def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tens
 
 
 def _transform(windows: Tensor, matrix: Tensor) -> Tensor:
-    """Matrix @ window @ matrix^T for windows that lie edge to edge in (..., rows, cols)."""
+    """Computes matrix @ window @ matrix^T for windows that lie edge to edge in (..., rows, cols)."""
     side = matrix.shape[0]
     rows, cols = windows.shape[-2:]
     across = matrix @ windows.reshape(-1, side, cols)
@@ -266,7 +267,7 @@ def _transform(windows: Tensor, matrix: Tensor) -> Tensor:
 
 @lru_cache
 def _dct(side: int) -> Tensor:
-    """Orthonormal DCT-II, (side, side)."""
+    """Matrix (side, side) of the orthonormal DCT-II."""
     k = torch.arange(side, dtype=torch.float64)
     matrix = torch.cos(math.pi / side * k[:, None] * (k + 0.5)) * math.sqrt(2 / side)
     matrix[0] /= math.sqrt(2)
@@ -275,12 +276,12 @@ def _dct(side: int) -> Tensor:
 
 @lru_cache
 def _pool(side: int) -> Tensor:
-    """Mean over a frequency and its neighbours, (side, side)."""
+    """Matrix (side, side) that averages each frequency with its neighbours."""
     near = (torch.arange(side)[:, None] - torch.arange(side)).abs() <= 1
     return near / near.sum(1, keepdim=True)
 
 
 @lru_cache
 def _fade(side: int) -> Tensor:
-    """Raised cosine whose copies at every half window add up to 1."""
+    """Raised cosine, (side,); copies shifted by half a window add up to 1."""
     return 0.5 - 0.5 * torch.cos(2 * math.pi * (torch.arange(side) + 0.5) / side)

@@ -30,7 +30,7 @@ class LossSettings:
     Attributes:
         linear, display: Charbonnier loss on linear camera RGB and on display RGB.
         psnr: Weight of each decibel that the display PSNR of a patch lacks of 60.
-        raised: Display loss of patches whose shadows have been brightened.
+        raised: Display loss of dark patches after brightening.
         mosaic: Charbonnier loss on the denoised mosaic, and on all colours where kernels predict them.
         annealing: Initial weight of the loss of each single frame (kernel prediction).
         annealing_steps: Number of steps after which that weight has fallen to a hundredth.

@@ -94,7 +94,7 @@ class Run:
         validation: Pictures for validation; none of them may be among `photos`.
         device: "auto", "cpu", "cuda" or "cuda:N".
         resume: Continue from the checkpoint in `out`; the recipe must be the same.
-        init_from: Model whose weights to start from.
+        init_from: Model that provides the initial weights.
         minutes: Length of the run, see `Clock` and `Schedule`; None for the recipe's `steps`. A resumed run
             keeps its own length unless another is given; earlier runs count.
 

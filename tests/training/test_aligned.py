@@ -52,7 +52,7 @@ def test_align_frames_when_at_a_border_then_networks_see_what_the_engine_would_s
     burst = moving_burst(axis)
     border = Border(axis, first, last)
     frames = align_frames(Knowing(axis), burst, MARGIN, border)
-    # The engine's way: the picture ends at the border, cells are gathered from what is left of it.
+    # As in the engine: the picture ends at the border, and cells are gathered from the rest.
     size = last - first + 1
     picture = burst.noisy[0].narrow(axis, first, size)
     height, width = picture.shape[-2:]
@@ -73,7 +73,7 @@ def test_align_frames_when_at_a_border_then_networks_see_what_the_engine_would_s
 
 
 class Copying(Knowing):
-    """Returns the reference as it is shown."""
+    """Returns the reference, unchanged."""
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         anchor = frames[:, reference]
