@@ -1,4 +1,4 @@
-"""Memory cards as cameras leave them, with tiny raws that show a scene each."""
+"""Makes memory cards with tiny raws of different scenes."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def shoot(
     shift: int = 0,
     noise: NoiseProfile | None = FILE_NOISE,
 ) -> Path:
-    """Writes one raw, taken so many seconds after START (None: its file does not say when)."""
+    """Write one raw, taken this many seconds after START; None leaves out the capture time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rgb = draw_scene(camera.height + 16, camera.width + 16, seed=scene)
     rgb = rgb[:, shift : shift + camera.height, : camera.width] * min(1.0, exposure * 20)
-    # The sum of what was given: every frame has noise of its own, the same in every run of the test.
+    # Every frame has its own noise, and the same noise in every run of the test.
     seed = scene * 1000 + sum(map(ord, path.name))
     noisy = add_noise(mosaic_of(rgb, camera.cfa), SHOT, READ, seed).numpy()
     mosaic = np.clip(np.rint(noisy * (WHITE - BLACK) + BLACK), 0, WHITE).astype(np.uint16)
@@ -83,16 +83,16 @@ def burst(
     step: float = 0.2,
     prefix: str = "IMG_",
     suffix: str = ".dng",
-    **facts: object,
+    **details: object,
 ) -> list[Path]:
-    """Frames IMG_first ... in a row; `scene` is the first number unless given."""
-    facts.setdefault("scene", first)
+    """Write consecutive frames from IMG_first on; `scene` is the first number by default."""
+    details.setdefault("scene", first)
     return [
         shoot(
             folder / f"{prefix}{first + k:04d}{suffix}",
             None if start is None else start + k * step,
             shift=k % 3,
-            **facts,  # type: ignore[arg-type]
+            **details,  # type: ignore[arg-type]
         )
         for k in range(count)
     ]
@@ -100,7 +100,7 @@ def burst(
 
 @dataclass(frozen=True)
 class Card:
-    """A card and what is on it: group by group, in the order of a plan."""
+    """A card, and its groups in the order of a plan."""
 
     root: Path
     expected: tuple[tuple[str, str, int, str | None], ...]  # name, kind, frames, picture
@@ -109,7 +109,7 @@ class Card:
 
 
 def full_card(root: Path) -> Card:
-    """40 bursts of three cameras with all that lies between them on real cards."""
+    """Write 40 bursts of three cameras, and everything else that real cards contain."""
     expected: list[tuple[str, str, int, str | None]] = []
 
     def add(kind: str, paths: list[Path], picture: str | None = None) -> None:
@@ -119,27 +119,27 @@ def full_card(root: Path) -> Card:
         expected.append((name, kind, len(paths), picture))
 
     a, b, tele = root / "DCIM" / "100ACME", root / "DCIM" / "101ACME", root / "tele"
-    for k in range(16):  # every 10 s a burst of 2 to 4
+    for k in range(16):  # a burst of 2 to 4 frames every 10 s
         add("burst", burst(a, 1 + 10 * k, 2 + k % 3, 10.0 * k))
     add("single", [shoot(a / "IMG_0190.dng", 200.0, scene=5)])
     bracket = [
         shoot(a / f"IMG_02{k:02d}.dng", 210 + 0.3 * k, exposure=1 / 20 * 4.0 ** (k - 1)) for k in range(3)
     ]
     add("bracket", bracket)
-    # The scene changes without a pause: two bursts.
+    # Two bursts, because the scene changes without a pause.
     add("burst", burst(a, 301, 3, 400.0, scene=31))
     add("burst", burst(a, 304, 3, 400.6, scene=32))
-    # The exposure changes without a pause: two bursts; and one odd frame at the end.
+    # Two bursts, because the exposure changes without a pause, and a single frame at the end.
     add("burst", burst(a, 311, 2, 500.0, scene=33))
     add("burst", burst(a, 313, 2, 500.4, scene=33, iso=1600.0))
     add("single", burst(a, 315, 1, 500.8, scene=33, iso=800.0))
     # The other camera, at the same time, in the same folder.
     for k in range(8):
         add("burst", burst(a, 1 + 10 * k, 2, 10.0 * k, prefix="TWO_", camera=TWO, scene=100 + k))
-    # The same names in another folder, other photographs.
+    # Other photographs of the same names in another folder.
     for k in range(6):
         add("burst", burst(b, 1 + 10 * k, 2, 3000.0 + 10 * k, scene=200 + k))
-    # A raw and its converted copy, of one stem: a picture each.
+    # A raw and its converted copy have the same stem, and get a picture each.
     pair = burst(tele, 1, 2, 5000.0, scene=300, suffix=".dng")
     copies = []
     for path in pair:
@@ -147,7 +147,7 @@ def full_card(root: Path) -> Card:
         copies[-1].write_bytes(path.read_bytes() + b"\0")
     add("burst", pair)
     add("burst", copies, "tele/IMG_0001-IMG_0002_raw.tif")
-    # No times at all; and a clock set back by two hours in the middle of a burst.
+    # Frames without times, and a clock that is set back by two hours in the middle of a burst.
     lost, skewed = root / "lost", root / "skewed"
     add("burst", burst(lost, 1, 3, None, scene=400))
     add("burst", burst(lost, 11, 3, None, scene=401))
@@ -155,16 +155,16 @@ def full_card(root: Path) -> Card:
     add("burst", first + burst(skewed, 3, 2, 9000.6 - 7200, scene=402), "skewed/IMG_0001-IMG_0004.tif")
     add("burst", burst(skewed, 5, 2, 9100.0 - 7200, scene=403))
 
-    # What is no raw, or no new one.
+    # Files that are not raws, or are copies.
     (a / "IMG_0001.JPG").write_bytes(b"\xff\xd8 a camera's picture")
     (a / "IMG_0001.xmp").write_text("<x:xmpmeta/>")
     (a / "._IMG_0001.dng").write_bytes(b"Mac OS X")
     (root / "backup").mkdir()
     (root / "backup" / "IMG_0001.dng").write_bytes((a / "IMG_0001.dng").read_bytes())
     ignored = {"DCIM/100ACME/IMG_0001.JPG", "DCIM/100ACME/IMG_0001.xmp", "DCIM/100ACME/._IMG_0001.dng"}
-    # The copy in backup/ comes first in the walk's order only after DCIM: it is the one ignored.
+    # backup/ is searched after DCIM, so the file in backup/ counts as the copy.
     ignored.add("backup/IMG_0001.dng")
-    # Damaged: nothing in it; cut off; rubbish.
+    # Damaged files: empty, cut off, random bytes.
     (b / "IMG_0090.dng").write_bytes(b"")
     (b / "IMG_0091.dng").write_bytes((b / "IMG_0001.dng").read_bytes()[:3000])
     (b / "IMG_0092.dng").write_bytes(bytes(range(256)) * 40)

@@ -84,7 +84,7 @@ def test_batch_when_it_is_interrupted_then_no_attempt_counts(
     journal.close()
 
 
-def test_attempts_when_inputs_change_then_they_are_counted_anew(tmp_path: Path) -> None:
+def test_attempts_when_inputs_change_then_the_count_starts_again(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for inputs in ("one", "one", "two"):
         journal.begin_attempt("a", inputs)

@@ -114,7 +114,7 @@ def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactl
     assert len(done) == COUNT and set(done.values()) == {1}
     assert {entry.state for entry in read_entries(out)} == {"done"}
     assert workers[0].wait() != 0 and workers[1].poll() is None
-    # The same pictures as on this machine, and nothing else left behind.
+    # The pictures are those of this machine, and nothing else is left.
     run_batch([card], tmp_path / "here", SETTINGS)
     pictures = {p.name: p.read_bytes() for p in out.rglob("*.tif")}
     assert pictures == {p.name: p.read_bytes() for p in (tmp_path / "here").rglob("*.tif")}
@@ -145,7 +145,7 @@ def test_cluster_when_bursts_need_more_memory_than_workers_have_then_they_fail_a
 
 
 @pytest.mark.slow
-def test_cluster_when_nobody_answers_then_a_clear_error(card: Path, tmp_path: Path) -> None:
+def test_cluster_when_no_scheduler_answers_then_an_error_says_so(card: Path, tmp_path: Path) -> None:
     code = "import sys, burstfix.batch.cluster as c; c._WAIT_SECONDS = 1\nfrom burstfix.cli import main\n"
     arguments = ["batch", str(card), "-o", str(tmp_path / "out"), "--cluster", f"127.0.0.1:{free_port()}"]
     command = [sys.executable, "-c", f"{code}sys.exit(main({arguments!r}))"]

@@ -1,4 +1,4 @@
-"""What examples/batch shows works."""
+"""The examples of examples/batch work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card of 40 bursts with all that lies between them: the plan, the pictures, the second run."""
+"""Plan, pictures and second run of a card with 40 bursts and many other files."""
 
 from __future__ import annotations
 

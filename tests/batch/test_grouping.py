@@ -1,4 +1,4 @@
-"""Frames are grouped as a photographer would."""
+"""Frames are grouped as a photographer would group them."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_wi
     ("times", "other", "alike"),
     [
         ((0, 0.2, 7200.4, 7200.6), {}, 0.1),  # another scene
-        ((0, 0.2, 7000.0, 7000.2), {}, 0.9),  # a pause, not what clocks are set by
+        ((0, 0.2, 7000.0, 7000.2), {}, 0.9),  # not a multiple of 15 minutes
         ((0, 0.2, 7200.4, 7200.6), {"iso": 100}, 0.9),
         ((0, 0.2, 7200.4, 7200.6), {"path": Path("/c/IMG_0090.dng")}, 0.9),
-        ((0, 3600.2, 7200.4, 7200.6), {}, 0.9),  # a camera that fires every hour
+        ((0, 3600.2, 7200.4, 7200.6), {}, 0.9),  # a camera that takes a picture every hour
     ],
 )
-def test_group_when_a_pause_is_no_clock_set_forward_then_parted_without_a_warning(
+def test_group_when_a_pause_is_not_a_clock_set_forward_then_split_without_a_warning(
     times: tuple[float, ...], other: dict[str, object], alike: float
 ) -> None:
     frames = [frame(k, t) for k, t in enumerate(times)]
@@ -157,11 +157,11 @@ def test_group_when_the_counter_rolls_over_then_time_decides_without_a_warning()
     st.sampled_from([0, 5]),
 )
 def test_group_when_given_anything_then_every_frame_is_in_one_group(
-    facts: list[tuple[float | None, str, float | None, float | None]], least: int, most: int
+    details: list[tuple[float | None, str, float | None, float | None]], least: int, most: int
 ) -> None:
     frames = [
         frame(k, seconds, model=model, iso=iso, exposure_time=exposure)
-        for k, (seconds, model, iso, exposure) in enumerate(facts)
+        for k, (seconds, model, iso, exposure) in enumerate(details)
     ]
     groups = grouped(*frames, min_frames=least, max_frames=most).groups
     assert sorted(f.path for g in groups for f in g.frames) == sorted(f.path for f in frames)
@@ -174,11 +174,13 @@ def test_group_when_given_anything_then_every_frame_is_in_one_group(
 @pytest.mark.parametrize("cells", [-3, -2, -1, 0, 1, 2, 3])
 def test_similarity_when_the_content_moves_by_up_to_three_cells_then_the_same_scene(cells: int) -> None:
     scene = np.random.default_rng(5).random((22, 30), np.float32)
-    here = scene[3:-3, 3:-3]
+    center = scene[3:-3, 3:-3]
     along = scene[3:-3, 3 + cells : 27 + cells]
     across = scene[3 + cells : 19 + cells, 3:-3]
-    assert thumbnail_similarity(here, along) > 0.99 and thumbnail_similarity(here, across) > 0.99
-    assert thumbnail_similarity(here, np.random.default_rng(6).random(here.shape, np.float32)) < SAME_SCENE
+    assert thumbnail_similarity(center, along) > 0.99 and thumbnail_similarity(center, across) > 0.99
+    assert (
+        thumbnail_similarity(center, np.random.default_rng(6).random(center.shape, np.float32)) < SAME_SCENE
+    )
 
 
 @pytest.mark.parametrize("times", [(None, None, None), (0, 3.1, 9.3)])
@@ -189,7 +191,7 @@ def test_group_when_lost_frames_fill_the_numbers_then_one_burst(times: tuple[flo
         assert shape(grouped(*frames, lost=frozenset({Path(other)}))) == [("burst", [1, 2]), ("single", [4])]
 
 
-def test_group_when_a_pause_is_too_long_for_the_lost_frames_then_parted() -> None:
+def test_group_when_a_pause_is_too_long_for_the_lost_frames_then_split() -> None:
     frames = [frame(1, 0), frame(2, 0.2), frame(4, 4.6), frame(5, 4.8)]
     lost = frozenset({Path("/c/IMG_0003.dng")})
     assert shape(grouped(*frames, lost=lost)) == [("burst", [1, 2]), ("burst", [4, 5])]

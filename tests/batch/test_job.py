@@ -1,4 +1,4 @@
-"""Every setting of a batch gets to where it works."""
+"""Every setting of a batch reaches the function that uses it."""
 
 from __future__ import annotations
 

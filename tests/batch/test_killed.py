@@ -1,4 +1,4 @@
-"""Killed at any moment or out of disk, a batch leaves nothing half-done and goes on."""
+"""A batch that is killed or runs out of disk leaves only whole pictures, and the next run continues."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_batch_when_killed_20_times_then_ends_like_an_undisturbed_run(tmp_path: 
     assert ran.returncode == 0, ran.stderr
     progress = [int(line) for line in ran.stdout.split()]
     assert len(progress) == 20 and progress == sorted(progress) and progress[-1] > progress[0]
-    # Only whole pictures, each as it will be in the end.
+    # There are only whole pictures, equal to those of the undisturbed run.
     halfway = {name: data for name, data in pictures(disturbed).items() if not name.startswith(".")}
     assert all(expected[name] == data for name, data in halfway.items())
     report = run_batch([card], disturbed, SETTINGS)
@@ -49,7 +49,7 @@ def test_batch_when_killed_20_times_then_ends_like_an_undisturbed_run(tmp_path: 
     assert not list(disturbed.glob(".burstfix-staging"))
 
 
-# A file system of two megabytes, in a name space of its own where an ordinary user may mount one.
+# Mounts a file system of two megabytes in a user namespace, which needs no rights.
 ON_A_SMALL_DISK = """
 mount -t tmpfs -o size=2m tmpfs "$OUT" || exit 77
 "$PYTHON" -m burstfix batch "$CARD" -o "$OUT" -m average --device cpu
@@ -84,7 +84,7 @@ def test_batch_when_the_disk_is_full_then_says_so_and_leaves_whole_pictures_only
     last = ran.stderr.strip().splitlines()[-1]
     assert last.startswith("burstfix: ") and "full" in last and "free some space" in last
     assert "Traceback" not in ran.stderr
-    # With more room it goes on, and what was there already is kept.
+    # With more space the next run continues and keeps the existing pictures.
     before = pictures(kept)
     assert 0 < len(before) < 60
     report = run_batch([card], kept, SETTINGS)
@@ -95,7 +95,7 @@ def test_batch_when_the_disk_is_full_then_says_so_and_leaves_whole_pictures_only
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
-def test_batch_when_files_may_not_grow_then_each_burst_fails_without_a_trace(
+def test_batch_when_file_sizes_are_limited_then_large_pictures_fail_and_leave_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import resource
@@ -104,7 +104,7 @@ def test_batch_when_files_may_not_grow_then_each_burst_fails_without_a_trace(
     burst(card, 1, 2, 0.0)
     burst(card / "large", 1, 2, 500.0, camera=Camera(height=640, width=960))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The journal and a small 16-bit picture fit, a large one does not.
+    # The limit allows the journal and a small 16-bit picture, but not a large one.
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
     try:
         code = main(["batch", str(card), "-o", str(out), "-m", "average", "--device", "cpu"])

@@ -1,4 +1,4 @@
-"""What a batch takes from the system, decoder included, stays under its limit."""
+"""The memory of a batch, including the decoder, stays below its limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPEATS = 8
 
 
 def large_card(folder: Path) -> Path:
-    """4 bursts of 3 frames of 2 megapixels: a small scene many times over, for drawing large ones is slow."""
+    """Write 4 bursts of 3 frames of 2 megapixels, tiled from small scenes to save time."""
     for k in range(4):
         for path in burst(folder, 10 * k + 1, 3, 100.0 * k, camera=Camera(height=152, width=204)):
             frame = read_frame(path)
@@ -35,7 +35,7 @@ def large_card(folder: Path) -> Path:
 
 
 def held(process: psutil.Process) -> int:
-    """Bytes in memory of a process and its children; 0 once it has ended."""
+    """Return the bytes that a process and its children hold; 0 after its end."""
     try:
         family = [process, *process.children(recursive=True)]
         return sum(member.memory_info().rss for member in family)
@@ -53,7 +53,7 @@ def test_burst_bytes_when_frames_are_demosaiced_then_three_times_the_frames_are_
 def test_batch_when_memory_is_limited_then_all_its_processes_stay_below(model: str, tmp_path: Path) -> None:
     card, out = large_card(tmp_path / "card"), tmp_path / "out"
     command = ["batch", str(card), "-o", str(out), "-m", model, "--device", "cpu", "-q"]
-    # More readers than the limit has room for: it is the budget that holds them back.
+    # More readers than the limit allows, so that the budget has to hold them back.
     with subprocess.Popen(
         [sys.executable, "-m", "burstfix", *command, "--jobs", "4", "--max-memory", f"{LIMIT_MB}MB"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,

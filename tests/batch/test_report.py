@@ -1,4 +1,4 @@
-"""What a batch says it has done: each burst counts once; callbacks and the summary are no burst's fault."""
+"""The report of a batch: each burst counts once, and errors of callbacks fail no burst."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMAND = ["-m", "average", "--device", "cpu"]
 
 @pytest.fixture
 def cards(tmp_path: Path) -> list[Path]:
-    """Two cards with a burst each, of one name."""
+    """Two cards with one burst each; both bursts have the same name."""
     for k, name in enumerate("AB"):
         burst(tmp_path / name / "DCIM", 1, 2, 100.0 * k, scene=k)
     return [tmp_path / "A", tmp_path / "B"]
@@ -39,9 +39,9 @@ def test_batch_when_two_bursts_have_one_name_then_each_counts(cards: list[Path],
 def test_batch_when_one_of_two_of_a_name_fails_then_the_other_does_not_hide_it(
     cards: list[Path], tmp_path: Path
 ) -> None:
-    stranger = tmp_path / "out" / "DCIM" / "IMG_0001-IMG_0002.tif"
-    stranger.parent.mkdir(parents=True)
-    stranger.write_bytes(b"precious")
+    foreign = tmp_path / "out" / "DCIM" / "IMG_0001-IMG_0002.tif"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"precious")
     report = run_batch(cards, tmp_path / "out", SETTINGS)
     assert list(report.failed) == ["DCIM/IMG_0001.dng"] and len(report.done) == 1 and report.exit_code == 8
 

@@ -1,4 +1,4 @@
-"""A batch goes on where it was, keeps what is not its own, and fails one burst at a time."""
+"""A batch continues earlier runs, keeps files of others, and survives failed bursts."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) ->
     report = run(card)
     assert len(report.skipped) == 2 and not report.failed
     after = pictures(card)
-    # The second frame shows another scene now: it is a burst no longer, and its picture stays as it was.
+    # The second frame shows another scene now, so there is no burst, and the picture stays.
     assert report.done == [] and after == before
     shoot(card / "new.dng", 100.2, scene=11, shift=2)
     os.replace(card / "new.dng", card / "IMG_0012.dng")
@@ -111,7 +111,7 @@ def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) ->
     }
 
 
-def test_batch_when_a_sidecar_comes_or_changes_then_its_burst_is_redone(card: Path) -> None:
+def test_batch_when_a_sidecar_is_added_or_changed_then_its_burst_is_redone(card: Path) -> None:
     run(card)
     sidecar = card / "IMG_0011.xmp"
     for rating in (3, 5):
@@ -151,7 +151,7 @@ def test_batch_when_a_setting_changes_then_all_is_redone_and_when_the_device_cha
     assert len(run(card, replace(SETTINGS, exposure=1.0)).done) == 3
 
 
-def test_batch_when_a_burst_grows_then_its_picture_of_fewer_frames_goes(card: Path) -> None:
+def test_batch_when_a_burst_grows_then_its_picture_of_fewer_frames_is_removed(card: Path) -> None:
     run(card)
     burst(card, 3, 1, 0.4, scene=1)
     report = run(card)
@@ -159,7 +159,7 @@ def test_batch_when_a_burst_grows_then_its_picture_of_fewer_frames_goes(card: Pa
     assert "IMG_0001-IMG_0003.jpg" in pictures(card) and "IMG_0001-IMG_0002.jpg" not in pictures(card)
 
 
-def test_batch_when_the_card_is_filled_anew_under_the_same_names_then_old_pictures_stay(card: Path) -> None:
+def test_batch_when_the_card_has_new_raws_of_the_same_names_then_old_pictures_stay(card: Path) -> None:
     run(card)
     before = pictures(card)
     shutil.rmtree(card)
@@ -176,7 +176,7 @@ def test_batch_when_the_card_is_mounted_elsewhere_then_nothing_is_redone(card: P
     assert len(run(moved).skipped) == 3
 
 
-def test_batch_when_a_stranger_has_the_name_then_it_is_left_alone(card: Path) -> None:
+def test_batch_when_a_foreign_file_has_the_name_then_it_is_kept(card: Path) -> None:
     out = card.parent / "out"
     out.mkdir()
     (out / "IMG_0001-IMG_0002.jpg").write_bytes(b"precious")
@@ -196,7 +196,7 @@ def test_batch_when_a_picture_was_edited_then_other_settings_do_not_overwrite_it
     assert "changed since" in report.failed["IMG_0001.dng"] and edited.read_bytes() == b"better"
 
 
-def test_batch_when_another_is_at_work_then_stops_and_says_so(card: Path) -> None:
+def test_batch_when_another_run_holds_the_lock_then_stops_with_an_error(card: Path) -> None:
     out = card.parent / "out"
     out.mkdir()
     with (
@@ -207,7 +207,7 @@ def test_batch_when_another_is_at_work_then_stops_and_says_so(card: Path) -> Non
     assert len(run(card).done) == 3
 
 
-def test_batch_when_stopped_half_way_then_the_next_run_goes_on(
+def test_batch_when_interrupted_then_the_next_run_continues(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(job: object, *_: object) -> None:
@@ -255,7 +255,7 @@ def test_budget_when_bursts_are_read_ahead_then_never_more_than_the_limit(
         most = max(most, self._taken)
 
     monkeypatch.setattr(Budget, "take", take)
-    # Room for two of the three bursts beside the tiles' share.
+    # The limit allows two of the three bursts beside the share of the tiles.
     assert len(run(card, replace(SETTINGS, jobs=3, max_memory=RESERVE + int(2.5 * size / 0.6))).done) == 3
     assert most == 2 * size
 
@@ -273,7 +273,7 @@ def test_batch_when_output_lies_in_the_folder_then_it_is_not_searched(card: Path
         assert len(report.done) + len(report.skipped) == 3
 
 
-def test_journal_when_damaged_then_a_clear_error(card: Path) -> None:
+def test_journal_when_damaged_then_the_error_names_it(card: Path) -> None:
     out = card.parent / "out"
     out.mkdir()
     (out / "burstfix.sqlite").write_bytes(b"no database" * 1000)
@@ -281,7 +281,7 @@ def test_journal_when_damaged_then_a_clear_error(card: Path) -> None:
         run(card)
 
 
-def test_journal_when_newer_then_a_clear_error(tmp_path: Path) -> None:
+def test_journal_when_written_by_a_newer_version_then_an_error_says_so(tmp_path: Path) -> None:
     Journal(tmp_path).close()
     with sqlite3.connect(tmp_path / "burstfix.sqlite") as db:
         db.execute("PRAGMA user_version=99")
@@ -289,7 +289,7 @@ def test_journal_when_newer_then_a_clear_error(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
-def test_batch_when_model_is_unknown_then_nothing_is_begun(card: Path) -> None:
+def test_batch_when_the_model_is_unknown_then_no_burst_is_started(card: Path) -> None:
     with pytest.raises(UsageError, match="nonsense"):
         run(card, replace(SETTINGS, model="nonsense"))
     assert states(card) == {}
@@ -325,7 +325,7 @@ def test_batch_when_dngs_are_wanted_then_the_same_as_of_merge(card: Path, tmp_pa
     assert ours.metadata.cfa == LINEAR and np.array_equal(ours.mosaic, theirs.mosaic)
 
 
-def test_batch_when_a_raw_is_corrupt_then_the_tally_shows_it_and_only_skip_bad_forgives(
+def test_batch_when_a_raw_is_corrupt_then_it_is_reported_and_only_skip_bad_accepts_it(
     card: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (card / "IMG_0003.dng").write_bytes((card / "IMG_0001.dng").read_bytes()[:3000])
@@ -334,7 +334,7 @@ def test_batch_when_a_raw_is_corrupt_then_the_tally_shows_it_and_only_skip_bad_f
     said = capsys.readouterr().out
     assert "IMG_0003.dng: cannot be read: " in said and "3 merged" in said and "0 failed" in said
     assert main([*command, "--skip-bad"]) == 0
-    # Repaired, it is merged with its burst.
+    # Once it is repaired, it is merged with its burst.
     (card / "IMG_0003.dng").unlink()
     burst(card, 3, 1, 0.4, scene=1)
     assert main(command) == 0

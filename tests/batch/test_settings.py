@@ -1,4 +1,4 @@
-"""Settings: checked one by one, layered, with their sources."""
+"""Settings are checked one by one and layered, and their sources are known."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_settings_when_a_whole_number_is_written_as_a_fraction_then_it_is_one() 
     assert repr(resolve([("here", {"ensemble": 2.0, "bit_depth": 16.0})]).settings.ensemble) == "2"
 
 
-def test_settings_hash_when_there_is_no_ensemble_then_earlier_journals_hold() -> None:
+def test_settings_hash_when_there_is_no_ensemble_then_earlier_journals_stay_valid() -> None:
     added = ("ensemble", "dng", "scale", "max_size", "dng_compression")
     values = {k: v for k, v in BatchSettings().result_settings().items() if k not in added}
     earlier = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -88,7 +88,7 @@ def test_settings_files_when_two_folders_have_one_then_asks_which(tmp_path: Path
         settings_files([tmp_path / "a", tmp_path / "b"])
 
 
-def test_settings_file_when_it_begins_with_a_byte_order_mark_then_is_read_all_the_same(
+def test_settings_file_when_it_begins_with_a_byte_order_mark_then_it_is_read(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "burstfix.toml").write_text("gap = 1.5\n", encoding="utf-8-sig")
@@ -112,13 +112,13 @@ def test_settings_when_names_contradict_then_an_error() -> None:
         BatchSettings(min_frames=5, max_frames=3)
 
 
-def test_layout_when_without_suffix_then_gets_the_format_s() -> None:
+def test_layout_when_it_has_no_suffix_then_it_gets_that_of_the_format() -> None:
     assert check_layout("{folder}/{first}", None) == "{folder}/{first}.tif"
     assert check_layout("{first}", "jpeg") == "{first}.jpg"
     assert check_layout("{first}.PNG", None) == "{first}.PNG"
 
 
-# Another value of each: of those that change a picture, and of those that do not.
+# A non-default value of each setting: first those that change a picture, then the others.
 MATTERS: dict[str, Any] = {
     "layout": "{last}", "format": "jpeg", "bit_depth": 8, "quality": 90, "noise": (1e-3, 1e-5),
     "noise_profiles": "table.toml", "skip_bad": True, "keep_all": True, "opcodes": "skip", "strength": 0.5,
@@ -164,7 +164,7 @@ def test_settings_file_when_in_a_folder_of_raws_then_it_may_not_do_harm(line: st
     path.write_text(f'gap = 1\nmodel = "kpn"\n{line}\n' if "model" not in line else line)
     with pytest.raises(UsageError, match=r"burstfix\.toml: .* is not allowed in a folder of raws"):
         file_layers(settings_files([tmp_path]))
-    # The user's own file, and one that is named, may.
+    # The user's file, and a file that is named, may contain it.
     assert file_layers(settings_files([], user_folder=tmp_path))
     assert file_layers(settings_files([], config=path))
     assert file_layers(settings_files([tmp_path], config=path))

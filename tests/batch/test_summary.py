@@ -46,7 +46,7 @@ def test_summary_when_a_burst_failed_then_table_says_why_and_sheet_has_the_pictu
         pixels = np.asarray(sheet).astype(int)
     assert sheet.size == (2 * 250 + 10, 278 + 10)
     like = np.abs(pixels - ORANGE).max(axis=2) < 24
-    # The picture fills its cell's width, the other cell has none.
+    # The picture is as wide as its cell; the other cell has no picture.
     assert like[60:190, 15:245].all() and not like[:, 260:].any()
 
 

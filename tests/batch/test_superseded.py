@@ -1,4 +1,4 @@
-"""A burst that gets other frames gets another picture; the former one goes once newer ones show all of it."""
+"""A superseded picture is removed once newer pictures show all of its frames."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def card(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repaired(card: Path) -> Path:
-    """A card whose first frame could not be read by a first run."""
+    """A card whose first frame was unreadable in the first run, and has been repaired."""
     first = card / "IMG_0001.dng"
     whole = first.read_bytes()
     first.write_bytes(whole[:3000])
@@ -55,7 +55,9 @@ def repaired(card: Path) -> Path:
     return card
 
 
-def test_batch_when_the_first_frame_is_repaired_then_the_picture_without_it_goes(repaired: Path) -> None:
+def test_batch_when_the_first_frame_is_repaired_then_the_picture_without_it_is_removed(
+    repaired: Path,
+) -> None:
     assert run(repaired).done == ["IMG_0001.dng"]
     assert list(pictures(repaired)) == ["IMG_0001-IMG_0003"]
     assert [entry.name for entry in read_entries(repaired.parent / "out")] == ["IMG_0001.dng"]
@@ -91,7 +93,7 @@ def test_batch_when_the_larger_burst_fails_then_the_picture_of_fewer_frames_stay
     assert len(read_entries(card.parent / "out")) == 1
 
 
-def test_batch_when_a_burst_is_cut_in_two_then_its_picture_goes_once_both_parts_stand(
+def test_batch_when_a_burst_is_cut_in_two_then_its_picture_is_removed_once_both_parts_exist(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(card, 4, 3, 0.6, scene=1)
@@ -103,22 +105,22 @@ def test_batch_when_a_burst_is_cut_in_two_then_its_picture_goes_once_both_parts_
     assert run(card, parts).failed == {"IMG_0004.dng": "oh"}
     assert pictures(card).items() >= before.items() and set(pictures(card)) == {"IMG_0003", "IMG_0006"}
     monkeypatch.undo()
-    # The name is another's until then.
+    # Until then the name belongs to the other burst.
     assert run(card, parts, retry_failed=True).done == ["IMG_0004.dng"]
     assert set(pictures(card)) == {"IMG_0003", "IMG_0006_dng"}
     assert len(run(card, parts).skipped) == 2
-    # And back again.
+    # Without the limit the first picture comes back.
     assert run(card, BY_LAST).done == ["IMG_0001.dng"] and pictures(card) == before
 
 
-def test_batch_when_a_frame_goes_and_comes_back_then_the_burst_has_its_name_again(card: Path) -> None:
+def test_batch_when_a_frame_is_removed_and_restored_then_the_burst_has_its_name_again(card: Path) -> None:
     run(card)
     before = pictures(card)
     last = card / "IMG_0003.dng"
     kept = last.read_bytes()
     last.unlink()
     assert run(card).done == ["IMG_0001.dng"]
-    # The picture of all three shows what no other does.
+    # Only the picture of all three frames shows the third one.
     assert set(pictures(card)) == {"IMG_0001-IMG_0002", "IMG_0001-IMG_0003"}
     last.write_bytes(kept)
     assert run(card).done == ["IMG_0001.dng"] and pictures(card) == before

@@ -1,4 +1,4 @@
-"""Files and folders that cannot be read: now, for ever, or because they went away."""
+"""Files and folders that are unreadable for now, for good, or because they were removed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_has_it(
     assert report.exit_code == 0 and report.done == ["IMG_0001.dng"]
 
 
-def test_journal_when_of_the_version_that_kept_errors_then_they_are_forgotten(tmp_path: Path) -> None:
+def test_journal_when_its_version_stored_errors_then_they_are_forgotten(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.put_value(tmp_path / "a.dng", "1:1", "facts", '{"error": "may not be read"}')
     journal._db.execute("PRAGMA user_version=1")
@@ -62,7 +62,7 @@ def test_journal_when_of_the_version_that_kept_errors_then_they_are_forgotten(tm
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
-    """Lists no folder of this name: the tests may run as root, whom nothing is forbidden."""
+    """Make listing folders of this name fail; permissions would not stop tests that run as root."""
     real = {"scandir": os.scandir, "listdir": os.listdir}
 
     def listed(function: str, path: str | int) -> object:
@@ -116,7 +116,7 @@ def test_plan_when_a_file_may_not_be_looked_at_then_it_is_unreadable_and_no_brok
     assert [len(g.paths) for g in plan.bursts] == [2]
 
 
-def test_plan_when_a_copy_goes_away_while_it_is_read_then_the_rest_is_planned(
+def test_plan_when_a_copy_is_removed_while_it_is_read_then_the_rest_is_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(tmp_path, 1, 2, 0.0)
@@ -156,7 +156,7 @@ def test_batch_when_dngs_are_written_among_the_raws_then_they_are_no_frames_of_t
         pictures = sorted(path.name for path in tmp_path.rglob("*-*.dng"))
         assert report.exit_code == 0 and len(pictures) == 2 and pictures == (before or pictures)
         before = pictures
-    # Nor do they count where another run writes elsewhere.
+    # A run with another output folder ignores them, too.
     assert len(find_bursts([tmp_path]).ignored) >= 2
     assert {len(g.paths) for g in find_bursts([tmp_path]).groups} == {4}
 
