@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from types import ModuleType
 
 import pytest
 
@@ -11,7 +12,7 @@ from burstfix.cli.batch import command as batch
 from burstfix.cli.merge import command as merge
 from burstfix.cli.target import plan
 from burstfix.errors import UsageError
-from burstfix.io.write import formats
+from burstfix.io.write import formats, jpeg_xl, merged_dng, pixels
 from burstfix.io.write.formats import FORMATS, OutputFormat, format_named, format_of
 from burstfix.settings.merge import MergeSettings
 
@@ -49,5 +50,7 @@ def test_format_named_when_there_is_no_such_format_then_the_known_ones_are_liste
     assert format_of("a.webp") is None
 
 
-def test_formats_when_examples_are_run_then_they_hold():
-    assert doctest.testmod(formats).failed == 0
+@pytest.mark.parametrize("module", [formats, jpeg_xl, merged_dng, pixels])
+def test_writers_when_their_examples_are_run_then_they_hold(module: ModuleType):
+    tried = doctest.testmod(module)
+    assert tried.attempted and not tried.failed

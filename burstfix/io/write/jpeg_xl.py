@@ -43,7 +43,8 @@ def _distance(quality: int) -> float:
     """
     if quality == 100:
         return 0.0
-    return 0.1 + 0.09 * (100 - quality) if quality >= 30 else min(25.0, 6.4 + 0.62 * (30 - quality))
+    distance = 0.1 + 0.09 * (100 - quality) if quality >= 30 else min(25.0, 6.4 + 0.62 * (30 - quality))
+    return round(distance, 3)
 
 
 def _first_codestream_box(container: bytes | bytearray) -> int:
