@@ -309,6 +309,8 @@ class Batch:
             except OSError as error:
                 reason = OutputError(f"{job.output}: cannot be written ({error.strerror})")
                 outcome = dataclasses.replace(failure(job, reason), disk_full=is_disk_full(error))
+            except JournalError:  # says nothing about this burst: the next run continues
+                raise
             except OutputError as error:
                 outcome = failure(job, error)
         if outcome.disk_full:
