@@ -24,6 +24,7 @@ from burstfix.batch.planning import model_name, outputs_of, plan_folders
 from burstfix.batch.raw_info import InfoReader, file_stamp
 from burstfix.batch.report import BatchReport, CallbackError, Event, EventKind, OnEvent, OnProgress, call
 from burstfix.batch.settings import BatchSettings
+from burstfix.batch.shared_exposure import SharedExposure
 from burstfix.batch.summary import write_summary
 from burstfix.batch.superseded import inputs_hash, is_unchanged, remove_superseded, superseded_key
 from burstfix.batch.watch import watch_folders
@@ -186,6 +187,7 @@ class Batch:
 
     def _jobs(self, bursts: Sequence[FoundBurst], outputs: dict[str, str]) -> Iterator[Job]:
         """Yield the jobs that are not done yet."""
+        shared = SharedExposure(bursts, self.settings) if self.settings.exposure == "shared" else None
         for burst in bursts:
             if self.stop.is_set():
                 return
@@ -205,6 +207,9 @@ class Batch:
             if attempts >= MAX_ATTEMPTS:
                 self._finish(failure(job, _died(attempts)))
                 continue
+            if shared is not None:
+                settings = dataclasses.replace(self.settings, exposure=shared.of(burst))
+                job = dataclasses.replace(job, settings=settings)
             yield dataclasses.replace(job, attempts=attempts)
 
     def _failed_attempts(self, job: Job) -> int:

@@ -17,6 +17,7 @@ class BatchSettings(MergeSettings):
     """Everything that a batch can be told; the names are those of burstfix.toml.
 
     Attributes:
+        exposure: As in `MergeSettings`; "shared" finds one exposure for the bursts of each folder and camera.
         gap: Seconds without a frame that end a burst.
         min_frames, max_frames: Smallest burst; longest burst before it is split into parts, 0 = no limit.
         singles: Merge (denoise) single frames as well.
@@ -28,6 +29,13 @@ class BatchSettings(MergeSettings):
         settle: Watching: seconds without a change before files are read.
     """
 
+    exposure: float | str | None = setting(
+        None,
+        kinds.exposure("auto", "shared"),
+        "Brighter (+) or darker (-), in stops; shared finds one exposure for all bursts of a folder.",
+        group="rendering",
+        default_text="as the look says",
+    )
     gap: float = setting(
         DEFAULT_GAP, kinds.number(0, metavar="SECONDS"), "Pause that ends a burst.", group="grouping"
     )
