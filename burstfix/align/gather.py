@@ -13,6 +13,7 @@ of the frame, grown by a margin, and puts the squares side by side:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -96,7 +97,7 @@ def source_region(
     Args:
         offsets: (2, gy, gx) offsets of the cells that cover the tile, in packed pixels.
         cell: Side of a cell in packed pixels.
-        margin: Pixels read around each cell (half a cell for `BurstTile.windows`).
+        margin: Pixels read around each cell (half a cell for `BurstTile.each_window`).
         top: Row of the picture at which the first cell begins.
         left: Column of the picture at which the first cell begins.
         picture: Height and width of the packed picture.
@@ -150,40 +151,51 @@ class BurstTile:
         return self.shot_gain * factor, self.read_variance * factor
 
     def aligned(self) -> Tensor:
-        """Return the frames aligned to the reference, (N, 4, h, w)."""
-        return self._gather(self.offsets, self.cell, 0, 0)
+        """Return every frame's cells where the reference has them, (N, 4, h, w)."""
+        reference, *others = self.each_aligned()
+        return torch.stack([*others[: self.reference], reference, *others[self.reference :]])
 
-    def windows(self, phase_y: int, phase_x: int) -> Tensor:
-        """Return every second cell in both directions, grown to twice its side, side by side.
+    def each_aligned(self) -> Iterator[Tensor]:
+        """Yield the frames of `aligned` one by one, (4, h, w), the reference first."""
+        return self._each(self.offsets, self.cell, 0, 0)
 
-        The four phases together cover every pixel of the tile four times, except within half a cell of its
+    def each_window(self, phase_y: int, phase_x: int) -> Iterator[Tensor]:
+        """Yield windows around every second cell in both directions: cells grown to twice their side.
+
+        The four phases together cover every pixel of the tile four times, fewer within half a cell of its
         border.
 
         Args:
             phase_y: 0 or 1: the first row of cells. Windows begin at row phase_y * cell - cell / 2.
             phase_x: The same for columns.
 
-        Returns:
-            (N, 4, ny * 2 * cell, nx * 2 * cell) with ny = ceil((gy - phase_y) / 2), nx likewise.
+        Yields:
+            For each frame, the reference first: (4, ny * 2 * cell, nx * 2 * cell), windows edge to edge, with
+            ny = ceil((gy - phase_y) / 2) and nx likewise.
         """
         half = self.cell // 2
         fields = tuple(field[:, phase_y::2, phase_x::2] for field in self.offsets)
-        return self._gather(fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half)
+        return self._each(fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half)
 
-    def _gather(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Tensor:
-        """Gather squares of `side` pixels, side by side from (row, col) of the tile, from every frame.
+    def _each(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Iterator[Tensor]:
+        """Yield squares of `side` pixels, edge to edge from (row, col) of the tile; the reference first.
 
-        Pixels that a frame does not cover come from the reference. Reflected pixels would match it in places
-        by chance, and leave streaks along the border of the picture.
+        Pixels that a frame does not cover come from the reference. Repeated edge pixels would match it here
+        and there by chance and leave streaks along the border of the picture.
         """
-        starts = [(self.top + row - y, self.left + col - x) for y, x in self.origins]
-        out = [
-            gather_cells(source, field, side, origin=start)
-            for source, field, start in zip(self.sources, fields, starts, strict=True)
-        ]
-        anchor = out[self.reference]
-        for i, (source, field, start) in enumerate(zip(self.sources, fields, starts, strict=True)):
-            inside = covered(field, side, start, source.shape[-2], source.shape[-1])
-            if i != self.reference and not inside.all():
-                out[i] = torch.where(inside, out[i], anchor)
-        return torch.stack(out)
+        anchor = self._squares(self.reference, fields, side, row, col)
+        yield anchor
+        for i, (source, field) in enumerate(zip(self.sources, fields, strict=True)):
+            if i == self.reference:
+                continue
+            inside = covered(field, side, self._start(i, row, col), source.shape[-2], source.shape[-1])
+            squares = self._squares(i, fields, side, row, col)
+            yield squares if inside.all() else torch.where(inside, squares, anchor)
+
+    def _squares(self, frame: int, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Tensor:
+        return gather_cells(self.sources[frame], fields[frame], side, origin=self._start(frame, row, col))
+
+    def _start(self, frame: int, row: int, col: int) -> tuple[int, int]:
+        """Return a position in the tile as a position in the source of a frame."""
+        y, x = self.origins[frame]
+        return self.top + row - y, self.left + col - x

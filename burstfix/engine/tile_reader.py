@@ -20,7 +20,7 @@ BORDER = 16
 """Packed pixels that are mirrored around the picture; a wider halo would only repeat them."""
 LEAST_READ_VARIANCE = 1e-10
 """Lower bound; avoids 0/0 at black. Quantisation to 14 bits alone gives three times as much."""
-_READ_MARGIN = CELL // 2  # packed pixels around each cell that `BurstTile.windows` reads
+_READ_MARGIN = CELL // 2  # packed pixels around each cell that `BurstTile.each_window` reads
 _LEAST_GAIN = 1e-3  # lower bound of gains from opcodes; a gain of 0 would leave no noise to divide by
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -61,22 +63,16 @@ class HdrPlus(Average):
         self.c, self.strength = c, strength
 
     def _merge_windows(
-        self,
-        windows: Tensor,
-        reference: int,
-        shot_gain: Tensor,
-        read_variance: Tensor,
-        dct: Tensor,
-        pool: Tensor,
+        self, reference: Tensor, others: Iterable[Tensor], variance: Tensor, dct: Tensor, pool: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `Average._merge_windows`; all frames count as used."""
+        windows = torch.stack([reference, *others])
         count, planes, rows, cols = windows.shape
         side = dct.shape[0]
         tiles = windows.reshape(count, planes, rows // side, side, cols // side, side).transpose(3, 4)
-        signal = tiles[reference].mean((-2, -1), keepdim=True).clamp(min=0)
-        variance = signal * shot_gain[..., None, None] + read_variance[..., None, None]
+        variance = variance[..., None, None]
         spectra = torch.fft.fft2(tiles, norm="ortho")
-        merged = merge_spectra(spectra, reference, variance, self.c)
+        merged = merge_spectra(spectra, 0, variance, self.c)
         merged = denoise_spectra(merged, variance / count, self.strength)
         pixels = torch.fft.ifft2(merged, norm="ortho").real.transpose(2, 3).reshape(planes, rows, cols)
         used = torch.full((rows // side, cols // side), float(count), device=windows.device)

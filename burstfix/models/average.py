@@ -9,7 +9,9 @@ frequency. At last the bias of clipping at black is corrected, and the mosaic is
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,7 +59,7 @@ class Average(BurstModel):
             "average",
             size_multiple=CELL,
             halo=2 * CELL,
-            bytes_per_pixel=100,
+            bytes_per_pixel=30,
             bytes_per_pixel_fixed=300,
             any_planes=True,
             supports_bfloat16=False,
@@ -99,15 +101,15 @@ class Average(BurstModel):
 
     def _merge(self, tile: BurstTile) -> tuple[Tensor, Tensor]:
         """Average a tile: its packed mosaic (C, h, w) with unbiased shadows, frames used (gy, gx)."""
-        aligned = tile.aligned().float()
         if len(tile.sources) == 1:
-            return aligned[0], torch.ones(tile.offsets[0].shape[-2:], device=aligned.device)
+            frames_used = torch.ones(tile.offsets[0].shape[-2:], device=tile.sources[0].device)
+            return tile.aligned()[0].float(), frames_used
         assumed_gain, assumed_variance = tile.assumed_noise()
         merged, frames_used = self._average(tile, assumed_gain[0, 0].float(), assumed_variance[0, 0].float())
         # Clipping at black biases the shadows by an amount that depends on the true noise.
         unbiased = _unbiased_shadows(
             merged,
-            aligned.amin(0),
+            functools.reduce(torch.minimum, tile.each_aligned()).float(),
             tile.shot_gain[0, 0].float(),
             tile.read_variance[0, 0].float(),
             self.config.bias_radius,
@@ -125,16 +127,18 @@ class Average(BurstModel):
         dct, pool, fade = _dct(side).to(device), _pool(side).to(device), _fade(side).to(device)
         for phase_y in (0, 1):
             for phase_x in (0, 1):
-                windows = tile.windows(phase_y, phase_x).float()
-                if windows.numel() == 0:
+                if min(gy - phase_y, gx - phase_x) < 1:
                     continue
-                rows, cols = windows.shape[-2:]
+                windows = (window.float() for window in tile.each_window(phase_y, phase_x))
+                reference = next(windows)
+                rows, cols = reference.shape[-2:]
                 top, left = side + phase_y * tile.cell - half, side + phase_x * tile.cell - half
                 gains, reads = (
                     _window_mean(noise, side, top - side, left - side, rows, cols)
                     for noise in (shot_gain, read_variance)
                 )
-                merged, used = self._merge_windows(windows, tile.reference, gains, reads, dct, pool)
+                variance = F.avg_pool2d(reference, side).clamp(min=0) * gains + reads  # C, ny, nx
+                merged, used = self._merge_windows(reference, windows, variance, dct, pool)
                 frames_used[phase_y::2, phase_x::2] = used  # each window is centred on one cell
                 blend = fade.repeat(rows // side)[:, None] * fade.repeat(cols // side)
                 total[:, top : top + rows, left : left + cols] += merged * blend
@@ -143,21 +147,14 @@ class Average(BurstModel):
         return total[:, inside[0], inside[1]] / weight[inside], frames_used
 
     def _merge_windows(
-        self,
-        windows: Tensor,
-        reference: int,
-        shot_gain: Tensor,
-        read_variance: Tensor,
-        dct: Tensor,
-        pool: Tensor,
+        self, reference: Tensor, others: Iterable[Tensor], variance: Tensor, dct: Tensor, pool: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Merge windows that lie edge to edge.
+        """Merge windows that lie edge to edge, frame by frame.
 
         Args:
-            windows: (N, C, ny * side, nx * side).
-            reference: Index of the reference in N.
-            shot_gain: (C, ny, nx), or (C, 1, 1) for all windows.
-            read_variance: The same shape.
+            reference: Windows of the reference, (C, ny * side, nx * side).
+            others: The same of the other frames.
+            variance: Noise variance of each window, (C, ny, nx).
             dct: (side, side), see `_dct`.
             pool: (side, side), see `_pool`.
 
@@ -165,25 +162,28 @@ class Average(BurstModel):
             The merged windows (C, ny * side, nx * side), and the effective number of frames (ny, nx).
         """
         side = dct.shape[0]
-        signal = F.avg_pool2d(windows[reference], side).clamp(min=0)
-        variance = signal * shot_gain + read_variance  # C, ny, nx
-        spectra = _transform(windows, dct)
-        difference = spectra - spectra[reference]
-        ny, nx = variance.shape[-2:]
-        planes = windows.shape[1]
-        energy = difference.reshape(-1, planes, ny, side, nx, side).square() / (
-            2 * variance[:, :, None, :, None]
-        )
-        energy = _transform(energy.mean(1).reshape(-1, ny * side, nx * side), pool)
-        excess = (energy - self.config.tolerance).clamp(min=0)
-        weights = 1 / (1 + (self.config.strength * excess).square())
-        merged = spectra[reference] + (difference * weights[:, None]).sum(0) / weights.sum(0)
-        # Frames that show something else differ in the low frequencies; noise fills the high ones.
-        low = weights.unflatten(-2, (ny, side)).unflatten(-1, (nx, side))[:, :, :_CONTENT, :, :_CONTENT]
-        shares = low.amin((2, 4))  # N, ny, nx
-        noise_share = weights.square().sum(0) / weights.sum(0).square()
-        merged = self._filtered(merged, variance, noise_share, pool)
-        return _transform(merged, dct.t()), shares.sum(0).square() / shares.square().sum(0)
+        planes, ny, nx = variance.shape
+        # Expected energy of the difference of two frames, averaged over the planes.
+        scale = (1 / (2 * planes * variance)).reshape(planes, ny, 1, nx, 1)
+        spectrum = _transform(reference, dct)
+        difference, weights = torch.zeros_like(spectrum), torch.ones_like(spectrum[0])
+        squared_weights = torch.ones_like(weights)
+        shares, squared_shares = torch.ones_like(variance[0]), torch.ones_like(variance[0])
+        for other in others:
+            change = _transform(other, dct).sub_(spectrum)
+            energy = (change.square().view(planes, ny, side, nx, side) * scale).sum(0)
+            energy = _transform(energy.view(ny * side, nx * side), pool)
+            excess = energy.sub_(self.config.tolerance).clamp_(min=0).mul_(self.config.strength)
+            weight = excess.square_().add_(1).reciprocal_()
+            difference.addcmul_(change, weight)
+            weights.add_(weight)
+            squared_weights.addcmul_(weight, weight)
+            # Frames that show something else differ in the low frequencies; noise fills the high ones.
+            low = weight.view(ny, side, nx, side)[:, :_CONTENT, :, :_CONTENT].amin((1, 3))
+            shares, squared_shares = shares + low, squared_shares + low.square()
+        merged = difference.div_(weights).add_(spectrum)
+        merged = self._filtered(merged, variance, squared_weights / weights.square(), pool)
+        return _transform(merged, dct.t()), shares.square() / squared_shares
 
     def _filtered(self, spectra: Tensor, variance: Tensor, noise_share: Tensor, pool: Tensor) -> Tensor:
         """Removes noise that is left after averaging, by a Wiener filter at each frequency.
@@ -208,7 +208,7 @@ class Average(BurstModel):
 
 
 def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols: int) -> Tensor:
-    """Averages a noise map (C, h, w) over the windows from (top, left); (C, 1, 1) is returned unchanged."""
+    """Average a noise map (C, h, w) over windows from (top, left) on; leave (C, 1, 1) unchanged."""
     if noise.shape[-1] == 1:
         return noise
     padded = F.pad(noise[None], (side, side, side, side), mode="replicate")[0]
@@ -218,20 +218,19 @@ def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols:
 def _unbiased_shadows(
     merged: Tensor, lowest: Tensor, shot_gain: Tensor, read_variance: Tensor, radius: int
 ) -> Tensor:
-    """Corrects the bias that clipping at black adds to the mean.
+    """Correct the bias that clipping at black adds to the mean of noise in the shadows.
 
-    The mean of max(0, x + n) is above x where the signal x is as small as the noise n. The bias is computed
-    from the mean over a small neighbourhood, because single pixels are too noisy. Pixels are scaled instead
-    of
-    shifted: the mean is the same, and no pixel falls below black. Where a sample nearby is negative, the file
-    has values below black, and there is no bias.
+    The mean of max(0, x + n) exceeds x if x is as small as the noise n. The excess is computed from the
+    mean of a small neighbourhood, because single pixels are too noisy. Pixels are scaled rather than shifted:
+    the mean is the same, and no pixel falls below black, where it would be clipped again. If a sample nearby
+    is negative, the file was not clipped, and nothing is corrected.
 
     Args:
         merged: (C, h, w) mean of the frames.
-        lowest: (C, h, w) smallest value of the frames.
+        lowest: (C, h, w) smallest value among the frames.
         shot_gain: (C, 1, 1) or a map (C, h, w).
         read_variance: The same shape.
-        radius: Radius of the neighbourhood, in packed pixels.
+        radius: Radius of the neighbourhood in packed pixels.
     """
     side = 2 * radius + 1
     local = F.avg_pool2d(merged, side, 1, radius, count_include_pad=False)
@@ -241,10 +240,10 @@ def _unbiased_shadows(
 
 
 def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """Returns the signal x >= 0 for which x with normal noise, clipped at 0, has this mean.
+    """Return the signal x >= 0 for which normal noise around x, clipped at 0, has the given mean.
 
-    The mean is x * P(x / s) + s * p(x / s) with the noise s(x) and the distribution P and density p of the
-    standard normal. It is an increasing convex function of x, so Newton's method converges from above.
+    The mean is x * P(x / s) + s * p(x / s), with the standard deviation s(x), the normal distribution P and
+    its density p. It is increasing and convex, so Newton's method converges from above without overshooting.
     """
     x = mean.clamp(min=0)
     for _ in range(4):
@@ -258,7 +257,7 @@ def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tens
 
 
 def _transform(windows: Tensor, matrix: Tensor) -> Tensor:
-    """Computes matrix @ window @ matrix^T for windows that lie edge to edge in (..., rows, cols)."""
+    """Compute matrix @ window @ matrix^T for windows that lie edge to edge in (..., rows, cols)."""
     side = matrix.shape[0]
     rows, cols = windows.shape[-2:]
     across = matrix @ windows.reshape(-1, side, cols)
@@ -267,7 +266,7 @@ def _transform(windows: Tensor, matrix: Tensor) -> Tensor:
 
 @lru_cache
 def _dct(side: int) -> Tensor:
-    """Matrix (side, side) of the orthonormal DCT-II."""
+    """Return the matrix of the orthonormal DCT-II, (side, side)."""
     k = torch.arange(side, dtype=torch.float64)
     matrix = torch.cos(math.pi / side * k[:, None] * (k + 0.5)) * math.sqrt(2 / side)
     matrix[0] /= math.sqrt(2)
@@ -276,12 +275,12 @@ def _dct(side: int) -> Tensor:
 
 @lru_cache
 def _pool(side: int) -> Tensor:
-    """Matrix (side, side) that averages each frequency with its neighbours."""
+    """Return the matrix that averages a frequency and its neighbours, (side, side)."""
     near = (torch.arange(side)[:, None] - torch.arange(side)).abs() <= 1
     return near / near.sum(1, keepdim=True)
 
 
 @lru_cache
 def _fade(side: int) -> Tensor:
-    """Raised cosine, (side,); copies shifted by half a window add up to 1."""
+    """Return a raised cosine; copies shifted by half a window add up to 1."""
     return 0.5 - 0.5 * torch.cos(2 * math.pi * (torch.arange(side) + 0.5) / side)

@@ -47,13 +47,13 @@ def test_burst_tile_when_only_the_region_it_reads_is_given_then_same_as_from_the
         assert whole.aligned().shape == (1, 4, 24, 32)
         torch.testing.assert_close(whole.aligned(), cut.aligned())
         for phase in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            torch.testing.assert_close(whole.windows(*phase), cut.windows(*phase))
+            torch.testing.assert_close(list(whole.each_window(*phase)), list(cut.each_window(*phase)))
 
 
 def test_burst_tile_when_nothing_moved_then_windows_contain_their_cells():
     picture = torch.rand(4, 64, 64)
     tile = tile_of(picture, torch.zeros(2, 4, 4, dtype=torch.long), 16, 16, False)
-    windows = tile.windows(1, 0)
+    windows = torch.stack(list(tile.each_window(1, 0)))
     assert windows.shape == (1, 4, 2 * 16, 2 * 16)
     torch.testing.assert_close(windows[0, :, :16, 16:], picture[:, 16 + 4 : 16 + 20, 16 + 12 : 16 + 28])
 
