@@ -31,6 +31,7 @@ from burstfix.models.base import BurstModel
 from burstfix.opcodes import OpcodeMode
 from burstfix.raw.green_balance import balance_greens
 from burstfix.raw.merged_picture import linear_image
+from burstfix.raw.reduce import reduce_frame, reduce_noise
 from burstfix.settings import MergeSettings
 from burstfix.types import Burst, LinearImage, NoiseChoice, NoiseProfile, Progress, RenderedImage
 
@@ -53,6 +54,7 @@ def read_burst(
     keep_all: bool = False,
     opcodes: OpcodeMode = "apply",
     noise_profiles: NoiseTable | Path | str | None = None,
+    preview: bool = False,
     progress: Progress | None = None,
 ) -> Burst:
     """Read the raws of one burst, and analyse what a merge needs to know.
@@ -71,6 +73,8 @@ def read_burst(
         opcodes: "apply" applies the corrections that DNGs ask for (opcode lists) in the merge; "skip" does
             not.
         noise_profiles: Noise of cameras whose files do not have a noise profile: a table, or its TOML file.
+        preview: Reduce height and width to a quarter right after decoding; opcodes are not applied. The merge
+            takes about a sixteenth of the time, and its noise is that of the smaller frames.
         progress: Called with (stage, done, total); the stages are "decode" and "prepare".
 
     Raises:
@@ -81,13 +85,18 @@ def read_burst(
     if isinstance(noise_profiles, (str, Path)):
         noise_profiles = load_table(Path(noise_profiles))
     files = expand([paths] if isinstance(paths, (str, Path)) else list(paths))
-    read = read_frames(files, skip_bad=skip_bad, opcodes=opcodes, progress=progress)
+    read = read_frames(files, skip_bad=skip_bad, opcodes="skip" if preview else opcodes, progress=progress)
     clipped = with_real_white(read.frames)
+    profile = NoiseProfile.uniform(*noise) if isinstance(noise, tuple) else noise
+    frames = clipped.frames
+    if preview:
+        frames = tuple(reduce_frame(frame) for frame in frames)
+        profile = reduce_noise(profile) if isinstance(profile, NoiseProfile) else profile
     return prepare_burst(
-        clipped.frames,
+        frames,
         reference=reference,
-        noise=NoiseProfile.uniform(*noise) if isinstance(noise, tuple) else noise,
-        table=noise_profiles,
+        noise=profile,
+        table=None if preview else noise_profiles,  # a table holds the noise of whole frames
         keep_all=keep_all,
         dropped=read.dropped,
         warnings=(*read.warnings, *clipped.warnings),

@@ -35,6 +35,7 @@ EXAMPLES = (
 @options.reference
 @click.option("-o", "--output", metavar="FILE|FOLDER", help="Output.  [default: REFERENCE_merged.tif]")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--preview", is_flag=True, help="Merge at a quarter of the size, to choose reference and look.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -52,6 +53,7 @@ def command(
     reference: int | Path | None,
     output: str | None,
     overwrite: bool,
+    preview: bool,
     report: Path | None,
     source: finding.Source,
 ) -> None:
@@ -79,7 +81,8 @@ def command(
         from burstfix.report.summary import closing_line
 
         model = load_chosen_model(settings)
-        burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
+        how = settings.reading() | {"reference": index_of(reference), "preview": preview}
+        burst = read_burst(files, **how, progress=progress)
         path = destination.path(burst.frames[burst.reference].metadata.path, files)
         was_read = time.perf_counter()
         mosaic = destination.is_raw and settings.dng == "mosaic"

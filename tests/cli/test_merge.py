@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import imageio.v3 as iio
+import numpy as np
 import pytest
 
 from burstfix.cli import finding, main
@@ -83,6 +84,19 @@ def test_merge_when_a_settings_file_lies_beside_the_raws_then_the_command_line_o
     Path("burstfix.toml").write_text("looks = 1\n")
     assert main(["merge", "."]) == 2
     assert "unknown setting 'looks'" in capsys.readouterr().err
+
+
+def test_merge_when_a_preview_is_asked_for_then_the_picture_is_the_whole_one_at_a_quarter_of_its_size(
+    example_burst: list[Path], workplace: Path
+) -> None:
+    options = ["-q", "--model", "average", "--device", "cpu", "--reference", "2"]
+    command = ["merge", *shots(example_burst[:3]), *options]
+    assert main([*command, "--preview", "-o", "small.png"]) == 0
+    assert main([*command, "-o", "whole.png"]) == 0
+    small, whole = (iio.imread(name).astype(float) / 65535 for name in ("small.png", "whole.png"))
+    assert small.shape == (150, 200, 3) and whole.shape == (600, 800, 3)
+    means = whole.reshape(150, 4, 200, 4, 3).mean(axis=(1, 3))
+    assert np.abs(small - means).mean() < 0.02
 
 
 def test_merge_when_quiet_then_says_nothing(
