@@ -211,6 +211,8 @@ class Kpn(BurstModel):
 
     def _start_as_average(self) -> None:
         """Starts from kernels that average softly around the centre, and a head that adds nothing."""
+        if self.head_out.weight.is_meta:
+            return  # only shapes are wanted, and arithmetic on them would import torch's compiler (1 s)
         soft = [-0.125 * parity.distances() for parity in self.parities]
         with torch.no_grad():
             for out, logits in ((self.kernel_out, soft[:1]), (self.color_out, soft[1:])):
