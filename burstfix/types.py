@@ -1,7 +1,7 @@
-"""The frozen records that travel between the rooms of burstfix.
+"""Frozen records that the packages of burstfix exchange.
 
-Units: mosaics hold the sensor's numbers (DN); noise profiles and linear images are in normalised
-units (0 = black level, 1 = white level). Sizes are height, width. Nothing here needs torch.
+Units: mosaics contain sensor values (DN); noise profiles and linear images are in normalised
+units (0 = black level, 1 = white level). Sizes are height, width. This module does not need torch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def camera_key(make: str, model: str) -> str:
 
 
 def camera_name(make: str, model: str) -> str:
-    """Return the name of a camera for people: without the make if the model begins with it.
+    """Return the name of a camera to display: without the make if the model begins with it.
 
     Example:
         >>> camera_name("Canon", "Canon EOS R5"), camera_name("Google", "Pixel 8"), camera_name("", "")
@@ -51,7 +51,7 @@ def camera_name(make: str, model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CfaLayout:
-    """How the pixels of a sensor are distributed over packed planes.
+    """Distribution of the pixels of a sensor over packed planes.
 
     Packing cuts a frame, brought to RGGB phase, into squares of 2x2 pixels. Each plane holds one value of
     every square, so it has half the frame's height and width:
@@ -65,10 +65,10 @@ class CfaLayout:
         pattern: One of `CFA_PATTERNS`, `MONOCHROME` or `LINEAR`, as in `FrameMetadata.cfa`.
         colors: Colour of each plane: 0 red (or grey), 1 green, 2 blue.
         noise_planes: For each plane, the entry of `NoiseProfile` that holds for it.
-        matching_planes: The four planes that a Bayer sensor would record; frames are compared on these.
-        channels: Values recorded at each pixel: 1, or 3 of a linear frame.
-        pitch: Distance between neighbouring pixels of one colour: 2 in a Bayer mosaic, else 1.
-        red: Row and column (0 or 1) of the first red pixel; (0, 0) without a mosaic.
+        matching_planes: The four planes that a Bayer sensor would record, used to compare frames.
+        channels: Values recorded at each pixel: 1, or 3 for a linear frame.
+        pitch: Distance between neighbouring pixels of one colour: 2 in a Bayer mosaic, otherwise 1.
+        red: Row and column (0 or 1) of the first red pixel; (0, 0) if there is no mosaic.
     """
 
     pattern: str
@@ -116,7 +116,8 @@ class NoiseProfile:
     """Signal-dependent Gaussian noise: variance = shot_gain * x + read_variance.
 
     One value for each packed plane (R, G on the red row, G on the blue row, B), for x in normalised
-    units. This is the form of the DNG tag NoiseProfile (DNG specification 1.7, tag 51041), S and O.
+    units. shot_gain and read_variance are S and O of the DNG tag NoiseProfile (DNG specification 1.7, tag
+    51041).
     """
 
     shot_gain: tuple[float, float, float, float]
@@ -136,7 +137,7 @@ class Levels:
 
     Attributes:
         black: float32 (rows, cols), repeated over the visible area from its top left corner.
-        white: DN of full scale.
+        white: White level.
         black_rows: float32 (H,), added to the black level of each row, or None.
         black_cols: float32 (W,), added to the black level of each column, or None.
     """
@@ -180,13 +181,13 @@ class ColorProfile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExifTags:
-    """EXIF to carry into the output: tag number to value, one mapping for each directory.
+    """EXIF to copy to the output: a mapping from tag number to value for each directory.
 
     Values are str, int, bytes, `fractions.Fraction`, or a tuple of ints or Fractions.
 
     Attributes:
         image, exif, gps: The directories.
-        xmp: Carried XMP properties: name ("dc:title") to XML element.
+        xmp: XMP properties to copy: name ("dc:title") to XML element.
     """
 
     image: Mapping[int, Any] = field(default_factory=dict[int, Any])
@@ -204,23 +205,25 @@ class FrameMetadata:
         height: Rows of the visible area, sensor pixels.
         width: Columns of the visible area.
         cfa: Colours of the 2x2 pattern, row by row from the top left of the visible area; or MONOCHROME
-            (one value a pixel, no colours), or LINEAR (three values at every pixel).
+            (one value per pixel, no colours), or LINEAR (three values at every pixel).
         levels: Black and white levels in DN.
         color: Colour calibration.
         orientation: EXIF orientation, 1 to 8.
         noise: Noise profile stated by the file, or None.
         make, model, lens: Names from EXIF, "" if absent.
-        unique_model: UniqueCameraModel of a DNG, by which raw developers know the camera; "" if absent.
-        default_crop: Top, left, height and width of the part that raw developers show, or None for all.
+        unique_model: UniqueCameraModel of a DNG, from which raw converters identify the camera; "" if
+            absent.
+        default_crop: Top, left, height and width of the part that raw converters show, or None for all.
         default_user_crop: Top, left, bottom and right of the part of the default crop that the photographer
             chose in the camera (digital zoom, aspect ratio), as fractions of it; None for all.
         default_scale: Factors by which height and width are stretched to show square pixels; None for (1, 1).
         iso: ISO speed, or None.
-        exposure_time: In seconds, or None.
+        exposure_time: Exposure time in seconds, or None.
         aperture: F-number, or None.
-        focal_length: In mm, or None.
-        time: Capture time, with fractions of a second if the file has them, naive or aware; or None.
-        exif: Tags to carry into the output.
+        focal_length: Focal length in mm, or None.
+        time: Capture time, with fractions of a second if the file has them, with or without a
+            time zone; or None.
+        exif: Tags to copy to the output.
         opcodes: Opcode lists of a DNG, or None.
         raw_index: Index of this raw among those of the file.
         raw_count: Number of raws in the file, such as 4 with pixel shift.
@@ -253,12 +256,12 @@ class FrameMetadata:
 
     @property
     def name(self) -> str:
-        """The file's name, and which of its raws this is if there are several."""
+        """Name of the file, followed by the index of the raw if the file contains several."""
         return self.path.name if self.raw_count == 1 else f"{self.path.name}[{self.raw_index}]"
 
     @property
     def shown_area(self) -> tuple[int, int, int, int]:
-        """Top, left, height and width of what is shown: the user's part of the default crop."""
+        """Top, left, height and width of the area to show: the user crop within the default crop."""
         crop = self.default_crop
         if crop is None or not lies_within(crop, self.height, self.width):
             crop = (0, 0, self.height, self.width)
@@ -291,8 +294,8 @@ class Frame:
     Attributes:
         mosaic: uint16 (height, width) in DN, after any linearisation table; (height, width, 3) if
             `metadata.cfa` is LINEAR.
-        metadata: Everything else that is known.
-        plan: Which opcodes are applied and where. The default applies none; see `planned`.
+        metadata: Metadata of the raw.
+        plan: Opcodes to apply, and where. The default applies none; see `planned`.
     """
 
     mosaic: NDArray[np.uint16]
@@ -315,7 +318,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class GlobalMotion:
-    """Motion of a whole frame against the reference: a rotation about the centre, then a shift.
+    """Motion of a whole frame relative to the reference: a rotation about the centre, then a shift.
 
     A point at (y, x) sensor pixels from the centre of the reference is found in the frame at
     rotate(angle) @ (y, x) + (dy, dx) from the frame's centre, with
@@ -356,10 +359,10 @@ class GlobalMotion:
 
 @dataclass(frozen=True, slots=True)
 class DroppedFrame:
-    """A frame that was left out, and the reason, for people.
+    """A frame that was left out, and the reason to display.
 
-    `index` is its position in time order among the frames that were read, as `reference` counts; None for a
-    frame that could not be read or did not belong to the burst.
+    `index` is its position in time order among the frames that were read, counted like `reference`. It is
+    None for a frame that could not be read or did not belong to the burst.
     """
 
     path: Path
@@ -373,13 +376,13 @@ class Burst:
 
     Attributes:
         frames: The frames that are merged.
-        reference: Index into `frames` of the frame that the result shows.
-        noise: Noise profile of every frame (one exposure, one camera), before opcodes are applied.
-        motions: Motion of each frame against the reference.
+        reference: Index into `frames` of the frame to which the others are aligned.
+        noise: Noise profile before opcodes are applied; all frames share one camera and exposure.
+        motions: Motion of each frame relative to the reference.
         sharpness: Sharpness of each frame, relative to the sharpest (0 to 1).
-        hot_pixels: int32 (count, 2), rows and columns of the sensor's defects, to be repaired.
+        hot_pixels: int32 (count, 2), rows and columns of defective pixels, to be repaired.
         dropped: Frames left out.
-        warnings: Sentences for people.
+        warnings: Sentences for the user.
     """
 
     frames: tuple[Frame, ...]
@@ -400,7 +403,7 @@ def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> boo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergeMaps:
-    """What a merge observed, for each cell of 16x16 sensor pixels from the top left of the packed picture.
+    """Maps of motion and frames used: one value per cell of 16x16 sensor pixels, from the top left.
 
     Attributes:
         motion: float32 (gy, gx), the largest displacement of any frame beyond the camera's own movement, in
@@ -421,9 +424,10 @@ class LinearImage:
         data: float32 (3, H, W); 0 = black, 1 = white level of the sensor. (1, H, W) is a mosaic with the
             pattern of the metadata, for DNGs.
         metadata: Metadata of the reference frame.
-        settings: How it was made (model, frames, noise source, version ...), for the tags of the output.
-        maps: What the merge observed, in the orientation of `data`; None for other pictures.
-        noise: Noise that is left in `data`, in the order R, G, G, B; None if it was not measured.
+        settings: How the image was made (model, frames, noise source, version ...), for the output's tags.
+        maps: Motion and number of frames used, in the orientation of `data`; None for images that are not the
+            result of a merge.
+        noise: Remaining noise in `data`, in the order R, G, G, B; None if it was not measured.
     """
 
     data: NDArray[np.float32]
@@ -436,7 +440,7 @@ class LinearImage:
         """Return the part of the data inside `FrameMetadata.shown_area`; all of it if the sizes differ.
 
         Args:
-            step: The part begins at a multiple of it; 2 keeps the pattern of a mosaic.
+            step: The part begins at a multiple of `step`; 2 keeps the pattern of a mosaic.
         """
         if self.data.shape[1:] != (self.metadata.height, self.metadata.width):
             return self.data
@@ -452,7 +456,7 @@ class RenderedImage:
         data: uint16 (H, W, 3), encoded with the colour space's transfer curve, full range.
         icc_profile: The profile that describes `data`.
         exif: Tags to write.
-        settings: As in LinearImage, with the rendering settings added.
+        settings: As in `LinearImage`, with the rendering settings added.
     """
 
     data: NDArray[np.uint16]

@@ -1,4 +1,4 @@
-"""Reading raws and writing results."""
+"""Read raws and write results."""
 
 from burstfix.io.read.frames import ReadFrames, read_frames
 from burstfix.io.read.reader import read_frame, read_metadata

@@ -5,4 +5,4 @@ RAW_SUFFIXES = frozenset(
     + (".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw")
     + (".x3f",)
 )
-"""Used to search folders; a file that is named is read whatever its suffix."""
+"""Suffixes to search for in folders. Files given by name are read regardless of their suffix."""

@@ -1,4 +1,4 @@
-"""A DNG's calibration by its tags: levels, colour, noise (DNG 1.7.1, chapters 4 and 6)."""
+"""Calibration from the tags of a DNG: levels, colour, noise (DNG 1.7.1, chapters 4 and 6)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from burstfix.types import MONOCHROME, ColorProfile, Levels, NoiseProfile
 XYZ_TO_SRGB = np.array(
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]], dtype=np.float64
 )
-"""XYZ to linear sRGB (IEC 61966-2-1); stands in for a missing colour matrix."""
+"""XYZ to linear sRGB (IEC 61966-2-1); replaces a missing colour matrix."""
 
 _D65 = 21
-# Beyond these, tags are damaged.
+# Values beyond these limits indicate damaged tags.
 _MAX_EXPOSURE_EV = 10
-_MAX_ENTRY = 1000  # of matrices and vectors; larger numbers would not fit the types of a DNG either
-_MAX_WHITE = 65536  # one more than 16 bits hold, as some programs write
+_MAX_ENTRY = 1000  # largest number in matrices and vectors; the types of a DNG cannot hold larger ones either
+_MAX_WHITE = 65536  # one above the largest 16-bit value; some programs write it
 
 
 def levels(tags: FileTags, area: Area) -> Noted[Levels]:
-    """Return black and white levels, in numbers after the linearisation table.
+    """Return black and white levels, as values after the linearisation table.
 
     Raises:
-        InputError: They are not usable.
+        InputError: The levels are not usable.
     """
     assert tags.raw is not None
     warnings: list[str] = []
@@ -40,7 +40,7 @@ def levels(tags: FileTags, area: Area) -> Noted[Levels]:
     rows, columns = repeat if len(repeat) == 2 else (1, 1)
     samples = max(1, tags.raw.number(tn.SAMPLES_PER_PIXEL, 1))
     if len(values) == 1:
-        values = values * samples  # against the specification, but it happens
+        values = values * samples  # violates the specification, but such files exist
     if rows < 1 or columns < 1 or rows * columns * samples != len(values):
         raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{columns}")
     blacks = _float32(np.array(values)).reshape(rows, columns, samples)
@@ -66,10 +66,10 @@ def levels(tags: FileTags, area: Area) -> Noted[Levels]:
 
 
 def checked_levels(tags: FileTags, levels: Levels) -> Levels:
-    """Return the levels if white lies above black and within 16 bits.
+    """Return the levels if white is above black and fits in 16 bits.
 
     Raises:
-        InputError: It does not.
+        InputError: The white level is not above the black level, or exceeds 16 bits.
     """
     top = float(levels.black.max())
     for extra in (levels.black_rows, levels.black_cols):
@@ -103,7 +103,7 @@ def color(tags: FileTags) -> Noted[ColorProfile]:
     """Return the colour calibration, for red, green and blue in this order.
 
     Raises:
-        UnsupportedSensorError: The sensor has other than three colours.
+        UnsupportedSensorError: The number of colours is not three.
     """
     warnings: tuple[str, ...] = ()
     exposure = tags.numbers(tn.BASELINE_EXPOSURE)
@@ -144,7 +144,7 @@ def color(tags: FileTags) -> Noted[ColorProfile]:
 
 
 def _matrix(tags: FileTags, tag: int, order: tuple[list[int], list[int]]) -> NDArray[np.float64] | None:
-    """Return a 3x3 matrix with its rows and columns in order; None if absent or singular."""
+    """Return a 3x3 matrix with reordered rows and columns; None if absent or singular."""
     values = tags.numbers(tag)
     if len(values) != 9:
         return None
@@ -155,7 +155,7 @@ def _matrix(tags: FileTags, tag: int, order: tuple[list[int], list[int]]) -> NDA
 
 
 def _vector(tags: FileTags, tag: int, order: list[int]) -> NDArray[np.float64] | None:
-    """Return positive numbers in order; None if absent or damaged."""
+    """Return positive numbers, reordered; None if absent or damaged."""
     values = tags.numbers(tag)
     if len(values) != len(order):
         return None

@@ -1,4 +1,4 @@
-"""What LibRaw knows of cameras whose raws are no DNGs."""
+"""Camera data from LibRaw, for raws that are not DNGs."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from burstfix.types import LINEAR, MONOCHROME, ColorProfile, Levels, lies_within
 
 @dataclass(frozen=True, slots=True)
 class CameraFacts:
-    """What LibRaw knows of an unpacked raw and its camera (names as in rawpy).
+    """Data from LibRaw about an unpacked raw and its camera (names as in rawpy).
 
     Attributes:
         pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None if
             there is no mosaic.
-        channels: Values at each pixel, 1 or 3.
-        is_foveon: True for sensors in layers.
+        channels: Values per pixel, 1 or 3.
+        is_foveon: True for Foveon sensors, which stack three colour layers.
         colors: Letters of the colour indices, such as "RGBG".
         black: Black level for each colour index.
         white: White level.
         xyz_to_camera: float64 (3, 3), zeros if unknown.
         white_balance: float64 (3,), camera multipliers R, G, B; not positive if unknown.
-        estimated_balance: float64 (3,), LibRaw's estimate from the picture if the camera recorded no
-            multipliers, or those for daylight; not positive if unknown.
+        estimated_balance: float64 (3,), multipliers to use if the camera recorded none: LibRaw's estimate
+            from the picture, or those for daylight; not positive if unknown.
         iso, exposure_time, aperture, focal_length: 0 if unknown.
         time: None if unknown.
         lens: "" if unknown.
-        balanced_to_srgb: float64 (3, 3), the conversion of white-balanced camera RGB that LibRaw makes of
-            cameras without `xyz_to_camera`; None otherwise.
+        balanced_to_srgb: float64 (3, 3), LibRaw's matrix from white-balanced camera RGB to sRGB for cameras
+            without `xyz_to_camera`; None otherwise.
     """
 
     pattern: NDArray[np.uint8] | None
@@ -59,7 +59,7 @@ class CameraFacts:
 
     @property
     def is_monochrome(self) -> bool:
-        """True for one value per pixel and no colours."""
+        """True if each pixel has one value and there are no colours."""
         return self.channels == 1 and (self.pattern is None or len(self.colors) == 1)
 
 
@@ -67,7 +67,7 @@ def cfa(tags: FileTags, known: CameraFacts) -> str:
     """Return the pattern, MONOCHROME or LINEAR.
 
     Raises:
-        UnsupportedSensorError: The mosaic is another.
+        UnsupportedSensorError: The mosaic has another pattern.
     """
     if known.is_foveon:
         raise UnsupportedSensorError(
@@ -86,7 +86,7 @@ def levels(tags: FileTags, known: CameraFacts) -> Levels:
     """Return LibRaw's black and white levels.
 
     Raises:
-        InputError: They are not usable.
+        InputError: The levels are not usable.
     """
     if known.pattern is not None and known.pattern.shape == (2, 2):
         black = np.array([known.black[c] for c in known.pattern.ravel()], dtype=np.float32).reshape(2, 2)

@@ -15,14 +15,14 @@ _MAX_NAME_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """The names of a camera."""
+    """Make and model of a camera."""
 
     make: str
     model: str
 
 
 def read_camera(file: BinaryIO) -> Camera | None:
-    """Return the camera that a CRW names; None for other files."""
+    """Return the camera stated in a CRW; None for other files."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(14)
@@ -48,7 +48,7 @@ def read_camera(file: BinaryIO) -> Camera | None:
 
 
 def _entries(file: BinaryIO, order: str, start: int, size: int) -> list[tuple[int, ...]]:
-    """Return type, length and offset of a heap's entries; its last four bytes say where they are."""
+    """Return type, length and offset of a heap's entries; its last four bytes point to them."""
     if size < 4:
         return []
     file.seek(start + size - 4)

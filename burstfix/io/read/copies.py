@@ -1,4 +1,4 @@
-"""Finds copies of a file: other files with the same bytes."""
+"""Find copies of a file: other files with the same bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SAMPLE = 4096  # bytes
 
 
 def hash_file(path: Path) -> str:
-    """Returns the sha256 of a file in hexadecimal.
+    """Return the sha256 of a file in hexadecimal.
 
     Raises:
         InputError: The file cannot be read.
@@ -32,15 +32,15 @@ def hash_file(path: Path) -> str:
 def find_copies(paths: Iterable[Path], content_hash: Callable[[Path], str] = hash_file) -> dict[Path, Path]:
     """Find files with the same bytes as an earlier one.
 
-    Only files of equal size and with equal samples are read in full. A file that cannot be read is no copy:
-    reading it as a raw says why.
+    Only files of equal size and with equal samples are read in full. A file that cannot be read does not
+    count as a copy; reading it as a raw reports the reason.
 
     Args:
-        paths: In order; of equal files the first one counts as the original.
-        content_hash: Hashes a file, and raises `InputError` where it cannot be read.
+        paths: Files; the first of several equal files counts as the original.
+        content_hash: Hashes a file, or raises `InputError` if it cannot be read.
 
     Returns:
-        The original of each copy, by the path of the copy.
+        A mapping from the path of each copy to its original.
     """
     similar: dict[tuple[int, bytes], list[Path]] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""One raw file to a frame, in the process that calls it; the decoder process is such a process."""
+"""Decode one raw file in the current process. Used by the decoder process."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from burstfix.io.read.xmp import read_xmp, with_xmp
 from burstfix.types import LINEAR, FrameMetadata
 
 _UNREADABLE = {tn.COMPRESSION_VC5: "VC-5 (GoPro's GPR)"}
-# Pixels per byte that raws other than DNGs reach: even dark frames take more than a quarter of a bit.
+# Pixels per byte that raws other than DNGs reach: even dark frames take more than 1/4 bit per pixel.
 _MAX_PIXELS_PER_BYTE = 32
 _MAX_ROLL = 256
-_MAX_CHANNELS = 3  # of camera raws; LibRaw knows their number only after decoding
-# Share of rows at the end of a frame that only a file that is cut off leaves at zero.
+_MAX_CHANNELS = 3  # values per pixel of camera raws; LibRaw states the actual number only after decoding
+# A file counts as cut off if a larger share of its rows, at the end, is zero.
 _MISSING_SHARE = 1 / 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A raw.
+    """A decoded raw.
 
     Attributes:
-        metadata: Everything but the pixels.
-        mosaic: As in `Frame`; None if it was not asked for.
-        warnings: Sentences for people.
+        metadata: Metadata of the raw.
+        mosaic: As in `Frame`; None if pixels were not requested.
+        warnings: Sentences for the user.
     """
 
     metadata: FrameMetadata
@@ -48,7 +48,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Unpacked:
-    """What a decoder found: the facts, all pixels of the sensor (None if not asked for), and warnings."""
+    """Result of a decoder: facts, all pixels of the sensor (None if not requested), and warnings."""
 
     facts: LibRawFacts
     mosaic: NDArray[np.uint16] | None
@@ -63,11 +63,11 @@ def decode(
     Args:
         path: The file.
         wants_pixels: True to decode the mosaic as well.
-        raw_index: Which of the raws in the file.
-        reserve: Called with the number of values to decode before they take memory.
+        raw_index: Index of the raw in the file.
+        reserve: Called with the number of values to decode, before memory is allocated for them.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The file cannot be read.
     """
     tags = read_tags(path, raw_index)
     if tags.is_dng:
@@ -124,7 +124,7 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
                 check_claim(path, claimed, tags.size, _MAX_PIXELS_PER_BYTE)
                 if reserve is not None:
                     reserve(_MAX_CHANNELS * claimed)
-            # A DNG says everything in its tags; of other raws LibRaw knows it once they are unpacked.
+            # The tags of a DNG contain all metadata; for other raws LibRaw provides them after unpacking.
             if wants_pixels or not tags.is_dng:
                 raw.unpack()
             mosaic = np.array(raw.raw_image) if wants_pixels else None  # LibRaw frees its own memory
@@ -147,7 +147,7 @@ def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> ND
     """Return the visible part of the pixels, in order and contiguous.
 
     Raises:
-        InputError: There are no pixels in the file, or too few.
+        InputError: The file contains no pixels, or too few.
     """
     path, mosaic = tags.path, unpacked.mosaic
     assert mosaic is not None
@@ -171,9 +171,9 @@ def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> ND
 
 
 def _raised_white(metadata: FrameMetadata, mosaic: NDArray[np.uint16]) -> float | None:
-    """Return a white level for pixels of which many lie far above the stated one; None if it fits.
+    """Return a new white level if many pixels lie far above the stated one; None if the stated one fits.
 
-    That is all ones in as many bits as the pixels take, so that the frames of a burst agree.
+    The new level is all ones in as many bits as the pixels take, so that the frames of a burst agree.
     """
     limit = 2 * metadata.levels.white
     if limit >= mosaic.max() or np.count_nonzero(mosaic > limit) < mosaic.size / 1000:
@@ -182,7 +182,7 @@ def _raised_white(metadata: FrameMetadata, mosaic: NDArray[np.uint16]) -> float 
 
 
 def _open(raw: rawpy.RawPy, path: Path, raw_index: int = 0) -> None:
-    """Hand a file to LibRaw, by name if the name is UTF-8."""
+    """Open a file in LibRaw, by name if the name is UTF-8."""
     raw.set_unpack_params(shot_select=raw_index)
     try:
         os.fspath(path).encode()
@@ -212,17 +212,17 @@ def _roll_warning(path: Path) -> tuple[str, ...]:
 
 
 def _crop(sizes: Any) -> Area | None:
-    """Return the crop of the maker's tags; rawpy 0.24 and before do not tell."""
+    """Return the crop of the maker's tags; rawpy 0.24 and earlier do not provide it."""
     if not hasattr(sizes, "crop_width"):
         return None
     return Area(sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width)
 
 
 def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
-    """Collect what LibRaw knows of an unpacked file."""
+    """Collect LibRaw's data about an unpacked file."""
     other = raw.other
     lens = getattr(raw, "lens", None)  # rawpy 0.25 and later
-    # LibRaw gives the start of 1970 for "unknown", in local time.
+    # LibRaw returns the start of 1970, in local time, for "unknown".
     time = other.timestamp if other.timestamp and other.timestamp.year > 1971 else None
     is_flat = raw.raw_type == rawpy.RawType.Flat
     matrix = np.asarray(raw.rgb_xyz_matrix, dtype=np.float64)[:3, :3]
@@ -250,20 +250,20 @@ def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
 
 
 def _estimated_balance(raw: rawpy.RawPy) -> NDArray[np.float64]:
-    """Return multipliers for R, G, B where the camera recorded none, otherwise those for daylight."""
+    """Return estimated multipliers for R, G, B if the camera recorded none, otherwise those for daylight."""
     if min(raw.camera_whitebalance[:3]) > 0 or raw.raw_type != rawpy.RawType.Flat:
         return np.array(raw.daylight_whitebalance[:3], dtype=np.float64)
     raw.postprocess(use_auto_wb=True, half_size=True)
-    # rawpy 0.25 and before do not tell what was estimated.
+    # rawpy 0.25 and earlier do not provide the estimate.
     found = getattr(raw, "auto_whitebalance", None) or raw.daylight_whitebalance
     return np.array(found[:3], dtype=np.float64)
 
 
 def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
-    """Find the matrix from white-balanced camera RGB to linear sRGB that LibRaw has built in for a camera.
+    """Find LibRaw's built-in matrix from white-balanced camera RGB to linear sRGB for a camera.
 
-    rawpy does not show it, so it is fitted: LibRaw develops the raw in camera RGB and in sRGB. For a camera
-    that LibRaw does not know it converts nothing; the answer is None.
+    rawpy does not expose the matrix. It is fitted to two renderings of the raw by LibRaw, in camera RGB and
+    in sRGB. LibRaw does not convert the colours of cameras unknown to it; the result is then None.
     """
     plain: dict[str, Any] = {
         "user_wb": [1.0, 1.0, 1.0, 1.0],
@@ -296,7 +296,7 @@ def _libraw_message(error: Exception, compression: int) -> str:
     if "nsupported file format" in text:
         if compression in _UNREADABLE:
             return f"its pixels are compressed with {_UNREADABLE[compression]}, which LibRaw cannot decode"
-        return "is no raw file that LibRaw can read (unknown format or camera, or damaged)"
+        return "is not a raw file that LibRaw can read (unknown format or camera, or damaged)"
     if "Input/output error" in text:
         return "the file is cut off or damaged (LibRaw ran out of data)"
     return f"cannot be decoded (LibRaw: {text})"

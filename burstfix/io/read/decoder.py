@@ -1,8 +1,8 @@
-"""The process that opens raw files, so that a crash of LibRaw is an answer and not the end.
+"""The child process that opens raw files, so that a crash of LibRaw does not end burstfix.
 
-`decoder_client` runs it as `python -m burstfix.io.read.decoder`. Requests come on standard input, answers go
-to standard output; `decoder_protocol` describes them. Everything that parses a file runs here. The process
-ends when its input does.
+`decoder_client` runs it as `python -m burstfix.io.read.decoder`. It reads requests
+from standard input and writes answers to standard output, as described in `decoder_protocol`. All parsing of
+files happens here. The process ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ try:
 except ImportError:  # Windows
     resource = None
 
-# Address space that a small file may take beyond what the process has, and that each value to decode may
+# Address space that decoding a small file may add to that of the process, and that each value to decode may
 # take: LibRaw's buffers, the mosaic, a copy.
 _BASE_BYTES = 1 << 30
 _BYTES_PER_VALUE = 12
-# LibRaw can repeat a complaint for every pixel.
+# LibRaw can repeat a message for every pixel.
 _LOG_LIMIT = 1 << 20
-# Times as long as the parent waits: it matters only if the parent is gone.
+# Multiple of the time that the parent waits; it only matters if the parent is gone.
 _SELF_DESTRUCT_FACTOR = 4
 
 
 class _Memory:
-    """Limits the address space of this process, where the system can."""
+    """Limit of the address space of this process, if the system supports one."""
 
     def __init__(self) -> None:
         self._used = 0
@@ -47,7 +47,7 @@ class _Memory:
             self._used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
 
     def reserve(self, values: int = 0) -> None:
-        """Allow what decoding so many values takes."""
+        """Raise the limit by the memory that decoding this number of values takes."""
         if resource is None or not self._used:
             return
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -57,7 +57,7 @@ class _Memory:
 
 
 def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDArray[np.uint16] | None]:
-    """Decode a file; every failure becomes a reply."""
+    """Decode a file; return a reply for every failure."""
     path = Path(request.path)
     os.lseek(log_fd, 0, os.SEEK_SET)
     os.ftruncate(log_fd, 0)
@@ -78,7 +78,7 @@ def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDAr
         return Reply(f"{path}: the file is damaged ({type(error).__name__}: {error})"), None
     os.lseek(log_fd, 0, os.SEEK_SET)
     log = os.read(log_fd, _LOG_LIMIT).decode("utf-8", "replace")
-    # After these LibRaw goes on with what it has, and tells only standard error.
+    # After these errors LibRaw continues with incomplete data, and reports them on standard error only.
     for sign, meaning in (
         ("Unexpected end of file", "the file is cut off: its picture data end early"),
         ("data corrupted", "the picture data are damaged"),
@@ -101,7 +101,7 @@ def _limit_log() -> None:
 def main() -> None:
     """Answer requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and closes our input
-    # LibRaw and C libraries print where they like: keep the real output to ourselves.
+    # LibRaw and C libraries may print to standard output: reserve the original one for answers.
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

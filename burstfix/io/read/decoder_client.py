@@ -34,7 +34,7 @@ from burstfix.types import Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
 
-# The child may also die of something that passes: the computer slept, memory ran out, a drive was slow.
+# A failure may be temporary: the computer slept, memory ran out, a drive was slow.
 _ATTEMPTS = 2
 # Importing numpy and rawpy from a cold disk on a busy machine.
 _START_SECONDS = 60.0
@@ -45,17 +45,17 @@ class _StartError(Exception):
 
 
 class DecoderClient:
-    """One child process that reads raw files, started when first needed.
+    """One child process that reads raw files, started at first use.
 
-    Threads may share it; they take turns.
+    Threads may share it; requests are handled one at a time.
     """
 
     def __init__(self, command: Sequence[str] | None = None, base_seconds: float = BASE_SECONDS) -> None:
-        """Prepare; start nothing yet.
+        """Store the settings; the child starts at the first read.
 
         Args:
             command: The program to run; by default `decoder` in this Python.
-            base_seconds: Time for one of two attempts at an empty file; larger files get more.
+            base_seconds: Time limit of each of two attempts at a small file; larger files get more.
         """
         self._command = list(command) if command else [sys.executable, "-P", "-m", "burstfix.io.read.decoder"]
         self._base_seconds = base_seconds
@@ -66,7 +66,7 @@ class DecoderClient:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child, None if there is none."""
+        """Process id of the child, or None if no child runs."""
         return self._process.pid if self._process is not None else None
 
     def read_frame(self, path: Path, raw_index: int = 0) -> Frame:
@@ -74,19 +74,19 @@ class DecoderClient:
 
         Args:
             path: The file.
-            raw_index: Which of the raws in it.
+            raw_index: Index of the raw in the file.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: The file cannot be read.
         """
         metadata, mosaic = self._ask(path, pixels=True, raw_index=raw_index)
         return Frame(mosaic, metadata)
 
     def read_metadata(self, path: Path) -> FrameMetadata:
-        """Read all but the pixels of a raw.
+        """Read the metadata of a raw, without its pixels.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: The file cannot be read.
         """
         return self._ask(path, pixels=False, raw_index=0)[0]
 
@@ -95,12 +95,12 @@ class DecoderClient:
         self._stop()
 
     def forget(self) -> None:
-        """Release the child without ending it: called in a process forked from the one that started it."""
-        self._lock = threading.Lock()  # another thread may have held it at the time of the fork
+        """Release the child without ending it, in a process forked from the one that started it."""
+        self._lock = threading.Lock()  # another thread may have held the lock at the time of the fork
         process, self._process = self._process, None
         if process is not None:
             _close_pipes(process)  # otherwise the child would not notice the end of its parent
-            process.returncode = 0  # it is not ours to wait for
+            process.returncode = 0  # the child belongs to the parent process, which waits for it
 
     def _ask(self, path: Path, pixels: bool, raw_index: int) -> tuple[FrameMetadata, NDArray[np.uint16]]:
         folder = None if path.is_absolute() else os.getcwd()
@@ -109,11 +109,11 @@ class DecoderClient:
             raise (UnsupportedSensorError if reply.unsupported else InputError)(reply.error)
         for warning in reply.warnings:
             _log.warning("%s", warning)
-        # The path is ours: outputs are named after it.
+        # Use our own path: outputs are named after it.
         return replace(reply.metadata, path=path), mosaic
 
     def _answer(self, path: Path, request: Request) -> tuple[Reply, NDArray[np.uint16]]:
-        """Ask until there is an answer, at most `_ATTEMPTS` times."""
+        """Repeat the request until there is an answer, at most `_ATTEMPTS` times."""
         seconds = seconds_for(path, self._base_seconds)
         failure = ""
         with self._lock:
@@ -127,7 +127,7 @@ class DecoderClient:
                     with self._deadline(process, seconds) as late:
                         answer = _exchange(process, request)
                 except BaseException:
-                    self._stop()  # the rest of a half-read answer would be taken for the next one
+                    self._stop()  # otherwise the rest of a half-read answer would count as the next answer
                     raise
                 if answer is not None:
                     return answer
@@ -140,17 +140,17 @@ class DecoderClient:
         raise InputError(failure)
 
     def _running(self) -> subprocess.Popen[bytes]:
-        """Return the child, started if there is none.
+        """Return the child; start it if it does not run.
 
         Raises:
-            _StartError: It does not start.
+            _StartError: The child does not start.
         """
         if self._process is not None:
             if self._process.poll() is None:
                 return self._process
-            self._stop()  # it was ended from outside between two files
+            self._stop()  # another program ended it between two files
         try:
-            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the child runs
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  stays open while the child runs
         except OSError as error:
             raise OutputError(
                 f"there is no folder for temporary files ({error.strerror or error}); make one that can be "
@@ -182,7 +182,7 @@ class DecoderClient:
 
     @contextlib.contextmanager
     def _deadline(self, process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-        """Kill the child if the body takes longer, which ends reads from its pipe; the event tells so."""
+        """Kill the child if the body takes longer. Reads from its pipe then end, and the event is set."""
         late = threading.Event()
 
         def end() -> None:
@@ -201,10 +201,10 @@ class DecoderClient:
         """End the child and close its pipes.
 
         Args:
-            grace: Seconds that a crashed child gets to finish, so that its own exit status is known.
+            grace: Seconds to wait for a crashed child to end by itself, so that its own exit status is known.
 
         Returns:
-            The exit status, None if there was no child.
+            The exit status, or None if there was no child.
         """
         process, self._process = self._process, None
         stderr, self._stderr = self._stderr, None
@@ -221,7 +221,7 @@ class DecoderClient:
 
 
 def _exchange(process: subprocess.Popen[bytes], request: Request) -> tuple[Reply, NDArray[np.uint16]] | None:
-    """Send a request and read the answer; None if the child ends first or answers nonsense."""
+    """Send a request and read the answer; None if the child ends first or the answer is invalid."""
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(encode(request))
@@ -273,7 +273,7 @@ def _fill(pipe: IO[bytes], view: memoryview) -> bool:
 
 
 def _widen(pipe: IO[Any]) -> None:
-    """Let the pipe buffer a megabyte if the system can: a mosaic then takes fewer context switches."""
+    """Enlarge the pipe's buffer to a megabyte if possible: fewer context switches per mosaic."""
     if sys.platform == "linux":
         import fcntl
 
@@ -282,7 +282,7 @@ def _widen(pipe: IO[Any]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment in which the child finds this very package and reserves little address space.
+    """Return an environment in which the child imports this package and reserves little address space.
 
     Threads of OpenBLAS, OpenMP and malloc reserve address space, which counts against the child's limit.
     """
@@ -298,5 +298,5 @@ if hasattr(os, "register_at_fork"):
 
 
 def shared_client() -> DecoderClient:
-    """Return the child that all reads of this process share."""
+    """Return the client that all reads of this process share."""
     return _client

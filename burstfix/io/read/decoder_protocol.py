@@ -1,9 +1,9 @@
-"""The messages between `decoder` and `decoder_client`.
+"""Messages between `decoder` and `decoder_client`.
 
-The child greets with `READY`. A request is one line of JSON, a `Request`. An answer is `HEADER` (the lengths
+The child first sends `READY`. A request is one line of JSON, a `Request`. An answer is `HEADER` (the lengths
 of the two parts that follow, in bytes), a `Reply` in JSON, and the rows of the mosaic as uint16.
 
-The parent trusts no answer: a raw that takes over the decoder must not take over the parent.
+The parent validates every answer: a raw that takes over the decoder must not take over the parent.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ HEADER = struct.Struct("<QQ")
 READY = b"burstfix decoder\n"
 
 MAX_REPLY_BYTES = 1 << 26
-"""The longest reply that is accepted; opcode lists take a few megabytes."""
+"""Maximum length of a reply; opcode lists take a few megabytes."""
 
 BASE_SECONDS = 8.0
-"""Time for one attempt at a small file. A second attempt included, no small file takes over 20 s."""
+"""Time limit of one attempt at a small file. With a second attempt, a small file takes at most 20 s."""
 
 _BYTES_PER_SECOND = 20_000_000
 
 
 def seconds_for(path: Path, base_seconds: float = BASE_SECONDS) -> float:
-    """Return the time for one attempt at a file: a second more per 20 MB, for slow drives and codecs."""
+    """Return the time limit of one attempt: one more second per 20 MB, for slow drives and codecs."""
     try:
         return base_seconds + os.path.getsize(path) / _BYTES_PER_SECOND
     except OSError:
@@ -44,9 +44,9 @@ class Request:
 
     Attributes:
         path: The file.
-        folder: The folder that a relative path starts from, else None.
-        pixels: True if the mosaic is wanted.
-        raw_index: Which of the raws in the file.
+        folder: The folder that a relative path starts from, otherwise None.
+        pixels: True to read the mosaic as well.
+        raw_index: Index of the raw in the file.
     """
 
     path: str
@@ -61,9 +61,9 @@ class Reply:
 
     Attributes:
         error: Why the file cannot be read, or None.
-        unsupported: True if the reason is its kind of sensor.
-        metadata: Of the frame; None after an error.
-        warnings: Sentences for people.
+        unsupported: True if the type of sensor is not supported.
+        metadata: Metadata of the frame; None after an error.
+        warnings: Sentences for the user.
     """
 
     error: str | None = None
@@ -89,7 +89,7 @@ def decode(kind: type[Any], line: bytes | bytearray) -> Any:
     """Convert JSON back to a message of the given class.
 
     Raises:
-        ValueError: It is not such a message.
+        ValueError: The JSON is not a message of this class.
     """
     try:
         return from_plain(kind, json.loads(line))

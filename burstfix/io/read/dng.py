@@ -1,4 +1,4 @@
-"""A DNG's sensor by its tags: layout, areas, colour pattern, opcode lists (DNG 1.7.1, chapter 4)."""
+"""Sensor of a DNG from its tags: layout, areas, colour pattern, opcode lists (DNG 1.7.1, chapter 4)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from burstfix.opcodes import Area as OpcodeArea
 from burstfix.opcodes import OpcodeLists, Polynomial, parse_list, without_polynomials
 from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME, lies_within
 
-CONVERT = "convert the frames to linear (demosaiced) DNGs, which merge with --model average"
-"""Advice for mosaics that are not Bayer mosaics."""
+CONVERT = "convert the frames to linear (demosaicked) DNGs, which merge with --model average"
+"""Hint for mosaics that are not Bayer mosaics."""
 
 _FLOATING_POINT = 3
-_MAX_SCALE = 4.0  # beyond it, DefaultScale is damage
+_MAX_SCALE = 4.0  # a larger DefaultScale indicates a damaged file
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Area:
 
 
 def check_sensor(tags: FileTags) -> None:
-    """Refuse DNGs without a raw picture that burstfix can merge.
+    """Raise an error for DNGs without a raw picture that burstfix can merge.
 
     A mosaic has one value per pixel, or two of which the first is the mosaic (Fuji SR, dual-pixel sensors).
 
     Raises:
-        UnsupportedSensorError: Its pixels are floating point, hold another number of values, or are stored
-            in an order that is not supported.
-        InputError: There is no raw picture in it.
+        UnsupportedSensorError: The pixels are floating point, have another number of values, or are stored
+            in an unsupported order.
+        InputError: The DNG contains no raw picture.
     """
     raw = tags.raw
     if raw is None:
@@ -46,7 +46,7 @@ def check_sensor(tags: FileTags) -> None:
     linear = raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW
     if samples not in ((1, 3) if linear else (1, 2)):
         raise UnsupportedSensorError(
-            f"{tags.path}: has {samples} values at each pixel; a mosaic has one, a demosaiced DNG three; "
+            f"{tags.path}: has {samples} values at each pixel; a mosaic has one, a demosaicked DNG three; "
             f"{CONVERT}"
         )
     if raw.number(tn.SAMPLE_FORMAT, 1) == _FLOATING_POINT:
@@ -56,7 +56,7 @@ def check_sensor(tags: FileTags) -> None:
     blocks = raw.numbers(tn.SUB_TILE_BLOCK_SIZE)
     if any(size != 1 for size in blocks):
         raise UnsupportedSensorError(
-            f"{tags.path}: its pixels are stored in blocks (SubTileBlockSize {blocks}), which is not read; "
+            f"{tags.path}: its pixels are stored in unsupported blocks (SubTileBlockSize {blocks}); "
             "convert it with Adobe's DNG Converter, compatibility Camera Raw 14 or earlier"
         )
 
@@ -82,7 +82,7 @@ def active_area(tags: FileTags) -> Area:
 
 
 def default_crop(tags: FileTags, area: Area) -> tuple[int, int, int, int] | None:
-    """Return top, left, height and width of the part of the active area that is shown; None if impossible."""
+    """Return top, left, height and width of the default crop in the active area; None if it is invalid."""
     numbers = (*tags.numbers(tn.DEFAULT_CROP_ORIGIN), *tags.numbers(tn.DEFAULT_CROP_SIZE))
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         return None
@@ -102,7 +102,7 @@ def default_user_crop(tags: FileTags) -> tuple[float, float, float, float] | Non
 
 
 def default_scale(tags: FileTags) -> tuple[float, float] | None:
-    """Return the factors for height and width of DefaultScale, whose own order is width, height."""
+    """Return the factors for height and width; DefaultScale stores them as width, height."""
     numbers = tags.numbers(tn.DEFAULT_SCALE)
     return square_pixels(numbers[0] / numbers[1]) if len(numbers) == 2 and min(numbers) > 0 else None
 
@@ -114,7 +114,7 @@ def square_pixels(aspect: float) -> tuple[float, float] | None:
         aspect: Width over height of a pixel.
 
     Returns:
-        Factors of which one is 1: pictures are stretched, never shrunk.
+        The factors; the smaller one is 1, because pictures are stretched, never shrunk.
     """
     if not 1 / _MAX_SCALE <= aspect <= _MAX_SCALE or aspect == 1:
         return None
@@ -122,12 +122,12 @@ def square_pixels(aspect: float) -> tuple[float, float] | None:
 
 
 def cfa(tags: FileTags) -> str:
-    """Return the colours of the 2x2 pattern from the top left of the active area, where CFAPattern starts.
+    """Return the colours of the 2x2 pattern; CFAPattern starts at the top left of the active area.
 
-    MONOCHROME or LINEAR if there is no mosaic.
+    Without a mosaic, return MONOCHROME or LINEAR.
 
     Raises:
-        UnsupportedSensorError: A mosaic other than a 2x2 Bayer pattern.
+        UnsupportedSensorError: The mosaic is not a 2x2 Bayer pattern.
     """
     assert tags.raw is not None
     if tags.raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW:
@@ -145,7 +145,7 @@ def cfa(tags: FileTags) -> str:
 
 
 def plane_order(tags: FileTags) -> list[int]:
-    """Return where red, green and blue stand among the planes that matrices count (CFAPlaneColor).
+    """Return the indices of red, green and blue in the plane order of matrices (CFAPlaneColor).
 
     Raises:
         UnsupportedSensorError: The planes are not red, green and blue.
@@ -170,11 +170,11 @@ def checked_pattern(tags: FileTags, names: str, repeat: tuple[int, ...]) -> str:
         repeat: Its rows and columns.
 
     Raises:
-        UnsupportedSensorError: It is another; the message says which, and what can be done.
+        UnsupportedSensorError: The pattern is another one; the message names it and what to do.
     """
     if repeat == (6, 6):
         raise UnsupportedSensorError(
-            f"{tags.path}: comes from an X-Trans sensor (a 6x6 colour pattern), no Bayer mosaic; {CONVERT}"
+            f"{tags.path}: comes from an X-Trans sensor (a 6x6 colour pattern), not a Bayer sensor; {CONVERT}"
         )
     if repeat == (4, 4) and len(names) == 16:
         blocks = "".join(names[k] for k in (0, 2, 8, 10))
@@ -186,18 +186,18 @@ def checked_pattern(tags: FileTags, names: str, repeat: tuple[int, ...]) -> str:
     if repeat != (2, 2):
         size = "x".join(map(str, repeat))
         raise UnsupportedSensorError(
-            f"{tags.path}: a {size} colour pattern; only 2x2 Bayer is supported; {CONVERT}"
+            f"{tags.path}: has a {size} colour pattern; only 2x2 Bayer is supported; {CONVERT}"
         )
     if names not in CFA_PATTERNS:
         raise UnsupportedSensorError(
-            f"{tags.path}: the colour pattern {names or 'is missing'}; "
+            f"{tags.path}: has {f'the colour pattern {names}' if names else 'no colour pattern'}; "
             f"only {', '.join(CFA_PATTERNS)} are supported; {CONVERT}"
         )
     return names
 
 
 def is_lossy(tags: FileTags) -> bool:
-    """Return True for JPEGs of 8 bits, which LibRaw stretches to 16."""
+    """Return True for 8-bit JPEG data, which LibRaw stretches to 16 bits."""
     return tags.raw is not None and tags.raw.number(tn.COMPRESSION, 0) == tn.COMPRESSION_LOSSY_JPEG
 
 
@@ -205,8 +205,8 @@ def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
     """Return the opcode lists as bytes; None if there are none.
 
     Raises:
-        UnsupportedSensorError: A lossy DNG without the curves that LibRaw takes for granted.
-        InputError: A lossy DNG's list 2 is malformed.
+        UnsupportedSensorError: A lossy DNG lacks the curves that LibRaw expects.
+        InputError: OpcodeList2 of a lossy DNG is malformed.
     """
     assert tags.raw is not None
     first, second, third = (
@@ -229,7 +229,7 @@ def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
 
 
 def _left_by_libraw(tags: FileTags, area: Area, second: bytes) -> bytes:
-    """Return list 2 of a lossy DNG without the curves (one per colour) that LibRaw applies."""
+    """Return OpcodeList2 of a lossy DNG, minus the curves (one per colour) that LibRaw applies."""
     opcodes = parse_list(second, 2, str(tags.path))
     whole = [OpcodeArea(0, 0, area.height, area.width, plane) for plane in range(3)]
     curves = [opcode.area for opcode in opcodes[:3] if isinstance(opcode, Polynomial)]

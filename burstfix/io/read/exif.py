@@ -1,4 +1,4 @@
-"""EXIF of any raw: the tags that are worth carrying to the output, wherever the container keeps them."""
+"""EXIF of any raw: the tags to copy to the output, from any container."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from burstfix.io.read import ciff
 from burstfix.io.read.tiff import Directory, TiffError, TiffReader
 from burstfix.types import ExifTags
 
-# Descriptive tags of the first directory (TIFF 6.0; EXIF 2.32 table 4), and Windows' rating, title, comment,
-# author, keywords and subject.
+# Descriptive tags of the first directory (TIFF 6.0; EXIF 2.32 table 4), and the Windows tags for rating,
+# title, comment, author, keywords and subject.
 _IMAGE_TAGS = frozenset({270, 271, 272, 274, 305, 306, 315, 33432, 18246, 18249} | set(range(40091, 40096)))
 # EXIF 2.32 tables 7 and 8, without the tags that describe the raw file rather than the photograph: MakerNote
 # (moving it breaks its offsets), pixel sizes, component layout, colour space, the interoperability pointer.
@@ -30,13 +30,13 @@ _MAKE, _MODEL, _USER_COMMENT = 271, 272, 37510
 
 # RAF and CR3 keep their tags near the beginning, JPEGs in their first segments.
 _HEAD_BYTES = 1 << 18
-_MAX_VALUE_BYTES = 1 << 16  # a JPEG holds no more; longer values are damage
+_MAX_VALUE_BYTES = 1 << 16  # the most that a JPEG can hold; longer values indicate damage
 _COMMENT_CODE_BYTES = 8  # the name of the character code before the text (EXIF 2.32, 4.6.5)
 _UTF_16 = b"UNICODE\0"
 
 
 def read_exif(file: BinaryIO) -> ExifTags:
-    """Read the EXIF of a file; damaged or absent directories give no tags."""
+    """Read the EXIF of a file; skip damaged directories."""
     image: dict[int, Any] = {}
     exif: dict[int, Any] = {}
     gps: dict[int, Any] = {}
@@ -60,7 +60,7 @@ def read_exif(file: BinaryIO) -> ExifTags:
 
 
 def _below(reader: TiffReader, first: Directory, pointer: int, tags: frozenset[int]) -> Directory:
-    """Return the directory that a pointer tag leads to, an empty one if there is none."""
+    """Return the directory that a pointer tag refers to; empty if the tag is absent."""
     try:
         return reader.directory(first.number(pointer, 0), tags) if pointer in first else Directory()
     except TiffError:
@@ -81,7 +81,7 @@ def _values(directory: Directory, tags: frozenset[int]) -> dict[int, Any]:
 
 
 def _comment(value: Any, order: str) -> bytes | None:
-    """Return a UserComment in little-endian order, as our own files are; None if it is blank."""
+    """Return a UserComment in little-endian order, which our files use; None if it is blank."""
     if not isinstance(value, bytes) or not value[_COMMENT_CODE_BYTES:].strip(b" \0"):
         return None
     if order == ">" and value.startswith(_UTF_16):
@@ -91,7 +91,7 @@ def _comment(value: Any, order: str) -> bytes | None:
 
 
 def _readers(file: BinaryIO) -> Iterator[tuple[TiffReader, bool]]:
-    """Yield readers of the TIFFs that hold the tags; True marks one that holds a GPS directory alone.
+    """Yield readers of the TIFFs with the tags; the flag is True for one with only a GPS directory.
 
     Most raws are TIFFs themselves. A RAF holds a JPEG with EXIF. A CR3 has the boxes CMT1 (first directory),
     CMT2 (EXIF) and CMT4 (GPS), each a small TIFF.

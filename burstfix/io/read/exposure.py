@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-# A tenth of a stop cannot be seen, and is more than cameras round their tags to.
+# A tenth of a stop is invisible, and larger than the rounding errors of tags.
 _TOLERANCE_EV = 0.1
 
 
 class Exposed(Protocol):
-    """A record of a frame that states its exposure, such as `FrameMetadata`."""
+    """A record with the exposure of a frame, such as `FrameMetadata`."""
 
     @property
     def exposure_time(self) -> float | None:
@@ -29,19 +29,19 @@ class Exposed(Protocol):
 
 
 def same_exposure(a: Exposed, b: Exposed) -> bool:
-    """Return True if light on the sensor and ISO agree to a tenth of a stop; unknown values agree."""
+    """Return True if light on the sensor and ISO agree to a tenth of a stop; unknown values match."""
     return all(agree(level(a), level(b)) for level in (exposure, iso_level))
 
 
 def agree(a: float | None, b: float | None) -> bool:
-    """Return True if two levels in EV agree to a tenth of a stop, or one is unknown."""
+    """Return True if two levels in EV differ by at most a tenth of a stop, or one is unknown."""
     return a is None or b is None or abs(a - b) <= _TOLERANCE_EV
 
 
 def exposure(frame: Exposed) -> float | None:
     """Return the light on the sensor in EV: log2 of time / f-number squared; None without a time.
 
-    The aperture counts only if known: frames of one camera either all state it or none does.
+    The aperture is included only if known: either all frames of a camera state it, or none.
     """
     if frame.exposure_time is None:
         return None
@@ -51,6 +51,6 @@ def exposure(frame: Exposed) -> float | None:
 def iso_level(frame: Exposed) -> float | None:
     """Return log2 of the ISO.
 
-    It is compared on its own, not traded against time: frames of another gain have other noise.
+    ISO is compared separately from exposure time, because frames with another gain have other noise.
     """
     return None if frame.iso is None else math.log2(frame.iso)

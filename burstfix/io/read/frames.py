@@ -1,4 +1,4 @@
-"""Reading many raws, and checking that they are one burst."""
+"""Read many raws, and check that they form one burst."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReadFrames:
     Attributes:
         frames: Frames of one burst, in time order (in name order if a frame has no time).
         dropped: Frames left out, with the reason.
-        warnings: Sentences for people, such as which paths were skipped.
+        warnings: Sentences for the user, such as which paths were skipped.
     """
 
     frames: tuple[Frame, ...]
@@ -40,9 +40,9 @@ def read_frames(
     opcodes: OpcodeMode = "apply",
     progress: Progress | None = None,
 ) -> ReadFrames:
-    """Read raws and check that they are one burst: same size, pattern, camera and exposure.
+    """Read raws and check that they form one burst: same size, pattern, camera and exposure.
 
-    Duplicate paths, `._*` files, folders and files whose names say that they are no raws are skipped with a
+    Duplicate paths, `._*` files, folders and files with suffixes of other types are skipped with a
     warning. All raws of a file that holds several (pixel shift) are frames of the burst. Mosaics beyond the
     first 16 MB are kept in temporary files.
 
@@ -50,10 +50,10 @@ def read_frames(
         paths: Raw files, in any order.
         skip_bad: Leave out frames that cannot be read or that differ from the majority, instead of raising.
         opcodes: As in `read_frame`.
-        progress: Called with ("decode", files done, files in all).
+        progress: Called with ("decode", files done, total number of files).
 
     Raises:
-        InputError: A file cannot be read, or no frame is left.
+        InputError: A file cannot be read, or no frame remains.
         BurstError: A frame differs from the others; the message names it and the property.
     """
     selection = select_raws(paths)
@@ -85,7 +85,7 @@ def read_frames(
 
 
 def _all_raws(path: Path, opcodes: OpcodeMode) -> Iterator[Frame]:
-    """Yield the raws of one file."""
+    """Yield all raws of one file."""
     first = read_frame(path, opcodes=opcodes)
     yield first
     for index in range(1, first.metadata.raw_count):
@@ -99,14 +99,14 @@ def sort_frames(frames: Sequence[Frame]) -> list[Frame]:
     if any(time is None for time in times):
         return named
     if any(time.tzinfo is None for time in times if time):
-        # Naive and aware times cannot be compared, but the readings of the clock can.
+        # Times with and without a time zone cannot be compared, so compare local times.
         times = [time.replace(tzinfo=None) for time in times if time]
     order = sorted(range(len(named)), key=lambda k: times[k])  # type: ignore[arg-type,return-value]
     return [named[k] for k in order]
 
 
 def check_burst(frames: Sequence[Frame], *, skip_bad: bool) -> tuple[list[Frame], list[DroppedFrame]]:
-    """Check that frames belong together, each against the majority.
+    """Check that frames belong together, by comparing each with the majority.
 
     Args:
         frames: Any number.
@@ -141,12 +141,12 @@ def _check_level(
     show: Callable[[FrameMetadata], str],
     skip_bad: bool,
 ) -> tuple[list[Frame], list[DroppedFrame]]:
-    """Check a property in EV against the value that most frames are close to; unknown values pass."""
+    """Compare a property in EV with the value that most frames are close to; unknown values pass."""
     levels = [level(f.metadata) for f in frames]
     known = [x for x in levels if x is not None]
     if not known:
         return frames, []
-    # The value that most others are close to; the earliest of equals.
+    # The value that most others are close to; the earliest one if several are equal.
     usual = max(known, key=lambda v: sum(agree(v, w) for w in known))
     others = show(frames[levels.index(usual)].metadata)
     kept, odd = _split(frames, [agree(x, usual) for x in levels])

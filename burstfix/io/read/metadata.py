@@ -1,4 +1,4 @@
-"""From tags to `FrameMetadata`; DNGs by their tags, other raws by what LibRaw knows of the camera."""
+"""Build `FrameMetadata`: from the tags of a DNG, or from LibRaw's data for other raws."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _FLIP_TO_ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
 
 @dataclass(frozen=True, slots=True)
 class LibRawFacts:
-    """What the decoder says about a file.
+    """Facts that the decoder reports about a file.
 
     Attributes:
-        visible: Visible area by LibRaw.
+        visible: Visible area as LibRaw reports it.
         raw_height, raw_width: Size of the whole mosaic.
         flip: dcraw's orientation bits.
-        camera: None for a DNG, whose tags say all of that.
+        camera: Camera data from LibRaw; None for a DNG, which contains them in its tags.
         crop: The part that the camera's own pictures show, in rows and columns of the whole mosaic; None if
             unknown.
         pixel_aspect: Width over height of a pixel.
@@ -66,10 +66,10 @@ class _Sensor:
 
 
 def build_metadata(tags: FileTags, facts: LibRawFacts) -> Noted[FrameMetadata]:
-    """Join what the tags and LibRaw know.
+    """Combine the tags with the data from LibRaw.
 
     Raises:
-        InputError: No camera can be told, or the file contradicts itself.
+        InputError: The camera is unknown, or the file is inconsistent.
         UnsupportedSensorError: The sensor's mosaic is not a 2x2 Bayer pattern.
     """
     image, exif = tags.exif.image, tags.exif.exif
@@ -83,8 +83,8 @@ def build_metadata(tags: FileTags, facts: LibRawFacts) -> Noted[FrameMetadata]:
     elif make or model or known.time or known.iso > 0:
         sensor = _camera_sensor(tags, facts, known, area)
     else:
-        # LibRaw guesses the format of bare dumps by their length.
-        raise InputError(f"{tags.path}: has no header that names a camera; its pixels cannot be understood")
+        # LibRaw guesses the format of files without a header from their length.
+        raise InputError(f"{tags.path}: has no header that names a camera; its pixels cannot be interpreted")
     metadata = FrameMetadata(
         path=tags.path,
         height=area.height,
@@ -141,10 +141,10 @@ def _camera_sensor(tags: FileTags, facts: LibRawFacts, known: CameraFacts, area:
 
 
 def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
-    """Return the visible part of the mosaic: ActiveArea of a DNG, LibRaw's own choice of others.
+    """Return the visible part of the mosaic: ActiveArea of a DNG, otherwise the area from LibRaw.
 
     Raises:
-        InputError: The area is no part of the pixels decoded, or their size is not what the tags describe.
+        InputError: The area exceeds the decoded pixels, or their size differs from the one in the tags.
     """
     if not tags.is_dng:
         v = facts.visible
@@ -214,7 +214,7 @@ def _orientation(tagged: Any, flip: int) -> int:
 
 
 def _iso(exif: Mapping[int, Any]) -> Any:
-    """Return the ISO; where its 16-bit tag is at its end, that of the tags made for larger numbers."""
+    """Return the ISO; if its 16-bit tag is at its maximum, use the tags for larger numbers."""
     speed = exif.get(_ISO)
     if speed in (None, 0, _MAX_SHORT):
         for tag in (_RECOMMENDED_EXPOSURE_INDEX, _STANDARD_OUTPUT_SENSITIVITY, _ISO_SPEED):
@@ -228,7 +228,7 @@ def _text(value: Any) -> str:
 
 
 def _positive(*values: Any) -> float | None:
-    """Return the first of several tags that holds a positive number, as a float (of a list, its first)."""
+    """Return the first positive number among the first values of several tags, as a float."""
     for value in values:
         number = value[0] if isinstance(value, tuple) and value else value
         if isinstance(number, (int, float, Fraction)) and math.isfinite(number) and number > 0:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Noted(Generic[T]):
-    """A result, and sentences for people about what was wrong in the file."""
+    """A result, and sentences for the user about problems in the file."""
 
     value: T
     warnings: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Files from arguments: folders, and patterns that no shell has expanded (Windows, quotes)."""
+"""Expand arguments to files: folders, and patterns that the shell left as they are (Windows, quotes)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from burstfix.io.suffixes import RAW_SUFFIXES
 
 
 def expand(arguments: Sequence[str | Path]) -> list[Path]:
-    """Turns arguments into a list of files, in the order given.
+    """Expand arguments to a list of files, in the order given.
 
-    A folder stands for the raws directly in it, and a pattern with * ? [ ] for what it matches. A part of a
-    path that exists by that very name is not a pattern: folders may be called "Harbour [2023]".
+    A folder is replaced by the raws directly in it, and a pattern with * ? [ ] by the files that it matches.
+    A part of a path that exists under this name is not a pattern: a folder may be called "Harbour [2023]".
 
     Raises:
-        InputError: A path does not exist, a pattern matches nothing, a folder cannot be read or holds no
-            raws.
+        InputError: A path does not exist, a pattern matches nothing, a folder cannot be read or
+            contains no raws.
     """
     files: list[Path] = []
     for argument in arguments:
@@ -43,7 +43,7 @@ def expand(arguments: Sequence[str | Path]) -> list[Path]:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """Expands a pattern part by part, so that each part may be a name or a pattern."""
+    """Expand a pattern part by part, so that each part may be a name or a pattern."""
     anchor, *parts = pattern.parts if pattern.anchor else ("", *pattern.parts)
     found = [Path(anchor)]
     for part in parts:

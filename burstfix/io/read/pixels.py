@@ -1,7 +1,7 @@
-"""Pixels of DNGs that LibRaw does not decode, or decodes in the wrong order.
+"""Decode pixels of DNGs that LibRaw does not decode, or decodes in the wrong order.
 
 JPEG XL (DNG 1.7) and planar pixels are decoded by tifffile. Interleaved rows and columns (DNG 1.7) are put in
-order here, whoever decoded them.
+order here for both decoders.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def decode_with_tifffile(tags: FileTags) -> NDArray[np.uint16]:
         uint16 (rows, columns) or (rows, columns, 3).
 
     Raises:
-        InputError: It cannot be decoded.
+        InputError: The pixels cannot be decoded.
     """
-    import tifffile  # few files need it, and the decoder should start soon
+    import tifffile  # imported on use: few files need it, and the decoder should start fast
 
     assert tags.raw is not None
     raw = tags.raw
@@ -47,7 +47,7 @@ def decode_with_tifffile(tags: FileTags) -> NDArray[np.uint16]:
             values: NDArray[Any] = page.asarray()
     except MemoryError:
         raise
-    except Exception as error:  # codecs report damage in many ways
+    except Exception as error:  # codecs raise many types of exceptions
         raise InputError(f"{tags.path}: its pixels cannot be decoded ({error})") from error
     samples = raw.number(tn.SAMPLES_PER_PIXEL, 1)
     if raw.number(tn.PLANAR_CONFIGURATION, 1) == _PLANAR and values.ndim == 3:

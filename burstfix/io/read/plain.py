@@ -1,7 +1,7 @@
-"""Records as JSON: the decoder process answers in it, so that its answer cannot run code in the parent.
+"""Convert records to JSON and back. Unlike pickle, JSON from the decoder process cannot run code.
 
 `to_plain` turns a dataclass into values that `json` writes. `from_plain` turns them back, guided by the type
-hints of the dataclass, and refuses everything that does not fit them.
+hints of the dataclass, and rejects everything that does not match them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def to_plain(value: Any) -> Any:
     """Convert a value to lists, dicts with text keys, text, numbers, bools and None.
 
     Raises:
-        TypeError: It is of a type that `from_plain` cannot restore.
+        TypeError: `from_plain` cannot restore values of this type.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -49,14 +49,14 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(hint: Any, value: Any) -> Any:
-    """Convert the result of `to_plain` back to what a type hint describes.
+    """Convert the result of `to_plain` back to the type that a hint describes.
 
     Args:
         hint: A type: a dataclass, `tuple[...]`, `Mapping[...]`, `NDArray[...]`, a union, or a plain type.
-        value: What JSON gave.
+        value: A value parsed from JSON.
 
     Raises:
-        ValueError: The value does not fit the hint.
+        ValueError: The value does not match the hint.
     """
     try:
         return _restore(hint, value)
@@ -119,7 +119,7 @@ def _restore_array(dtype: np.dtype[Any], value: Any) -> np.ndarray:
 
 
 def _restore_any(value: Any) -> Any:
-    """Restore a value of EXIF: text, integers, bytes, fractions, tuples of them."""
+    """Restore an EXIF value: text, an integer, bytes, a fraction, or a tuple of these."""
     if isinstance(value, list):
         return tuple(_restore_any(item) for item in value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Reading one raw file."""
+"""Read one raw file."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from burstfix.types import Frame, FrameMetadata, OpcodeMode
 def read_frame(path: Path | str, *, opcodes: OpcodeMode = "apply", raw_index: int = 0) -> Frame:
     """Read a raw: its visible mosaic, its metadata, and the plan for its opcode lists.
 
-    Decoding happens in a child process, so a file that crashes or hangs LibRaw is an error like any other.
+    Decoding happens in a child process, so a file that crashes or hangs LibRaw only raises an `InputError`.
 
     Args:
-        path: A raw of any make that LibRaw reads: Bayer, monochrome, or already demosaiced.
-        opcodes: "apply" plans the corrections that a DNG asks for; "skip" ignores them, malformed ones too.
-        raw_index: Which of the raws in the file (see `FrameMetadata.raw_count`).
+        path: A raw of any make that LibRaw reads: Bayer, monochrome, or already demosaicked.
+        opcodes: "apply" plans the corrections stored in a DNG; "skip" ignores them, including malformed ones.
+        raw_index: Index of the raw in the file (see `FrameMetadata.raw_count`).
 
     Raises:
-        InputError: It cannot be read; the message names the file and the reason.
-        UnsupportedSensorError: It can be read, but its sensor is not supported.
+        InputError: The file cannot be read; the message names it and the reason.
+        UnsupportedSensorError: The file can be read, but its sensor is not supported.
     """
     return shared_client().read_frame(_checked(path), raw_index).planned(opcodes)
 
 
 def read_metadata(path: Path | str) -> FrameMetadata:
-    """Read all but the pixels of a raw; raise as `read_frame` does."""
+    """Read the metadata of a raw, without its pixels; raise the same errors as `read_frame`."""
     return shared_client().read_metadata(_checked(path))
 
 
 def _checked(path: Path | str) -> Path:
-    """Return the path if it is a regular file that is not empty (a named pipe would block for ever)."""
+    """Return the path if it is a regular file that is not empty (a named pipe would block forever)."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give raw files")

@@ -1,4 +1,4 @@
-"""Which of the given paths are opened as raws, and in which order."""
+"""Select the paths to open as raws, and their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from burstfix.errors import InputError
 from burstfix.io.read.copies import find_copies
 
-# Files that lie beside raws in a folder: pictures, sidecars, films, lists.
+# Suffixes of other files that are often in a folder of raws: pictures, sidecars, films, lists.
 _OTHER_FILES = (
     "jpg jpeg jpe jxl png gif bmp webp heic heif avif tif tiff xmp pp3 dop cos on1 json txt md csv tsv toml "
     "xml html pdf log ini db thm lrv mp4 mov avi mkv wav mp3 zip tar gz"
@@ -21,23 +21,23 @@ _NOT_RAW = frozenset(f".{suffix}" for suffix in _OTHER_FILES.split())
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Paths worth opening, and a warning for each path that is skipped."""
+    """Paths to open, and a warning for each path that is skipped."""
 
     paths: tuple[Path, ...]
     warnings: tuple[str, ...]
 
 
 def select_raws(paths: Iterable[Path | str]) -> Selection:
-    """Select the paths worth opening, each file once, in natural order of their names.
+    """Select the paths to open, each file once, in natural order of their names.
 
-    Skipped are files whose names say that they are no raws, folders, paths given twice, and copies: files
-    with the same bytes as another. A copy would count the same noise twice.
+    Files with suffixes of other types, folders, paths given twice and copies are skipped. Copies are files
+    with the same bytes as another; merging one would count the same noise twice.
 
     Args:
         paths: As given on the command line.
 
     Raises:
-        InputError: A path does not exist, or none is left.
+        InputError: A path does not exist, or none remains.
     """
     warnings: list[str] = []
     selected: dict[Path, Path] = {}
@@ -63,7 +63,7 @@ def select_raws(paths: Iterable[Path | str]) -> Selection:
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a key that sorts names as people do: IMG_2 before IMG_10."""
+    """Return a key that sorts names in natural order: IMG_2 before IMG_10."""
     parts = re.split(r"(\d+)", path.stem.casefold())
     numbers = [(0, int(p), p) if p.isascii() and p.isdigit() else (1, 0, p) for p in parts if p]
     return numbers, str(path)

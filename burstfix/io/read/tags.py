@@ -1,4 +1,4 @@
-"""The tags of a raw file, and whether the file can hold the pixels that they promise."""
+"""Read the tags of a raw file, and check that the file can hold the pixels that they claim."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from burstfix.types import ExifTags
 MAX_PIXELS = 1_000_000_000
 
 MAX_PIXELS_PER_BYTE = 500
-"""Refuses hostile claims: 85 is what a flat grey JPEG reaches, 500 deflated zeros."""
+"""Limit against hostile claims. A flat grey JPEG reaches 85, deflated zeros 500."""
 
 MIN_PIXELS_REFUSED = 1_000_000
-"""Claims below this cost nothing."""
+"""Claims of fewer pixels need little memory and are not checked."""
 
 _BODY_SERIAL_NUMBER, _LENS_SPECIFICATION = 42033, 42034
 _DIRECTORY_TAGS = frozenset(number for number in vars(tn).values() if isinstance(number, int))
@@ -41,10 +41,10 @@ class FileTags:
     Attributes:
         path: The file.
         size: Its length in bytes.
-        exif: Tags to carry to the output.
+        exif: Tags to copy to the output.
         directories: TIFF directories, the first one first; empty for other containers.
         raw: The directory of the raw picture, None if unknown.
-        raw_index: Which of the raws of the file that is.
+        raw_index: Index of this raw among those of the file.
         raw_count: Number of equal raws in the file (pixel shift).
     """
 
@@ -67,7 +67,7 @@ class FileTags:
         return self.directories[0].data(tn.XMP) if self.directories else b""
 
     def find(self, tag: int) -> Directory:
-        """Return the directory that holds a DNG tag: that of the raw picture, else the first."""
+        """Return the directory that contains a DNG tag: that of the raw picture, otherwise the first."""
         if self.raw is not None and tag in self.raw:
             return self.raw
         return self.directories[0] if self.directories else Directory()
@@ -82,15 +82,15 @@ class FileTags:
 
 
 def read_tags(path: Path, raw_index: int = 0) -> FileTags:
-    """Read a file's tags, whatever the container; unknown containers give empty tags.
+    """Read the tags of a file in any container; unknown containers give empty tags.
 
     Args:
         path: The file.
-        raw_index: Which of its raws is wanted.
+        raw_index: Index of the requested raw in the file.
 
     Raises:
         InputError: The file has no such raw, claims more pixels than it can hold, lacks picture data that
-            its directories point to, or is a DNG whose directories are damaged.
+            its directories point to, or is a DNG with damaged directories.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -110,13 +110,13 @@ def read_tags(path: Path, raw_index: int = 0) -> FileTags:
 
 
 def check_claim(path: Path, pixels: int, size: int, pixels_per_byte: float) -> None:
-    """Refuse a file whose header promises more pixels than burstfix reads, or than the file can hold.
+    """Check that a header claims no more pixels than burstfix reads, and than the file can hold.
 
     Args:
         path: The file.
-        pixels: What it promises.
-        size: Its length in bytes.
-        pixels_per_byte: What the best compression of such files reaches.
+        pixels: Number of pixels that the header claims.
+        size: Length of the file in bytes.
+        pixels_per_byte: Maximum that the compression of such files reaches.
 
     Raises:
         InputError: The claim is too large.
@@ -133,7 +133,7 @@ def check_claim(path: Path, pixels: int, size: int, pixels_per_byte: float) -> N
 
 
 def _dng_facts(directories: tuple[Directory, ...]) -> dict[int, Any]:
-    """Return body and lens of a DNG's first directory as EXIF; some DNGs name them only there."""
+    """Return body and lens from the first directory as EXIF tags; some DNGs name them only there."""
     if not directories:
         return {}
     serial = directories[0].text(tn.CAMERA_SERIAL_NUMBER)
@@ -145,10 +145,10 @@ def _dng_facts(directories: tuple[Directory, ...]) -> dict[int, Any]:
 
 
 def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
-    """Read all directories of a TIFF; none of any other file.
+    """Read all directories of a TIFF; return an empty result for any other file.
 
     Raises:
-        InputError: It is a DNG, and they are damaged. Of other raws LibRaw may know enough.
+        InputError: A DNG has damaged directories. Other raws may still be readable by LibRaw.
     """
     try:
         reader = TiffReader(file)
@@ -163,7 +163,7 @@ def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
 
 
 def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
-    """Return the raws of full size, which NewSubFileType 0 marks: the largest and its equals."""
+    """Return the raws of full size (NewSubFileType 0): the largest one and all of equal size."""
     raws = [d for d in directories if d.number(tn.PHOTOMETRIC, -1) in tn.PHOTOMETRICS_OF_RAWS]
     marked = [d for d in raws if d.number(tn.NEW_SUBFILE_TYPE, 0) == 0]
     largest = max(marked or raws, key=lambda d: d.pixels, default=None)
@@ -173,7 +173,7 @@ def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
 
 
 def _check_data_is_there(tags: FileTags) -> None:
-    """Refuse files that end before their pictures do; LibRaw may fill the rest with zeros.
+    """Check that the file contains all of its picture data; LibRaw may fill missing data with zeros.
 
     Raises:
         InputError: The file is cut off.
@@ -185,7 +185,7 @@ def _check_data_is_there(tags: FileTags) -> None:
         if not len(offsets):
             continue
         ends = offsets + 1
-        # Some cameras write wrong lengths, so outside DNG a strip need only start within the file.
+        # Some cameras write wrong lengths, so in other raws than DNGs only the start of a strip is checked.
         if tags.is_dng and directory is tags.raw:
             lengths = _lengths(directory, len(offsets))
             ends = offsets[: len(lengths)] + lengths
@@ -198,7 +198,7 @@ def _check_data_is_there(tags: FileTags) -> None:
 
 
 def _lengths(directory: Directory, count: int) -> np.ndarray:
-    """Return the lengths of strips or tiles; where pixels are not compressed, no more than they need."""
+    """Return the lengths of strips or tiles; for uncompressed pixels at most what they need."""
     is_strips = tn.STRIP_OFFSETS in directory
     lengths = directory.array(tn.STRIP_BYTES if is_strips else tn.TILE_BYTES).astype(np.float64)[:count]
     if directory.number(tn.COMPRESSION, _NOT_COMPRESSED) != _NOT_COMPRESSED:

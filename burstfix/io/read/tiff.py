@@ -1,7 +1,7 @@
 """TIFF directories, classic and BigTIFF (TIFF 6.0 section 2).
 
-Every tag of every type is read by this one parser: DNG tags, EXIF, GPS. Work is bounded by the file: all
-values together hold at most as many bytes as the file, because sane tags do not share their data.
+This parser reads all DNG, EXIF and GPS tags. The work is bounded by the size of the file: all values together
+contain at most as many bytes as the file, because valid tags do not share data.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from burstfix.io import tag_numbers as tn
 
 MAX_DIRECTORIES = 64
-"""Directories read of one file; cameras write about ten."""
+"""Maximum number of directories to read from a file; cameras write about ten."""
 
 _MAX_ENTRIES = 0xFFFF
 
-# The first four bytes: byte order, then a number: 42 in TIFF, 43 in BigTIFF, others in Olympus' ORF and
-# Panasonic's RW2, which are TIFFs otherwise.
+# The first four bytes: byte order, then a number: 42 in TIFF, 43 in BigTIFF. Olympus ORF and Panasonic RW2
+# use other numbers, but are TIFFs otherwise.
 _CLASSIC = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 _BIG = (b"II+\0", b"MM\0+")
 
 _ASCII, _UNDEFINED = 2, 7
 _BYTES = (1, 6, _UNDEFINED)
 _RATIONALS = (5, 10)
-# Type to the NumPy type of one element (rationals: two). Unknown types are ignored, as TIFF 6.0 asks.
+# TIFF type to NumPy type; a rational has two elements. Unknown types are ignored, as TIFF 6.0 requires.
 _TYPES: dict[int, str] = {
     **{1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4"},
     **{11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8"},
@@ -47,7 +47,7 @@ class Value:
 
     Attributes:
         kind: TIFF type, 1 to 18.
-        data: Its bytes as in the file.
+        data: Bytes as in the file.
         order: "<" or ">".
     """
 
@@ -89,7 +89,7 @@ class Directory:
 
         Args:
             values: Tag numbers to values.
-            offset: Where it stands in the file.
+            offset: Offset of the directory in the file.
         """
         self._values = dict(values or {})
         self.offset = offset
@@ -98,16 +98,16 @@ class Directory:
         return tag in self._values
 
     def items(self) -> Iterator[tuple[int, Value]]:
-        """Yield tag numbers and values."""
+        """Yield pairs of tag number and value."""
         yield from self._values.items()
 
     def array(self, tag: int) -> NDArray[Any]:
-        """Return the numbers of a tag, of any count; empty if it is absent or text."""
+        """Return the numbers of a tag, of any count; empty if the tag is absent or text."""
         value = self._values.get(tag)
         return np.zeros(0) if value is None or value.kind == _ASCII else value.array()
 
     def numbers(self, tag: int) -> tuple[int | float, ...]:
-        """Return the numbers of a tag as `array` does, as Python numbers."""
+        """Return the numbers of a tag as Python numbers; see `array`."""
         return tuple(self.array(tag).tolist())
 
     def integers(self, tag: int) -> tuple[int, ...]:
@@ -121,7 +121,7 @@ class Directory:
         return int(values[0]) if values and math.isfinite(values[0]) else default
 
     def data(self, tag: int) -> bytes:
-        """Return the bytes of a tag; empty if it is absent or not of bytes."""
+        """Return the bytes of a tag; empty if it is absent or of another type."""
         value = self._values.get(tag)
         return value.data if value is not None and value.kind in _BYTES else b""
 
@@ -142,18 +142,18 @@ class Directory:
 
 
 class TiffReader:
-    """Reads directories of a file that is a TIFF, or of a TIFF inside a file."""
+    """Reader of the directories of a TIFF, or of a TIFF inside another file."""
 
     def __init__(self, file: BinaryIO, start: int = 0, size: int | None = None) -> None:
         """Read the header.
 
         Args:
             file: The open file.
-            start: Where the TIFF begins in it. Its offsets count from there.
-            size: Its length; by default the rest of the file.
+            start: Position at which the TIFF begins in the file. Offsets count from it.
+            size: Length of the TIFF; by default the rest of the file.
 
         Raises:
-            TiffError: It does not begin like a TIFF.
+            TiffError: The header is not that of a TIFF.
         """
         self._file = file
         self._start = start
@@ -174,7 +174,7 @@ class TiffReader:
             tags: Numbers of the tags to read.
 
         Raises:
-            TiffError: They are damaged.
+            TiffError: The directories are damaged.
         """
         found: list[Directory] = []
         seen: set[int] = set()
@@ -194,7 +194,7 @@ class TiffReader:
         """Read the directory at an offset.
 
         Raises:
-            TiffError: It is damaged.
+            TiffError: The directory is damaged.
         """
         return self._read(offset, tags)[0]
 
@@ -219,7 +219,7 @@ class TiffReader:
         return self._int(self._at(offset, self._count_bytes))
 
     def _table(self, offset: int) -> NDArray[Any]:
-        """Return the entries of a directory, as far as the file holds them."""
+        """Return the entries of a directory that lie within the file."""
         width = self._field_bytes
         entry = np.dtype(
             [("tag", self._order + "u2"), ("kind", self._order + "u2")]
@@ -259,7 +259,7 @@ class TiffReader:
 
 
 def _text(data: bytes) -> str:
-    """Decode text up to its first zero: UTF-8, otherwise Windows' Latin alphabet, as cameras write it."""
+    """Decode text up to its first zero: UTF-8, otherwise Windows-1252, which some cameras write."""
     data = data.split(b"\0", 1)[0].strip()
     try:
         return data.decode("utf-8")

@@ -1,8 +1,8 @@
 """Descriptive XMP properties: title, keywords, rating, rights, location.
 
 A raw holds XMP in a packet of its own, and photo managers write sidecar files beside it. Properties that
-describe the photograph are carried to the output. Development settings and properties of the raw file itself
-are not.
+describe the photograph are copied to the output. Raw conversion settings and properties of the raw file
+itself are not.
 
 Sources: ISO 16684-1 (XMP). Namespaces: Adobe's XMP specification part 2, IPTC Photo Metadata, CIPA DC-010.
 """
@@ -25,7 +25,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _ANY_NAME = ("",)
 _INSTRUCTION = re.compile(rb"<\?.*?\?>", re.DOTALL)
 
-# Prefix to namespace, and the prefixes of the property names that are carried.
+# Prefix to namespace, and the prefixes of the properties to copy.
 _CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
     "dc": (
         "http://purl.org/dc/elements/1.1/",
@@ -49,12 +49,12 @@ _CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Properties of the raw file rather than of the photograph.
 _OF_THE_FILE = ("DigImageGUID", "MaxAvail", "ImageFile", "ImageRegion", "LensDistort")
-# Windows' tags for the same properties. A newer sidecar could contradict them.
+# Windows tags for the same properties. A newer sidecar could contradict them.
 _WINDOWS_TAGS = {"xmp:Rating": (18246, 18249), "dc:title": (40091,), "dc:subject": (40094,)}
 _PREFIXES = {namespace: prefix for prefix, (namespace, _) in _CARRIED.items()}
 
 for _prefix, (_namespace, _) in _CARRIED.items():
-    ElementTree.register_namespace(_prefix, _namespace)  # otherwise written as ns0, ns1 ...
+    ElementTree.register_namespace(_prefix, _namespace)  # otherwise they are written as ns0, ns1 ...
 ElementTree.register_namespace("rdf", _RDF)
 
 
@@ -63,7 +63,7 @@ class FoundXmp:
     """XMP that belongs to a raw.
 
     Attributes:
-        properties: Name ("dc:title") to an XML element that can stand in an rdf:Description.
+        properties: Name ("dc:title") to XML element, valid inside an rdf:Description.
         warnings: One sentence for each packet or sidecar that cannot be parsed.
     """
 
@@ -91,12 +91,12 @@ def read_xmp(path: Path, packet: bytes) -> FoundXmp:
         try:
             properties |= _parse(packet if source == path else _read(source))
         except (OSError, ValueError, LookupError, RecursionError) as error:  # LookupError: unknown encoding
-            warnings.append(f"{source}: its XMP cannot be parsed ({error}), and is not carried")
+            warnings.append(f"{source}: its XMP cannot be parsed ({error}) and is not copied")
     return FoundXmp(properties, tuple(warnings))
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Existing sidecars of a raw, in rising order of precedence."""
+    """Return the existing sidecars of a raw, in increasing order of precedence."""
     candidates = [path.with_suffix(suffix) for suffix in (".XMP", ".xmp")]
     candidates += [path.with_name(path.name + suffix) for suffix in (".XMP", ".xmp")]
     found: dict[tuple[int, int], Path] = {}  # by inode: file systems may ignore case
@@ -116,10 +116,10 @@ def _read(sidecar: Path) -> bytes:
 
 
 def _parse(packet: bytes) -> dict[str, str]:
-    """Return the carried properties of a packet.
+    """Return the properties of a packet that are copied to the output.
 
     Raises:
-        ValueError, LookupError: It is not XMP.
+        ValueError, LookupError: The packet is not XMP.
     """
     if not packet.startswith(_UTF_16):
         packet = packet.strip(b"\0 \t\r\n")
@@ -128,7 +128,7 @@ def _parse(packet: bytes) -> dict[str, str]:
     if len(packet) > _MAX_BYTES:
         raise ValueError(f"more than {_MAX_BYTES} bytes")
     if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # zeros: UTF-16
-        raise ValueError("it declares a document type")  # whose entities can grow without bound
+        raise ValueError("it declares a document type")  # its entities can expand without bound
     try:
         root = ElementTree.fromstring(packet)
     except ElementTree.ParseError as error:
@@ -140,10 +140,10 @@ def _parse(packet: bytes) -> dict[str, str]:
 
 
 def _property_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
-    """Yield the properties of the outermost rdf:RDF, those written as attributes included.
+    """Yield the properties of the outermost rdf:RDF, including those written as attributes.
 
-    A nested rdf:RDF is part of a value. Were its properties taken as well, a deeply nested packet
-    would grow with the square of its length.
+    A nested rdf:RDF is part of a value. If its properties were yielded as well, the result for a deeply
+    nested packet would grow with the square of its length.
     """
     rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
     for description in rdf if rdf is not None else ():
@@ -155,12 +155,12 @@ def _property_elements(root: ElementTree.Element) -> Iterator[ElementTree.Elemen
 
 
 def _carried(element: ElementTree.Element) -> dict[str, str]:
-    """Return the property by its name; empty if it is not carried."""
+    """Return the property as a dict with its name as the key; empty if it is not copied."""
     namespace, _, name = element.tag.removeprefix("{").rpartition("}")
     prefix = _PREFIXES.get(namespace)
     if prefix is None or not name.startswith(_CARRIED[prefix][1]) or name.startswith(_OF_THE_FILE):
         return {}
-    # Readers refuse a whole packet if one element is not valid RDF.
+    # Readers reject a whole packet if one element is not valid RDF.
     qualified = all(key.startswith("{") for part in element.iter() for key in part.attrib)
     if not qualified or (len(element) > 1 and element.get(f"{{{_RDF}}}parseType") != "Resource"):
         return {}

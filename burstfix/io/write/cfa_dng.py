@@ -22,7 +22,7 @@ _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 3, 4, 5, 7
 _OPCODE_LISTS = (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
 
 Tag = tuple[int, int, int, Any, bool]
-"""A tag as tifffile takes it: number, type, count, value, True to write it for the first page only."""
+"""A tag in the form that tifffile expects: number, type, count, value, and True for the first page only."""
 
 
 def write_cfa_dng(
@@ -38,12 +38,12 @@ def write_cfa_dng(
 
     Args:
         path: Output file, usually with the suffix ".dng".
-        mosaic: uint16 (rows, cols), the whole sensor: of the size in `metadata`, or larger than
-            `active_area`.
+        mosaic: uint16 (rows, cols), the whole sensor: either of the size in `metadata`, or larger if
+            `active_area` is given.
         metadata: Values of the tags. `metadata.cfa` and the levels start at the top left of the visible
             area, as in the DNG format.
         active_area: Top, left, bottom, right of the visible area in `mosaic`; all of it by default.
-        linearization_table: DN for each code in `mosaic`; levels are in DN.
+        linearization_table: DN of each code in `mosaic`; levels are in DN.
         overwrite: Replace an existing file.
 
     Returns:
@@ -58,9 +58,9 @@ def write_cfa_dng(
     if mosaic.ndim != 2 or mosaic.dtype != np.uint16:
         raise ValueError(f"a mosaic is uint16 (rows, cols), not {mosaic.dtype} {mosaic.shape}")
     if visible != (metadata.height, metadata.width):
-        raise ValueError(f"the visible area is {visible}, the metadata say {metadata.height, metadata.width}")
+        raise ValueError(f"the visible area is {visible}, not {metadata.height, metadata.width}")
     if metadata.cfa not in CFA_PATTERNS:
-        raise ValueError(f"no Bayer pattern: {metadata.cfa}")
+        raise ValueError(f"not a Bayer pattern: {metadata.cfa}")
     tags = [*_structure_tags(metadata, area), *_level_tags(metadata), *color_tags(metadata)]
     if linearization_table is not None:
         tags.append(tag(tn.LINEARIZATION_TABLE, _SHORT, linearization_table.tolist()))
@@ -134,7 +134,7 @@ def color_tags(metadata: FrameMetadata) -> list[Tag]:
         tags.append(rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
     elif color.as_shot_white_xy is not None:  # the format allows only one of the two
         tags.append(rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
-    # 0 is the default of the format, but stating it stops readers from using their own value for the camera.
+    # 0 is the default of the format; stated anyway, so that readers do not use a value of their own.
     tags.append(rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
     return tags
 
@@ -151,7 +151,7 @@ def noise_values(noise: NoiseProfile) -> list[float]:
 
 
 def exif_tags(metadata: FrameMetadata) -> ExifTags:
-    """Return the carried tags, overridden by what the metadata state; without those that EXIF cannot hold."""
+    """Return the tags to copy, overridden by values from the metadata, minus those that EXIF cannot hold."""
     image: dict[int, Any] = dict(metadata.exif.image)
     exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
     image.update({271: metadata.make, 272: metadata.model} if metadata.make or metadata.model else {})
@@ -163,7 +163,7 @@ def exif_tags(metadata: FrameMetadata) -> ExifTags:
         if value is not None:
             exif[number] = Fraction(value).limit_denominator(1_000_000)
     if metadata.iso is not None:
-        exif[34855] = min(round(metadata.iso), 0xFFFF)  # a 16-bit tag; beyond it, RecommendedExposureIndex
+        exif[34855] = min(round(metadata.iso), 0xFFFF)  # 16 bits; RecommendedExposureIndex has 32
         if metadata.iso > 0xFFFF:
             exif.update({34864: 2, 34866: round(metadata.iso)})
     if metadata.lens:

@@ -22,7 +22,7 @@ _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 # Types that do not follow from the value (EXIF 2.32, tables 4 to 15).
 _LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
 _BYTE_TAGS_GPS = frozenset({0, 5})
-_BYTE_TAGS = frozenset(range(40091, 40096))  # XPTitle and its kin: UTF-16
+_BYTE_TAGS = frozenset(range(40091, 40096))  # XPTitle and the other XP tags: UTF-16
 _SRATIONAL_TAGS = frozenset({37377, 37379, 37380, 37888, 37890, 37892})
 _RATIONAL_TAGS = frozenset(
     {282, 283, 33434, 33437, 37122, 37378, 37381, 37382, 37386, 37387, 37389, 37391, 37889, 37891}
@@ -31,7 +31,7 @@ _RATIONAL_TAGS = frozenset(
 _UNDEFINED_TAGS = frozenset({36864, 37121, 37510, 40960, 41728, 41729})
 _RATIONAL_TAGS_GPS = frozenset({2, 4, 6, 7, 11, 13, 15, 17, 20, 22, 24, 26, 31})
 
-# Tags that describe the layout of the picture in the file; its writer sets them.
+# Tags that describe the layout of the picture in the file; the writer of the picture sets them.
 _STRUCTURE = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 330, 338, 339}
     | {34675, EXIF_POINTER, GPS_POINTER}
@@ -51,16 +51,16 @@ class _Entry:
 def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
     """Add EXIF to a classic TIFF or DNG on disk, by appending a new first directory.
 
-    Tags of `exif.image` join the first directory, replacing those of the same number, except the
-    tags that lay out the picture, which stay as they are. The file grows in place: call it on a
-    file that nobody reads yet (see `burstfix.atomic`).
+    Tags of `exif.image` are added to the first directory and replace those with the same number. Tags that
+    describe the layout of the picture are not changed. The file is modified in place, so call this before the
+    file gets its final name (see `burstfix.atomic`).
 
     Args:
         path: A classic TIFF (not BigTIFF).
         exif: What to write.
 
     Raises:
-        ValueError: The file is no classic TIFF, or a value is of a type EXIF cannot hold.
+        ValueError: The file is not a classic TIFF, or a value is of a type EXIF cannot hold.
     """
     with open(path, "rb+") as file:
         header = file.read(8)
@@ -78,9 +78,9 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
             raw = table[12 * k : 12 * k + 12]
             number, kind = struct.unpack(order + "HH", raw[:4])
             if kind == _IFD:
-                # The value is the same; DNG builds on the TIFF standard, which only has the older type.
+                # The values are equal, but DNG is based on TIFF 6.0, which only has the older type.
                 raw = raw[:2] + struct.pack(order + "H", _LONG) + raw[4:]
-            entries[number] = raw  # values stored elsewhere in the file stay there
+            entries[number] = raw  # values stored elsewhere in the file are not moved
         for tag, value in exif.image.items():
             if tag not in _STRUCTURE:
                 entries[tag] = _encode(tag, value, order, gps=False)
@@ -96,7 +96,7 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
 
 
 def exif_block(exif: ExifTags, thumbnail: bytes = b"") -> bytes:
-    """Encode tags as a little-endian TIFF file without a picture, as in a JPEG's APP1 and a PNG's eXIf.
+    """Encode tags as a little-endian TIFF file without a picture, for APP1 of a JPEG and eXIf of a PNG.
 
     Args:
         exif: The tags.
@@ -119,7 +119,7 @@ def exif_block(exif: ExifTags, thumbnail: bytes = b"") -> bytes:
 
 
 def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
-    """Encode the directory of a JPEG thumbnail, to stand at `offset`, and the thumbnail after it."""
+    """Encode the directory of a JPEG thumbnail, to be written at `offset`, and the thumbnail after it."""
 
     def directory(at: int) -> bytes:
         values = {COMPRESSION: 6, 282: 72, 283: 72, 296: 2}
@@ -132,7 +132,7 @@ def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
 
 
 def _lower_directories(exif: ExifTags, offset: int, order: str) -> tuple[bytes, dict[int, _Entry]]:
-    """Encode the EXIF and GPS directories, to stand at `offset`, and the entries that point to them."""
+    """Encode the EXIF and GPS directories, to be written at `offset`, and the entries that point to them."""
     block, pointers = b"", {}
     for pointer, tags in ((EXIF_POINTER, exif.exif), (GPS_POINTER, exif.gps)):
         if tags:
@@ -144,9 +144,9 @@ def _lower_directories(exif: ExifTags, offset: int, order: str) -> tuple[bytes, 
 
 
 def _directory(entries: Mapping[int, _Entry | bytes], offset: int, order: str, following: int = 0) -> bytes:
-    """Encode a directory, to stand at `offset`: table in tag order, then values that do not fit in it.
+    """Encode a directory, to be written at `offset`: a table in tag order, then values that do not fit in it.
 
-    Entries given as 12 bytes are kept as they are. The length is even, as TIFF wants offsets to be.
+    Entries given as 12 bytes are not changed. The length is even, because TIFF requires even offsets.
     """
     values_at = offset + 2 + 12 * len(entries) + 4
     table = struct.pack(order + "H", len(entries))
@@ -180,7 +180,7 @@ def _encode(tag: int, value: Any, order: str, gps: bool) -> _Entry:
         return _Entry(tag, kind, len(value), bytes(value))
     items = value if isinstance(value, tuple) else (value,)
     if not items or not all(isinstance(x, (int, Fraction)) for x in items):
-        raise ValueError(f"tag {tag}: {value!r} is nothing that EXIF can hold")
+        raise ValueError(f"tag {tag}: {value!r} is of a type that EXIF cannot hold")
     rational = tag in (_RATIONAL_TAGS_GPS if gps else _RATIONAL_TAGS | _SRATIONAL_TAGS)
     if rational or any(isinstance(x, Fraction) for x in items):
         return _rationals(tag, items, order, signed=tag in _SRATIONAL_TAGS and not gps)

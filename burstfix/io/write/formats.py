@@ -1,4 +1,4 @@
-"""The table of output formats. File names, options, checks and writers all follow from it.
+"""Table of output formats. It defines file names, options, checks and writers.
 
 To add a format, add a row and the module that encodes it.
 """
@@ -16,7 +16,7 @@ from burstfix.errors import UsageError
 DEFAULT_QUALITY = 95
 
 DngCompression = Literal["none", "ljpeg", "jxl"]
-"""Of the raw picture: none, lossless JPEG (DNG 1.1), or lossless JPEG XL (DNG 1.7)."""
+"""Compression of the raw picture: none, lossless JPEG (DNG 1.1), or lossless JPEG XL (DNG 1.7)."""
 
 DNG_COMPRESSIONS: tuple[DngCompression, ...] = get_args(DngCompression)
 
@@ -27,11 +27,11 @@ class OutputFormat:
 
     Attributes:
         name: Value of `--format`.
-        title: Name in messages.
+        title: Name used in messages.
         suffixes: File suffixes in lower case; the first is the default.
         bit_depths: Bits per channel; the first is the default.
         has_quality: The encoder takes a quality of 1 to 100.
-        color_spaces: Colour spaces that files can state; empty for all.
+        color_spaces: Supported colour spaces; empty for all.
         encoder: "module:function" that writes a rendered picture; None for a raw format (a DNG), which holds
             the linear image. Modules are imported on first use.
     """
@@ -51,7 +51,7 @@ class OutputFormat:
 
     @property
     def is_raw(self) -> bool:
-        """True if files hold the linear image, to be rendered by a raw developer."""
+        """True if files hold the linear image, to be rendered by a raw converter."""
         return self.encoder is None
 
     def load_encoder(self) -> Callable[..., None]:
@@ -77,7 +77,7 @@ class OutputFormat:
         return requested
 
     def check_quality(self, requested: int | None) -> None:
-        """Refuse a quality that is out of range, or that the format does not have.
+        """Check that the format has a quality, and that the value is within range.
 
         Raises:
             UsageError: The format is lossless, or the quality is not within 1 to 100.
@@ -91,10 +91,10 @@ class OutputFormat:
             raise UsageError(f"quality {requested} is not within 1 to 100")
 
     def check_color_space(self, requested: str) -> None:
-        """Refuse a colour space that files of the format cannot state.
+        """Check that the format supports a colour space.
 
         Raises:
-            UsageError: The message names formats that can.
+            UsageError: It does not; the message names formats that do.
         """
         if self.color_spaces and requested not in self.color_spaces:
             others = ", ".join(row.title for row in FORMATS if not row.color_spaces and not row.is_raw)
@@ -135,7 +135,7 @@ def format_named(name: str) -> OutputFormat:
 
 
 def format_of(path: PurePath | str) -> OutputFormat | None:
-    """Return the format of a file by its suffix; None for a suffix that is not in the table."""
+    """Return the format for the suffix of a file; None if the suffix is not in the table."""
     return _BY_SUFFIX.get(PurePath(path).suffix.lower())
 
 

@@ -1,4 +1,4 @@
-"""Rendered pictures to files, in any format of the table."""
+"""Write rendered pictures to files, in any format of the table."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def write_image(
     quality: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a rendered picture; the format follows from the file's suffix.
+    """Write a rendered picture; the suffix of the file determines the format.
 
     The file carries the ICC profile, the reference frame's EXIF and XMP, Software, and the settings as XMP.
-    It appears whole or not at all.
+    It appears only when it is complete.
 
     Args:
         image: The picture, upright.

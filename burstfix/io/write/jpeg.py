@@ -14,7 +14,7 @@ from burstfix.io.write.picture_tags import PictureTags, exif_block_within
 from burstfix.io.write.pixels import Pixels
 from burstfix.io.write.xmp_packet import split_xmp
 
-_SEGMENT = 65533  # bytes in a segment, without its length field
+_SEGMENT = 65533  # maximum bytes in a segment, without its length field
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 160, 80
@@ -27,8 +27,8 @@ _COMPONENTS, _PIXEL_WIDTH, _PIXEL_HEIGHT, _YCBCR_POSITIONING, _CENTRED = 37121, 
 def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
     """Write (H, W, 3) uint8 pixels as a JPEG.
 
-    EXIF gets one segment of 64 KiB and loses its longest tags if it is longer, with a warning. The longest
-    properties of XMP go to segments of extended XMP.
+    EXIF must fit into one segment of 64 KiB; if it does not, its longest tags are dropped with a warning. The
+    longest XMP properties are written to segments of extended XMP.
     """
     height, width, _ = pixels.shape
     required = {_COMPONENTS: b"\1\2\3\0", _PIXEL_WIDTH: width, _PIXEL_HEIGHT: height}
@@ -45,7 +45,7 @@ def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, qualit
         encoded, "JPEG", quality=quality, subsampling=0, icc_profile=icc, optimize=True, dpi=(72, 72)
     )
     jpeg = encoded.getbuffer()
-    # After the start of image and the JFIF segment: EXIF readers look there first.
+    # Insert after the start of image and the JFIF segment, where EXIF readers look first.
     head = 2 + (2 + struct.unpack(">H", jpeg[4:6])[0] if jpeg[2:4] == b"\xff\xe0" else 0)
     with open(path, "wb") as file:
         file.write(jpeg[:head])

@@ -12,7 +12,7 @@ from burstfix.io.write.exif_ifd import exif_block
 from burstfix.io.write.picture_tags import PictureTags
 from burstfix.io.write.pixels import Pixels
 
-_EFFORT = 3  # higher efforts take many times as long and gain a few percent
+_EFFORT = 3  # higher efforts take many times as long for a few percent smaller files
 
 
 def write_jpeg_xl(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
@@ -48,7 +48,7 @@ def _distance(quality: int) -> float:
 
 
 def _first_codestream_box(container: bytes | bytearray) -> int:
-    """Return where the picture starts in a container; boxes with its signature, type and level precede it."""
+    """Return the offset of the picture in a container; boxes with signature, type and level precede it."""
     start = 0
     while container[start + 4 : start + 8] not in (b"jxlc", b"jxlp"):
         start += struct.unpack_from(">I", container, start)[0]

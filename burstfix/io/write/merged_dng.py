@@ -28,12 +28,12 @@ from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, No
 
 WHITE_CODE = 65535
 BLACK_CODE = 4096
-"""Black level of mosaics; noise below black survives. Linear DNGs have black 0, because darktable (4.2) and
-RawTherapee (5.9) do not subtract any other level from them; values below black are clipped."""
+"""Black level of mosaics, above 0 to keep noise below black. Linear DNGs have black 0, because darktable
+(4.2) and RawTherapee (5.9) do not subtract any other level from them; values below black are clipped."""
 
 _CODE_OF = {"ljpeg": 7, "jxl": 52546}  # TIFF tag Compression
 _TILE = 512
-_JXL_EFFORT = 3  # higher efforts take many times as long and gain a few percent
+_JXL_EFFORT = 3  # higher efforts take many times as long for a few percent smaller files
 
 _BYTE, _SHORT, _LONG, _UNDEFINED, _DOUBLE = 1, 3, 4, 7, 12
 _PREVIEW_COLOR_SPACE, _SRGB = 50970, 2
@@ -52,18 +52,18 @@ def write_merged_dng(
     compression: DngCompression = "ljpeg",
     overwrite: bool = False,
 ) -> Path:
-    """Write a merged burst as a 16-bit DNG for raw developers.
+    """Write a merged burst as a 16-bit DNG for raw converters.
 
     Args:
         path: Output file.
         data: float32 (3, H, W) camera RGB, not white-balanced; or (1, H, W): a Bayer mosaic, or luminance
-            if `metadata.cfa` is MONOCHROME. 0 = black, 1 = white; values above 1 are clipped. Of a monochrome
-            picture with three channels only the first is written.
-        metadata: Metadata of the reference. Of its opcode lists, list 3 is written, and list 2 with a mosaic.
+            if `metadata.cfa` is MONOCHROME. 0 = black, 1 = white; values above 1 are clipped. For a
+            monochrome sensor, only the first of three channels is written.
+        metadata: Metadata of the reference. Opcode list 3 is written, and list 2 with a mosaic.
         preview: A small sRGB picture in the orientation of the sensor; its settings are recorded in the file.
-        noise: Noise that is left in `data`.
-        compression: All are lossless. "ljpeg" opens in every raw developer; "jxl" is smaller and needs a
-            reader of DNG 1.7.
+        noise: Remaining noise in `data`.
+        compression: One of `DNG_COMPRESSIONS`; all are lossless. Every raw converter reads "ljpeg"; "jxl" is
+            smaller and requires a reader of DNG 1.7.
         overwrite: Replace an existing file.
 
     Returns:
@@ -87,7 +87,7 @@ def write_merged_dng(
         raise OutputError(f"{path}: {2 * data.size / 1e9:.1f} GB of pixels are too many for a DNG")
     carried = _opcode_tags(metadata, is_mosaic)
     black = BLACK_CODE if is_mosaic else 0
-    # tifffile writes LinearRaw with three samples only; a monochrome raw gets that name afterwards.
+    # tifffile writes LinearRaw only with three samples; for monochrome the tag is set afterwards.
     photometric: Any = tn.PHOTOMETRIC_CFA if is_mosaic else tn.PHOTOMETRIC_LINEAR_RAW
     if channels == 1 and not is_mosaic:
         photometric = "minisblack"
@@ -149,7 +149,7 @@ def _tile_side(size: int) -> int:
     """Divide a side into equal tiles of at most `_TILE` pixels; TIFF requires multiples of 16.
 
     No tile is larger than the picture: dcraw and LibRaw would read its padding as pixels of the next row.
-    None holds a single column of the picture: RawSpeed cannot read that as two components.
+    No tile contains a single column of the picture: RawSpeed cannot read it as two components.
 
     >>> _tile_side(556), _tile_side(161), _tile_side(4000)
     (288, 96, 512)
@@ -162,7 +162,7 @@ def _tile_side(size: int) -> int:
 def _encoded_tiles(
     codes: NDArray[np.uint16], tile: tuple[int, int], compression: DngCompression
 ) -> Iterator[bytes]:
-    """Encode tiles row by row; the outermost ones are filled up with zeros."""
+    """Encode tiles row by row; those at the right and the bottom are padded with zeros."""
     height, width = tile
     for top in range(0, codes.shape[0], height):
         for left in range(0, codes.shape[1], width):
@@ -177,7 +177,7 @@ def _lossless_jpeg(tile: NDArray[np.uint16]) -> bytes:
     if tile.ndim == 2:
         # Pairs of columns as two components: neighbours within a component have the same colour.
         tile = tile.reshape(tile.shape[0], -1, 2)
-    # Predictor 1 is the only one that all raw developers read.
+    # Predictor 1 is the only one that all raw converters read.
     return bytes(imagecodecs.jpeg_encode(tile, lossless=True, predictor=1, bitspersample=16))
 
 
@@ -193,7 +193,7 @@ def _jpeg_planes(preview: RenderedImage) -> NDArray[np.uint8]:
 
 
 def _oldest_reader(compression: DngCompression, has_opcodes: bool) -> tuple[int, int, int, int]:
-    """Return the oldest DNG version that readers must know."""
+    """Return the oldest DNG version that readers must support."""
     if compression == "jxl":
         return (1, 7, 0, 0)
     return (1, 3, 0, 0) if has_opcodes else (1, 1, 0, 0)
@@ -247,7 +247,7 @@ def _raw_tags(
 
 
 def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
-    """Carry the opcode lists that a raw developer still has to apply."""
+    """Make the tags of the opcode lists that a raw converter still has to apply."""
     lists = metadata.opcodes
     if lists is None:
         return []
@@ -258,6 +258,6 @@ def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
 
 
 def _exif(metadata: FrameMetadata) -> ExifTags:
-    """Return the reference's tags with our Software."""
+    """Return the reference's tags with burstfix as Software."""
     own = exif_tags(metadata)
     return replace(own, image={**own.image, _SOFTWARE_TAG: SOFTWARE})

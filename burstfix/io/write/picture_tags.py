@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 SOFTWARE = f"burstfix {__version__}"
 
-# EXIF 2.32, tables 4 and 7.
+# Tag numbers of EXIF 2.32, tables 4 and 7.
 _IMAGE_DESCRIPTION, _ORIENTATION, _SOFTWARE_TAG = 270, 274, 305
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _EXIF_VERSION, _FLASHPIX_VERSION, _COLOR_SPACE = 36864, 40960, 40961
@@ -31,7 +31,7 @@ class PictureTags:
     """Metadata for a writer.
 
     Attributes:
-        exif: Tags, all of types that EXIF can hold; Orientation is 1.
+        exif: Tags, all of valid EXIF types; Orientation is 1.
         xmp_elements: XMP properties, each as an XML element; see `xmp_packet`.
     """
 
@@ -45,9 +45,9 @@ class PictureTags:
 
 
 def picture_tags(image: RenderedImage) -> PictureTags:
-    """Take the reference frame's EXIF and XMP, and set what describes the new file.
+    """Copy EXIF and XMP of the reference frame, and replace values that describe the new file.
 
-    ImageDescription is the photographer's caption and stays as it is; the settings are in XMP only.
+    ImageDescription is the photographer's caption and is not changed; the settings are in XMP only.
     """
     space = (image.settings.get("render") or {}).get("color_space")
     exif = replace(
@@ -73,7 +73,7 @@ def picture_tags(image: RenderedImage) -> PictureTags:
 def is_merged(exif: ExifTags) -> bool:
     """Return True for the tags of a DNG that burstfix has merged.
 
-    Simulated frames name burstfix as Software, too, but without a version.
+    Simulated frames also name burstfix as Software, but without a version.
     """
     if re.match(r"burstfix \d", str(exif.image.get(_SOFTWARE_TAG, ""))):
         return True
@@ -83,7 +83,7 @@ def is_merged(exif: ExifTags) -> bool:
 
 
 def exif_block_within(exif: ExifTags, limit: int, thumbnail: bytes = b"") -> bytes:
-    """Encode EXIF in at most `limit` bytes; drops the longest tags if necessary, with a warning."""
+    """Encode EXIF in at most `limit` bytes; drop the longest tags if necessary, with a warning."""
     block = exif_block(exif, thumbnail)
     while len(block) > limit:
         _, directory, tag = max(
@@ -98,7 +98,7 @@ def exif_block_within(exif: ExifTags, limit: int, thumbnail: bytes = b"") -> byt
 
 
 def writable(exif: ExifTags) -> ExifTags:
-    """Drop tags that EXIF cannot hold, with a warning: no picture is lost because of a tag."""
+    """Drop tags that EXIF cannot hold, with a warning, so that the picture can still be written."""
     for directory in _DIRECTORIES:
         for tag, value in getattr(exif, directory).items():
             try:

@@ -1,4 +1,4 @@
-"""The pixels that picture writers take."""
+"""Pixel types of the picture writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refuses to overwrite raw photographs, which cannot be made again."""
+"""Protect raw photographs from being overwritten, because they cannot be recreated."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from burstfix.io.write.picture_tags import is_merged
 
 
 def refuse_raw(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuse an output that would replace a raw, whatever the user allows to overwrite.
+    """Check that an output does not replace a raw, even with --overwrite.
 
-    A DNG that burstfix has merged is not a raw photograph. Files with the suffix of a raw that cannot be read
-    are taken for raws.
+    A DNG that burstfix has merged is not a raw photograph. Unreadable files with the suffix of a raw count as
+    raws.
 
     Args:
-        path: Where a picture is to be written.
-        inputs: Files that are being merged; they may have any suffix.
+        path: The output file.
+        inputs: Frames of the burst, with any suffix.
 
     Raises:
         OutputError: A raw has this name.

@@ -18,7 +18,7 @@ from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import SOFTWARE, PictureTags
 from burstfix.io.write.pixels import Pixels
 
-_LEVEL = 4  # photographs are noisy: higher levels take longer and gain little
+_LEVEL = 4  # photographs are noisy: higher levels take longer and hardly reduce the size
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = (1 << 32) - (1 << 24)  # offsets of a classic TIFF have 32 bits; leaves room for tags
 
@@ -44,13 +44,13 @@ def write_linear_tiff(
 ) -> Path:
     """Write linear values as a 16-bit TIFF without a colour profile: ground truth, not a picture to look at.
 
-    Value = code * white / 65535. ImageDescription says so as JSON, together with `facts`.
+    Value = code * white / 65535. ImageDescription states this as JSON, together with `facts`.
 
     Args:
         path: Output file.
         data: float32 (3, H, W); values outside 0 to `white` are clipped.
         white: The value of the highest code.
-        facts: More to state in ImageDescription; must be representable as JSON.
+        facts: Further entries of ImageDescription; JSON must be able to represent them.
         overwrite: Replace an existing file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1): the settings of a merge, and the properties carried from the reference frame."""
+"""XMP packets (ISO 16684-1): the settings of a merge, and properties copied from the reference frame."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SplitXmp:
     """XMP that is too long for one segment of a JPEG (Adobe XMP specification part 3, 1.1.3.1).
 
     Attributes:
-        standard: A packet within the limit; it names the extended XMP, if there is any.
+        standard: A packet within the limit; it refers to the extended XMP, if there is any.
         extended: The longest properties, as a packet of their own; b"" if all fit into the first.
-        guid: MD5 of `extended`, by which its segments are told.
+        guid: MD5 of `extended`; identifies its segments.
     """
 
     standard: bytes
