@@ -1,4 +1,4 @@
-"""Reads and writes weights: safetensors only, checked tensor by tensor and against the card's SHA-256."""
+"""Weights in safetensors files, checked tensor by tensor and against the SHA-256 in their card."""
 
 from burstfix.checkpoints.files import load_model, save_weights, weights_folder
 

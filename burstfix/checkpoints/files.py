@@ -1,6 +1,6 @@
 """Weight files: NAME.safetensors holds weights and configuration, NAME.toml is its card.
 
-The card tells users where the weights come from (data, steps, device hours, results) and holds the SHA-256 of
+The card describes the origin of the weights (data, steps, device hours, results) and contains the SHA-256 of
 the file. Only safetensors are read here; unlike pickled checkpoints they cannot run code.
 """
 
@@ -30,14 +30,14 @@ from burstfix.models.catalog import best_for, build, find, name_of
 FORMAT_VERSION = 1
 
 NOISE_CONVENTION = "variance = shot_gain * x + read_variance, x normalised to 0 = black, 1 = white, unclipped"
-"""How models are given the noise; weights trained with another convention would merge wrongly."""
+"""Noise convention of the models; weights trained with another convention would merge wrongly."""
 
 _WRITTEN_BY_US = {
     *("model", "file", "sha256", "format_version", "noise_convention", "dtype", "parameters", "config")
 }
 _SUFFIX = ".safetensors"
 _LISTED = 3  # names of tensors in a message
-_LARGEST_SIZE = 4096  # of any number in a configuration; the largest that ships is 160
+_LARGEST_SIZE = 4096  # limit of the numbers in a configuration; the largest in shipped weights is 160
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def weights_folder() -> Path:
 def save_weights(
     path: str | Path, model: BurstModel, card: Mapping[str, Any], *, dtype: torch.dtype = torch.float16
 ) -> Path:
-    """Write a model's weights and their card, each of them completely or not at all.
+    """Write the weights of a model and their card; each file is written completely or not at all.
 
     Args:
         path: File to write; ends in .safetensors. An existing file is replaced.
@@ -95,7 +95,7 @@ def save_weights(
     text = tomli_w.dumps({**facts, **card, "config": json.loads(config)})
 
     card_path = path.with_suffix(".toml")
-    # If this is interrupted between the two files, no card of older weights may remain.
+    # An interruption between the two files must not leave the card of older weights behind.
     card_path.unlink(missing_ok=True)
     with atomic_path(path, overwrite=True) as beside:
         beside.write_bytes(content)
@@ -105,10 +105,10 @@ def save_weights(
 
 
 def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") -> BurstModel:
-    """Create a model that is ready to merge. It is on the CPU; a merge moves it to its device.
+    """Create a model that is ready to merge, on the CPU; a merge moves it to its device.
 
     Args:
-        name: A name of the catalogue, "auto" for the best model that ships for `device`, a plug-in
+        name: A name of the catalogue, "auto" for the best shipped model for `device`, a plug-in
             (`module:Class` or its entry point), or the path of a .safetensors file that `save_weights` wrote.
             Loading the weights of a plug-in imports its module, which has to be installed.
         device: Device that the model will run on; matters for "auto" only.
@@ -141,7 +141,7 @@ def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") ->
 
 
 def _load(path: Path, must_have_card: bool) -> BurstModel:
-    """Read weights strictly; those that ship must have a card."""
+    """Read weights strictly; shipped weights must have a card."""
     remedy = "reinstall burstfix" if must_have_card else "copy or create the file again"
     try:
         content = path.read_bytes()
@@ -170,7 +170,7 @@ def _build(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor
     """Create the model of a weight file, after checking that it is no larger than the file's tensors.
 
     Raises:
-        WeightsError: The configuration makes no sense, or the tensors do not belong to such a model.
+        WeightsError: The configuration is invalid, or the tensors do not belong to such a model.
     """
     try:
         name, config = metadata["model"], json.loads(metadata["config"])
@@ -188,13 +188,13 @@ def _build(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor
 
 
 def check_sizes(value: Any) -> None:
-    """Refuse numbers that no configuration has: negative, not finite, or so large that building never ends.
+    """Check that the numbers of a configuration are finite, not negative, and small enough to build a model.
 
     Args:
-        value: A configuration as JSON holds it.
+        value: A configuration, as parsed from JSON.
 
     Raises:
-        UsageError: There is such a number.
+        UsageError: A number is out of range.
     """
     if isinstance(value, Mapping):
         value = list(value.values())

@@ -1,4 +1,4 @@
-"""Imports the weights of the two-stage network that its authors published, G.pth and DSNet.pth.
+"""Import of the weights that the authors of the two-stage network published, G.pth and DSNet.pth.
 
 The tables below list every key of both files, and together they cover every parameter of our network;
 anything else is an error. The files are pickles; they are loaded with `weights_only=True`, so that they
@@ -28,7 +28,7 @@ def _conv(theirs: str, ours: str, *, bias: bool = True) -> dict[str, str]:
 
 
 def _stack(depth: int, theirs: str, ours: str) -> dict[str, str]:
-    """Keys of a stack of convolutions; theirs count activations as layers, and only the first has a bias."""
+    """List the keys of a stack of convolutions. Activations are numbered too; only the first has a bias."""
     table: dict[str, str] = {}
     for i in range(depth):
         table |= _conv(f"{theirs}.simple_block.{2 * i}", f"{ours}.convs.{i}", bias=i == 0)
@@ -92,13 +92,13 @@ COARSE_KEYS: Mapping[str, str] = {
 """Our names by names in DSNet.pth."""
 
 COARSE_DROPPED = frozenset({"simple_block.6.bias"})
-"""Has no effect, because the instance normalisation that follows subtracts it. Not a parameter of ours."""
+"""Bias without effect: the instance normalisation that follows subtracts it. Our network lacks it."""
 
 
 def import_two_stage(
     network: str | Path, coarse: str | Path, *, noise_map: str = "std", patch: int = 64
 ) -> TwoStage:
-    """Build our network from the authors' two files, in the form that reproduces theirs.
+    """Build our network from the authors' two files, configured to reproduce their results.
 
     That form pools over the whole patch and does not limit offsets, so results depend slightly on the tiles.
 
@@ -131,12 +131,12 @@ def import_two_stage(
             patch=patch,
         )
     except UsageError as error:
-        raise WeightsError(f"{network}: not the sizes of a two-stage checkpoint: {error}") from error
-    with torch.device("meta"):  # sizes from a damaged file must not allocate anything
+        raise WeightsError(f"{network}: its sizes are not those of a two-stage network: {error}") from error
+    with torch.device("meta"):  # a damaged file with huge sizes must not allocate memory
         expected = TwoStage(config).state_dict()
     unfilled = expected.keys() - state.keys()
     if unfilled:  # the tables do not cover the network
-        raise WeightsError(f"{network}: nothing in it for {_some(unfilled)}; please report this as a bug")
+        raise WeightsError(f"{network}: it has no weights for {_some(unfilled)}; please report this as a bug")
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise WeightsError(
@@ -178,7 +178,7 @@ def _load(path: Path) -> dict[str, Tensor]:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """True for a dense tensor in main memory with memory of its own for each element."""
+    """Return True for a dense tensor in main memory whose elements do not share memory."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

@@ -58,7 +58,7 @@ def detail(brightness: Plane) -> Plane:
 
 
 def measure_noise(strips: list[Plane]) -> DetailNoise:
-    """Measures the noise that is left, by tone, in the flattest patches of a picture.
+    """Measure the noise that is left, by tone, in the flattest patches of a picture.
 
     Args:
         strips: (h, w) encoded brightness of a few strips of rows, spread over the picture.
@@ -80,7 +80,7 @@ def measure_noise(strips: list[Plane]) -> DetailNoise:
 
 
 def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
-    """Sharpens brightness; colour differences stay.
+    """Sharpen brightness; colour differences stay.
 
     Detail is raised by `amount` as far as it stands above the noise. The result stays within the
     range of its neighbours, so that edges get steeper without halos; only faint texture may leave that range.
@@ -131,7 +131,7 @@ class Grain:
     share: float
 
     def add(self, rgb: Plane, balanced: Plane, top: int) -> None:
-        """Adds grain to rows `top` to `top + h`, (3, h, w) linear RGB, in place; always the same."""
+        """Add grain to rows `top` to `top + h`, (3, h, w) linear RGB, in place; always the same."""
         _, height, width = rgb.shape
         variance = np.einsum("c,chw->hw", self.shot.astype(np.float32), np.maximum(balanced, 0))
         deviation = np.float32(self.share) * np.sqrt(variance + np.float32(self.read))

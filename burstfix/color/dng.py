@@ -153,7 +153,7 @@ def _mix(first: Matrix, second: Matrix | None, share: float) -> Matrix:
 
 
 def _scaled_color_matrix(matrix: Matrix) -> Matrix:
-    """Brings both calibrations to one scale before they are mixed: D50 white gives a largest value of 1."""
+    """Bring both calibrations to one scale before they are mixed: D50 white gives a largest value of 1."""
     peak = float(np.max(matrix @ D50_XYZ))
     return matrix / peak if peak > 0 else np.asarray(matrix, np.float64)
 

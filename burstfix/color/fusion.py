@@ -69,7 +69,7 @@ class LocalGain:
 def local_gain(
     brightness: Plane, curve: ToneCurve, strength: float, block: int, width: int
 ) -> LocalGain | None:
-    """Fuses two exposures of a picture and returns the gain that leads there.
+    """Fuse two exposures of a picture and returns the gain that leads there.
 
     Args:
         brightness: (h, w) linear brightness of the reduced picture, 1 = display white.
@@ -94,7 +94,7 @@ def local_gain(
 
 
 def fuse(linear: Plane, target: Plane, white: float) -> Plane:
-    """Fuses a short and a long exposure.
+    """Fuse a short and a long exposure.
 
     Args:
         linear: (h, w) linear brightness of the long exposure, 0 to `white`.
@@ -121,7 +121,7 @@ def fuse(linear: Plane, target: Plane, white: float) -> Plane:
 
 
 def _guarded(difference: Plane, target: Plane, log2_linear: Plane) -> Plane:
-    """Limits local contrast: texture may gain about half of its range, strong edges next to nothing."""
+    """Limit local contrast: texture may gain about half of its range, strong edges next to nothing."""
     limit = _GUARD_SHARE * _range(target) / (1 + (_range(log2_linear) / _GUARD_EDGE_EV) ** 3)
     return limit * np.tanh(difference / np.maximum(limit, np.float32(1e-6)))
 

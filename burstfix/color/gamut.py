@@ -38,7 +38,7 @@ class GamutCompressor:
         self._limits = _largest_chroma(name)
 
     def compress(self, rgb: NDArray[np.float32], saturation: float = 1.0) -> NDArray[np.float32]:
-        """Brings colours into the gamut.
+        """Bring colours into the gamut.
 
         Args:
             rgb: (3, n) linear RGB with luminance in 0..1; components may lie outside 0..1. Changed in place.

@@ -59,7 +59,7 @@ class Look:
     grain: float = 0.0
 
     def __post_init__(self) -> None:
-        """Validates every value."""
+        """Validate every value."""
         if self.exposure != "auto":
             _check_range("exposure", self.exposure, -EXPOSURE_RANGE_EV, EXPOSURE_RANGE_EV, "auto or ")
         _check_choice("highlights", self.highlights, get_args(Highlights))
@@ -81,7 +81,7 @@ KEYS = tuple(field.name for field in dataclasses.fields(Look) if field.name != "
 
 
 def parse_look(text: str, name: str) -> Look:
-    """Reads the TOML text of a look.
+    """Read the TOML text of a look.
 
     Args:
         text: TOML; keys that are absent keep the values of `plain`.

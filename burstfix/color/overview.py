@@ -24,7 +24,7 @@ class Overview:
 
 
 def overview_of(data: NDArray[np.float32], side: int) -> Overview:
-    """Averages (3, H, W) down to at most `side` pixels on the longer side; drops incomplete blocks."""
+    """Average (3, H, W) down to at most `side` pixels on the longer side; drops incomplete blocks."""
     _, height, width = data.shape
     block = max(1, min(-(-max(height, width) // side), height, width))
     return Overview(data if block == 1 else block_mean(data, block, block), block)

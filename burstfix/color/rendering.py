@@ -49,7 +49,7 @@ def render(
     grain: float | None = None,
     color_space: str = "srgb",
 ) -> RenderedImage:
-    """Renders camera RGB for a display.
+    """Render camera RGB for a display.
 
     In the look `plain`, display white is where the first channel clips once white-balanced. Clipped channels
     are raised to what the others say (`highlights.reconstruct`): lower exposure, or a look that rolls
@@ -190,7 +190,7 @@ class _Development:
 
 
 def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: ColorSpace) -> _Development:
-    """Finds white balance, exposure and everything else that depends on the whole picture.
+    """Find white balance, exposure and everything else that depends on the whole picture.
 
     `data` is the part of `linear` that is shown.
     """

@@ -102,7 +102,7 @@ class ToneCurve:
         return cls(white, max(0.25, 0.8 - 0.13 * float(np.log2(white))), contrast)
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps brightness of any shape, 0 or more; the result is 0 to 1."""
+        """Map brightness of any shape, 0 or more; the result is 0 to 1."""
         if self.contrast != 1.0:
             u = np.log2(np.maximum(x, np.float32(1e-6)) * np.float32(1 / GREY))
             share = np.clip(1 - u * np.float32(1 / _WHITE_EV), 0, 1)

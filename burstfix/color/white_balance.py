@@ -59,7 +59,7 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
 
 
 def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
-    """Estimates the light's colour from the picture.
+    """Estimate the light's colour from the picture.
 
     Colour by correlation (Finlayson, Hordley and Hubel 2001): the picture is balanced for each of 270 lights
     near the black body locus, and the light is chosen for which its colours, and those of its edges (grey
@@ -99,7 +99,7 @@ def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> M
 
 
 def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matrix]:
-    """Fits the table: log share of every chroma among pixels, and among edges, of well balanced pictures.
+    """Fit the table: log share of every chroma among pixels, and among edges, of well balanced pictures.
 
     Args:
         pictures: (3, h, w) linear sRGB.

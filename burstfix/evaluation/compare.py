@@ -33,7 +33,7 @@ class Similarity:
 
 
 def compare(a: Path, b: Path) -> Similarity:
-    """Compares the pixel values of two pictures; colour profiles are not taken into account.
+    """Compare the pixel values of two pictures; colour profiles are not taken into account.
 
     Args:
         a: Picture file: TIFF, PNG, JPEG, or another format that Pillow reads.
@@ -53,7 +53,7 @@ def compare(a: Path, b: Path) -> Similarity:
 
 
 def read_pixels(path: Path) -> Tensor:
-    """Reads a picture as float32 (3, H, W) in its full bit depth, scaled to 0..1 and turned upright.
+    """Read a picture as float32 (3, H, W) in its full bit depth, scaled to 0..1 and turned upright.
 
     Raises:
         InputError: It cannot be read as a picture.

@@ -11,7 +11,7 @@ from burstfix.models.average import Average
 
 
 def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 8.0) -> Tensor:
-    """Merges windows pairwise with the reference in the frequency domain.
+    """Merge windows pairwise with the reference in the frequency domain.
 
     Hasinoff et al., "Burst photography for high dynamic range and low-light imaging on mobile cameras"
     (2016),
@@ -34,7 +34,7 @@ def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 
 
 
 def denoise_spectra(spectra: Tensor, variance: Tensor, strength: float = 1.0) -> Tensor:
-    """Removes remaining noise by pointwise shrinkage, more of it at high frequencies.
+    """Remove remaining noise by pointwise shrinkage, more of it at high frequencies.
 
     After the "spatial denoising" of section 5.
 

@@ -80,7 +80,7 @@ class HeldOutScore:
 def evaluate_held_out(
     methods: Sequence[Method], folders: Sequence[Path], pairs: int = 3, progress: Progress | None = None
 ) -> list[HeldOutScore]:
-    """Measures methods on real bursts.
+    """Measure methods on real bursts.
 
     Args:
         methods: Rows of the table.
@@ -112,7 +112,7 @@ def evaluate_held_out(
 
 
 def choose_pairs(burst: Burst, count: int) -> list[Pair]:
-    """Chooses the pairs of frames that moved least against each other, each with the nearest reference."""
+    """Choose the pairs of frames that moved least against each other, each with the nearest reference."""
     height, width = burst.frames[0].mosaic.shape
     indices = range(len(burst.frames))
 
@@ -179,7 +179,7 @@ class Regions:
 
 
 def find_regions(burst: Burst) -> Regions:
-    """Finds usable pixels and their noise from the reference frame, independently of any method."""
+    """Find usable pixels and their noise from the reference frame, independently of any method."""
     metadata = burst.frames[burst.reference].metadata
     signal = normalise(torch.from_numpy(burst.frames[burst.reference].mosaic), metadata.levels)
     height, width = signal.shape
@@ -218,7 +218,7 @@ def find_regions(burst: Burst) -> Regions:
 
 
 def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -> Tensor:
-    """Subtracts a merge from a held-out frame, aligned to it.
+    """Subtract a merge from a held-out frame, aligned to it.
 
     Position (affine) and exposure are fitted by Gauss-Newton steps, starting from the motion that is known.
 
@@ -268,7 +268,7 @@ def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -
 
 
 def _sampled(picture: Tensor, y: Tensor, x: Tensor, mode: str) -> Tensor:
-    """Samples (3, H, W) at positions (H, W) in pixels from the centre."""
+    """Sample (3, H, W) at positions (H, W) in pixels from the centre."""
     height, width = picture.shape[-2:]
     grid = torch.stack([2 * x / width, 2 * y / height], -1)[None]
     return F.grid_sample(picture[None], grid, mode=mode, padding_mode="border", align_corners=False)[0]

@@ -36,7 +36,7 @@ class Method:
     merge: Merge
 
     def run(self, burst: Burst) -> NDArray[np.float32]:
-        """Merges the burst, or as many of its frames as the method uses."""
+        """Merge the burst, or as many of its frames as the method uses."""
         return self.merge(burst if self.frames is None else around_reference(burst, self.frames))
 
 
@@ -58,7 +58,7 @@ class MethodName:
 
     @classmethod
     def parse(cls, text: str) -> MethodName:
-        """Parses a method.
+        """Parse a method.
 
         Raises:
             UsageError: It is empty, has zero frames, or views that a yardstick does not have.
@@ -94,7 +94,7 @@ def default_methods() -> list[str]:
 def load_methods(
     names: Sequence[str], *, device: str = "auto", tile: int = 0, precision: str = "auto"
 ) -> list[Method]:
-    """Loads models, each of them once.
+    """Load models, each of them once.
 
     Args:
         names: A yardstick, a model's name (see `load_model`) or a .safetensors file; followed by `+V` for an

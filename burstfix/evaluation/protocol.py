@@ -107,7 +107,7 @@ class Clip:
 
 
 def find_clips(folders: Sequence[Path]) -> list[Clip]:
-    """Finds clips: a folder that holds pictures, or else each folder inside it that does.
+    """Find clips: a folder that holds pictures, or else each folder inside it that does.
 
     Raises:
         InputError: A folder does not exist or holds no clip.
@@ -136,7 +136,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """Finds photographs, given one by one or as folders.
+    """Find photographs, given one by one or as folders.
 
     Raises:
         InputError: One does not exist, or a folder holds none.
@@ -167,7 +167,7 @@ def references(count: int, limits: Limits) -> list[int]:
 
 
 def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
-    """Simulates the bursts of a clip after the protocol."""
+    """Simulate the bursts of a clip after the protocol."""
     camera = protocol_camera()
     noise = noise_profile(level)
     mosaics: dict[int, NDArray[np.uint16]] = {}
@@ -193,7 +193,7 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
 
 
 def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: str = "") -> Case:
-    """Simulates a burst of a photograph; motion and noise depend on the file's name and the number only.
+    """Simulate a burst of a photograph; motion and noise depend on the file's name and the number only.
 
     Args:
         photo: Picture file.
@@ -236,7 +236,7 @@ def _random_part(picture: Tensor, side: int, seed: int) -> Tensor:
 
 
 def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
-    """Simulates the noisy mosaic of a clip's frame.
+    """Simulate the noisy mosaic of a clip's frame.
 
     Args:
         clean: (3, H, W) linear camera RGB, H and W even.
@@ -255,7 +255,7 @@ def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
 
 
 def to_integers(mosaic: Tensor) -> NDArray[np.uint16]:
-    """Converts a mosaic in 0..1 to the uint16 values of a frame."""
+    """Convert a mosaic in 0..1 to the uint16 values of a frame."""
     return (mosaic * _FULL_SCALE).round().int().numpy().astype(np.uint16)
 
 
@@ -282,7 +282,7 @@ def _clean(path: Path, camera: Camera) -> Tensor:
 
 
 def _middle(x: Tensor, side: int) -> Tensor:
-    """Cuts the middle of (..., H, W), at most `side` high and wide; the CFA phase is kept."""
+    """Cut the middle of (..., H, W), at most `side` high and wide; the CFA phase is kept."""
     if not side:
         return x
     height, width = (min(side // 2 * 2, length) for length in x.shape[-2:])

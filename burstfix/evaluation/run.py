@@ -63,7 +63,7 @@ def evaluate(
     progress: Progress | None = None,
     look: Look | None = None,
 ) -> list[Score]:
-    """Scores every method on every case.
+    """Score every method on every case.
 
     Args:
         methods: Rows of the tables.
@@ -125,7 +125,7 @@ def _cases(
 
 
 def machine(device: str) -> dict[str, str | int]:
-    """Describes the hardware on which the times were measured."""
+    """Describe the hardware on which the times were measured."""
     chosen = select_device(device)
     return {
         "device": "cpu" if chosen.type == "cpu" else chosen.name,

@@ -29,7 +29,7 @@ class Estimate:
 
 
 def bootstrap(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
-    """Estimates the mean of the groups' means and its uncertainty.
+    """Estimate the mean of the groups' means and its uncertainty.
 
     After Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile intervals. Values of one
     group (bursts of one clip or photograph) are alike, so both levels are resampled: first groups, then

@@ -72,7 +72,7 @@ def psnr_estimate(scores: Sequence[Score]) -> Estimate:
 
 
 def difference(scores: Sequence[Score], baseline: Sequence[Score]) -> Difference:
-    """Compares two methods burst by burst.
+    """Compare two methods burst by burst.
 
     Args:
         scores: One method's scores.
@@ -284,5 +284,5 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def rounded(value: float, digits: int) -> float | None:
-    """Rounds for JSON, which has neither infinity (PSNR of equal pictures) nor nan."""
+    """Round for JSON, which has neither infinity (PSNR of equal pictures) nor nan."""
     return round(value, digits) if math.isfinite(value) else None

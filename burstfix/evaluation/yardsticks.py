@@ -36,7 +36,7 @@ def _hdrplus(burst: Burst) -> NDArray[np.float32]:
 
 
 def _single(denoise: Callable[[Plane], Plane] | None) -> Merge:
-    """Returns a method that denoises the packed planes of the reference and demosaicks them.
+    """Return a method that denoises the packed planes of the reference and demosaicks them.
 
     Args:
         denoise: Removes noise of unit variance from a plane; None to keep the noise.
@@ -66,7 +66,7 @@ def _single(denoise: Callable[[Plane], Plane] | None) -> Merge:
 def stabilised(
     plane: Plane, denoise: Callable[[Plane], Plane], shot_gain: float, read_variance: float
 ) -> Plane:
-    """Applies a method for noise of unit variance to a plane with signal-dependent noise.
+    """Apply a method for noise of unit variance to a plane with signal-dependent noise.
 
     Uses the generalised Anscombe transform and its inverse without bias (Mäkitalo and Foi, "Optimal inversion
     of the generalized Anscombe transformation for Poisson-Gaussian noise", 2013, closed-form approximation).
@@ -123,7 +123,7 @@ NAMES = (*SINGLE_FRAME, "hdrplus")
 
 
 def yardstick(name: str) -> Merge:
-    """Returns the method of a name in `NAMES`.
+    """Return the method of a name in `NAMES`.
 
     Raises:
         UsageError: A package that it needs is not installed.

@@ -1,1 +1,1 @@
-"""Networks, one a file, and the catalogue of what ships."""
+"""Networks, one per file, and the catalogue of models."""

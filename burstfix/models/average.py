@@ -1,10 +1,11 @@
-"""The merge without a network: aligned frames are averaged as far as noise explains their differences.
+"""The merge without a network: aligned frames are averaged where noise explains their differences.
 
 It is the baseline for networks, and needs no weights. After HDR+ (Hasinoff et al., "Burst photography for
 high dynamic range and low-light imaging on mobile cameras", 2016, section 5), overlapping windows of two
 cells are compared with the reference frequency by frequency, so that a moved edge can be rejected while the
 flat area around it is still averaged. A Wiener filter then removes part of the noise that remains at each
-frequency. At last the bias of clipping at black is corrected, and the mosaic is demosaicked after Menon.
+frequency. Finally, the bias due to clipping at black is corrected, and the mosaic is demosaicked (Menon et
+al.).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import menon
 
-_CONTENT = 4  # frames are counted by their smallest weight among this many lowest frequencies
+_CONTENT = 4  # a frame counts with its smallest weight among this many lowest frequencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class AverageConfig:
     """Settings of the merge.
 
     Attributes:
-        tolerance: Energy of a difference, relative to that of noise alone, above which the weight of a frame
-            falls.
+        tolerance: Energy of a difference, relative to the energy of noise alone, above which a frame loses
+            weight.
         strength: Steepness of the fall: the weight is 1 / (1 + (strength * excess)^2). Tuned with the
             tolerance on a panned clip at two noise levels, where 0.2 to 0.5 differ by less than 0.1 dB.
         shrinkage: Strength of the Wiener filter. A frequency with no more energy than noise alone is divided
@@ -66,7 +67,7 @@ class Average(BurstModel):
         )
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """See `BurstModel.forward`; the frames are aligned already."""
+        """See `BurstModel.forward`; the frames must be aligned."""
         batch, count, _, height, width = frames.shape
         field = torch.zeros(2, -(-height // CELL), -(-width // CELL), dtype=torch.long, device=frames.device)
         mosaics = []
@@ -100,7 +101,7 @@ class Average(BurstModel):
         return self._merge(tile)[0]
 
     def _merge(self, tile: BurstTile) -> tuple[Tensor, Tensor]:
-        """Average a tile: its packed mosaic (C, h, w) with unbiased shadows, frames used (gy, gx)."""
+        """Average a tile: packed mosaic (C, h, w) with unbiased shadows, and frames used (gy, gx)."""
         if len(tile.sources) == 1:
             frames_used = torch.ones(tile.offsets[0].shape[-2:], device=tile.sources[0].device)
             return tile.aligned()[0].float(), frames_used
@@ -153,7 +154,7 @@ class Average(BurstModel):
 
         Args:
             reference: Windows of the reference, (C, ny * side, nx * side).
-            others: The same of the other frames.
+            others: Windows of the other frames, (N - 1, C, ny * side, nx * side).
             variance: Noise variance of each window, (C, ny, nx).
             dct: (side, side), see `_dct`.
             pool: (side, side), see `_pool`.
@@ -178,7 +179,7 @@ class Average(BurstModel):
             difference.addcmul_(change, weight)
             weights.add_(weight)
             squared_weights.addcmul_(weight, weight)
-            # Frames that show something else differ in the low frequencies; noise fills the high ones.
+            # Frames with other content differ at low frequencies; high frequencies are mostly noise.
             low = weight.view(ny, side, nx, side)[:, :_CONTENT, :, :_CONTENT].amin((1, 3))
             shares, squared_shares = shares + low, squared_shares + low.square()
         merged = difference.div_(weights).add_(spectrum)
@@ -186,13 +187,14 @@ class Average(BurstModel):
         return _transform(merged, dct.t()), shares.square() / squared_shares
 
     def _filtered(self, spectra: Tensor, variance: Tensor, noise_share: Tensor, pool: Tensor) -> Tensor:
-        """Removes noise that is left after averaging, by a Wiener filter at each frequency.
+        """Remove the noise that remains after averaging with a Wiener filter at each frequency.
 
-        The signal's energy is estimated from each frequency and its neighbours. Means of windows are kept.
+        The energy of the signal is estimated from each frequency and its neighbours. The mean of each window
+        stays the same.
 
         Args:
             spectra: (C, ny * side, nx * side) windows of averaged frequencies.
-            variance: (C, ny, nx) noise of a frame.
+            variance: (C, ny, nx) noise variance of a frame.
             noise_share: (ny * side, nx * side) remaining share of that variance.
             pool: (side, side), see `_pool`.
         """
@@ -208,7 +210,7 @@ class Average(BurstModel):
 
 
 def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols: int) -> Tensor:
-    """Average a noise map (C, h, w) over windows from (top, left) on; leave (C, 1, 1) unchanged."""
+    """Average a noise map (C, h, w) over windows that start at (top, left); return (C, 1, 1) unchanged."""
     if noise.shape[-1] == 1:
         return noise
     padded = F.pad(noise[None], (side, side, side, side), mode="replicate")[0]

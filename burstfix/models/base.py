@@ -1,4 +1,4 @@
-"""What the engine may ask of a model, and what it hands over: the seam between networks and tiles."""
+"""The interface between models and the engine, which runs them on tiles."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class ModelInfo:
     Attributes:
         name: Name in the catalogue.
         size_multiple: Heights, widths and positions of tiles are multiples of this many packed pixels.
-        halo: Packed pixels around a tile that its result depends on, a multiple of `size_multiple`.
-        bytes_per_pixel: Peak working memory in bytes per packed pixel and frame in float32. A measured
-            estimate that sets the automatic tile size.
+        halo: Width in packed pixels of the surroundings that affect the result of a tile; a multiple of
+            `size_multiple`.
+        bytes_per_pixel: Peak working memory in bytes per packed pixel and frame in float32. This measured
+            estimate determines the automatic tile size.
         bytes_per_pixel_fixed: Peak working memory in bytes per packed pixel, independent of the frame count.
         any_planes: `merge_mosaic` accepts any number of planes, not only the four of a Bayer mosaic.
         supports_bfloat16: The model may run in bfloat16 or float16. If false it always runs in float32.
@@ -44,14 +45,14 @@ class ModelInfo:
 
 @dataclass(slots=True)
 class Merged:
-    """What a network returns.
+    """The result of a network.
 
     Attributes:
         rgb: (B, 3, 2h, 2w) linear camera RGB.
-        mosaic: (B, 4, h, w) the denoised packed mosaic, where the model has one.
-        extra: Tensors that only training looks at, by name.
-        frames_used: (B, h / 2, w / 2) how many frames each place was effectively merged from, 1 to N:
-            (sum of weights)^2 / sum of squared weights. None if the model has no such weights.
+        mosaic: (B, 4, h, w) the denoised packed mosaic; None if the model does not compute it.
+        extra: Tensors by name that only training uses.
+        frames_used: (B, h / 2, w / 2) effective number of frames merged at each position, 1 to N: (sum of
+            weights)^2 / sum of squared weights. None if the model has no such weights.
     """
 
     rgb: Tensor
@@ -65,14 +66,14 @@ class BurstModel(nn.Module):
 
     info: ModelInfo
     config_class: ClassVar[type[Any] | None] = None
-    """Frozen dataclass that the constructor takes, for recipes and weights files; None if it takes none."""
+    """Frozen dataclass that configures the model, for recipes and weights files; None if there is none."""
     lr_scale: ClassVar[Mapping[str, float]] = {}
     """Learning rate of parts (attributes of the model) relative to the rest; 0 freezes a part."""
     learns_alignment: bool = False
-    """Whether training passes frames that are not aligned; see `TrainingBatch`."""
+    """True if the model is trained on frames that are not aligned; see `TrainingBatch`."""
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """Merges frames that are aligned to the nearest packed pixel or better.
+        """Merge frames that are aligned to the nearest packed pixel or better.
 
         Args:
             frames: (B, N, 4, h, w) normalised packed mosaics in RGGB order, N >= 1.
@@ -83,21 +84,22 @@ class BurstModel(nn.Module):
         raise NotImplementedError
 
     def losses(self, batch: TrainingBatch) -> Losses:
-        """Loss terms of one training step; their sum is minimised.
+        """Return the loss terms of one training step; their sum is minimised.
 
-        By default the loss of the picture and, if the model returns one, of the mosaic.
+        By default these are the loss of the picture and, if the model returns a mosaic, the loss of the
+        mosaic.
         """
         merged = self(batch.frames, batch.shot_gain, batch.read_variance, batch.reference)
         losses = picture_losses(merged.rgb, batch)
         return losses if merged.mosaic is None else losses | mosaic_loss(merged.mosaic, batch)
 
     def start_from(self, other: BurstModel) -> None:
-        """Takes over the weights of another model of the same kind, to train on from there.
+        """Copy the weights of another model of the same kind, as a start for training.
 
-        Parts that the other one lacks keep their fresh weights.
+        Parts that the other model lacks keep their initial weights.
 
         Raises:
-            UsageError: The other one is of another kind, has parts that this one lacks, or other sizes.
+            UsageError: The other model is of another kind, has parts that this one lacks, or has other sizes.
         """
         own, theirs = self.state_dict(), other.state_dict()
         odd = [name for name, value in theirs.items() if name not in own or own[name].shape != value.shape]
@@ -106,36 +108,40 @@ class BurstModel(nn.Module):
             raise UsageError(f"{self.info.name} cannot start from these weights of {other.info.name}: {why}")
         fresh = len(own) - len(theirs)
         if fresh:
-            logger.info("%d of %d tensors are new, not from the weights to start from", fresh, len(own))
+            logger.info(
+                "%d of %d tensors are not in the weights to start from and keep their initial values",
+                fresh,
+                len(own),
+            )
         self.load_state_dict({**own, **theirs})
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """(B, 4, h, w) packed -> what `match` compares; by default the grey picture (B, 1, h, w)."""
+        """Compute what `match` compares from (B, 4, h, w) planes; by default a grey picture (B, 1, h, w)."""
         return gray_features(planes, shot_gain, read_variance)
 
     def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
-        """Finds where each cell of the reference lies in the frame.
+        """Find the position of each cell of the reference in the frame.
 
         Args:
             reference: Output of `features` for the whole reference.
-            frame: The same for the frame.
+            frame: Output of `features` for the whole frame.
             initial: (B, 2, gy, gx) first guess of the offsets in packed pixels.
         """
         return match_blocks(reference, frame, initial)
 
     def merge_mosaic(self, tile: BurstTile) -> Tensor:
-        """Merges one tile and stops before demosaicking; returns (C, h, w) packed planes, halo included.
+        """Merge one tile without demosaicking; return (C, h, w) packed planes, halo included.
 
         Raises:
-            UsageError: The model has no such result.
+            UsageError: The model does not compute a mosaic.
         """
         merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         if merged.mosaic is None:
-            raise UsageError(f"model {self.info.name} makes no mosaic; use --model average or --model kpn")
+            raise UsageError(f"model {self.info.name} returns no mosaic; use --model average or --model kpn")
         return merged.mosaic[0]
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
-        """Merges one tile; returns (3, 2h, 2w) for the whole tile, halo included."""
+        """Merge one tile; return (3, 2h, 2w) for the whole tile, halo included."""
         merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         return merged.rgb[0]
 
@@ -150,5 +156,5 @@ class BurstModel(nn.Module):
 
 
 def noise_variance(frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """Variance of each pixel by the noise model, from the noisy signal itself (negative counts as 0)."""
+    """Return the noise variance of each pixel, from the noisy signal (negative values count as 0)."""
     return torch.clamp(frames, min=0) * shot_gain + read_variance

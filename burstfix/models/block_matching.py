@@ -1,9 +1,9 @@
 """Coarse alignment of the two-stage network: differentiable progressive block matching on learned features.
 
 A small network reduces every frame to 16 feature planes at a quarter of the packed size. A patch of the
-reference is compared with candidates in the frame: every second position of a window, then every position
-within 2 of the best one. Merging uses the best candidate. Training weights the candidates by a softmax of
-their scores, so that gradients reach the features (Guo et al., CVPR 2022, section 3.2).
+reference is compared with candidates in the frame: first every second position of a window, then every
+position within 2 pixels of the best one. Merging uses the best candidate. Training weights the candidates by
+a softmax of their scores, so that gradients reach the features (Guo et al., CVPR 2022, section 3.2).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SCALE = 4
 _CHANNELS = 16
 _COARSE_STRIDE = 2
 _FINE_RADIUS = 2
-_MIN_SEEN = 0.25  # smallest visible share of a candidate for which its outside is ignored
+_MIN_SEEN = 0.25  # smallest visible share of a candidate for which the part outside the picture is ignored
 
 
 class CoarseFeatures(nn.Module):
-    """Maps 4 packed planes to 16 features at a quarter of the size, each of zero mean and unit variance.
+    """Network from 4 packed planes to 16 features of zero mean and unit variance at a quarter of the size.
 
-    Mean and variance are those of the whole input, so the input has to be a whole picture, not a tile. The
+    Mean and variance are computed over the whole input, so the input must be a whole picture, not a tile. The
     last convolution has no bias, because the normalisation would remove it.
     """
 
@@ -44,7 +44,7 @@ class CoarseFeatures(nn.Module):
             init_conv(conv)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Maps (B, 4, h, w) normalised packed mosaics to float32 (B, 16, ceil(h / 4), ceil(w / 4))."""
+        """Map (B, 4, h, w) normalised packed mosaics to float32 (B, 16, ceil(h / 4), ceil(w / 4))."""
         # float32 also under autocast, because the offsets depend on small differences.
         with torch.autocast(planes.device.type, enabled=False):
             x = channels_last(planes.float())
@@ -60,9 +60,10 @@ class SoftAlignment:
     Attributes:
         frames: (B, N, 4, p, p) aligned frames; the reference is unchanged.
         offsets: int64 (B, N, 2) offset of the best candidate, in packed pixels.
-        one_hot: Scalar loss 1 - mean sum of squared weights, 0 if one candidate has all the weight. The
-            paper's other regulariser, weights that sum to one, always holds for a softmax.
-        supervision: Scalar loss, distance of the scores from those of clean frames; 0 without clean frames.
+        one_hot: Scalar loss 1 - mean sum of squared weights, 0 if one candidate has all the weight. The paper
+            also makes the weights sum to one; a softmax does that by itself.
+        supervision: Scalar loss: distance between the scores and the scores of clean frames; 0 without clean
+            frames.
     """
 
     frames: Tensor
@@ -74,11 +75,11 @@ class SoftAlignment:
 def match_patches(
     reference: Tensor, frame: Tensor, initial: Tensor, *, patch: int, search: int, initial_cell: int
 ) -> Tensor:
-    """Finds the offset of each patch of the reference in a frame; not differentiable.
+    """Find the offset of each patch of the reference in a frame; not differentiable.
 
     Args:
         reference: (B, C, h / 4, w / 4) from `CoarseFeatures` of the whole picture.
-        frame: The same for the frame.
+        frame: Features of the frame, likewise.
         initial: (B, 2, gy, gx) first guess in packed pixels, on cells of `initial_cell`.
         patch: Packed pixels on a side of a patch, a multiple of 4.
         search: Search radius around the first guess, in packed pixels.
@@ -119,7 +120,7 @@ def align_soft(
     temperature: float,
     clean: Tensor | None = None,
 ) -> SoftAlignment:
-    """Aligns one patch of each burst, differentiably.
+    """Align one patch of each burst, differentiably.
 
     Frames are searched outwards from the reference; each starts from the offset of its neighbour.
 
@@ -188,12 +189,13 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Matcher:
-    """Compares cells of a reference with a frame; all lengths are in feature pixels.
+    """Comparison of the cells of a reference with a frame; all lengths are in feature pixels.
 
     Attributes:
         cells: (B, C, gy * side, gx * side) cells of the reference, edge to edge.
-        inside: (1, 1, gy * side, gx * side), 1 inside the reference's picture, else 0.
-        frame: (B, C, h, w). The outside of a candidate is ignored, unless it is most of the candidate.
+        inside: (1, 1, gy * side, gx * side), 1 inside the reference picture, otherwise 0.
+        frame: (B, C, h, w). The part of a candidate outside the picture is ignored unless it is most of the
+            candidate.
         side: Side of a cell.
         origin: Position of the first cell in the reference's picture.
     """
@@ -205,7 +207,7 @@ class _Matcher:
     origin: tuple[int, int] = (0, 0)
 
     def best(self, centre: Tensor, radius: int, stride: int) -> _Found:
-        """Computes the mean absolute difference at every `stride`-th position within `radius` of `centre`.
+        """Compute the mean absolute difference at every `stride`-th position within `radius` of `centre`.
 
         Args:
             centre: int64 (B, 2, gy, gx) offsets.
@@ -219,7 +221,7 @@ class _Matcher:
         wide = wide.unflatten(-2, (gy, -1)).unflatten(-1, (gx, -1))  # B, C, gy, side + 2r, gx, side + 2r
         cells = self.cells.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
         inside = self.inside.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
-        reach = 2 * side + radius  # no cell starts further outside than its side
+        reach = 2 * side + radius  # cells start at most their side outside the picture
         known = F.pad(torch.ones_like(self.frame[:1, :1]), (reach,) * 4).expand(len(centre), -1, -1, -1)
         origin = (self.origin[0] + reach, self.origin[1] + reach)
         seen = gather_cells(known, centre, side, radius, origin=origin)
@@ -241,12 +243,12 @@ class _Matcher:
 
 
 def _middle_cells(count: int, patch: int, cell: int, available: int) -> Tensor:
-    """Returns for each patch the index of the cell of the first guess that contains its middle."""
+    """Return, for each patch, the index of the cell of the first guess that contains the patch centre."""
     return ((torch.arange(count) * patch + patch // 2) // cell).clamp(max=available - 1)
 
 
 def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
-    """Limits offsets so that no cell is further outside the picture than its side."""
+    """Limit offsets so that each cell is at most its side outside the picture."""
     gy, gx = start.shape[-2:]
     top = torch.arange(gy, device=start.device)[:, None] * side
     left = torch.arange(gx, device=start.device) * side
@@ -256,10 +258,10 @@ def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
 
 
 def _between_pixels(scores: Tensor, radius: int) -> Tensor:
-    """Returns the position of the minimum between pixels, (B, 2, gy, gx) in -0.5..0.5.
+    """Return the position of the minimum between pixels, (B, 2, gy, gx) in -0.5..0.5.
 
     Fits two lines of opposite slope to the best score and its neighbours, because a sum of absolute
-    differences resembles a V at its minimum, not a parabola. 0 if a neighbour is missing.
+    differences resembles a V at its minimum, not a parabola. The result is 0 if a neighbour is missing.
     """
     count = 2 * radius + 1
     batch, _, gy, gx = scores.shape
@@ -276,12 +278,12 @@ def _between_pixels(scores: Tensor, radius: int) -> Tensor:
 
 
 def _relative(scores: Tensor) -> Tensor:
-    """Divides scores by their mean over the candidates; makes the temperature independent of contrast."""
+    """Divide scores by their mean over the candidates, so that the temperature is independent of contrast."""
     return scores / scores.mean(1, keepdim=True).clamp(min=1e-12)
 
 
 def _weighted_patches(frame: Tensor, weights: Tensor, centre: Tensor, margin: int) -> Tensor:
-    """Returns the sum (B, 4, p, p) of candidates around `centre` (B, 2, 1, 1) with `weights` (B, K)."""
+    """Return the sum (B, 4, p, p) of candidates around `centre` (B, 2, 1, 1) with `weights` (B, K)."""
     patch = frame.shape[-1] - 2 * margin
     reach = SCALE * _FINE_RADIUS
     wide = gather_cells(frame, centre, patch, reach, origin=(margin, margin))

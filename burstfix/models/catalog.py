@@ -1,7 +1,8 @@
 """The catalogue of models, by name, and models from other packages (plug-ins).
 
 To ship weights for a model, put NAME.safetensors and NAME.toml (its card) into `weights/` and enter the file
-in the model's row. Rows are in the order of preference: `auto` chooses the first usable one for the device.
+in the model's row. The rows are in order of preference: `auto` chooses the first model that is usable on the
+device.
 
 A plug-in is a subclass of `BurstModel` in any importable module. It is named `module:Class`, or, if its
 package declares an entry point in the group `burstfix.models`, by the name of that entry point.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from burstfix.errors import UsageError
 
-if TYPE_CHECKING:  # torch takes seconds to import; listing names needs none of it
+if TYPE_CHECKING:  # torch takes seconds to import and is not needed to list names
     import torch
 
     from burstfix.models.base import BurstModel
@@ -34,10 +35,10 @@ class Entry:
     Attributes:
         name: Name for users.
         target: `module:Class`; imported when the model is built.
-        description: One line.
+        description: Description in one line.
         weights: File in `weights/`, or None while there are none.
-        trained: Whether the model is useless without weights.
-        needs_gpu: Too slow for CPUs: `auto` chooses it on other devices only.
+        trained: True if the model needs trained weights.
+        needs_gpu: True if the model is too slow for CPUs; `auto` then chooses it on other devices only.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Entry:
 
     @property
     def usable(self) -> bool:
-        """Whether it can merge as shipped."""
+        """True if the model can merge with what is shipped."""
         return self.weights is not None or not self.trained
 
 
@@ -86,12 +87,12 @@ CATALOG: tuple[Entry, ...] = (
 
 
 def names() -> list[str]:
-    """All names in the catalogue, with and without weights; plug-ins are not among them."""
+    """Return all names in the catalogue, with and without weights, but without plug-ins."""
     return [entry.name for entry in CATALOG]
 
 
 def plugins() -> list[Entry]:
-    """Models that installed packages declare as entry points."""
+    """Return the models that installed packages declare as entry points."""
     return [
         Entry(point.name, point.value, f"plug-in {point.value}", trained=False)
         for point in entry_points(group=PLUGIN_GROUP)
@@ -99,10 +100,10 @@ def plugins() -> list[Entry]:
 
 
 def find(name: str) -> Entry:
-    """Finds a model by its name in the catalogue, its entry point, or `module:Class`.
+    """Find a model by its name in the catalogue, its entry point, or `module:Class`.
 
     Raises:
-        UsageError: There is no such model.
+        UsageError: No model has this name.
     """
     for entry in (*CATALOG, *plugins()):
         if entry.name == name:
@@ -116,7 +117,7 @@ def find(name: str) -> Entry:
 
 
 def name_of(model: BurstModel) -> str:
-    """The name by which `find` finds the model's class."""
+    """Return the name under which `find` finds the class of the model."""
     target = f"{type(model).__module__}:{type(model).__qualname__}"
     for entry in (*CATALOG, *plugins()):
         if entry.target == target:
@@ -125,13 +126,13 @@ def name_of(model: BurstModel) -> str:
 
 
 def best_for(device: str | torch.device) -> str:
-    """Return the name of the model that `auto` means on a device.
+    """Return the name of the model that `auto` chooses for a device.
 
     Args:
         device: Name of a device or of its backend, such as "cpu" or "cuda:1".
 
     Raises:
-        UsageError: torch knows no such device.
+        UsageError: torch does not support this device.
     """
     import torch
 
@@ -143,7 +144,7 @@ def best_for(device: str | torch.device) -> str:
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> BurstModel:
-    """Creates a model with initial (untrained) weights.
+    """Create a model with initial (untrained) weights.
 
     Args:
         name: See `find`.
@@ -186,7 +187,7 @@ def _import(entry: Entry) -> type[BurstModel]:
 
 
 def _checked(default: Any, value: Any, what: str) -> Any:
-    """Converts a value to the default's type: JSON and TOML have no tuples and may write 2.0 as 2."""
+    """Convert a value to the default's type: JSON and TOML lack tuples and may write 2.0 as 2."""
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
     if isinstance(default, float) and type(value) is int:

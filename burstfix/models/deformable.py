@@ -1,7 +1,7 @@
 """Modulated deformable convolution in plain PyTorch, and the pyramid that refines alignment with it.
 
 Sources: Zhu et al., "Deformable ConvNets v2" (CVPR 2019), equation 1; Wang et al., "EDVR" (CVPRW 2019),
-section 3.2, for the pyramid, with the settings of the two-stage paper. Sampling uses
+section 3.2, for the pyramid, with the settings of the two-stage paper. Samples are taken with
 `torch.nn.functional.grid_sample`, which is differentiable and available on every device.
 """
 
@@ -19,7 +19,7 @@ TAPS = 9
 def deform_conv(
     x: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, *, taps_at_once: int = TAPS
 ) -> Tensor:
-    """Computes a 3x3 convolution with samples that are displaced and weighted at every pixel.
+    """Compute a 3x3 convolution with samples that are displaced and weighted at every pixel.
 
     Args:
         x: (B, C, h, w); zero outside.
@@ -59,7 +59,7 @@ def deform_conv(
 
 
 def _sampling_grid(offsets: Tensor, groups: int) -> Tensor:
-    """Converts offsets to coordinates of `grid_sample`: x, y in -1..1 between the picture's outer edges."""
+    """Convert offsets to coordinates of `grid_sample`: x, y in -1..1 between the picture's outer edges."""
     batch, _, h, w = offsets.shape
     offsets = offsets.reshape(batch, groups, TAPS, 2, h, w)
     device = offsets.device
@@ -75,23 +75,22 @@ class DeformableConv(nn.Module):
     """Deformable 3x3 convolution that predicts its own offsets and mask from `guide`.
 
     Args:
-        channels: Of input, guide and output.
+        channels: Channels of input, guide and output.
         groups: Groups of channels that move together.
-        max_offset: Bound of the offsets in pixels, by a scaled tanh, so that the halo of a tile can cover
-            them; 0 for no bound.
+        max_offset: Bound of the offsets in pixels, so that the halo of a tile can cover them; 0 for no bound.
+            The bound is a scaled tanh.
     """
 
     def __init__(self, channels: int, groups: int, max_offset: float) -> None:
         super().__init__()
         self.max_offset = max_offset
-        self.conv = conv3(channels, channels, gain=2.0)  # the mask is a half at the start
+        self.conv = conv3(channels, channels, gain=2.0)  # compensates for the initial mask of 0.5
         self.offset_mask = conv3(channels, 3 * TAPS * groups)
-        init_conv(
-            self.offset_mask, 0.03
-        )  # nearly a plain convolution at the start, but with gradients to the guide
+        # Initially close to a plain convolution, but gradients reach the guide.
+        init_conv(self.offset_mask, 0.03)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """(B, C, h, w) and a guide of the same shape -> (B, C, h, w)."""
+        """Convolve (B, C, h, w), given a guide of the same shape; return (B, C, h, w)."""
         assert self.offset_mask.bias is not None and self.conv.bias is not None
         # float32, because bfloat16 has 8 significant bits and would round an offset of 5 pixels to 1/32.
         with torch.autocast(x.device.type, enabled=False):
@@ -109,7 +108,7 @@ class DeformableConv(nn.Module):
 
 
 class PyramidAlign(nn.Module):
-    """Aligns features of a frame to those of the reference, on three levels from coarse to fine."""
+    """Alignment of the features of a frame to those of the reference, on three levels from coarse to fine."""
 
     def __init__(self, channels: int, groups: int, max_offset: float) -> None:
         super().__init__()
@@ -123,14 +122,14 @@ class PyramidAlign(nn.Module):
         self.combine = nn.ModuleList(conv3(2 * c, c) for _ in range(2))
 
     def pyramid(self, features: Tensor) -> list[Tensor]:
-        """Returns three levels of (M, C, h, w), each at half the size; h and w are multiples of 4."""
+        """Return three levels of (M, C, h, w), each at half the size; h and w are multiples of 4."""
         levels = [features]
         for first, second in (self.down2, self.down3):  # type: ignore[misc]
             levels.append(act(second(act(first(levels[-1])))))
         return levels
 
     def forward(self, frame: list[Tensor], reference: list[Tensor]) -> Tensor:
-        """Returns aligned features (M, C, h, w) from the pyramids of M frames and their references."""
+        """Return aligned features (M, C, h, w) from the pyramids of M frames and their references."""
         guide = aligned = None
         for level in (2, 1, 0):
             x = act(self.pair[level](torch.cat([frame[level], reference[level]], 1)))

@@ -1,8 +1,8 @@
-"""A network that looks at its input from several sides and averages what it sees: geometric self-ensemble.
+"""Geometric self-ensemble: the mean of a network's results for mirrored and transposed inputs.
 
-After Lim et al., "Enhanced deep residual networks for single image super-resolution" (CVPRW 2017), section
-3.3, here for mosaics. Mirrored, RGGB becomes GRBG; so a mirrored mosaic is shifted by one pixel, which brings
-it back to RGGB and costs the outermost row or column (it lies in a tile's halo).
+Source: Lim et al., "Enhanced deep residual networks for single image super-resolution" (CVPRW 2017), section
+3.3, here for mosaics. Mirroring turns RGGB into GRBG. A mirrored mosaic is therefore shifted by one pixel,
+which restores RGGB. This loses the outermost row or column, which lies in the halo of a tile.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from burstfix.models.base import BurstModel, Merged
 logger = logging.getLogger(__name__)
 
 VIEWS = (1, 2, 4, 8)
-"""How many views there may be."""
+"""Allowed numbers of views."""
 
-_SWAPPED = (0, 2, 1, 3)  # planes where rows become columns: the greens change places
-_FRAME_BYTES, _PICTURE_BYTES = 32, 128  # more working memory a packed pixel: turned frames, sums of pictures
+_SWAPPED = (0, 2, 1, 3)  # order of the planes after a transposition: the two greens are swapped
+_FRAME_BYTES, _PICTURE_BYTES = 32, 128  # more bytes per packed pixel: transformed frames, sums of pictures
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One of the eight ways to look at a picture: mirrored first, then rows and columns swapped."""
+    """One of the eight views of a picture: first mirrored, then transposed."""
 
     rows: bool = False
     columns: bool = False
     swap: bool = False
 
     def of(self, packed: Tensor) -> Tensor:
-        """(..., 4, h, w) in RGGB order, seen so: in RGGB order again, (..., 4, w, h) where swapped."""
+        """Transform (..., 4, h, w) in RGGB order to the same order; (..., 4, w, h) if transposed."""
         return self._swap_packed(self._mirror_packed(packed))
 
     def undo(self, packed: Tensor) -> Tensor:
-        """What `of` made, as it was, but for the last row and column."""
+        """Invert `of`, except for the last row and column."""
         return self._mirror_packed(self._swap_packed(packed))
 
     def undo_picture(self, picture: Tensor) -> Tensor:
-        """(..., 2h, 2w) made of such a view, as it would be of the picture itself."""
+        """Transform a result (..., 2h, 2w) for this view back to the geometry of the picture."""
         if self.swap:
             picture = picture.transpose(-1, -2)
         for dim, wanted in ((-2, self.rows), (-1, self.columns)):
@@ -63,7 +63,7 @@ class View:
 
 
 def _mirrored(x: Tensor, dim: int, *, shift: bool) -> Tensor:
-    """Reversed along a dimension; shifted, the first of the result is left out and the last repeated."""
+    """Reverse a dimension; with a shift, drop the first element of the result and repeat the last."""
     x = x.flip(dim)
     last = x.shape[dim] - 1
     return torch.cat([x.narrow(dim, 1, last), x.narrow(dim, last, 1)], dim) if shift else x
@@ -82,14 +82,15 @@ _ALL = (
 
 
 def self_ensemble(model: BurstModel, views: int) -> BurstModel:
-    """The mean of a network's results over so many views, which takes as many times as long.
+    """Return a model that averages the results of a network over several views, at that many times the cost.
 
     Args:
-        model: A network; models without weights come back as they are, they have nothing to gain.
-        views: 2, 4 or 8; with 1 any model comes back as it is, an ensemble too.
+        model: A network. A model without weights is returned unchanged, because views do not improve its
+            result.
+        views: Number of views: 2, 4 or 8. With 1 any model, even an ensemble, is returned unchanged.
 
     Raises:
-        UsageError: Another number of views.
+        UsageError: The number of views is not supported.
     """
     if views not in VIEWS:
         raise UsageError(f"ensemble {views}: expected one of {', '.join(map(str, VIEWS))}")
@@ -102,7 +103,7 @@ def self_ensemble(model: BurstModel, views: int) -> BurstModel:
 
 
 class SelfEnsemble(BurstModel):
-    """What `self_ensemble` makes."""
+    """A network that averages its results over several views; see `self_ensemble`."""
 
     def __init__(self, model: BurstModel, views: int) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ class SelfEnsemble(BurstModel):
         )
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """As the network's, without its extras. The last row and column are mirrored in some views."""
+        """Average the results over the views, without `extra`; see `BurstModel.forward`."""
         rgb = mosaic = None
         for view in self.views:
             seen = self.model(
@@ -130,9 +131,9 @@ class SelfEnsemble(BurstModel):
         return Merged(rgb / len(self.views), None if mosaic is None else mosaic / len(self.views))
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """The network's."""
+        """Return the features of the network."""
         return self.model.features(planes, shot_gain, read_variance)
 
     def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
-        """The network's: frames are aligned once, for all views."""
+        """Match with the network; frames are aligned once for all views."""
         return self.model.match(reference, frame, initial)

@@ -1,12 +1,12 @@
-"""What predicted kernels do: weighted sums over a mosaic's samples of one colour, at every pixel of it.
+"""Application of predicted kernels: weighted sums over the samples of one colour, at every pixel of a mosaic.
 
-Kernels are predicted for quads, 2x2 packed pixels, and used as they come, one plane of weights for each of a
-quad's pixels: to put them in their places in the picture first would take longer than the sums.
+Kernels are predicted for quads, that is 2x2 packed pixels, with one plane of weights for each pixel of a
+quad. They are used in this layout, because rearranging them to full size would take longer than the sums.
 
 A kernel has one weight for each displacement, shared by the four pixels of a cell. Displacements that are
-even in both directions lead from a pixel to samples of its own colour. Those of the three other parities lead
-to another plane of the packed mosaic, so they give the colours that a pixel has not measured itself. In
-frames that lie an odd number of pixels off, it is these that hold the samples which fall onto the pixel.
+even in both directions lead from a pixel to samples of its own colour. Displacements of the three other
+parities lead to another plane of the packed mosaic, and so to the colours that the pixel did not measure. In
+a frame that is displaced by an odd number of pixels, they reach the samples that coincide with the pixel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Parity:
     """Displacements of one parity, in sensor pixels: all pairs of `ys` and `xs`.
 
     Attributes:
-        ys, xs: All even or all odd, each two more than the one before.
+        ys, xs: Displacements in each direction, all even or all odd, in steps of two.
     """
 
     ys: tuple[int, ...]
@@ -30,25 +30,25 @@ class Parity:
 
     @property
     def taps(self) -> int:
-        """How many displacements there are."""
+        """Number of displacements."""
         return len(self.ys) * len(self.xs)
 
     def distances(self) -> Tensor:
-        """(taps,) squared lengths of the displacements."""
+        """Return the squared lengths of the displacements, (taps,)."""
         return torch.tensor([float(y * y + x * x) for y in self.ys for x in self.xs])
 
     def gather(self, frame: Tensor, border: int, top: int, rows: int) -> Tensor:
-        """What `rows` quads from quad row `top` on see at the displacements, for `sum_taps`.
+        """Collect the samples that `sum_taps` needs for `rows` rows of quads, from row `top` on.
 
         Args:
             frame: (B, 4, h + 2 * border, w + 2 * border) packed; h and w are even.
-            border: Packed pixels on every side that displacements can lead to.
-            top, rows: In quads.
+            border: Width in packed pixels of the border on every side, for displacements to reach into.
+            top, rows: First row and number of rows, in quads.
 
         Returns:
-            (B, 4, 2 * rows + len(ys) - 1, 3, columns): plane p is what pixels of plane p see, first tap
-            first. Columns are dealt out, so that all that are read lie beside each other: the even ones, the
-            odd ones, and the even ones from the third on.
+            (B, 4, 2 * rows + len(ys) - 1, 3, columns): plane p has the samples for the pixels of plane p,
+            first tap first. Columns are reordered so that reads are contiguous: the even ones, the odd ones,
+            and the even ones from the third on.
         """
         height, width = 2 * rows + len(self.ys) - 1, frame.shape[-1] - 2 * border
         columns = width // 2 + (len(self.xs) - 1) // 2
@@ -56,30 +56,31 @@ class Parity:
         for p in range(4):
             y, x = divmod(p, 2)
             source_y, source_x = (y + self.ys[0]) % 2, (x + self.xs[0]) % 2
-            # From a pixel's cell to that of its sample, for the first tap.
+            # Displacement from the cell of a pixel to the cell of its sample, for the first tap.
             first = border + 2 * top + (y + self.ys[0] - source_y) // 2
             left = border + (x + self.xs[0] - source_x) // 2
             source = frame[:, 2 * source_y + source_x, first : first + height, left:]
             for parity in range(3):
-                part = source[..., parity::2][..., :columns]  # a last column that is missing is not read
+                part = source[..., parity::2][..., :columns]  # a missing last column is not read
                 dealt[:, p, :, parity, : part.shape[-1]] = part
         return dealt
 
     def sum_taps(self, gathered: Tensor, kernels: Tensor) -> Tensor:
-        """Weighted sums over all taps.
+        """Compute the weighted sums over all taps.
 
         Args:
-            gathered: What `gather` returned.
-            kernels: (B, taps, 4, rows, w / 2): of each pixel of each quad.
+            gathered: Result of `gather`.
+            kernels: (B, taps, 4, rows, w / 2) weights for each pixel of each quad.
 
         Returns:
-            (B, 4, 4, rows, w / 2): by plane and pixel of the quad.
+            (B, 4, 4, rows, w / 2), by plane and pixel of the quad.
         """
         batch, _, _, h, w = kernels.shape
         out = kernels.new_zeros((batch, 4, 2, 2, h, w))
         total = out.permute(0, 1, 4, 2, 3, 5)
         by_tap = kernels.unflatten(2, (2, 2)).permute(0, 1, 4, 2, 3, 5)
-        for tap, kernel in enumerate(by_tap.split(1, 1)):  # gradients of slices would be joined one by one
+        # With slices instead of split, autograd would add up the gradients one by one.
+        for tap, kernel in enumerate(by_tap.split(1, 1)):
             dy, dx = divmod(tap, len(self.xs))
             left = dx // 2
             seen = gathered[:, :, dy : dy + 2 * h, dx % 2 : dx % 2 + 2, left : left + w]
@@ -88,25 +89,25 @@ class Parity:
 
 
 def own_color(side: int) -> Parity:
-    """The even displacements of a kernel of side x side packed pixels, side odd."""
+    """Return the even displacements of a kernel of side x side packed pixels; side is odd."""
     reach = tuple(range(1 - side, side, 2))
     return Parity(reach, reach)
 
 
 EVEN, ODD = (-2, 0, 2), (-1, 1)
 OTHER_COLORS = (Parity(EVEN, ODD), Parity(ODD, EVEN), Parity(ODD, ODD))
-"""The three parities that lead to other planes: along a row, along a column, along both."""
+"""Return the three parities that lead to other planes: along a row, along a column, along both."""
 
 
 def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
-    """Normalises what the kernels of all parities gave, own colour first.
+    """Normalise the weighted sums of all parities and sort them by colour.
 
     Args:
-        sums: (B, 4, 4, 4, rows, w / 2): parity, plane, pixel of the quad.
-        masses: (B, 4, 1, 4, rows, w / 2): sums of the kernels' weights.
+        sums: (B, 4, 4, 4, rows, w / 2), by parity (own colour first), plane, pixel of the quad.
+        masses: (B, 4, 1, 4, rows, w / 2), sums of the weights of the kernels.
 
     Returns:
-        (B, 12, 4, rows, w / 2): each colour at every sensor pixel of the cell, for each pixel of the quad.
+        (B, 12, 4, rows, w / 2), each colour at every sensor pixel of the cell, for each pixel of the quad.
     """
     own, row, column, both = range(4)
 

@@ -2,14 +2,14 @@
 
 For every packed pixel and every frame the network predicts one 5x5 kernel shared by the four planes; the
 kernels of all frames together sum to one, so their sum over the aligned frames is a denoised mosaic. A small
-head demosaics and refines it. A kernel has a positive part, which says how much the frame counts, and a part
-of both signs that adds nothing to its sum: without it, a frame half a pixel off could only be blurred.
-Further kernels give each colour at every pixel, from all frames at once: frames that lie between pixels have
-measured what the mosaic's pattern leaves out. The head is shown that too.
+head demosaicks and refines it. A kernel has a positive part, which sets the weight of the frame, and a signed
+part that sums to zero. Without the signed part, a frame displaced by half a pixel could only be blurred.
+Further kernels compute each colour at every pixel from all frames together, because frames with sub-pixel
+shifts have samples where the CFA of the reference has none. Their result is an input of the head, too.
 
-After Mildenhall et al., "Burst denoising with kernel prediction networks" (CVPR 2018). Different here:
-kernels are predicted frame by frame from that frame, the reference and what all frames share, so any
-number of frames works; they act on packed mosaics; the frames come aligned by block matching.
+Source: Mildenhall et al., "Burst denoising with kernel prediction networks" (CVPR 2018). Differences: The
+kernels of a frame are predicted from that frame, the reference and features shared by all frames, so any
+number of frames is possible. Kernels act on packed mosaics. The frames are aligned by block matching.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from burstfix.models.losses import Losses, TrainingBatch, kernel_losses, picture
 from burstfix.raw.demosaic import bilinear
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
-STRIP = 2**16  # packed pixels that kernels are applied to at a time
-LOGIT_LIMIT = 12.0  # e^12 against e^-12 is still far inside float32; keeps the running sums finite
-SIGNED_SCALE = 0.25  # of the part of both signs: lets it learn no faster than the rest
+STRIP = 2**16  # number of packed pixels to which kernels are applied at a time
+LOGIT_LIMIT = 12.0  # keeps running sums finite; e^12 and e^-12 are far inside the range of float32
+SIGNED_SCALE = 0.25  # scale of the signed part, so that it learns no faster than the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class KpnConfig:
         kernel: Side of the predicted kernels in packed pixels, odd.
         head_channels: Features of the demosaicking head, at packed size.
         head_blocks: Residual blocks in the head.
-        refine_channels: Features of a second level of the head at half the packed size, which sees farther;
-            0 leaves that level out.
-        refine_blocks: Residual blocks on it.
-        coarse_channels: Features of a third level below that, at a quarter of the packed size; likewise.
-        coarse_blocks: Residual blocks on it.
-        signed: Whether kernels have a part of both signs.
-        color: Whether there are kernels for the colours that a pixel has not measured itself.
+        refine_channels: Features of a second level of the head at half the packed size, with a larger
+            receptive field; 0 omits the level.
+        refine_blocks: Residual blocks on the second level.
+        coarse_channels: Features of a third level at a quarter of the packed size; 0 omits the level.
+        coarse_blocks: Residual blocks on the third level.
+        signed: Whether kernels have a signed part.
+        color: Whether there are kernels for the colours that a pixel did not measure.
     """
 
     channels: int = 48
@@ -73,12 +73,12 @@ class KpnConfig:
 
 
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution with zero padding and torch's initial weights."""
+    """Create a 3x3 convolution with zero padding and torch's initial weights."""
     return nn.Conv2d(c_in, c_out, 3, stride, 1)
 
 
 class DoubleConv(nn.Module):
-    """Two 3x3 convolutions, the first one strided where asked."""
+    """Two 3x3 convolutions; the first one may have a stride."""
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class DoubleConv(nn.Module):
         self.second = conv(c_out, c_out)
 
     def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
-        """(B, c_in, h, w) -> (B, c_out, h', w'); `more` is added to the output of the first convolution."""
+        """Map (B, c_in, h, w) to (B, c_out, h', w'); add `more` to the output of the first convolution."""
         y = self.first(x)
         return act(self.second(act(y if more is None else y + more)))
 
@@ -102,7 +102,7 @@ class _Residual(nn.Module):
 
 
 class _Coarser(nn.Module):
-    """A level of the head at half its input's size; adds nothing before it is trained."""
+    """A level of the head at half the size of its input; contributes zero before training."""
 
     def __init__(
         self, channels: int, width: int, blocks: int, context: int = 0, below: _Coarser | None = None
@@ -135,8 +135,8 @@ class _Filtered:
 
     Attributes:
         mosaic: (B, 4, h, w), the denoised mosaic.
-        color: (B, 3, 2h, 2w), all colours at every pixel; None without kernels for all colours.
-        alone: (B, N, 4, h, w), each frame filtered by its kernels alone; in training only.
+        color: (B, 3, 2h, 2w), all colours at every pixel; None if the network has no kernels for them.
+        alone: (B, N, 4, h, w), each single frame filtered by its own kernels; only in training.
         frames_used: (B, h / 2, w / 2), see `Merged`.
     """
 
@@ -151,8 +151,8 @@ class AlignedFeatures:
     """Features of a second alignment stage, at half the packed size.
 
     Attributes:
-        own: For each frame (B, c, h / 2, w / 2), added where the frame is encoded.
-        fused: (B, c, h / 2, w / 2), of all frames, added where the U-Net begins.
+        own: Features of each frame (B, c, h / 2, w / 2), added in the encoder of the frame.
+        fused: Fused features of all frames (B, c, h / 2, w / 2), added to the input of the U-Net.
     """
 
     own: tuple[Tensor, ...]
@@ -160,7 +160,7 @@ class AlignedFeatures:
 
 
 class Kpn(BurstModel):
-    """Kernel prediction network; see the module's text."""
+    """Kernel prediction network; see the docstring of the module."""
 
     config_class = KpnConfig
 
@@ -170,8 +170,8 @@ class Kpn(BurstModel):
         c, taps = config.channels, config.kernel**2
         self.parities = [own_color(config.kernel), *(OTHER_COLORS if config.color else ())]
         odd_taps = sum(parity.taps for parity in self.parities[1:])
-        # The network sees farther, but what lies beyond 40 packed pixels changes the result by less than 1e-4
-        # of white (shipped weights, high noise; a test holds it).
+        # The receptive field is larger, but content beyond 40 packed pixels changes the result by less than
+        # 1e-4 of white (shipped weights, high noise; checked by a test).
         self.info = ModelInfo(
             "kpn",
             size_multiple=8,
@@ -179,9 +179,9 @@ class Kpn(BurstModel):
             bytes_per_pixel=BYTES_PER_PIXEL,
             bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED,
         )
-        # Everything before the head works at half the packed size; 2x2 packed pixels go into channels.
-        # A convolution of concatenated inputs is a sum of convolutions: what is the same for every frame
-        # is convolved once.
+        # All layers before the head work at half the packed size; 2x2 packed pixels become channels.
+        # A convolution of concatenated inputs is a sum of convolutions: the part that all frames share is
+        # convolved once.
         self.encode_pair = conv(2 * 16, c)
         self.encode_anchor = conv(2 * 16, c)
         self.encode_frame = conv(c, c)
@@ -210,9 +210,9 @@ class Kpn(BurstModel):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _start_as_average(self) -> None:
-        """Starts from kernels that average softly around the centre, and a head that adds nothing."""
+        """Initialise the kernels as a soft average around the centre, and the head with zero output."""
         if self.head_out.weight.is_meta:
-            return  # only shapes are wanted, and arithmetic on them would import torch's compiler (1 s)
+            return  # only shapes are needed; arithmetic on them would import torch's compiler (1 s)
         soft = [-0.125 * parity.distances() for parity in self.parities]
         with torch.no_grad():
             for out, logits in ((self.kernel_out, soft[:1]), (self.color_out, soft[1:])):
@@ -230,15 +230,16 @@ class Kpn(BurstModel):
                     part.bias.zero_()
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of 8.
+        """Merge aligned frames; see `BurstModel.forward`. h and w are multiples of 8.
 
-        In training mode `extra` holds "frames", (B, N, 4, h, w): what each frame's kernels alone make of it,
-        for the annealed loss of the paper; and where there are kernels for all colours what these give,
-        "color", (B, 3, 2h, 2w).
+        In training mode `extra` holds "frames", (B, N, 4, h, w): each single frame filtered by its own
+        kernels, for the annealed loss of the paper. If there are kernels for all colours, it also holds their
+        result "color", (B, 3, 2h, 2w).
         """
         _, n, _, h, w = frames.shape
         anchor = frames[:, reference]
-        signal = _box3(frames.mean(1))  # over frames and neighbours: the noise level needs no detail
+        # The noise level needs no detail, so the mean over frames and neighbours is sufficient.
+        signal = _box3(frames.mean(1))
         std = torch.sqrt(torch.clamp(signal, min=0) * shot_gain[:, 0] + read_variance[:, 0])
 
         aligned = self._aligned_features(frames, std, reference)
@@ -255,7 +256,7 @@ class Kpn(BurstModel):
         )
         del aligned
         common = self.kernel_shared(shared)
-        for i, own in enumerate(encoded):  # each in its place: what was there is needed no more
+        for i, own in enumerate(encoded):  # in place, because the previous values are not needed again
             encoded[i] = act(self.kernel_frame(own).add_(common))
         filtered = self._filter(frames.float(), encoded)
         del encoded, common  # the head takes the most memory
@@ -284,7 +285,7 @@ class Kpn(BurstModel):
         return act(self.encode_frame(act(own.add_(common))))
 
     def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures | None:
-        """Return what a second alignment stage adds to the features; none here, see `TwoStageKernels`.
+        """Return the features of a second alignment stage; None here, see `TwoStageKernels`.
 
         Args:
             frames: (B, N, 4, h, w), block-matched.
@@ -301,10 +302,10 @@ class Kpn(BurstModel):
         return self.up0(torch.cat([double_size(x), level0], 1))
 
     def _filter(self, frames: Tensor, features: list[Tensor]) -> _Filtered:
-        """Predicts kernels and applies them.
+        """Predict kernels and apply them.
 
-        Kernels are made and used in strips that stay in the processor's cache: they are ten times as large as
-        the frames.
+        Kernels are ten times as large as the frames, so they are computed and applied in strips that fit in
+        the cache of the processor.
         """
         batch, _, _, h, w = frames.shape
         border = max(self.config.kernel // 2, 1)
@@ -343,7 +344,7 @@ class Kpn(BurstModel):
         )
 
     def _kernel_weights(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of the convolution for the positive parts, and for those of both signs if any."""
+        """Return weight and bias of the convolution for positive parts, and of the one for signed parts."""
         weights = [_joined(self.kernel_out, self.color_out)]
         if self.kernel_signed is not None:
             weight, bias = _joined(self.kernel_signed, self.color_signed)
@@ -351,7 +352,7 @@ class Kpn(BurstModel):
         return weights
 
     def _kernels(self, features: Tensor, weights: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], Tensor]:
-        """(B, c, rows, w / 2) -> each parity's kernels, (B, taps, 4, rows, w / 2); sums, (B, K, 1, ...)."""
+        """Compute the kernels of each parity, (B, taps, 4, rows, w / 2), and their sums, (B, K, 1, ...)."""
         taps = [parity.taps for parity in self.parities]
         logits, *signed = (_planes(features, *pair) for pair in weights)
         by_parity = list(logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_().split(taps, 1))
@@ -364,7 +365,7 @@ class Kpn(BurstModel):
         return by_parity, torch.stack(masses, 1)
 
     def _centred(self, parameter: Tensor) -> Tensor:
-        """Weights or biases without their mean over each parity's taps: what they put out sums to nothing."""
+        """Subtract the mean over the taps of each parity, so that the outputs sum to zero."""
         by_tap = parameter.unflatten(0, (-1, 4)).split([parity.taps for parity in self.parities])
         return SIGNED_SCALE * torch.cat([taps - taps.mean(0) for taps in by_tap]).flatten(0, 1)
 
@@ -391,12 +392,12 @@ class Kpn(BurstModel):
 
 
 def unshuffle(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 4C, h / 2, w / 2): 2x2 packed pixels become channels, channels last."""
+    """Move 2x2 packed pixels to channels: (B, C, h, w) to (B, 4C, h / 2, w / 2), channels last."""
     return channels_last(F.pixel_unshuffle(_rounded(x), 2))
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """In the type that a convolution would turn it into: half of what is then moved about."""
+    """Convert to the dtype that autocast gives to convolutions, which halves the memory traffic."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
@@ -406,14 +407,14 @@ def _box3(x: Tensor) -> Tensor:
 
 
 def _from_quads(strips: list[Tensor]) -> Tensor:
-    """Strips (B, K, 4, rows, w / 2), from the top down -> (B, K, h, w)."""
+    """Assemble strips (B, K, 4, rows, w / 2), from the top down, to (B, K, h, w)."""
     return F.pixel_shuffle(torch.cat(strips, 3).flatten(1, 2), 2)
 
 
 def _planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """1x1 convolution of (B, c, rows, w / 2) for 4 * K channels -> (B, K, 4, rows, w / 2), float32.
+    """Apply a 1x1 convolution with 4 * K outputs: (B, c, rows, w / 2) to float32 (B, K, 4, rows, w / 2).
 
-    A product of matrices writes plane after plane; a convolution would write pixel after pixel.
+    A matrix product writes plane by plane; a convolution would write pixel by pixel.
     """
     batch, _, rows, columns = features.shape
     weight = weight.flatten(1).expand(batch, -1, -1)
@@ -422,6 +423,6 @@ def _planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _joined(first: nn.Conv2d, second: nn.Conv2d | None) -> tuple[Tensor, Tensor]:
-    """Weight and bias of one convolution that puts out what two do."""
+    """Return weight and bias of one convolution with the outputs of two."""
     parts = [first] if second is None else [first, second]
     return torch.cat([part.weight for part in parts]), torch.cat([cast(Tensor, part.bias) for part in parts])

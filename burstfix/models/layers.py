@@ -1,7 +1,7 @@
-"""Layers that several networks share: stacks of convolutions, attention blocks, a recurrent fusion.
+"""Layers that several networks share: stacks of convolutions, attention blocks, recurrent fusion.
 
-The form of the blocks is that of the two-stage network (Guo et al., CVPR 2022); none of them looks at a
-statistic of the whole tile unless it is asked to.
+The form of the blocks is that of the two-stage network (Guo et al., CVPR 2022); by default they do not depend
+on statistics of the whole tile.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ SLOPE = 0.1
 ATTENTION_WINDOW = 5
 """Channel attention averages over this many cells in each direction."""
 
-_QUIET_GATE = -2.0  # sigmoid(-2) = 0.12: a stack of fresh attention blocks hardly amplifies
+_QUIET_GATE = -2.0  # sigmoid(-2) = 0.12: a stack of untrained attention blocks hardly amplifies
 
 
 def act(x: Tensor) -> Tensor:
-    """Leaky ReLU, in place: only ever applied to the fresh output of a convolution or a sum."""
+    """Apply a leaky ReLU in place; the input must be a new tensor, such as the output of a convolution."""
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same values with the channels of a pixel beside each other: 1.3 to 3 times faster convolutions."""
+    """Convert to the channels-last memory format; convolutions are 1.3 to 3 times faster with it."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def double_size(x: Tensor) -> Tensor:
-    """Bilinear, twice the height and width."""
-    # CUDA's autocast interpolates in float32; what follows would stay in it.
+    """Double height and width by bilinear interpolation."""
+    # CUDA's autocast interpolates in float32; without the cast, later layers would continue in float32.
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).to(x.dtype)
 
 
 def conv3(c_in: int, c_out: int, *, stride: int = 1, bias: bool = True, gain: float = 1.0) -> nn.Conv2d:
-    """A 3x3 convolution with zero padding whose output has `gain` times the standard deviation it gets."""
+    """Create a 3x3 convolution with zero padding; its output has `gain` times the input's deviation."""
     conv = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=bias)
     init_conv(conv, gain)
     return conv
 
 
 def init_conv(conv: nn.Conv2d | nn.ConvTranspose2d, gain: float = 1.0) -> None:
-    """Normal weights scaled by the fan-in, zero bias."""
+    """Initialise a convolution with normal weights scaled by the fan-in, and zero bias."""
     fan_in = conv.weight[0].numel()
     if isinstance(conv, nn.ConvTranspose2d):
-        fan_in = conv.in_channels  # kernel = stride: every output pixel sees one input pixel
+        fan_in = conv.in_channels  # kernel = stride: each output pixel depends on one input pixel
     nn.init.normal_(conv.weight, std=gain / fan_in**0.5)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -63,7 +63,7 @@ class ConvStack(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c_in, h, w) -> (B, c_out, h, w)."""
+        """Map (B, c_in, h, w) to (B, c_out, h, w)."""
         for i, conv in enumerate(self.convs):
             x = conv(x if i == 0 else act(x))
         return x
@@ -72,13 +72,13 @@ class ConvStack(nn.Module):
 class AttentionBlock(nn.Module):
     """Residual convolutions, then x + x * channel attention + x * spatial attention.
 
-    Channel attention needs a mean over an area. Over the whole patch (the authors' form) the result depends
-    on the tile size; here it is by default a fixed window of `ATTENTION_WINDOW` cells on a fixed grid, its
-    gates interpolated between the cells.
+    Channel attention needs a mean over an area. If that area is the whole patch, as in the authors' form, the
+    result depends on the tile size. By default it is therefore a window of `ATTENTION_WINDOW` cells on a
+    fixed grid; gates are interpolated between cells.
 
     Args:
-        channels: Of input and output.
-        cell: Pixels on a side of a cell of that grid; input sizes are multiples. 0: the whole patch.
+        channels: Channels of input and output.
+        cell: Side of a cell of that grid in pixels; input sizes are multiples of it. 0 for the whole patch.
     """
 
     def __init__(self, channels: int, cell: int) -> None:
@@ -96,7 +96,7 @@ class AttentionBlock(nn.Module):
             nn.init.constant_(gate.bias, _QUIET_GATE)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, h, w) -> the same shape."""
+        """Map (B, channels, h, w) to the same shape."""
         x = x + self.extract(act(self.square(x)))
         x = x + self.residual1(x)
         x = x + self.residual2(x)
@@ -119,8 +119,8 @@ class ConvGru(nn.Module):
     """Convolutional gated recurrent unit, run over features of frames towards the reference.
 
     With z and r gates and q the candidate (each a 3x3 convolution of state and frame), the state becomes
-    (1 - z) * h + z * q (supplement of the two-stage paper, equation 1). The weights keep the form of one
-    convolution over [state, frame]; the frames' share is computed for all frames at once.
+    (1 - z) * h + z * q (supplement of the two-stage paper, equation 1). The weights have the form of one
+    convolution over [state, frame]; the part that depends on the frames is computed for all frames at once.
     """
 
     def __init__(self, channels: int) -> None:
@@ -131,14 +131,14 @@ class ConvGru(nn.Module):
         self.candidate = conv3(2 * channels, channels)
 
     def frame_part(self, features: Tensor) -> Tensor:
-        """(M, C, h, w) features of any frames -> (M, 3C, h, w), what `run` takes of them."""
+        """Convert features of frames (M, C, h, w) to the input of `run`, (M, 3C, h, w)."""
         convs = (self.update, self.reset, self.candidate)
         weight = torch.cat([conv.weight[:, self.channels :] for conv in convs])
         bias = torch.cat([_bias(conv) for conv in convs])
         return F.conv2d(features, weight, bias, padding=1)
 
     def run(self, frames: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """States (before, after) the last of the frames; each (B, 3C, h, w) from `frame_part`."""
+        """Return the states (before, after) the last frame; each frame is (B, 3C, h, w) from `frame_part`."""
         c = self.channels
         gates = torch.cat([self.update.weight[:, :c], self.reset.weight[:, :c]])
         candidate = self.candidate.weight[:, :c]
@@ -147,7 +147,7 @@ class ConvGru(nn.Module):
         for step, frame in enumerate(frames):
             before = after
             frame_z, frame_r, frame_q = frame.split(c, 1)
-            if step == 0:  # the state is zero: nothing to convolve
+            if step == 0:  # the state is zero, so its convolution is omitted
                 after = torch.sigmoid(frame_z) * torch.tanh(frame_q)
                 continue
             state_z, state_r = F.conv2d(before, gates, padding=1).split(c, 1)

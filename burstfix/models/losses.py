@@ -17,7 +17,7 @@ CHARBONNIER = 1e-6  # added under the root; value of the two-stage paper's publi
 DISPLAY_FLOOR = 1e-3  # limits the slope of x^(1/2.2) near black to about 20
 RAISED_MEAN, RAISED_NOISE = 0.18, 0.05  # limits for brightened patches: mean and noise, relative to white
 RAISED_LIMIT = 32.0  # largest gain: five stops
-BEST_PSNR = 60.0  # dB; the PSNR loss is zero from here on
+BEST_PSNR = 60.0  # dB; the PSNR loss is zero above
 
 Losses = dict[str, Tensor]
 """Weighted loss terms by name; their sum is minimised."""
@@ -29,9 +29,9 @@ class LossSettings:
 
     Attributes:
         linear, display: Charbonnier loss on linear camera RGB and on display RGB.
-        psnr: Weight of each decibel that the display PSNR of a patch lacks of 60.
+        psnr: Weight of each decibel by which the display PSNR of a patch is below 60.
         raised: Display loss of dark patches after brightening.
-        mosaic: Charbonnier loss on the denoised mosaic, and on all colours where kernels predict them.
+        mosaic: Charbonnier loss on the denoised mosaic, and on the colours that kernels predict, if any.
         annealing: Initial weight of the loss of each single frame (kernel prediction).
         annealing_steps: Number of steps after which that weight has fallen to a hundredth.
         interpolation: Interpolation loss (two-stage).
@@ -88,12 +88,12 @@ class TrainingBatch:
 
 
 def charbonnier(a: Tensor, b: Tensor) -> Tensor:
-    """Mean of sqrt((a - b)^2 + 1e-6)."""
+    """Compute the mean of sqrt((a - b)^2 + 1e-6)."""
     return torch.sqrt((a - b) ** 2 + CHARBONNIER).mean()
 
 
 def picture_losses(rgb: Tensor, batch: TrainingBatch) -> Losses:
-    """Losses of the merged picture, in linear and in display RGB.
+    """Compute the losses of the merged picture, in linear and in display RGB.
 
     Below `DISPLAY_FLOOR` the display loss has no gradient. "raised" is the same loss after each dark patch
     has been brightened to a mean of 0.18, or as far as its noise permits. "psnr" is the difference between
@@ -127,12 +127,12 @@ def picture_losses(rgb: Tensor, batch: TrainingBatch) -> Losses:
 
 
 def mosaic_loss(mosaic: Tensor, batch: TrainingBatch) -> Losses:
-    """Charbonnier loss of a denoised packed mosaic (B, 4, p, p), gamma-encoded."""
+    """Compute the Charbonnier loss of a denoised packed mosaic (B, 4, p, p), gamma-encoded."""
     return {"mosaic": batch.settings.mosaic * charbonnier(_gamma(mosaic.float()), _gamma(batch.truth_mosaic))}
 
 
 def kernel_losses(merged: Merged, batch: TrainingBatch) -> Losses:
-    """Losses of predicted kernels: the mosaic, all colours, and an annealed loss of each single frame."""
+    """Compute losses of predicted kernels: mosaic, all colours, and an annealed loss of each single frame."""
     assert merged.mosaic is not None
     settings = batch.settings
     losses = mosaic_loss(merged.mosaic, batch)
@@ -147,14 +147,14 @@ def kernel_losses(merged: Merged, batch: TrainingBatch) -> Losses:
 
 
 def interpolation_loss(rgb: Tensor, batch: TrainingBatch) -> Losses:
-    """Loss on edges of a picture (B, 3, 2p, 2p) made from all frames but the reference (two-stage paper)."""
+    """Compute the edge loss of a picture (B, 3, 2p, 2p) merged without the reference (two-stage paper)."""
     edges = _edges(batch.truth)
     loss = charbonnier(edges * rgb.float(), edges * batch.truth)
     return {"interpolation": batch.settings.interpolation * loss}
 
 
 def _edges(truth: Tensor) -> Tensor:
-    """(B, 1, H, W) mask in 0..1, 1 on edges."""
+    """Compute a mask (B, 1, H, W) in 0..1, 1 on edges."""
     green = truth[:, 1:2]
     across = (green[..., :, 1:] - green[..., :, :-1]).abs()[..., 1:, :]
     down = (green[..., 1:, :] - green[..., :-1, :]).abs()[..., :, 1:]

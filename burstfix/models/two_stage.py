@@ -4,16 +4,14 @@ After Guo et al., "A Differentiable Two-stage Alignment Scheme for Burst Image R
 Shift" (CVPR 2022), with the authors' published settings. Differences:
 
 - The noise map of each frame is the standard deviation sqrt(shot_gain * x + read_variance), in training and
-in
-  merging. The authors use shot * x + read in training and its root in testing, where `read` is a standard
+  in merging. The authors use shot * x + read in training and its root in testing, where `read` is a standard
   deviation; `noise_map="linear"` is their training form, for imported weights.
 - Channel attention averages over fixed windows instead of the patch, and offsets are bounded, so that the
   result does not depend on tiles.
 - Any number of frames is possible, and any of them may be the reference: the others are distributed to both
   sides of it.
 - The U-Net adds to a base picture, which is also one of its inputs: the bilinear demosaic of a robust
-average,
-  or the picture of predicted kernels. `base="none"` is the paper's form.
+  average, or the picture of predicted kernels. `base="none"` is the paper's form.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ from burstfix.models.losses import (
 from burstfix.models.two_stage_config import TwoStageConfig, TwoStageLiteConfig
 from burstfix.raw.demosaic import bilinear
 
-_OUTLIER = 4.0  # a frame has half weight if its difference exceeds the noise by the root of this
+_OUTLIER = 4.0  # a frame has half weight if difference / noise is the square root of this
 
 
 class TwoStage(BurstModel):
@@ -68,14 +66,14 @@ class TwoStage(BurstModel):
         self.kernels = None
         if config.base == "kernels":
             self.kernels = Kpn(KpnConfig(refine_channels=config.refine_channels))
-            # At the start the U-Net adds nothing.
+            # Initially the U-Net adds zero.
             nn.init.zeros_(self.unet.head.convs[-1].weight)  # type: ignore[arg-type]
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """Returns what `match` compares, see `BurstModel.features`.
+        """Return what `match` compares, see `BurstModel.features`.
 
-        For "dpbm" these are the planes: its features are normalised over the whole picture, so `match`
-        computes them when it has the whole picture.
+        For "dpbm" these are the planes. Its features are normalised over the whole picture, so `match`
+        computes them from the whole picture.
         """
         return planes.float() if self.coarse else super().features(planes, shot_gain, read_variance)
 
@@ -107,7 +105,7 @@ class TwoStage(BurstModel):
         temperature: float,
         clean: Tensor | None = None,
     ) -> SoftAlignment:
-        """Aligns frames differentiably, for training; see `block_matching.align_soft`.
+        """Align frames differentiably, for training; see `block_matching.align_soft`.
 
         Raises:
             UsageError: The model has no learned block matching.
@@ -135,12 +133,12 @@ class TwoStage(BurstModel):
         temperature: float,
         clean: Tensor | None = None,
     ) -> Merged:
-        """Runs both stages, differentiable from end to end.
+        """Run both stages; the result is differentiable from end to end.
 
         Args:
             frames: (B, N, 4, p + 2 * margin, p + 2 * margin), not aligned.
-            shot_gain: As in `forward`.
-            read_variance: As in `forward`.
+            shot_gain: Gain of the shot noise, as in `forward`.
+            read_variance: Variance of the read noise, as in `forward`.
             reference: Index of the reference.
             margin: Packed pixels around the patch, a multiple of 4.
             temperature: Temperature of block matching.
@@ -156,7 +154,7 @@ class TwoStage(BurstModel):
         return merged
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """Merges aligned frames; see `BurstModel.forward`. h and w are multiples of `info.size_multiple`.
+        """Merge aligned frames; see `BurstModel.forward`. h and w are multiples of `info.size_multiple`.
 
         In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`,
         decoded from all frames but the reference (from the recurrent states before it). With `base="kernels"`
@@ -217,7 +215,7 @@ class TwoStage(BurstModel):
             super().start_from(other)
 
     def extract_features(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """Extracts features of each frame (B, N, 4, h, w): (B * N, C, h / stride, w / stride)."""
+        """Extract features (B * N, C, h / stride, w / stride) of the frames (B, N, 4, h, w)."""
         if self.config.noise_map == "std":
             noise = noise_variance(frames, shot_gain, read_variance).sqrt()
         else:
@@ -228,7 +226,7 @@ class TwoStage(BurstModel):
         return self.extract_blocks(self.extract(channels_last(x)))
 
     def _align(self, features: Tensor, batch: int, n: int, reference: int) -> Tensor:
-        """Aligns the features of all frames (B * N, ...) to those of the reference."""
+        """Align the features of all frames (B * N, ...) to those of the reference."""
         levels = self.align.pyramid(features)
         split = [level.unflatten(0, (batch, n)) for level in levels]
         if torch.is_grad_enabled():
@@ -240,7 +238,7 @@ class TwoStage(BurstModel):
         return torch.stack(aligned, 1).flatten(0, 1)
 
     def _fuse(self, aligned: Tensor, n: int, reference: int) -> tuple[Tensor, Tensor]:
-        """Fuses (B * N, C, h, w) to features without and with the reference, each (B, C, h, w)."""
+        """Fuse (B * N, C, h, w) to features without and with the reference, each (B, C, h, w)."""
         parts = self.gru.frame_part(aligned).unflatten(0, (-1, n)).unbind(1)
         order = frame_order(n, reference)
         middle = order.index(reference)
@@ -327,7 +325,7 @@ class UNet(nn.Module):
         self.head = ConvStack(3, 2 * c1, c1, 3 * config.unet_scale**2, gain=0.1)
 
     def forward(self, x: Tensor, picture: Tensor | None) -> Tensor:
-        """Decodes features (B, C, h / stride, w / stride) with the base picture (B, 3, 2h, 2w).
+        """Decode features (B, C, h / stride, w / stride) with the base picture (B, 3, 2h, 2w).
 
         Returns:
             float32 (B, 3, 2h, 2w), to be added to the base picture.
@@ -345,10 +343,10 @@ class UNet(nn.Module):
 
 
 def frame_order(count: int, reference: int) -> list[int]:
-    """Returns the order of the frames for the recurrent fusion, with the reference at count // 2.
+    """Return the order of the frames for the recurrent fusion, with the reference at count // 2.
 
-    With a reference in the middle it is the order of time. Otherwise frames for which there is no room on
-    their side go to the far end of the other side.
+    If the reference is the middle frame, this is the order of time. Otherwise the excess frames of the longer
+    side go to the far end of the other side.
     """
     room = {"before": count // 2, "after": count - 1 - count // 2}
     sides: dict[str, list[int]] = {"before": [], "after": []}

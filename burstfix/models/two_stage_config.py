@@ -24,11 +24,12 @@ class TwoStageConfig:
         unet: Channels of the three levels of the reconstruction.
         unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
         unet_scale: Side of a pixel of the U-Net's first level in sensor pixels: 1 (paper), 2 or 4.
-        base: Picture that the U-Net adds to: "average" of the frames, "reference", "kernels" (the result of a
-            kernel prediction network), or "none" (paper).
-        refine_channels: The same field of that network's `KpnConfig`; its other fields are defaults.
+        base: Picture to which the U-Net adds: "average" of the frames, "reference", "kernels" (the result of
+            a kernel prediction network), or "none" (paper).
+        refine_channels: `refine_channels` in the `KpnConfig` of that network; its other fields have defaults.
         attention: Region of the mean in channel attention: "window" or "patch" (paper).
-        max_offset: Bound of the offsets on each level of the pyramid, in its pixels; 0 (paper) for none.
+        max_offset: Bound of the offsets on each level of the pyramid, in pixels of the level; 0 (paper) for
+            no bound.
         noise_map: "std" or "linear", see `models.two_stage`.
         coarse: "dpbm" for block matching on learned features (paper), or "blocks" for `align.blocks`.
         patch: Side of a patch that "dpbm" aligns as one, in packed pixels.
@@ -79,11 +80,11 @@ class TwoStageConfig:
 
     @property
     def size_multiple(self) -> int:
-        """Packed pixels that sizes and tile origins are multiples of, for every strided layer to fit."""
+        """Divisor of sizes and tile origins, in packed pixels, that fits every strided layer."""
         return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
 
     def cell(self, scale: float) -> int:
-        """Side of an attention window for a level with pixels of `scale` packed pixels; 0 for none."""
+        """Return the side of an attention window if a pixel has `scale` packed pixels; 0 without windows."""
         return 0 if self.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
 
 

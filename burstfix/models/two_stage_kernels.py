@@ -1,11 +1,11 @@
-"""The two-stage network in a size for processors: both alignment stages, fusion and U-Net, then kernels.
+"""The two-stage network in a size for CPUs: both alignment stages, fusion and U-Net, then kernels.
 
-The network of `kpn` with a second alignment stage before it. Frames come block-matched. Features of each
-frame are moved onto those of the reference on a pyramid of three levels: each group of channels by one
-bilinear displacement of its own. A recurrent unit fuses them; it runs towards the reference from both ends of
-the burst (after Guo et al., CVPR 2022; the pyramid after EDVR, CVPRW 2019). The moved and the fused features
-feed the kernel prediction and the head of `kpn`, which make the picture: kernels learn about ten times faster
-than a network that paints it.
+The network of `kpn` with a second alignment stage before it. The frames are aligned by block matching. On a
+pyramid of three levels, the features of each frame are aligned to those of the reference: each group of
+channels has its own bilinear displacement. A recurrent unit fuses them; it runs towards the reference from
+both ends of the burst (after Guo et al., CVPR 2022; the pyramid after EDVR, CVPRW 2019). The aligned and the
+fused features are inputs of the kernel prediction and the head of `kpn`, which compute the picture. Kernels
+learn about ten times faster than a network that computes the picture directly.
 
     frames (block-matched) --> features --> pyramid, group warps --+--> recurrent fusion --> U-Net --+
                   |                                                |                                 |
@@ -38,13 +38,13 @@ from burstfix.models.layers import ConvGru, act, channels_last, conv3, double_si
 from burstfix.models.two_stage import frame_order
 
 _LEVELS = 3
-_SMALLEST = 1e-3  # of white; below, the encoding is nearly linear
-_ALIGNED_BYTES = 240  # more working memory per packed pixel and frame than kpn; an estimate
+_SMALLEST = 1e-3  # relative to white; below this, the encoding is nearly linear
+_ALIGNED_BYTES = 240  # additional working memory per packed pixel and frame compared with kpn; an estimate
 
 
 @dataclass(frozen=True, slots=True)
 class TwoStageKernelsConfig(KpnConfig):
-    """Sizes of the network: those of `KpnConfig`, and of the second alignment stage.
+    """Sizes of the network: the fields of `KpnConfig` and the sizes of the second alignment stage.
 
     Attributes:
         groups: Groups of channels that move together.
@@ -67,7 +67,7 @@ class TwoStageKernelsConfig(KpnConfig):
 
 
 def encode(x: Tensor) -> Tensor:
-    """Odd square root: equal steps are about equally visible in dark and bright parts.
+    """Encode by an odd square root, so that equal steps are about equally visible in dark and bright parts.
 
     >>> encode(torch.tensor([-0.25, 0.0, 0.25])).round(decimals=2).tolist()
     [-0.47, 0.0, 0.47]
@@ -76,7 +76,7 @@ def encode(x: Tensor) -> Tensor:
 
 
 class GroupWarp(nn.Module):
-    """Moves each group of channels by a bilinear displacement, weights it, and mixes all groups.
+    """Layer that moves each group of channels by a bilinear displacement, weights it, and mixes all groups.
 
     A lighter form of deformable convolution: one sample per group instead of nine, then a 3x3 convolution.
 
@@ -90,11 +90,12 @@ class GroupWarp(nn.Module):
         super().__init__()
         self.groups, self.max_offset = groups, max_offset
         self.offset_mask = conv3(channels, 3 * groups)
-        init_conv(self.offset_mask, 0.03)  # starts near zero displacement, yet gradients reach the guide
+        # Initially close to zero displacement, but gradients reach the guide.
+        init_conv(self.offset_mask, 0.03)
         self.join = conv3(channels, channels, gain=1.4)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """(B, C, h, w) features and a guide of the same shape -> (B, C, h, w)."""
+        """Move features (B, C, h, w), given a guide of the same shape; return (B, C, h, w)."""
         batch, channels, h, w = x.shape
         g = self.groups
         assert self.offset_mask.bias is not None
@@ -120,7 +121,7 @@ class GroupWarp(nn.Module):
 
 
 class TwoStageKernels(Kpn):
-    """Kernel prediction with a second alignment stage; see the module's text."""
+    """Kernel prediction with a second alignment stage; see the docstring of the module."""
 
     config: TwoStageKernelsConfig
     config_class = TwoStageKernelsConfig
@@ -156,14 +157,14 @@ class TwoStageKernels(Kpn):
         pyramids = [self._pyramid(frames[:, i].float(), noise) for i in range(frames.shape[1])]
         targets = [pair(level) for pair, level in zip(self.pair_reference, pyramids[reference], strict=True)]
         moved, own = [], []
-        for pyramid in pyramids:  # one frame after the other, to bound the working memory
+        for pyramid in pyramids:  # frame by frame, to limit the working memory
             aligned, guide = self._align(pyramid, targets)
             moved.append(aligned)
             own.append(self.encode_aligned(torch.cat([aligned, guide], 1)))
         return AlignedFeatures(tuple(own), self.encode_fused(self._fuse(moved, reference)))
 
     def _pyramid(self, frame: Tensor, noise: Tensor) -> list[Tensor]:
-        """Features of a frame at half the packed size, a quarter, and an eighth."""
+        """Return features of a frame at a half, a quarter and an eighth of the packed size."""
         levels = [self.extract(unshuffle(torch.cat([encode(frame), noise], 1)))]
         for down in self.pyramid:
             levels.append(down(levels[-1]))
@@ -174,7 +175,7 @@ class TwoStageKernels(Kpn):
 
         Args:
             pyramid: Features of the frame on each level, finest first.
-            targets: What each level takes from the reference.
+            targets: Input of each level from the reference.
 
         Returns:
             The moved features and the last guide, each (B, c, h / 2, w / 2).
@@ -193,7 +194,7 @@ class TwoStageKernels(Kpn):
         return aligned, guide
 
     def _fuse(self, moved: list[Tensor], reference: int) -> Tensor:
-        """Run the recurrent unit towards the reference from both ends: (B, c, h / 2, w / 2)."""
+        """Run the recurrent unit from both ends towards the reference; return (B, c, h / 2, w / 2)."""
         parts = [self.gru.frame_part(features) for features in moved]
         order = frame_order(len(parts), reference)
         middle = order.index(reference)

@@ -57,7 +57,7 @@ class SimulatedBurst:
     reference: int
 
     def to(self, device: torch.device) -> SimulatedBurst:
-        """Copies the bursts to another device."""
+        """Copy the bursts to another device."""
         camera = Camera(self.camera.rgb_to_camera.to(device), self.camera.gains.to(device))
         return SimulatedBurst(
             self.clean.to(device),
@@ -80,7 +80,7 @@ def simulate_burst(
     settings: SimSettings,
     generator: torch.Generator,
 ) -> SimulatedBurst:
-    """Draws cameras, motion, exposure and noise, and renders bursts.
+    """Draw cameras, motion, exposure and noise, and renders bursts.
 
     Args:
         pictures: (B, 3, Hs, Ws) display RGB in 0..1, larger than the frames times `settings.magnify`.
@@ -134,14 +134,14 @@ def mosaic_packed(rgb: Tensor) -> Tensor:
 
 
 def add_noise(packed: Tensor, shot_gain: Tensor, read_variance: Tensor, generator: torch.Generator) -> Tensor:
-    """Adds normal noise of variance shot_gain * x + read_variance; clips at white, not at black."""
+    """Add normal noise of variance shot_gain * x + read_variance; clips at white, not at black."""
     std = torch.sqrt(packed.clamp(min=0) * shot_gain + read_variance)
     noise = torch.randn(packed.shape, generator=generator, device=packed.device)
     return (packed + std * noise).clamp(max=1)
 
 
 def log_uniform(bounds: tuple[float, float], uniform: Tensor) -> Tensor:
-    """Maps uniform numbers in 0..1 to log-uniform ones within the bounds."""
+    """Map uniform numbers in 0..1 to log-uniform ones within the bounds."""
     low, high = bounds
     return low * (high / low) ** uniform
 

@@ -38,7 +38,7 @@ class Camera:
 
 
 def protocol_camera(batch: int = 1, device: torch.device | str = "cpu") -> Camera:
-    """Returns the camera of the REDS4 protocol: fixed matrix, gains 2.0, 1 and 1.7."""
+    """Return the camera of the REDS4 protocol: fixed matrix, gains 2.0, 1 and 1.7."""
     matrix = _normalise_rows(
         torch.tensor(XYZ_TO_CAMERA, dtype=torch.float64) @ torch.tensor(RGB_TO_XYZ, dtype=torch.float64)
     )
@@ -50,7 +50,7 @@ def protocol_camera(batch: int = 1, device: torch.device | str = "cpu") -> Camer
 
 
 def random_camera(batch: int, generator: torch.Generator) -> Camera:
-    """Draws cameras near the protocol's: perturbed matrix, gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
+    """Draw cameras near the protocol's: perturbed matrix, gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
     device = generator.device
     base = protocol_camera(batch, device)
     disturbed = base.rgb_to_camera + 0.06 * torch.randn((batch, 3, 3), generator=generator, device=device)
@@ -61,7 +61,7 @@ def random_camera(batch: int, generator: torch.Generator) -> Camera:
 
 
 def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Tensor:
-    """Converts display RGB to linear camera RGB before white balance.
+    """Convert display RGB to linear camera RGB before white balance.
 
     Args:
         display: (B, ..., 3, H, W) in 0..1, display-encoded.
@@ -83,7 +83,7 @@ def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Te
 
 
 def to_display(linear: Tensor, camera: Camera, floor: float = 0.0) -> Tensor:
-    """Converts linear camera RGB to display RGB: gains, clip, inverse matrix, clip, power 1/2.2.
+    """Convert linear camera RGB to display RGB: gains, clip, inverse matrix, clip, power 1/2.2.
 
     Args:
         linear: (B, ..., 3, H, W).

@@ -34,7 +34,7 @@ _D65_CODE = 21  # EXIF LightSource
 
 
 def noise_at(iso: float) -> tuple[float, float]:
-    """Returns shot gain and read variance of a typical small sensor at an ISO speed.
+    """Return shot gain and read variance of a typical small sensor at an ISO speed.
 
     The shot gain is proportional to the ISO speed, the read variance to its square. ISO 6400 has the high
     noise of the REDS4 protocol.
@@ -43,7 +43,7 @@ def noise_at(iso: float) -> tuple[float, float]:
 
 
 def color_profile(camera: Camera) -> ColorProfile:
-    """Returns the DNG colour tags of a simulated camera: its matrix under D65 and the neutral 1 / gains."""
+    """Return the DNG colour tags of a simulated camera: its matrix under D65 and the neutral 1 / gains."""
     neutral = 1 / camera.gains[0].double().numpy()
     matrix = neutral[:, None] * camera.rgb_to_camera[0].double().numpy() @ np.linalg.inv(np.array(RGB_TO_XYZ))
     return ColorProfile(
@@ -52,7 +52,7 @@ def color_profile(camera: Camera) -> ColorProfile:
 
 
 def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadata:
-    """Returns the metadata of a frame."""
+    """Return the metadata of a frame."""
     settings = recording.settings
     height, width = recording.mosaics.shape[1:]
     gain, read = settings.shot_gain, settings.read_variance
@@ -78,7 +78,7 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
 def write_recording(
     recording: Recording, folder: Path, *, source: str = "", overwrite: bool = False
 ) -> list[Path]:
-    """Writes a simulated burst; the folder appears complete or not at all.
+    """Write a simulated burst; the folder appears complete or not at all.
 
     Args:
         recording: The burst.
@@ -112,7 +112,7 @@ def write_recording(
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Checks that `write_recording` may write to the folder.
+    """Check that `write_recording` may write to the folder.
 
     Raises:
         OutputError: The folder above is missing, or the folder holds files that may not be replaced.
@@ -140,7 +140,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def facts(recording: Recording, names: list[str], source: str) -> dict[str, Any]:
-    """Returns everything that is known about a recording, as a JSON document."""
+    """Return everything that is known about a recording, as a JSON document."""
     settings = recording.settings
     motions, homographies, path = recording.motions(), recording.homographies, recording.object_path
     height, width = recording.mosaics.shape[1:]

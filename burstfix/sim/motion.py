@@ -34,7 +34,7 @@ class MotionSettings:
 def camera_path(
     batch: int, frames: int, reference: int, settings: MotionSettings, generator: torch.Generator
 ) -> Tensor:
-    """Draws homographies (B, N, 3, 3) from the reference to each frame, for (x, y, 1) from the centre.
+    """Draw homographies (B, N, 3, 3) from the reference to each frame, for (x, y, 1) from the centre.
 
     The translation follows a smooth path with random velocity and acceleration, at most `settings.shift` from
     the reference; jitter is added to it. The reference has the identity.
@@ -79,7 +79,7 @@ def warp(
     magnify: Tensor | float = 1.0,
     mode: str = "bilinear",
 ) -> Tensor:
-    """Renders frames of a moving camera from a larger picture.
+    """Render frames of a moving camera from a larger picture.
 
     Args:
         source: (B, C, Hs, Ws).
@@ -108,7 +108,7 @@ def warp(
 
 
 def blob_masks(batch: int, size: int, generator: torch.Generator) -> Tensor:
-    """Draws soft masks of objects (B, 1, size, size): smooth shapes that cover a tenth to a half."""
+    """Draw soft masks of objects (B, 1, size, size): smooth shapes that cover a tenth to a half."""
     device = generator.device
     coarse = torch.randn((batch, 1, 5, 5), generator=generator, device=device)
     field = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
@@ -120,7 +120,7 @@ def blob_masks(batch: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def object_mask(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draws the soft mask (1, 1, height, width) of a rounded object in the middle half of the picture.
+    """Draw the soft mask (1, 1, height, width) of a rounded object in the middle half of the picture.
 
     Its mean radius is 10% to 20% of the picture's shorter side; the outline deviates by up to a third.
     """

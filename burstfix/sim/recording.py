@@ -82,7 +82,7 @@ class RecordingSettings:
         return 2**self.bits - 1
 
     def check(self) -> None:
-        """Checks the settings.
+        """Check the settings.
 
         Raises:
             UsageError: A setting is out of range.
@@ -137,14 +137,14 @@ class Recording:
 
 
 def motion_of(homography: Tensor) -> GlobalMotion:
-    """Returns shift and rotation of a homography at the centre, without zoom and perspective."""
+    """Return shift and rotation of a homography at the centre, without zoom and perspective."""
     h = homography.double()
     angle = math.atan2(float(h[1, 0]), float(h[0, 0]))
     return GlobalMotion(dy=float(h[1, 2] / h[2, 2]), dx=float(h[0, 2] / h[2, 2]), angle=angle)
 
 
 def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
-    """Records a photograph with a moving camera.
+    """Record a photograph with a moving camera.
 
     Args:
         picture: (3, Hs, Ws) display RGB in 0..1; one source pixel is one sensor pixel. The frames are
@@ -184,7 +184,7 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
 
 
 def record_clip(clip: Tensor, settings: RecordingSettings) -> Recording:
-    """Records the frames of a clip, which have motion of their own.
+    """Record the frames of a clip, which have motion of their own.
 
     Args:
         clip: (N, 3, H, W) display RGB in 0..1, N as in the settings.
@@ -211,7 +211,7 @@ def _record(
     homographies: Tensor | None,
     object_path: Tensor | None,
 ) -> Recording:
-    """Simulates the sensor: mosaic, noise, hot pixels, black level, quantisation."""
+    """Simulate the sensor: mosaic, noise, hot pixels, black level, quantisation."""
     height, width = frames[0].shape[-2:]
     generator = _generator(settings, "hot pixels")
     places = torch.randperm(height * width, generator=generator)[: settings.hot_pixels]
@@ -235,7 +235,7 @@ def _record(
 def _exposed(
     scene: Tensor, layer: Tensor | None, matrix: Tensor, own: Tensor | None, height: int, width: int
 ) -> Tensor:
-    """Renders the scene at one moment, with the object in front of it: (3, height, width)."""
+    """Render the scene at one moment, with the object in front of it: (3, height, width)."""
     light = warp(scene, matrix[None, None], height, width, mode="bicubic")[0, 0]
     if layer is not None and own is not None:
         shift = torch.eye(3, dtype=torch.float64)
@@ -246,7 +246,7 @@ def _exposed(
 
 
 def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor]]:
-    """Returns for each frame the camera's poses during the exposure, centred on the frame's own pose.
+    """Return for each frame the camera's poses during the exposure, centred on the frame's own pose.
 
     Where the motion is fastest, `corner` pixels from the centre, they are about a pixel apart.
     """
@@ -264,7 +264,7 @@ def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor
 
 
 def _frame_size(picture: Tensor, steps: list[list[Tensor]], limit: tuple[int, int] | None) -> tuple[int, int]:
-    """Returns height and width of frames that never reach beyond the picture."""
+    """Return height and width of frames that never reach beyond the picture."""
     _, height, width = picture.shape
     corners = torch.tensor(
         [[x, y, 1.0] for x in (-width / 2, width / 2) for y in (-height / 2, height / 2)], dtype=torch.float64
@@ -302,6 +302,6 @@ def _camera(settings: RecordingSettings) -> Camera:
 
 
 def _generator(settings: RecordingSettings, purpose: str) -> torch.Generator:
-    """Returns a generator of its own for each purpose, so that the noise level does not affect the motion."""
+    """Return a generator of its own for each purpose, so that the noise level does not affect the motion."""
     stream = ("camera", "motion", "object", "noise", "hot pixels").index(purpose)
     return torch.Generator().manual_seed(8 * settings.seed + stream)

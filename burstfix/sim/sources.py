@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", 
 
 
 def read_picture(path: Path) -> Tensor:
-    """Reads a photograph as float32 (3, H, W) display RGB in 0..1, turned upright.
+    """Read a photograph as float32 (3, H, W) display RGB in 0..1, turned upright.
 
     Raises:
         InputError: It cannot be read as a picture.
@@ -34,7 +34,7 @@ def read_picture(path: Path) -> Tensor:
 
 
 def display_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Converts a picture of any mode, 16-bit grey included, to uint8 (H, W, 3)."""
+    """Convert a picture of any mode, 16-bit grey included, to uint8 (H, W, 3)."""
     if image.mode.startswith("I"):  # Pillow would clip 16-bit values at 255 instead of scaling them
         grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
         return np.stack([grey] * 3, -1)
@@ -42,7 +42,7 @@ def display_pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Lists the pictures directly in a folder, in natural order (frame2 before frame10)."""
+    """List the pictures directly in a folder, in natural order (frame2 before frame10)."""
     found = (
         p
         for p in folder.iterdir()
@@ -52,7 +52,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def read_clip(path: Path, first: int, count: int) -> Tensor:
-    """Reads consecutive frames of a clip as float32 (count, 3, H, W) display RGB in 0..1.
+    """Read consecutive frames of a clip as float32 (count, 3, H, W) display RGB in 0..1.
 
     Args:
         path: Folder of pictures of one size, or a video file (needs the extra `video`).

@@ -35,14 +35,14 @@ class Border:
     last: int
 
     def mirror(self, x: Tensor, scale: int = 1) -> Tensor:
-        """Mirrors (..., h * scale, w * scale) at the border, in whole packed pixels as the engine does."""
+        """Mirror (..., h * scale, w * scale) at the border, in whole packed pixels as the engine does."""
         size = x.shape[self.axis] // scale
         cells = reflect(torch.arange(size, device=x.device) - self.first, self.last - self.first + 1)
         rows = (cells + self.first)[:, None] * scale + torch.arange(scale, device=x.device)
         return x.index_select(self.axis, rows.flatten())
 
     def covers(self, offsets: Tensor, cell: int, size: int) -> Tensor:
-        """Tells which pixels of an aligned frame come from inside its picture, as bool (B, 1, size, size).
+        """Tell which pixels of an aligned frame come from inside its picture, as bool (B, 1, size, size).
 
         Args:
             offsets: (B, 2, gy, gx) in packed pixels.
@@ -57,7 +57,7 @@ class Border:
 
 
 def draw_border(settings: TrainSettings, step: int) -> Border | None:
-    """Draws the border of the patches of a step, or None for most steps; all processes get the same one."""
+    """Draw the border of the patches of a step, or None for most steps; all processes get the same one."""
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + 2**40)
     if torch.rand((), generator=generator) >= settings.border:
         return None
@@ -68,14 +68,14 @@ def draw_border(settings: TrainSettings, step: int) -> Border | None:
 
 
 def with_border(burst: SimulatedBurst, border: Border) -> SimulatedBurst:
-    """Mirrors the truth of a burst beyond the border, as `align_frames` does with its frames."""
+    """Mirror the truth of a burst beyond the border, as `align_frames` does with its frames."""
     return replace(burst, clean=border.mirror(burst.clean, scale=2))
 
 
 def align_frames(
     model: BurstModel, burst: SimulatedBurst, margin: int, border: Border | None = None
 ) -> Tensor:
-    """Aligns the frames to the reference by block matching and cuts off the margin.
+    """Align the frames to the reference by block matching and cuts off the margin.
 
     Args:
         model: Does the matching.
@@ -109,7 +109,7 @@ def align_frames(
 
 
 def inner(x: Tensor, margin: int) -> Tensor:
-    """Cuts `margin` rows and columns off every side of (..., h, w)."""
+    """Cut `margin` rows and columns off every side of (..., h, w)."""
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 

@@ -37,7 +37,7 @@ class Patches:
 def draw_burst(
     store: PhotoStore, recipe: Recipe, step: int, rank: int = 0, processes: int = 1
 ) -> SimulatedBurst:
-    """Simulates the bursts of one step.
+    """Simulate the bursts of one step.
 
     The result depends on the recipe's seed, the step and the process only, so a resumed run sees the data
     that an uninterrupted run would have seen. All processes get the same number of frames, so none waits.
@@ -74,7 +74,7 @@ def draw_burst(
 def training_batch(
     model: BurstModel, burst: SimulatedBurst, recipe: Recipe, step: int, progress: float = 0.0
 ) -> TrainingBatch:
-    """Prepares simulated bursts for `model.losses`.
+    """Prepare simulated bursts for `model.losses`.
 
     Args:
         model: Aligns the frames by block matching, unless it has `learns_alignment`.

@@ -27,7 +27,7 @@ def save_checkpoint(
     data: list[str],
     state: dict[str, Any],
 ) -> None:
-    """Writes a checkpoint; it replaces an older one only when it is complete.
+    """Write a checkpoint; it replaces an older one only when it is complete.
 
     Args:
         path: Target.
@@ -61,7 +61,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint that `save_checkpoint` wrote.
+    """Read a checkpoint that `save_checkpoint` wrote.
 
     Its tensors are loaded to the CPU, where AdamW keeps its step counts; `load_state_dict` moves the others.
 

@@ -34,7 +34,7 @@ class Processes:
 
     @classmethod
     def join(cls, device: str) -> Processes:
-        """Joins the other processes if torchrun started this one, and chooses the device.
+        """Join the other processes if torchrun started this one, and chooses the device.
 
         Args:
             device: As for `select_device`; "auto" gives each process a GPU of its own.
@@ -48,7 +48,7 @@ class Processes:
         return cls(rank, count, chosen.torch_device)
 
     def leave(self) -> None:
-        """Ends the communication between the processes."""
+        """End the communication between the processes."""
         if self.count > 1:
             dist.destroy_process_group()
 
@@ -61,7 +61,7 @@ class Processes:
         return shared.item()
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Replaces gradients by their mean over the processes, in a single message."""
+        """Replace gradients by their mean over the processes, in a single message."""
         if self.count == 1:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]

@@ -35,7 +35,7 @@ class PhotoStore:
     skipped: list[str]
 
     def crops(self, count: int, size: int, generator: torch.Generator) -> Tensor:
-        """Draws crops, flipped and rotated at random, as float32 (count, 3, size, size) in 0..1.
+        """Draw crops, flipped and rotated at random, as float32 (count, 3, size, size) in 0..1.
 
         Every part of every photograph is equally likely.
 
@@ -60,7 +60,7 @@ class PhotoStore:
 
 
 def load_photos(sources: list[Path], smallest: int, device: torch.device) -> PhotoStore:
-    """Reads all pictures in files, folders and tar archives.
+    """Read all pictures in files, folders and tar archives.
 
     Args:
         sources: Picture files, folders (with their subfolders) or .tar archives.

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def plot_log(log: Path, target: Path) -> bool:
-    """Plots `log`, written by `Run`, to the PNG file `target`; an older one is replaced.
+    """Plot `log`, written by `Run`, to the PNG file `target`; an older one is replaced.
 
     Returns:
         False, and no plot, if matplotlib (extra "train") is not installed.

@@ -79,7 +79,7 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
+    """Read a recipe.
 
     Raises:
         UsageError: The file cannot be read, or has unknown keys or values of the wrong type.
@@ -95,7 +95,7 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def recipe_from_dict(tree: dict[str, Any]) -> Recipe:
-    """Builds a recipe from a parsed TOML file, or from the result of `dataclasses.asdict`.
+    """Build a recipe from a parsed TOML file, or from the result of `dataclasses.asdict`.
 
     Raises:
         UsageError: A key is unknown or missing, or a value is of the wrong type or out of range.

@@ -144,7 +144,7 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
 
     def train(self, progress: Progress | None = None) -> Trained:
-        """Trains to the end of the schedule.
+        """Train to the end of the schedule.
 
         Args:
             progress: Called with ("train", done, total): steps, or seconds in a run with a time limit.
@@ -266,7 +266,7 @@ class Run:
             )
 
     def _load_checkpoint(self) -> float | None:
-        """Restores the state of the run; returns its length in minutes, if it has one."""
+        """Restore the state of the run; returns its length in minutes, if it has one."""
         content = load_checkpoint(self.out / CHECKPOINT)
         if recipe_from_dict(content["recipe"]) != self.recipe:
             raise UsageError(f"{self.out}: was started with another recipe; resume with the same one")
@@ -277,7 +277,7 @@ class Run:
         return content["minutes"]
 
     def _finish(self) -> Trained:
-        """Writes the weights with their card, and the plot."""
+        """Write the weights with their card, and the plot."""
         trained = Trained(
             model=self.ema.cpu(),
             weights=self.out / f"{self.recipe.model.name.split(':')[-1]}.safetensors",
@@ -295,7 +295,7 @@ class Run:
 
 
 def parameter_groups(model: BurstModel, lr_scale: dict[str, float]) -> list[dict[str, Any]]:
-    """Groups the parameters by learning rate; those with a scale of 0 are frozen and left out.
+    """Group the parameters by learning rate; those with a scale of 0 are frozen and left out.
 
     Args:
         model: Declares the scales of its parts in `lr_scale`.

@@ -57,7 +57,7 @@ class Validator:
 
     @torch.no_grad()
     def run(self, model: BurstModel) -> Validation:
-        """Validates a model, in evaluation mode and float32."""
+        """Validate a model, in evaluation mode and float32."""
         model.eval()
         psnr: dict[str, float] = {}
         rows: list[Tensor] = []
@@ -80,7 +80,7 @@ class Validator:
 
 
 def load_validation_photos(sources: list[Path], settings: SimSettings) -> PhotoStore:
-    """Loads the pictures that are large enough for `validation_bursts`.
+    """Load the pictures that are large enough for `validation_bursts`.
 
     They are kept on the CPU, so that the bursts are the same on every device.
     """
@@ -90,7 +90,7 @@ def load_validation_photos(sources: list[Path], settings: SimSettings) -> PhotoS
 def validation_bursts(
     photos: PhotoStore, settings: SimSettings, batches: int, seed: int = SEED
 ) -> list[SimulatedBurst]:
-    """Simulates `batches` of four bursts, each of five frames of `VALIDATION_SIZE` pixels."""
+    """Simulate `batches` of four bursts, each of five frames of `VALIDATION_SIZE` pixels."""
     generator = torch.Generator().manual_seed(seed)
     crop = crop_size(VALIDATION_SIZE, settings)
     return [
