@@ -2,6 +2,7 @@
 # make test      the whole test suite
 # make evaluate  PSNR and SSIM of all that ships, as in README.md; CLIPS=, PHOTOS= name the data, EVALUATE= more options
 # make check     style, types, and which room may import which
+# make gallery   draw docs/images/gallery.jpg, every look side by side
 # make train-smoke   train a tiny network for a minute and show the loss falling
 # make docs      the API reference, into out/api
 # make fuzz      hostile files for ten minutes (FUZZ="--seconds 60 --seed 1" for less, or to repeat a run)
@@ -19,7 +20,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture evaluate test check docs man schema fuzz mutate format clean train-smoke
+.PHONY: help install demo example picture gallery evaluate test check docs man schema fuzz mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -38,6 +39,9 @@ example: .venv/.user
 picture: .venv/.user
 	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png \
 		--crop 35,30 --crop 330,430 --size 210,330
+
+gallery: .venv/.user
+	$(BIN)/python examples/gallery.py docs/images/gallery.jpg
 
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke

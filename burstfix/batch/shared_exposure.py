@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class SharedExposure:
-    """Finds the exposure of each series: bursts of one folder and camera.
+    """Find the exposure of each series: bursts of one folder and camera.
 
     The exposure is the median of what the look finds for the first, the middle and the last burst, each from
     its middle frame alone.
@@ -38,7 +38,7 @@ class SharedExposure:
         self._found: dict[tuple[Path, Path, str], float] = {}
 
     def of(self, burst: FoundBurst) -> float:
-        """EV for a burst, the same for all of its series."""
+        """Return the EV for a burst; it is the same for all bursts of a series."""
         key = _series_of(burst)
         if key not in self._found:
             self._found[key] = self._measure(self._series[key])

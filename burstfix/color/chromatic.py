@@ -22,13 +22,13 @@ _MIRED_RANGE = (1e6 / 25000.0, 1e6 / 1500.0)
 
 
 def xy_to_xyz(xy: ArrayLike) -> Matrix:
-    """(2,) chromaticity to (3,) XYZ with Y = 1."""
+    """Convert (2,) chromaticity to (3,) XYZ with Y = 1."""
     x, y = np.asarray(xy, np.float64)
     return np.array([x / y, 1.0, (1.0 - x - y) / y])
 
 
 def xyz_to_xy(xyz: ArrayLike) -> Matrix:
-    """(3,) XYZ to (2,) chromaticity; D50 where the sum is not positive (as the DNG SDK does)."""
+    """Convert (3,) XYZ to (2,) chromaticity; D50 where the sum is not positive, as in the DNG SDK."""
     values = np.asarray(xyz, np.float64)
     total = float(values.sum())
     if not total > 0:
@@ -37,7 +37,7 @@ def xyz_to_xy(xyz: ArrayLike) -> Matrix:
 
 
 def adaptation(source_xyz: ArrayLike, target_xyz: ArrayLike) -> Matrix:
-    """(3, 3) linear Bradford transform of XYZ seen under `source_xyz` to XYZ seen under `target_xyz`."""
+    """Return the (3, 3) linear Bradford transform from XYZ under `source_xyz` to XYZ under `target_xyz`."""
     gains = (_BRADFORD @ np.asarray(target_xyz, np.float64)) / (
         _BRADFORD @ np.asarray(source_xyz, np.float64)
     )
@@ -55,7 +55,7 @@ def _uv_to_xy(uv: ArrayLike) -> Matrix:
 
 
 def _planckian_uv(kelvin: ArrayLike) -> Matrix:
-    """CIE 1960 (2, ...) of a black body; within 9e-5 from 1000 K to 15000 K (Krystek 1985)."""
+    """Return CIE 1960 uv (2, ...) of a black body; within 9e-5 from 1000 K to 15000 K (Krystek 1985)."""
     t = np.asarray(kelvin, np.float64)
     u = (0.860117757 + 1.54118254e-4 * t + 1.28641212e-7 * t**2) / (
         1.0 + 8.42420235e-4 * t + 7.08145163e-7 * t**2
@@ -67,14 +67,14 @@ def _planckian_uv(kelvin: ArrayLike) -> Matrix:
 
 
 def _locus_normal(kelvin: float) -> Matrix:
-    """(2,) unit vector in uv, at a right angle to the black body locus, pointing to green."""
+    """Return the (2,) unit vector in uv that is perpendicular to the black body locus and points to green."""
     du, dv = _planckian_uv(kelvin * 1.001) - _planckian_uv(kelvin * 0.999)
     normal = np.array([-dv, du]) / np.hypot(du, dv)
     return normal if normal[1] > 0 else -normal
 
 
 def temperature_of(xy: ArrayLike) -> tuple[float, float]:
-    """Correlated colour temperature and distance from the black body locus.
+    """Compute the correlated colour temperature and the distance from the black body locus.
 
     Args:
         xy: (2,) chromaticity.
@@ -83,8 +83,7 @@ def temperature_of(xy: ArrayLike) -> tuple[float, float]:
         Kelvin, 1500 to 25000, and Duv: distance in CIE 1960 uv, positive on the green side.
     """
     uv = _xy_to_uv(xy)
-    # Mireds are nearly even steps along the locus, so a coarse scan and refinements of it find the nearest
-    # point without derivatives.
+    # Steps in mireds are nearly even along the locus: scan coarsely, then refine around the nearest point.
     low, high = _MIRED_RANGE
     nearest = low
     for _ in range(6):
@@ -99,5 +98,5 @@ def temperature_of(xy: ArrayLike) -> tuple[float, float]:
 
 
 def white_of(kelvin: float, duv: float = 0.0) -> Matrix:
-    """(2,) xy of a light of this correlated colour temperature; the inverse of `temperature_of`."""
+    """Return the (2,) xy of a light of this temperature and Duv; the inverse of `temperature_of`."""
     return _uv_to_xy(_planckian_uv(kelvin) + duv * _locus_normal(kelvin))

@@ -15,7 +15,7 @@ Plane = NDArray[np.float32]
 REACH = 2
 """Rows above and below a strip that `sharpen` needs."""
 
-_WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # of encoded R, G, B: what sharpness is seen in
+_WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # of encoded R, G, B in brightness
 _PATCH = 32  # columns of a patch in which noise is measured
 _FLAT_PERCENTILE = 20.0  # of patches of one tone, by deviation: the flat ones
 _TONES = 5
@@ -39,17 +39,17 @@ class DetailNoise:
     deviations: Plane
 
     def at(self, brightness: Plane) -> Plane:
-        """Standard deviation for encoded brightness of any shape."""
+        """Return the standard deviation for encoded brightness of any shape."""
         return np.interp(brightness, self.tones, self.deviations).astype(np.float32)
 
 
 def brightness_of(encoded: Plane) -> Plane:
-    """(3, h, w) encoded RGB to (h, w) encoded brightness."""
+    """Convert (3, h, w) encoded RGB to (h, w) encoded brightness."""
     return np.einsum("c,chw->hw", _WEIGHTS, encoded)
 
 
 def detail(brightness: Plane) -> Plane:
-    """(h, w) brightness minus its blur by 1 4 6 4 1, borders repeated."""
+    """Subtract from (h, w) brightness its blur by 1 4 6 4 1, borders repeated."""
     blurred = brightness
     for _ in range(2):
         p = np.pad(blurred, ((REACH, REACH), (0, 0)), mode="edge")
@@ -70,7 +70,7 @@ def measure_noise(strips: list[Plane]) -> DetailNoise:
             patch = np.s_[:, left : left + _PATCH]
             tones.append(float(strip[patch].mean()))
             deviations.append(_MEDIAN_TO_SIGMA * float(np.median(np.abs(fine[patch]))))
-    if not tones:  # narrower than a patch: nothing is known, and nothing is spared
+    if not tones:  # narrower than a patch: treated as free of noise
         return DetailNoise(np.zeros(1, np.float32), np.zeros(1, np.float32))
     order = np.argsort(tones)
     groups = np.array_split(order, min(_TONES, len(order)))
@@ -109,7 +109,7 @@ def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
 
 
 def _neighbours(plane: Plane, function: np.ufunc) -> Plane:
-    """Largest or smallest of each pixel's 3x3 neighbourhood."""
+    """Return the largest or smallest value of each pixel's 3x3 neighbourhood."""
     for _ in range(2):
         p = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
         plane = function(function(p[:-2], p[2:]), p[1:-1]).T
@@ -131,7 +131,7 @@ class Grain:
     share: float
 
     def add(self, rgb: Plane, balanced: Plane, top: int) -> None:
-        """Add grain to rows `top` to `top + h`, (3, h, w) linear RGB, in place; always the same."""
+        """Add grain to rows `top` to `top + h`, (3, h, w) linear RGB, in place; the same at every call."""
         _, height, width = rgb.shape
         variance = np.einsum("c,chw->hw", self.shot.astype(np.float32), np.maximum(balanced, 0))
         deviation = np.float32(self.share) * np.sqrt(variance + np.float32(self.read))
@@ -142,7 +142,7 @@ class Grain:
 
 
 def grain_of(noise: NoiseProfile, share: float, neutral: Matrix, luminance: Matrix) -> Grain:
-    """Grain as strong as a share of a frame's luminance noise.
+    """Return grain as strong as a share of a frame's luminance noise.
 
     Args:
         noise: Of the frame.

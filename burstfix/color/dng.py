@@ -35,14 +35,14 @@ ILLUMINANT_KELVIN: dict[int, float] = {
     23: 5000.0,  # D50
     24: 3200.0,  # ISO studio tungsten
 }
-"""EXIF LightSource codes (Exif 3.0, 4.6.6.7) and the temperatures that DNG readers take for them."""
+"""EXIF LightSource codes (Exif 3.0, 4.6.6.7) and the temperatures that DNG readers assume."""
 
 _MAX_PASSES = 60
 _CONVERGED = 1e-7
 
 
 def xyz_to_camera(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
-    """(3, 3) XYZ to camera RGB under a light of this chromaticity: AB * CC * CM of the specification."""
+    """Return the (3, 3) matrix from XYZ to camera RGB under this light: AB * CC * CM of the specification."""
     share = _share_of_first(profile, white_xy)
     color = _mix(
         _scaled_color_matrix(profile.color_matrix_1),
@@ -53,10 +53,10 @@ def xyz_to_camera(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
 
 
 def neutral_to_xy(profile: ColorProfile, neutral: ArrayLike) -> Matrix:
-    """(2,) chromaticity of the light under which `neutral` (3,) camera RGB is the colour of a grey object.
+    """Find the (2,) chromaticity of the light under which a grey object has the camera RGB `neutral` (3,).
 
-    The matrix depends on the light and the light on the matrix, so both are found by turns, from D50 on. Each
-    turn goes half of the way: whole steps swing from side to side between calibrations that differ much.
+    The matrix depends on the light and the light on the matrix, so both are found by iteration from D50. Each
+    step goes half of the way, because whole steps oscillate between calibrations that differ much.
     """
     camera = np.asarray(neutral, np.float64)
     xy = xyz_to_xy(D50_XYZ)
@@ -70,15 +70,15 @@ def neutral_to_xy(profile: ColorProfile, neutral: ArrayLike) -> Matrix:
 
 
 def xy_to_neutral(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
-    """(3,) camera RGB of a grey object under this light, largest component 1."""
+    """Return the (3,) camera RGB of a grey object under this light, largest component 1."""
     camera = np.maximum(xyz_to_camera(profile, white_xy) @ xy_to_xyz(white_xy), 1e-6)
     return camera / camera.max()
 
 
 def as_shot_neutral(profile: ColorProfile) -> Matrix:
-    """(3,) camera RGB of a grey object as the camera saw it, largest component 1.
+    """Return the (3,) camera RGB of a grey object as the camera recorded it, largest component 1.
 
-    From AsShotNeutral, else AsShotWhiteXY, else daylight (D65).
+    From AsShotNeutral, otherwise AsShotWhiteXY, otherwise daylight (D65).
     """
     neutral = profile.as_shot_neutral
     if neutral is not None and np.all(np.isfinite(neutral)) and np.all(np.asarray(neutral) > 0):
@@ -87,7 +87,9 @@ def as_shot_neutral(profile: ColorProfile) -> Matrix:
 
 
 def balanced_camera_to_xyz_d50(profile: ColorProfile, neutral: ArrayLike) -> Matrix:
-    """(3, 3) from camera RGB divided by `neutral` to XYZ under D50; (1, 1, 1) gives exactly D50 white.
+    """Return the (3, 3) matrix from camera RGB divided by `neutral` to XYZ under D50.
+
+    White-balanced (1, 1, 1) gives exactly D50 white.
 
     Raises:
         InputError: The calibration cannot be inverted.
@@ -107,7 +109,7 @@ def balanced_camera_to_xyz_d50(profile: ColorProfile, neutral: ArrayLike) -> Mat
     except np.linalg.LinAlgError as error:
         raise InputError("the colour matrix of this raw cannot be inverted (its tags are damaged)") from error
     balanced = to_xyz * camera
-    # Only the scale is left to settle: a grey object at the sensor's white gets Y = 1.
+    # Scale so that a grey object at the sensor's white has Y = 1.
     balanced /= balanced[1].sum()
     if not np.all(np.isfinite(balanced)):
         raise InputError("the colour calibration of this raw is not usable (its tags are damaged)")
@@ -115,7 +117,7 @@ def balanced_camera_to_xyz_d50(profile: ColorProfile, neutral: ArrayLike) -> Mat
 
 
 def camera_to_rgb(profile: ColorProfile, neutral: ArrayLike | None, space: ColorSpace) -> Matrix:
-    """Matrix from *white-balanced* camera RGB to linear RGB of `space`.
+    """Return the matrix from *white-balanced* camera RGB to linear RGB of `space`.
 
     White-balanced means camera RGB divided by `neutral`, so that a grey object has equal components. Every
     row sums to 1.
@@ -134,11 +136,11 @@ def camera_to_rgb(profile: ColorProfile, neutral: ArrayLike | None, space: Color
     """
     camera = as_shot_neutral(profile) if neutral is None else np.asarray(neutral, np.float64)
     matrix = space.from_xyz_d50() @ balanced_camera_to_xyz_d50(profile, camera)
-    return matrix / matrix.sum(axis=1, keepdims=True)  # grey stays grey to the last bit
+    return matrix / matrix.sum(axis=1, keepdims=True)  # exactly 1: grey stays grey
 
 
 def _share_of_first(profile: ColorProfile, white_xy: ArrayLike) -> float:
-    """How much of calibration 1 to take: linear in 1 / temperature between the two illuminants."""
+    """Return the share of calibration 1, linear in 1 / temperature between the two illuminants."""
     first = ILLUMINANT_KELVIN.get(profile.illuminant_1, 0.0)
     second = ILLUMINANT_KELVIN.get(profile.illuminant_2 or 0, 0.0)
     if profile.color_matrix_2 is None or first == second or not (first > 0 and second > 0):
@@ -153,13 +155,13 @@ def _mix(first: Matrix, second: Matrix | None, share: float) -> Matrix:
 
 
 def _scaled_color_matrix(matrix: Matrix) -> Matrix:
-    """Bring both calibrations to one scale before they are mixed: D50 white gives a largest value of 1."""
+    """Scale a matrix so that D50 white gives a largest value of 1, before calibrations are mixed."""
     peak = float(np.max(matrix @ D50_XYZ))
     return matrix / peak if peak > 0 else np.asarray(matrix, np.float64)
 
 
 def _from_reference_camera(profile: ColorProfile, share: float) -> Matrix:
-    """AB * CC: from the calibrated reference camera to this very camera."""
+    """Return AB * CC: from the calibrated reference camera to this individual camera."""
     identity = np.eye(3)
     calibration = _mix(
         identity if profile.camera_calibration_1 is None else profile.camera_calibration_1,
@@ -171,7 +173,7 @@ def _from_reference_camera(profile: ColorProfile, share: float) -> Matrix:
 
 
 def _forward_matrix(profile: ColorProfile, share: float) -> Matrix | None:
-    """The forward matrix for this light, scaled so that (1, 1, 1) gives D50 white exactly."""
+    """Return the forward matrix for this light, scaled so that (1, 1, 1) gives exactly D50 white."""
     first, second = profile.forward_matrix_1, profile.forward_matrix_2
     if first is None:
         return None if second is None else _white_to_d50(second)

@@ -1,4 +1,4 @@
-"""Which EXIF tags a rendered picture carries."""
+"""The EXIF tags of a rendered picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_SHORT_ISO = 65535
 
 
 def exif_of(metadata: FrameMetadata) -> ExifTags:
-    """The frame's own tags, the main facts filled in where its file has them elsewhere, Orientation 1."""
+    """Return the frame's own tags, completed from its metadata, with Orientation 1."""
     image: dict[int, Any] = {_MAKE: metadata.make, _MODEL: metadata.model}
     exif: dict[int, Any] = {
         _LENS_MODEL: metadata.lens,

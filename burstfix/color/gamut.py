@@ -27,7 +27,7 @@ _BRIGHT = np.float32(0.88)  # so may those whose largest RGB is above this
 
 
 class GamutCompressor:
-    """Compresses the chroma of one display colour space.
+    """Compress the chroma of one display colour space.
 
     Args:
         name: Of the colour space.
@@ -67,7 +67,7 @@ class GamutCompressor:
     def _limit(
         self, lightness: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """(n,) largest chroma in gamut at this lightness and hue, interpolated in the table."""
+        """Look up the (n,) largest chroma in gamut at this lightness and hue."""
         y = lightness * np.float32(_LIGHTNESSES - 1)
         x = (np.arctan2(b, a) + np.float32(np.pi)) * np.float32((_HUES - 1) / (2 * np.pi))
         row = np.minimum(y.astype(np.int32), _LIGHTNESSES - 2)
@@ -82,7 +82,7 @@ class GamutCompressor:
 
 
 def _compressed(chroma: NDArray[np.float32], limit: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Chroma below START * limit as it is, beyond that approaching `limit`; strictly increasing."""
+    """Keep chroma below START * limit, and bend it beyond that towards `limit`; strictly increasing."""
     start = START * limit
     over = np.maximum(chroma - start, 0)
     room = limit - start
@@ -92,7 +92,7 @@ def _compressed(chroma: NDArray[np.float32], limit: NDArray[np.float32]) -> NDAr
 
 @functools.cache
 def _largest_chroma(name: str) -> NDArray[np.float32]:
-    """(lightnesses, hues) largest Oklab chroma in gamut; hues run from -pi to pi."""
+    """Compute (lightnesses, hues) the largest Oklab chroma in gamut; hues run from -pi to pi."""
     oklab = Oklab(color_space(name))
     lightness, hue = np.meshgrid(
         np.linspace(0, 1, _LIGHTNESSES, dtype=np.float32),
@@ -115,5 +115,5 @@ def _largest_chroma(name: str) -> NDArray[np.float32]:
 
 @functools.cache
 def gamut_compressor(name: str) -> GamutCompressor:
-    """The compressor of a colour space by its name; raises UsageError for an unknown one."""
+    """Return the compressor of a colour space by its name; raises UsageError for an unknown one."""
     return GamutCompressor(name)

@@ -1,4 +1,4 @@
-"""Clipped highlights: what the channels that did not clip say about those that did."""
+"""Reconstruction of clipped highlights from the channels that did not clip."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from burstfix.color.chromatic import Matrix
 
 NEAR_CLIPPING = 0.9
-"""Camera RGB from which on a reading is doubted: merged frames may have clipped at different times."""
+"""Camera RGB above which a value may be clipped; merged frames may clip at different values."""
 
 
 def reconstruct(
     camera: NDArray[np.float32], neutral: Matrix, clipping: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """White-balanced camera RGB, clipped channels raised to what the others say.
+    """White-balance camera RGB, and raise clipped channels to what the others suggest.
 
     A clipped channel reads too little. Most often green clips first, and the sky turns magenta. It is raised
     to the geometric mean of the two others, where green lies in daylight, lamp light and skin. Another
@@ -47,7 +47,7 @@ def reconstruct(
 
 
 def clipping_levels(camera: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where each channel of a picture clips, if below the file's white level.
+    """Find where each channel of a picture clips, if below the file's white level.
 
     Cameras that scale their raws, or compress them, may clip a channel a little below white. Its readings
     pile up there: many at one value, hardly any above, few just below.
@@ -71,5 +71,5 @@ def clipping_levels(camera: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def white_level(neutral: Matrix) -> float:
-    """Where the last channel clips once white-balanced; the first one does so at 1."""
+    """Return where the last channel clips once white-balanced; the first one clips at 1."""
     return float(1 / np.min(neutral))

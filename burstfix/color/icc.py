@@ -12,16 +12,16 @@ from burstfix.color.chromatic import D50_XYZ, Matrix, adaptation
 from burstfix.color.spaces import ColorSpace, TransferCurve, color_space
 
 _VERSION_4_4 = 0x04400000
-_DATE = (2024, 1, 1, 0, 0, 0)  # fixed, so that the same picture is the same bytes
+_DATE = (2024, 1, 1, 0, 0, 0)  # fixed, so that equal pictures are equal bytes
 
 
 def _fixed(value: float) -> bytes:
-    """An s15Fixed16Number."""
+    """Encode an s15Fixed16Number."""
     return struct.pack(">i", round(value * 65536))
 
 
 def _text(text: str) -> bytes:
-    """A multiLocalizedUnicodeType with one English record."""
+    """Encode a multiLocalizedUnicodeType with one English record."""
     encoded = text.encode("utf-16-be")
     return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28) + encoded
 
@@ -36,9 +36,9 @@ def _curve(curve: TransferCurve) -> bytes:
 
 
 def build_profile(space: ColorSpace) -> bytes:
-    """The ICC profile (ICC.1:2022) of a display colour space: three colorants and one curve."""
+    """Build the ICC profile (ICC.1:2022) of a display colour space: three colorants and one curve."""
     colorants = space.to_xyz_d50()
-    # Rounding to 1/65536 must not tint white: the green colorant takes up what the others' rounding leaves.
+    # Rounding to 1/65536 must not tint white: the green colorant absorbs the rounding errors.
     rounded = np.round(colorants * 65536) / 65536
     rounded[:, 1] += np.round(D50_XYZ * 65536) / 65536 - rounded.sum(axis=1)
     curve = _curve(space.curve)
@@ -91,5 +91,5 @@ def build_profile(space: ColorSpace) -> bytes:
 
 @functools.cache
 def icc_profile(name: str) -> bytes:
-    """The ICC profile of a colour space by its name; raises UsageError for an unknown one."""
+    """Return the ICC profile of a colour space by its name; raises UsageError for an unknown one."""
     return build_profile(color_space(name))

@@ -1,4 +1,4 @@
-"""Looks: how a linear image becomes a picture, as a small TOML file."""
+"""Looks: settings for rendering, in small TOML files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPOSURE_RANGE_EV = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a linear image becomes a picture.
+    """Settings that turn a linear image into a picture.
 
     Attributes:
         name: Of a look that ships, or of its file.
@@ -103,13 +103,13 @@ def parse_look(text: str, name: str) -> Look:
 
 @functools.cache
 def shipped_look(name: str) -> Look:
-    """A look that ships, by its name."""
+    """Return a look that ships, by its name."""
     file = resources.files("burstfix.color.looks") / f"{name}.toml"
     return parse_look(file.read_text(encoding="utf-8"), name)
 
 
 def load_look(look: str | Path | Look) -> Look:
-    """A look by its name or file; a `Look` is returned as it is.
+    """Return a look by its name or file; a `Look` is returned unchanged.
 
     Args:
         look: "natural", "plain", "vivid", or a file whose name ends in ".toml".

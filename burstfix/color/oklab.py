@@ -1,4 +1,4 @@
-"""Oklab: a perceptual colour space in which hue stays put while lightness and chroma change.
+"""Oklab: a perceptual colour space in which hue stays constant while lightness and chroma change.
 
 Oklab (Ottosson 2020, https://bottosson.github.io/posts/oklab/) is chosen over JzAzBz (Safdar et al. 2017) for
 three reasons. It needs no absolute luminance, which a raw file does not state. It costs three cube roots a
@@ -33,7 +33,7 @@ _LMS_TO_LAB: Matrix = np.array(
 
 
 class Oklab:
-    """Oklab of a display colour space's linear RGB.
+    """Conversion between Oklab and the linear RGB of a display colour space.
 
     Example:
         >>> from burstfix.color.spaces import SPACES
@@ -55,10 +55,10 @@ class Oklab:
         self._lms_to_rgb = np.linalg.inv(to_lms).astype(np.float32)
 
     def from_rgb(self, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(3, n) linear RGB, of any range, to (3, n) L, a, b; L is 1 for white."""
+        """Convert (3, n) linear RGB of any range to (3, n) L, a, b; L is 1 for white."""
         return self._lms_to_lab @ np.cbrt(self._rgb_to_lms @ rgb)
 
     def to_rgb(self, lab: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(3, n) L, a, b to (3, n) linear RGB; the inverse of `from_rgb`."""
+        """Convert (3, n) L, a, b to (3, n) linear RGB; the inverse of `from_rgb`."""
         roots = self._lab_to_lms @ lab
         return self._lms_to_rgb @ (roots * roots * roots)

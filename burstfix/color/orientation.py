@@ -1,4 +1,4 @@
-"""EXIF orientation: turning pictures upright."""
+"""EXIF orientation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def upright(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
-    """A view of `picture` as it should be seen.
+    """Return a view of `picture` turned upright.
 
     Args:
         picture: (H, W, ...), as stored.
@@ -41,6 +41,6 @@ def upright(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
 
 
 def as_stored(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
-    """A view of an upright `picture` in the order it is stored in: undoes `upright`."""
+    """Return a view of an upright `picture` in its stored order; the inverse of `upright`."""
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
     return upright(picture, inverse)

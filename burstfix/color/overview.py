@@ -1,4 +1,4 @@
-"""A reduced copy of a picture, from which its exposure, light and local gain are found."""
+"""A reduced copy of a picture, for finding exposure, white balance and local gain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a linear image to a picture for a display, in strips of rows so that memory hardly grows."""
+"""Rendering of a linear image for a display, in strips of rows so that memory use stays low."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def render(
     """Render camera RGB for a display.
 
     In the look `plain`, display white is where the first channel clips once white-balanced. Clipped channels
-    are raised to what the others say (`highlights.reconstruct`): lower exposure, or a look that rolls
+    are raised to what the others suggest (`highlights.reconstruct`): lower exposure, or a look that rolls
     highlights off, shows what lies beyond, and what is clipped altogether comes out neutral. The picture is
     turned upright, its Orientation tag set to 1, and cropped to what the camera meant to be shown
     (`FrameMetadata.default_crop`).
@@ -108,7 +108,7 @@ def render(
 
 
 def exposure_of(linear: LinearImage, look: str | Path | Look = DEFAULT_LOOK) -> float:
-    """EV that exposure "auto" gives a picture under a look, for pictures that shall share one exposure."""
+    """Return the EV that exposure "auto" gives a picture under a look, for use with other pictures."""
     look = replace(load_look(look), exposure="auto")
     data = stretched(linear.shown(), linear.metadata.default_scale)
     return _develop(linear, data, look, _space("srgb")).exposure_ev
@@ -116,7 +116,7 @@ def exposure_of(linear: LinearImage, look: str | Path | Look = DEFAULT_LOOK) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Development:
-    """Everything that turns strips of one picture into display values.
+    """Everything needed to turn strips of one picture into display values.
 
     Attributes:
         look, space, neutral, exposure_ev: What was asked for and found.
@@ -144,7 +144,7 @@ class _Development:
     noise: DetailNoise | None = None
 
     def strip(self, data: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.uint16]:
-        """(3, H, W) camera RGB to (3, bottom - top, W) display values of those rows."""
+        """Render rows `top` to `bottom` of (3, H, W) camera RGB; (3, bottom - top, W) display values."""
         margin = REACH if self.noise is not None else 0
         above, below = min(margin, top), min(margin, data.shape[1] - bottom)
         encoded = self.encoded(data, top - above, bottom + below)
@@ -156,7 +156,7 @@ class _Development:
         return np.clip(encoded, 0.0, 65535.0, out=encoded).astype(np.uint16)
 
     def encoded(self, data: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
-        """The same rows before sharpening, 0 to 1."""
+        """Render rows `top` to `bottom` without sharpening; encoded values, 0 to 1."""
         camera = data[:, top:bottom]
         shape = camera.shape
         balanced = reconstruct(camera, self.neutral, self.clipping)
@@ -175,7 +175,7 @@ class _Development:
         return self.space.curve.encode(rgb).reshape(shape)
 
     def _gain(self, brightness: NDArray[np.float32], curve: ToneCurve, top: int) -> NDArray[np.float32]:
-        """(h, W) factor that brings linear brightness to display brightness, at most 1."""
+        """Return the (h, W) factor from linear brightness to display brightness."""
         np.maximum(brightness, _DARKEST, out=brightness)
         shown = curve(brightness)
         if self.local is not None:
@@ -244,7 +244,7 @@ def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: 
 
 
 def _samples(development: _Development, data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Encoded brightness of a few strips of rows, spread over the picture."""
+    """Render the encoded brightness of a few strips of rows, spread over the picture."""
     height = data.shape[1]
     rows = min(_NOISE_ROWS, height)
     tops = np.unique(np.linspace(0, height - rows, _NOISE_STRIPS).astype(int))
@@ -252,7 +252,7 @@ def _samples(development: _Development, data: NDArray[np.float32]) -> list[NDArr
 
 
 def _brightness(rgb: NDArray[np.float32], luminance: Matrix) -> NDArray[np.float32]:
-    """(3, n) linear RGB to (n,): half luminance, half the largest component.
+    """Convert (3, n) linear RGB to (n,) brightness: half luminance, half the largest component.
 
     Luminance alone lets saturated lamps glow far outside the gamut; the largest component alone makes them
     dark.

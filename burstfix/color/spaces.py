@@ -1,4 +1,4 @@
-"""The colour spaces a picture can be rendered to: one table row each, curve and primaries included."""
+"""The display colour spaces: one table of names, primaries and curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from burstfix.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class TransferCurve:
-    """From encoded values e to linear light: (a*e + b)**gamma for e >= start, else slope * e.
+    """Curve from encoded values e to linear light: (a*e + b)**gamma for e >= start, else slope * e.
 
     This is the parametric curve of type 3 of ICC profiles (ICC.1:2022, 10.18), so that the same numbers
     encode the pixels and describe them.
@@ -26,7 +26,7 @@ class TransferCurve:
     start: float
 
     def encode(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Linear light, 0 to 1, to encoded values, 0 to 1; same shape and dtype."""
+        """Encode linear light, 0 to 1; same range, shape and dtype."""
         encoded = np.power(linear, 1.0 / self.gamma)
         encoded -= self.b
         encoded *= 1.0 / self.a
@@ -34,7 +34,7 @@ class TransferCurve:
         return encoded
 
     def decode(self, encoded: ArrayLike) -> NDArray[np.float64]:
-        """Encoded values, 0 to 1, to linear light."""
+        """Decode encoded values, 0 to 1, to linear light."""
         e = np.asarray(encoded, np.float64)
         curved = (self.a * np.maximum(e, 0.0) + self.b) ** self.gamma
         return np.asarray(np.where(e < self.start, self.slope * e, curved), np.float64)
@@ -59,16 +59,16 @@ class ColorSpace:
     curve: TransferCurve
 
     def to_xyz(self) -> Matrix:
-        """(3, 3) linear RGB to XYZ relative to the space's own white."""
+        """Return the (3, 3) matrix from linear RGB to XYZ relative to its own white."""
         columns = np.stack([xy_to_xyz(xy) for xy in self.primaries], axis=1)
         return columns @ np.diag(np.linalg.solve(columns, self.white_xyz))
 
     def to_xyz_d50(self) -> Matrix:
-        """(3, 3) linear RGB to XYZ adapted to D50 (Bradford): white gives exactly D50."""
+        """Return the (3, 3) matrix from linear RGB to XYZ adapted to D50 (Bradford)."""
         return adaptation(self.white_xyz, D50_XYZ) @ self.to_xyz()
 
     def from_xyz_d50(self) -> Matrix:
-        """(3, 3) inverse of `to_xyz_d50`."""
+        """Return the (3, 3) inverse of `to_xyz_d50`."""
         return np.asarray(np.linalg.inv(self.to_xyz_d50()), np.float64)
 
 
@@ -118,7 +118,7 @@ SPACES: dict[str, ColorSpace] = {
 
 
 def color_space(name: str) -> ColorSpace:
-    """The row of `SPACES` by its name; raises UsageError for an unknown one."""
+    """Return the row of `SPACES` with this name; raises UsageError for an unknown one."""
     try:
         return SPACES[name]
     except KeyError:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from burstfix.color.spaces import SRGB_CURVE
 
 GREY = 0.18
-"""Linear value of middle grey, about which contrast turns."""
+"""Linear value of middle grey, which contrast leaves in place."""
 
 _AUTO_GREY = 0.14  # target of the geometric mean; a little under middle grey, as cameras expose
 _AUTO_PEAK_PERCENTILE = 99.0
@@ -26,7 +26,7 @@ _TOE_EV = -5.0  # below middle grey; contrast takes no more from darker shadows
 
 
 def automatic_exposure(luminance: NDArray[np.floating]) -> float:
-    """Exposure correction in EV that gives a picture ordinary brightness without fusion.
+    """Find the EV that gives a picture ordinary brightness without fusion.
 
     Args:
         luminance: Linear luminance of any shape, 1 = white, before correction (a reduced picture will do).
@@ -46,7 +46,7 @@ def automatic_exposure(luminance: NDArray[np.floating]) -> float:
 
 
 def automatic_lift(luminance: NDArray[np.floating]) -> float:
-    """Exposure in EV that an underexposed picture lacks, for a look that brings highlights back.
+    """Find the EV that an underexposed picture lacks, for a look that brings highlights back.
 
     The measure is the EV that brings the mean of encoded brightness to that of an ordinary picture. Up to a
     tolerance the picture stays as it is. Beyond, the lift grows twice as fast as what is missing, until all
@@ -75,7 +75,7 @@ def automatic_lift(luminance: NDArray[np.floating]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ToneCurve:
-    """Linear scene to linear display brightness: contrast about middle grey, highlights rolled off.
+    """Curve from linear scene to linear display brightness: an S-shape with a roll-off.
 
     Contrast is an S-curve on logarithmic axes. With u = log2(x / GREY), it adds (contrast - 1) * u below
     middle grey, down to 5 EV; and (contrast - 1) * u * (1 - u / u1) above, where u1 is display white. Black,
@@ -97,7 +97,7 @@ class ToneCurve:
 
     @classmethod
     def reaching(cls, white: float, contrast: float = 1.0) -> ToneCurve:
-        """The curve for a picture whose brightest part is `white`: the brighter, the sooner it bends."""
+        """Return the curve for a picture whose brightest part is `white`; a brighter one bends earlier."""
         white = max(white, 1.0)
         return cls(white, max(0.25, 0.8 - 0.13 * float(np.log2(white))), contrast)
 

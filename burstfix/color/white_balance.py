@@ -1,4 +1,4 @@
-"""White balance: the camera RGB of a grey object, from the file, from the picture, or as the user says."""
+"""White balance: the camera RGB of a grey object, from the file, the picture or the user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHARPNESS = 40.0  # of the mean over lights: a bigger value follows the best on
 
 
 def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
-    """(3,) camera RGB of a grey object, largest component 1.
+    """Return the (3,) camera RGB of a grey object, largest component 1.
 
     Args:
         white_balance: "camera" (the file's), "auto" (estimated from `thumbnail`), or multipliers of R, G, B.
@@ -42,7 +42,7 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
         thumbnail: (3, h, w) camera RGB.
 
     Raises:
-        UsageError: Another word, or multipliers that are not three positive numbers.
+        UsageError: An unknown word, or not three positive multipliers.
     """
     if isinstance(white_balance, str):
         if white_balance == "camera":
@@ -59,7 +59,7 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
 
 
 def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
-    """Estimate the light's colour from the picture.
+    """Estimate the colour of the light from the picture.
 
     Colour by correlation (Finlayson, Hordley and Hubel 2001): the picture is balanced for each of 270 lights
     near the black body locus, and the light is chosen for which its colours, and those of its edges (grey
@@ -124,13 +124,13 @@ def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matr
 
 @functools.cache
 def _table() -> Matrix:
-    """(2, bins, bins): of pixels and of edges."""
+    """Load the table, (2, bins, bins): of pixels and of edges."""
     with resources.as_file(resources.files("burstfix.color") / "light_prior.npy") as path:
         return np.load(path).astype(np.float64)
 
 
 def _usable(picture: NDArray[np.float32]) -> Matrix:
-    """(3, n) pixels that are neither clipped nor dark."""
+    """Select the (3, n) pixels that are neither clipped nor dark."""
     pixels = np.asarray(picture, np.float64).reshape(3, -1)
     pixels = pixels[:, (pixels.max(axis=0) < _CLIPPED) & (pixels.min(axis=0) > 0)]
     brightness = pixels.sum(axis=0)
@@ -138,7 +138,7 @@ def _usable(picture: NDArray[np.float32]) -> Matrix:
 
 
 def _edges(picture: NDArray[np.float32]) -> Matrix:
-    """(3, n) differences of neighbouring columns where neither is clipped; weak ones are left out."""
+    """Compute (3, n) differences of neighbouring columns where neither is clipped; weak ones are left out."""
     fits = (picture.max(axis=0) < _CLIPPED).astype(bool)
     difference = np.abs(np.diff(np.asarray(picture, np.float64), axis=2))[:, fits[:, 1:] & fits[:, :-1]]
     strength = difference.sum(axis=0)
@@ -148,14 +148,14 @@ def _edges(picture: NDArray[np.float32]) -> Matrix:
 
 
 def _position(rgb: Matrix) -> Matrix:
-    """(2, n) place of (3, n) colours in the table, in bins."""
+    """Return the (2, n) position of (3, n) colours in the table, in bins."""
     logs = np.log2(np.maximum(rgb, 1e-6))
     chroma = np.stack([logs[0] - logs[1], logs[2] - logs[1]])
     return np.clip((chroma + _RANGE) * (_BINS / (2 * _RANGE)) - 0.5, 0, _BINS - 1)
 
 
 def _likelihood(table: Matrix, rgb: Matrix) -> float:
-    """Mean of the table over (3, n) colours, interpolated between bins."""
+    """Average the table over (3, n) colours, interpolated between bins."""
     position = _position(rgb)
     cell = np.minimum(position.astype(int), _BINS - 2)
     (y, x), (row, column) = position - cell, cell
@@ -165,6 +165,6 @@ def _likelihood(table: Matrix, rgb: Matrix) -> float:
 
 
 def _blurred(table: Matrix) -> Matrix:
-    """Rows blurred by 1 4 6 4 1, borders repeated: one bin of standard deviation."""
+    """Blur along columns by 1 4 6 4 1, borders repeated: one bin of standard deviation."""
     p = np.pad(table, ((2, 2), (0, 0)), mode="edge")
     return (p[:-4] + p[4:] + 4 * (p[1:-3] + p[3:-1]) + 6 * p[2:-2]) / 16
