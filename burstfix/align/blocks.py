@@ -26,11 +26,15 @@ CELL = 8
 
 _HUBER_DELTA = 3.0  # standard deviations of noise beyond which differences count linearly, not squared
 _SMOOTHNESS = 5.0  # cost of one pixel of disagreement with one neighbour, for a window of 256 pixels
-_SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement at which the cost is capped: objects may move
+_SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement at which the cost is capped, because objects may move
 _ROUNDS = 3  # rounds of voting among neighbours
 _CHUNK = 4096  # windows compared at once, so that their pixels stay in the processor's cache
 _COARSE_RADIUS = 4
-_FINE_RADII = (1, 3, 3)  # at full, half and quarter size; wide where it is cheap, to find moving objects
+_FINE_RADII = (
+    1,
+    3,
+    3,
+)  # at full, half and quarter size; larger at small sizes, where it is cheap, to find moving objects
 _LEVELS = 4
 _MIN_SIDE = 16  # smallest side of a pyramid level: one window
 
@@ -57,8 +61,8 @@ def gray_features(planes: Tensor, shot_gain: Tensor | float, read_variance: Tens
 
     Args:
         planes: (B, 4, h, w) normalised packed mosaic.
-        shot_gain: A number, (4,), or broadcastable to `planes` with or without a frame dimension of 1.
-        read_variance: The same for the read variance.
+        shot_gain: A number, (4,), or broadcastable to `planes`, with or without a frame dimension of 1.
+        read_variance: Read variance, likewise.
 
     Returns:
         (B, 1, h, w) float32.
@@ -81,9 +85,9 @@ def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = 
 
     Args:
         reference: (B, 1, h, w) with noise of standard deviation about 1 (see `gray_features`).
-        frame: The same for the frame, of the same size.
-        initial: (B, 2, gy, gx) first guess of the offsets in packed pixels, integer or not. Offsets up to
-            32 pixels away from it are found in large pictures (8 in the smallest).
+        frame: Features of the frame, of the same size.
+        initial: (B, 2, gy, gx) first guess of the offsets in packed pixels, with or without fractions.
+            Offsets that differ from it by up to 32 pixels are found in large pictures (8 in the smallest).
         cell: Side of a cell in packed pixels.
 
     Returns:
@@ -135,14 +139,14 @@ def _grid(plane: Tensor, cell: int) -> tuple[int, int]:
 
 
 def _reduce(plane: Tensor) -> Tensor:
-    """Reduce (B, h, w) to half the size, and double it, so that white noise keeps its standard deviation."""
+    """Halve the size of (B, h, w) and double its values, so that white noise keeps its standard deviation."""
     height, width = plane.shape[-2:]
     plane = F.pad(plane[:, None], (0, width % 2, 0, height % 2), mode="replicate")
     return 2 * F.avg_pool2d(plane, 2)[:, 0]
 
 
 def _reduce_field(field: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Convert offsets (B, 2, gy, gx) to a level of half the size, with cells that cover twice as much."""
+    """Convert offsets (B, 2, gy, gx) to a level of half the size, with cells of the same number of pixels."""
     gy, gx = grid
     field = F.pad(field, (0, 2 * gx - field.shape[-1], 0, 2 * gy - field.shape[-2]), mode="replicate")
     return F.avg_pool2d(field, 2) / 2
@@ -151,8 +155,8 @@ def _reduce_field(field: Tensor, grid: tuple[int, int]) -> Tensor:
 def _hand_down(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
     """Convert offsets of a coarse level to candidates (B, 3, 2, gy, gx) for the next level.
 
-    The candidates are those of the parent cell, and of its neighbours in the nearer row and column: a cell in
-    the upper half of its parent is nearer to the parent above, and so on (HDR+, section 4).
+    The candidates are the offsets of the parent cell and of two neighbours of the parent, one above or below
+    and one to the left or right, whichever is nearer to the cell (HDR+, section 4).
     """
     padded = F.pad(offsets.float(), (1, 1, 1, 1), mode="replicate").long() * 2
     rows, cols = torch.arange(grid[0], device=offsets.device), torch.arange(grid[1], device=offsets.device)
@@ -209,7 +213,7 @@ def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: 
     b = torch.arange(batch, device=device)[:, None, None].expand(batch, gy, gx).reshape(-1)
     y = (torch.arange(gy, device=device) * cell - margin)[None, :, None].expand(batch, gy, gx).reshape(-1)
     x = (torch.arange(gx, device=device) * cell - margin)[None, None, :].expand(batch, gy, gx).reshape(-1)
-    flat = candidates.permute(1, 2, 0, 3, 4).reshape(count, 2, -1)  # K, 2, cells of the batch
+    flat = candidates.permute(1, 2, 0, 3, 4).reshape(count, 2, -1)  # K, 2, number of cells in the batch
     costs = torch.empty(count, side * side, b.numel(), device=device)
     for start in range(0, b.numel(), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -236,17 +240,19 @@ def _all_windows(plane: Tensor, size: int) -> Tensor:
 
 
 def _settle(candidates: Tensor, costs: Tensor, start: Tensor, guess: Tensor, cell: int) -> Tensor:
-    """Choose one candidate per cell: the cheapest, including the cost of disagreeing with eight neighbours.
+    """Choose one candidate per cell: the cheapest, including a cost for disagreement with neighbours.
 
     Args:
         candidates: int64 (B, K, 2, gy, gx).
         costs: (B, K, gy, gx).
         start: (B, 2, gy, gx) offsets of the neighbours in the first round.
-        guess: (B, 2, gy, gx) the initial field. Neighbours agree if they differ from it by the same
-            amount, so that a known rotation does not count as disagreement.
+        guess: (B, 2, gy, gx) initial field. Neighbours agree if they differ from it by the same amount, so
+            that a known rotation does not count as disagreement.
         cell: Side of a cell in packed pixels.
     """
-    weight = _SMOOTHNESS * (2 * cell / 16)  # noise of the summed cost grows with the side of the window
+    weight = _SMOOTHNESS * (
+        2 * cell / 16
+    )  # the noise of the summed cost is proportional to the side of the window
     offsets = candidates - guess[:, None]
     chosen = start - guess
     gy, gx = chosen.shape[-2:]

@@ -1,7 +1,7 @@
 """Gather the cells of a frame that match the reference, and pass the aligned frames of a tile to models.
 
 A block field has one offset (dy, dx) for each cell of the reference. `gather_cells` reads the matching square
-of the frame, grown by a margin, and puts the squares side by side:
+of the frame, extended by a margin, and puts the squares side by side:
 
     frame                           result (2 cells, margin m)
     . . . . . . . . . .             +------+------+
@@ -37,7 +37,7 @@ def gather_cells(
         source: (..., C, hs, ws) pixels of the frame; reflected outside.
         offsets: Integer (..., 2, gy, gx) in packed pixels, leading dimensions as in `source`.
         cell: Side of a cell in packed pixels.
-        margin: Pixels by which each cell is grown on every side.
+        margin: Pixels by which each cell is extended on every side.
         origin: Row and column of the field's first cell within `source`.
 
     Returns:
@@ -67,7 +67,7 @@ def gather_cells(
 
 
 def covered(offsets: Tensor, cell: int, origin: tuple[int, int], height: int, width: int) -> Tensor:
-    """Return which pixels of `gather_cells` lie inside its source, without reflection.
+    """Return a mask of the pixels of `gather_cells` that lie inside its source, without reflection.
 
     Args:
         offsets: Integer (2, gy, gx) in packed pixels.
@@ -120,18 +120,18 @@ class BurstTile:
     The tile, including its halo, consists of whole cells: (gy * cell, gx * cell) packed pixels.
 
     Attributes:
-        sources: For each frame (4, hs, ws), or (12, hs, ws) of linear frames, normalised: the part of the
-            picture that the tile reads (`source_region`), or more.
+        sources: For each frame, normalised (4, hs, ws), or (12, hs, ws) if frames are linear. The source
+            contains at least the part of the picture that the tile reads (`source_region`).
         origins: Row and column of each source in the packed picture.
-        offsets: For each frame integer (2, gy, gx), the block field of the tile's cells.
+        offsets: Block field of the tile's cells for each frame, integer (2, gy, gx).
         cell: Side of a cell in packed pixels.
         top: Row of the packed picture at which the tile, including its halo, begins; may lie outside.
         left: Column of the packed picture at which the tile begins.
         reference: Index of the reference among the frames.
-        shot_gain: Noise as measured, in normalised units: (1, 1, 4, 1, 1), or (1, 1, 4, h, w) of the tile if
-            opcodes make it differ between pixels.
-        read_variance: Likewise.
-        strength: Factor on the noise level that the model assumes; see `assumed_noise`.
+        shot_gain: Measured shot gain in normalised units: (1, 1, 4, 1, 1), or (1, 1, 4, h, w) if opcodes make
+            it differ between pixels.
+        read_variance: Measured read variance, likewise.
+        strength: Multiplier of the noise level that the model assumes; see `assumed_noise`.
     """
 
     sources: tuple[Tensor, ...]
@@ -146,12 +146,12 @@ class BurstTile:
     strength: float = 1.0
 
     def assumed_noise(self) -> tuple[Tensor, Tensor]:
-        """Return the shot gain and read variance that the model assumes: `strength` squared as large."""
+        """Return the assumed shot gain and read variance: the measured ones times `strength` squared."""
         factor = self.strength**2
         return self.shot_gain * factor, self.read_variance * factor
 
     def aligned(self) -> Tensor:
-        """Return every frame's cells where the reference has them, (N, 4, h, w)."""
+        """Return the cells of every frame, aligned to the reference, (N, 4, h, w)."""
         reference, *others = self.each_aligned()
         return torch.stack([*others[: self.reference], reference, *others[self.reference :]])
 
@@ -160,13 +160,13 @@ class BurstTile:
         return self._each(self.offsets, self.cell, 0, 0)
 
     def each_window(self, phase_y: int, phase_x: int) -> Iterator[Tensor]:
-        """Yield windows around every second cell in both directions: cells grown to twice their side.
+        """Yield windows around every second cell in both directions: cells extended to twice their side.
 
         The four phases together cover every pixel of the tile four times, fewer within half a cell of its
         border.
 
         Args:
-            phase_y: 0 or 1: the first row of cells. Windows begin at row phase_y * cell - cell / 2.
+            phase_y: First row of cells, 0 or 1. Windows begin at row phase_y * cell - cell / 2.
             phase_x: The same for columns.
 
         Yields:
@@ -180,8 +180,8 @@ class BurstTile:
     def _each(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Iterator[Tensor]:
         """Yield squares of `side` pixels, edge to edge from (row, col) of the tile; the reference first.
 
-        Pixels that a frame does not cover come from the reference. Repeated edge pixels would match it here
-        and there by chance and leave streaks along the border of the picture.
+        Pixels that a frame does not cover come from the reference. Repeated edge pixels would sometimes
+        match it by chance and leave streaks along the border of the picture.
         """
         anchor = self._squares(self.reference, fields, side, row, col)
         yield anchor
@@ -196,6 +196,6 @@ class BurstTile:
         return gather_cells(self.sources[frame], fields[frame], side, origin=self._start(frame, row, col))
 
     def _start(self, frame: int, row: int, col: int) -> tuple[int, int]:
-        """Return a position in the tile as a position in the source of a frame."""
+        """Convert a position in the tile to a position in the source of a frame."""
         y, x = self.origins[frame]
         return self.top + row - y, self.left + col - x

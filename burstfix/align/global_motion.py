@@ -1,8 +1,9 @@
-"""Estimate how a whole frame moved against the reference: shift and rotation, under heavy noise.
+"""Estimate the motion of a frame relative to the reference: shift and rotation, under heavy noise.
 
-Three stages. Correlation of strongly reduced pictures over all shifts and a range of rotations cannot end in
-a local minimum. A robust least-squares fit to the integer offsets of matched blocks is right to about a
-pixel. Gauss-Newton iterations on the pictures themselves (Lucas and Kanade 1981) find the fraction.
+There are three stages. First, strongly reduced pictures are correlated over all shifts and a range of
+rotations, which avoids local minima. Second, a robust least-squares fit to the integer offsets of matched
+blocks is accurate to about a pixel. Third, Gauss-Newton iterations on the pictures (Lucas and Kanade 1981)
+refine the motion to fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ _COARSE_SIDE = 160  # longest side of the pictures that are correlated; their no
 _FINE_SIDE = 700  # longest side of the pictures whose blocks are matched
 _MAX_ANGLE = math.radians(2.5)
 _ANGLES = 21  # a quarter of a degree apart: at most 0.4 pixels at the side of the reduced picture
-_BANDWIDTH = 0.15  # cycles per reduced pixel; noise and errors of bilinear rotation dominate beyond
+_BANDWIDTH = 0.15  # cycles per reduced pixel; noise and errors of bilinear rotation dominate above it
 # Standard deviations; measured: 7 to 10 for noise and unrelated frames, 28 to 78 for related frames.
 _MIN_PEAK = 12.0
 _MIN_OVERLAP = 0.25  # share of the picture; with less overlap the confidence falls
 _DETAIL_SIDE = 15  # reduced pixels; detail is the difference from the mean over such a square
 _FIT_ROUNDS = 10
-_MIN_TRUST = 4.0  # smallest number of textured cells that a motion is fitted to
+_MIN_TRUST = 4.0  # minimum number of textured cells to fit a motion to
 _FIT_SCALE = 1.0  # pixels of misfit at which the weight of a cell is a quarter
 _REFINE_ROUNDS = 8
 _REFINE_DONE = 0.005  # pixels; smaller steps end the iterations
 _REFINE_BLUR = 1.0  # standard deviation of the smoothing, pixels; bilinear interpolation needs it
-_REFINE_LIMIT = 1.5  # pixels by which refining may change the fit
+_REFINE_LIMIT = 1.5  # maximum change of the fit by the refinement, pixels
 _REFINE_OUTLIER = 10.0  # standard deviations of noise at which the weight of a pixel is a quarter
-_REFINE_ERROR = 0.25  # pixels; a less certain refinement is not used
+_REFINE_ERROR = 0.25  # pixels; a refinement with a larger error is discarded
 
 
 def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
@@ -42,11 +43,11 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
 
     Args:
         reference: (h, w) grey packed picture of the reference.
-        frame: The same for the frame, of the same size.
+        frame: Grey packed picture of the frame, of the same size.
 
     Returns:
         The motion in sensor pixels, with fractions. Its confidence is the correlation of the two aligned
-        pictures, corrected for noise: near 1 for frames of one scene (also for a scene without detail),
+        pictures, corrected for noise: near 1 for frames of one scene (including a scene without detail),
         below 0.3 for unrelated ones.
 
     Example:
@@ -110,7 +111,7 @@ def _noise(picture: Tensor) -> Tensor:
 
 
 def _positions(height: int, width: int, device: torch.device) -> Tensor:
-    """Return y and x of every pixel from the centre, (2, height, width)."""
+    """Return y and x of every pixel relative to the centre, (2, height, width)."""
     ys = torch.arange(height, dtype=torch.float32, device=device) - (height - 1) / 2
     xs = torch.arange(width, dtype=torch.float32, device=device) - (width - 1) / 2
     return torch.stack(torch.meshgrid(ys, xs, indexing="ij"))
@@ -122,7 +123,7 @@ def _moved(positions: Tensor, motion: GlobalMotion) -> Tensor:
 
 
 def _sample(picture: Tensor, positions: Tensor) -> Tensor:
-    """Interpolate a picture bilinearly at (2, h, w) positions from its centre; NaN outside."""
+    """Interpolate a picture bilinearly at (2, h, w) positions relative to its centre; NaN outside."""
     height, width = picture.shape
     grid = torch.stack([positions[1] / ((width - 1) / 2), positions[0] / ((height - 1) / 2)], -1)[None]
     out = F.grid_sample(picture[None, None], grid, align_corners=True, padding_mode="border")[0, 0]
@@ -130,7 +131,7 @@ def _sample(picture: Tensor, positions: Tensor) -> Tensor:
 
 
 def _cell_centres(height: int, width: int, cell: int, device: torch.device | None = None) -> Tensor:
-    """Return y and x of the centres of cells from the centre of the picture, (2, gy, gx)."""
+    """Return y and x of the centres of cells relative to the centre of the picture, (2, gy, gx)."""
     gy, gx = -(-height // cell), -(-width // cell)
     ys = torch.arange(gy, dtype=torch.float32, device=device) * cell + (cell - height) / 2
     xs = torch.arange(gx, dtype=torch.float32, device=device) * cell + (cell - width) / 2
@@ -138,9 +139,11 @@ def _cell_centres(height: int, width: int, cell: int, device: torch.device | Non
 
 
 def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
-    """Find the best shift and rotation, the shift in whole pixels; no motion if there is no clear peak."""
+    """Find the best rotation and shift in whole pixels; return no motion if there is no clear peak."""
     height, width = reference.shape
-    sizes = [-(-2 * size // 32) * 32 for size in reference.shape]  # room for every shift; fast to transform
+    sizes = [
+        -(-2 * size // 32) * 32 for size in reference.shape
+    ]  # large enough for every shift, and fast to transform
     positions = _positions(height, width, reference.device)
     angles = [_MAX_ANGLE * (2 * k / (_ANGLES - 1) - 1) for k in range(_ANGLES)]
     rotated = torch.stack([_sample(frame, _moved(positions, GlobalMotion(angle=angle))) for angle in angles])
@@ -174,7 +177,7 @@ def _prepared(pictures: Tensor) -> Tensor:
 
 
 def _whitened(pictures: Tensor, sizes: list[int]) -> Tensor:
-    """Compute spectra of even magnitude, which give a sharp correlation peak, without high frequencies."""
+    """Compute spectra of uniform magnitude for a sharp correlation peak, without high frequencies."""
     spectra = torch.fft.rfft2(pictures, s=sizes)
     magnitude = spectra.abs()
     fy = torch.fft.fftfreq(sizes[0], device=pictures.device)[:, None]
@@ -207,7 +210,9 @@ def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> Global
         return start
     motion = start
     for k in range(_FIT_ROUNDS):
-        scale = _FIT_SCALE * max(1.0, 4.0 * 0.7**k)  # tolerant at first: the start is off by some pixels
+        scale = _FIT_SCALE * max(
+            1.0, 4.0 * 0.7**k
+        )  # tolerant at first, because the start may be wrong by several pixels
         misfit = (found - _moved(centres, motion)).square().sum(0) / scale**2
         motion = _fit(centres, found, trust / (1 + misfit) ** 2)
     return motion
@@ -216,23 +221,23 @@ def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> Global
 def _refine(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMotion:
     """Refine a motion to fractions of a pixel by Gauss-Newton iterations with robust weights.
 
-    The gradients are those of the reference, whose noise is independent of the frame's, so noise does not
-    bias the result.
+    The gradients are computed from the reference. Its noise is independent of that of the frame, so noise
+    does not bias the result.
 
     Args:
         reference: (h, w), noise of standard deviation about 1.
         frame: The same for the frame.
-        start: The motion, right to about a pixel of these pictures.
+        start: Initial motion, accurate to about a pixel of these pictures.
 
     Returns:
         The refined motion, or `start` if the pictures do not determine it.
     """
     reference, frame = _blurred(reference), _blurred(frame)
-    noise = 1 / (2 * math.pi**0.5 * _REFINE_BLUR)  # that is left of 1 by the blur
+    noise = 1 / (2 * math.pi**0.5 * _REFINE_BLUR)  # noise variance after the blur, 1 before it
     gradient_y, gradient_x = torch.gradient(reference)
     positions = _positions(reference.shape[0], reference.shape[1], reference.device)
     y, x = positions
-    # By how much the frame's value changes with the shift and the angle, at the motion found so far.
+    # Derivatives of the frame's value with respect to shift and angle, at the current motion.
     slopes = torch.stack([gradient_y, gradient_x, gradient_y * x - gradient_x * y]).flatten(1)
     motion, normal = start, torch.eye(3, dtype=torch.float64)
     for _ in range(_REFINE_ROUNDS):

@@ -1,4 +1,4 @@
-"""A burst from arrays, for data that does not come from raw files."""
+"""Make a burst from arrays, for data that does not come from raw files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from burstfix.types import (
     Progress,
 )
 
-# Normalised values are stored as DN with room below black and above white: -1/6 to 7/6.
+# Normalised values from -1/6 to 7/6 are stored as DN, to keep values below black and above white.
 _BLACK, _WHITE = 8192, 57344
 
-# XYZ to linear sRGB under D65 (IEC 61966-2-1): camera RGB that is taken for sRGB.
+# XYZ to linear sRGB under D65 (IEC 61966-2-1): for camera RGB that is treated as sRGB.
 _XYZ_TO_SRGB = (
     (3.2404542, -1.5371385, -0.4985314),
     (-0.9692660, 1.8760108, 0.0415560),
@@ -45,18 +45,18 @@ def burst_from_arrays(
     keep_all: bool = False,
     progress: Progress | None = None,
 ) -> Burst:
-    """Make a burst from arrays and analyse it, as `read_burst` does with files.
+    """Make a burst from arrays and analyse it, like `read_burst` for files.
 
     Args:
-        mosaics: One array per frame, in time order, all of one shape: (H, W), or (H, W, 3) where `cfa` is
+        mosaics: One array per frame, in time order, all of one shape: (H, W), or (H, W, 3) if `cfa` is
             "linear". Integers are DN between `black` and `white`; floats are normalised, 0 = black and
             1 = white, and are clipped to -1/6 and 7/6.
         cfa: "RGGB", "GRBG", "GBRG" or "BGGR" from the top left; "monochrome" or "linear".
-        noise: A profile, or (shot gain, read variance) in normalised units; None measures the burst.
+        noise: A profile, or (shot gain, read variance) in normalised units; None measures the noise.
         black: Black level in DN; for integers only.
         white: White level in DN, by default the largest value of the type; for integers only.
-        color: Colour calibration; by default camera RGB is taken for linear sRGB.
-        reference: Index of the frame that the result looks like; None chooses it.
+        color: Colour calibration; by default camera RGB is treated as linear sRGB.
+        reference: Index of the frame to which the others are aligned; None chooses it.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         progress: Called with ("prepare", done, total).
 
@@ -65,8 +65,8 @@ def burst_from_arrays(
 
     Raises:
         InputError: An array has the wrong number of dimensions or is not finite, or the pattern is unknown.
-        BurstError: The arrays differ in shape, or there is none.
-        UsageError: There is no such reference, or the noise is impossible.
+        BurstError: The arrays differ in shape, or no array is given.
+        UsageError: There is no such reference, or the noise is invalid.
 
     Example:
         >>> import numpy as np

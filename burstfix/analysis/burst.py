@@ -31,7 +31,7 @@ BLURRED = 0.35  # share of the median sharpness below which a frame is left out
 MIN_DETAIL = 0.2
 UNRELATED = 0.3  # confidence of the global motion below which a frame shows another scene
 MIN_OVERLAP = 0.25  # share of the picture that a frame must have in common with the reference
-MIDDLE = 0.5  # share of the frames, around the middle of the burst, from which the reference is chosen first
+MIDDLE = 0.5  # share of the frames, around the middle of the burst, that are preferred as the reference
 STRIP = 512  # packed rows read at once
 
 
@@ -52,8 +52,8 @@ def prepare_burst(
         frames: At least one frame, in time order.
         reference: Index into `frames` (0 is the first), or the file of a frame, by path or name. None
             chooses the sharpest of the frames near the middle, or another one if most frames do not overlap
-            that one.
-        noise: A known profile, or where to look for it; see `burst_noise.find_noise`.
+            it.
+        noise: A known profile, or the source of the profile; see `burst_noise.find_noise`.
         table: Noise profiles of cameras whose files contain none.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
@@ -70,7 +70,7 @@ def prepare_burst(
     wanted = None if reference is None else _find_reference(frames, reference)
     report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
     grays, sharp = [], []
-    # In memory they would lie between blocks that are freed, which fragments the heap.
+    # In memory they would lie between blocks that are freed later, and fragment the heap.
     scratch = Scratch(limit=0)
     for frame in frames:
         gray = gray_picture(frame)
@@ -128,7 +128,7 @@ def _opcode_warnings(frames: Sequence[Frame]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Aligned:
-    """A reference, and the motion of every frame against it."""
+    """A reference, and the motion of every frame relative to it."""
 
     reference: int
     motions: list[GlobalMotion]
@@ -136,7 +136,7 @@ class _Aligned:
 
 def gray_picture(frame: Frame) -> Tensor:
     """Return the grey packed picture (h, w), scaled so that its noise has the same strength everywhere."""
-    # Approximate noise will do: only the weight of dark against bright parts depends on it.
+    # Approximate noise is sufficient: it only affects the weight of dark relative to bright parts.
     stated = frame.metadata.noise
     noise = stated if stated is not None and is_plausible(stated) else FALLBACK_NOISE
     gain, read = torch.tensor(noise.shot_gain), torch.tensor(noise.read_variance)
@@ -150,7 +150,7 @@ def gray_picture(frame: Frame) -> Tensor:
 
 
 class _Report:
-    """Counts the steps of the stage "prepare"."""
+    """Counter of the steps of the stage "prepare"."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
@@ -165,9 +165,9 @@ class _Report:
 def _choose_reference(
     frames: Sequence[Frame], grays: Sequence[NDArray[np.float32]], relative: Sequence[float], report: _Report
 ) -> _Aligned:
-    """Choose the sharpest frame near the middle, or the one that overlaps most others if that one does not.
+    """Choose the sharpest frame near the middle if it overlaps at least half of the other frames.
 
-    Most frames means at least half of the others.
+    Otherwise, choose the frame that overlaps the largest number of others.
     """
     first, *others = _ranked_references(relative)
     best = _Aligned(first, _motions(grays, first, report))
@@ -190,7 +190,7 @@ def _choose_reference(
 
 
 def _ranked_references(relative: Sequence[float]) -> list[int]:
-    """Rank frames as reference: those near the middle first, which moved least, the sharpest first."""
+    """Rank frames as reference: first those near the middle, which moved least; each group by sharpness."""
     count = len(relative)
     near = sorted(range(count), key=lambda i: (abs(i - (count - 1) / 2), i))
     middle = max(min(3, count), round(MIDDLE * count))
@@ -254,7 +254,7 @@ def _known(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[fl
 
 
 def _reasons_for_repeats(frames: Sequence[Frame], reference: int) -> dict[int, str]:
-    """Return why frames that repeat another one should be left out, by index; never the reference."""
+    """Return the reasons to leave out frames that repeat another one, by index; never the reference."""
     reasons = {}
     for repeat, original in find_repeats(frames).items():
         if repeat == reference:
@@ -266,7 +266,7 @@ def _reasons_for_repeats(frames: Sequence[Frame], reference: int) -> dict[int, s
 def _reasons_to_drop(
     frames: Sequence[Frame], sharp: Sequence[float] | None, aligned: _Aligned
 ) -> dict[int, str]:
-    """Return why frames should be left out, by index; never the reference. None for unknown sharpness."""
+    """Return the reasons to leave out frames, by index; never the reference. None for unknown sharpness."""
     median = 0.0 if sharp is None else float(np.median(sharp))
     height, width = frames[aligned.reference].mosaic.shape[:2]
     reasons = {}

@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 PATCH = 128  # side of the patches in which noise is measured, packed pixels
 PATCHES = 24
 NEIGHBOURS = 5  # frames compared with the reference
-CHECKING_FRAMES = 3  # two frames alone give wrong results on scenes with detail everywhere
+CHECKING_FRAMES = 3  # with two frames, results are wrong for scenes with detail everywhere
 # Ratio of standard deviations at which the file counts as wrong; docs/raw-support.md gives the error rate.
 CONTRADICTION = 1.25
 SIGNALS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles of the signal at which profiles are compared
 MEAN_OF = 8  # side of the blocks that are averaged to get the signals, packed pixels
-# Real sensors are well inside. Values beyond are invalid tags (all zero, or in DN instead of normalised).
+# Limits far above the noise of real sensors. Larger values come from invalid tags (in DN, not normalised).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
 FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a typical phone at dusk
-_MATCHING_NOISE = 1e-3, 1e-5  # shot gain, read variance; any plausible values serve for matching
+_MATCHING_NOISE = 1e-3, 1e-5  # shot gain, read variance; any plausible values are good enough for matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def check_noise_argument(noise: NoiseProfile | NoiseChoice | None) -> None:
     """Validate the `noise` argument of `find_noise`.
 
     Raises:
-        UsageError: The profile is not plausible for a sensor, or the word is unknown.
+        UsageError: The profile is not plausible for a sensor, or the text is not "file" or "measure".
     """
     if isinstance(noise, str) and noise not in get_args(NoiseChoice):
         raise UsageError(f"noise {noise!r}: expected file, measure, or numbers")
@@ -70,11 +70,11 @@ def find_noise(
 
     Args:
         frames: Frames to be merged.
-        motions: Motion of each frame against the reference.
+        motions: Motion of each frame relative to the reference.
         reference: Index of the reference.
         noise: A known profile; "file" to trust the file; "measure" to ignore file and table. None uses the
-            profile of the reference's file, unless a burst of three or more frames contradicts it; without
-            such a tag the table; otherwise the noise is measured.
+            profile of the reference's file unless a burst of three or more frames contradicts it, then the
+            table, then a measurement.
         table: Profiles of cameras whose files contain none.
 
     Returns:
@@ -127,7 +127,7 @@ def _checked(
 ) -> FoundNoise:
     """Return the file's profile if it is consistent with the burst, otherwise the measured one."""
     frame = frames[reference]
-    # Frames that are not raw mosaics have been filtered, and their noise would be measured too low.
+    # Frames that are not raw mosaics have been filtered, so their measured noise would be too low.
     if len(frames) < CHECKING_FRAMES or not frame.layout.is_bayer:
         return FoundNoise(stated)
     try:
@@ -139,9 +139,10 @@ def _checked(
     ratio = _largest_ratio(stated, measured, pictures[0])
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
         return FoundNoise(stated)
-    # Common with some cameras, and nothing to be done about: not a warning.
+    # Not a warning: it is common with some cameras, and users cannot change it.
     log.info(
-        "noise: measured, because it is %.2f times what the file says (--noise file trusts the file)", ratio
+        "noise: measured, because it is %.2f times the value in the file (--noise file trusts the file)",
+        ratio,
     )
     return FoundNoise(measured)
 
@@ -152,7 +153,7 @@ def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor)
     Args:
         stated: Profile in the denominator.
         measured: Profile in the numerator.
-        packed: (4, h, w), the picture.
+        packed: Picture (4, h, w) with the signals.
 
     Returns:
         The ratio of standard deviations that differs most from 1.
@@ -169,7 +170,7 @@ def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor)
 
 
 def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> FoundNoise:
-    """Measure noise on the burst, otherwise on the reference alone, otherwise return `FALLBACK_NOISE`."""
+    """Measure noise on the burst; if impossible, on the reference alone; if impossible, return a guess."""
     try:
         pictures = _aligned_patches(frames, motions, reference)
         return FoundNoise(estimate_from_burst(pictures[0], pictures[1:]))
@@ -225,7 +226,7 @@ def _window(source: FrameSource, top: int, left: int, height: int, width: int) -
 
 
 def _patch_corners(height: int, width: int, side_y: int, side_x: int) -> list[tuple[int, int]]:
-    """Return the top left corners of about `PATCHES` patches, spread evenly over the picture."""
+    """Return the top left corners of about `PATCHES` patches, evenly spaced over the picture."""
     rows = max(1, min(height // side_y, round((PATCHES * height / width) ** 0.5)))
     cols = max(1, min(width // side_x, PATCHES // rows))
     ys = np.linspace(0, height - side_y, rows + 2 if rows == 1 else rows).astype(int)

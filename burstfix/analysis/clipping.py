@@ -1,8 +1,8 @@
-"""Find the level at which a sensor really clips, for files that state a higher white level.
+"""Find the actual clipping level of a sensor, for files that state a higher white level.
 
 Some raws state a white level that no sample reaches (RawTherapee issues 1679, 5318 and 7555; darktable issue
-6548). Clipped areas then seem not to be clipped: they read the same in every colour, and white balance turns
-them magenta.
+6548). Clipped areas then count as unclipped: they have the same value in every colour, and white balance
+turns them magenta.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from burstfix.types import CFA_PATTERNS, Frame, NoiseProfile
 
-_HIGHEST = 0.98  # a pile this close to white changes nothing that can be seen
+_HIGHEST = 0.98  # a peak this close to white makes no visible difference
 _LOWEST = 0.5  # no sensor clips below this share of its white level
-_PILE = 0.003  # half width of a pile, as a share of the range
-_AROUND = 0.05  # width below the pile that must be nearly empty: noise spreads anything but clipping this far
-_MIN_SAMPLES, _MIN_SHARE = 50, 2e-4  # of a colour, in the pile
-_FRAMES = 3  # that are looked at
+_PILE = 0.003  # half width of a peak, as a share of the range
+_AROUND = 0.05  # nearly empty range below the peak; without clipping, noise would fill it
+_MIN_SAMPLES, _MIN_SHARE = 50, 2e-4  # minimum share of the samples of a colour in the peak
+_FRAMES = 3  # number of frames that are examined
 
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RealWhite:
-    """Frames with the white level at which their sensor clips, and a warning if the file states another."""
+    """Frames with their actual white level, and a warning if the file states another one."""
 
     frames: tuple[Frame, ...]
     warnings: tuple[str, ...] = ()
@@ -50,13 +50,13 @@ def with_real_white(frames: Sequence[Frame]) -> RealWhite:
 
 
 def clipping_point(frames: Sequence[Frame]) -> float | None:
-    """Find the DN at which the samples of all colours pile up, below the file's white level.
+    """Find the DN at which the histograms of all colours peak, below the file's white level.
 
     Args:
-        frames: Of one burst.
+        frames: Frames of one burst.
 
     Returns:
-        The DN, or None where samples reach the white level or do not pile up at one value.
+        The DN, or None if samples reach the white level or there is no common peak.
     """
     levels = frames[0].metadata.levels
     black, white = float(levels.black.mean()), float(levels.white)
@@ -80,14 +80,14 @@ def with_white(frame: Frame, white: float) -> Frame:
     gain = (levels.white - black) / (white - black)
     noise = frame.metadata.noise
     if noise is not None:
-        # x grows by the gain, its variance by the square.
+        # x is multiplied by the gain, its variance by the square of the gain.
         s, o = (np.array(values) for values in (noise.shot_gain, noise.read_variance))
         noise = NoiseProfile(_four(s * gain), _four(o * gain**2), noise.source)
     return replace(frame, metadata=replace(frame.metadata, levels=replace(levels, white=white), noise=noise))
 
 
 def _pile(samples: NDArray[np.uint16], black: float, white: float) -> float | None:
-    """Find the lower end of a pile of samples with nearly none above it and few just below."""
+    """Find the lower end of a peak with almost no samples above it and few just below it."""
     span = white - black
     high = samples[samples > black + _LOWEST * span]
     if high.size < _MIN_SAMPLES:
@@ -101,12 +101,12 @@ def _pile(samples: NDArray[np.uint16], black: float, white: float) -> float | No
     above = int(counts[values > point + _PILE * span].sum())
     below = int(counts[(values < point - _PILE * span) & (values > point - _AROUND * span)].sum())
     enough = pile >= max(_MIN_SAMPLES, _MIN_SHARE * samples.size)
-    # Hot pixels may lie above.
+    # Hot pixels may have higher values.
     return float(values[in_pile][0]) if enough and above < pile / 50 and below < pile / 5 else None
 
 
 def _planes(frame: Frame) -> list[NDArray[np.uint16]]:
-    """The samples of each colour; monochrome frames have one plane."""
+    """Return the samples of each colour; monochrome frames have one plane."""
     mosaic, cfa = frame.mosaic, frame.metadata.cfa
     if mosaic.ndim == 3:
         return [mosaic[..., k] for k in range(mosaic.shape[2])]

@@ -21,35 +21,36 @@ _LEAST_STRIP = 64  # packed rows
 _MARGIN = 2  # packed rows around a strip that influence it
 _EVERY_FRAME = 4.0  # standard deviations by which a defect must stand out in each frame
 _FEW_FRAMES = 10.0  # the same for one or two frames, where motion does not separate defects from detail
-_TEXTURE = 0.5  # share of the difference between the neighbours that a defect exceeds and texture does not
+_TEXTURE = 0.5  # share of the difference between neighbours; defects exceed it, texture does not
 _ISOLATION = 0.25  # largest share of the excess that neighbours of other colours may show: light spreads
 _STILL_ISOLATION = 0.06  # the same if the camera did not move: even the sharpest star spreads more
-_SPILL_ERRORS = 2.0  # standard errors of the light on the neighbours
+_SPILL_ERRORS = 2.0  # tolerance for the light on the neighbours, standard errors
 _SPILL_NOISE = 0.61  # standard deviation of the mean of four differences of a pixel and the mean of two
-_STILL_RADIUS = 3.0  # sensor pixels: a light that moves less stays next to the same pixel
+_STILL_RADIUS = 3.0  # sensor pixels: a light that moves by less stays next to the same pixel
 _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _SMALLEST = 0.02  # normalised excess below which a repair does more harm than good
-_ROUNDS = 10  # of confirming clusters; more are needed only in texture
-_PARTNERS = 2  # neighbours of its own colour that may be defects of the same cluster
+_ROUNDS = 10  # rounds of confirming clusters; only texture would need more
+_PARTNERS = 2  # number of neighbours of the same colour that may belong to the same cluster of defects
 
 
 def find_hot_pixels(
     frames: Sequence[Frame], noise: NoiseProfile, motions: Sequence[GlobalMotion]
 ) -> NDArray[np.int32]:
-    """Find pixels that stand out from their neighbourhood at the same place of the sensor in every frame.
+    """Find pixels that stand out from their neighbourhood at the same sensor position in every frame.
 
-    A pixel counts if in each frame it exceeds all eight neighbours of its colour (or all exceed it) by more
-    than noise explains, and if its neighbours of other colours show nothing: the lens spreads even the
-    smallest star over several pixels. While the camera moves, no detail of the scene stays on one pixel; then
-    up to two neighbours may be defects as well, which finds pairs and small clusters, and bad columns and
-    rows are found too. If the camera stands still for most frames (a tripod), or there are less than three
-    frames, the neighbours must be entirely unlit. At the border, the existing neighbours decide.
+    A pixel counts if in each frame it is brighter (or darker) than all eight neighbours of its colour by more
+    than the noise, and if its neighbours of other colours do not stand out. This excludes stars, because the
+    lens spreads even the smallest one over several pixels. While the camera moves, no detail of the scene
+    stays on one pixel. Then up to two neighbours may be defects as well, so pairs and small clusters are
+    found, and also bad columns and rows. If the camera stands still for most frames (a tripod), or there are
+    fewer than three frames, the neighbours must be entirely unlit. At the border, only existing neighbours
+    are compared.
 
     Args:
-        frames: Frames of one camera and size, at least one; with less than three only extreme pixels are
+        frames: Frames of one camera and size, at least one; with fewer than three only extreme pixels are
             found.
         noise: Noise of the frames.
-        motions: Motion of each frame against any one of them.
+        motions: Motion of each frame relative to any one of them.
 
     Returns:
         int32 (count, 2), rows and columns in the visible area, in reading order. Empty for linear frames,
@@ -88,7 +89,7 @@ class _Strip:
     ) -> None:
         self._frames = torch.stack([source.read(region) for source in sources])  # N, 4, h, w
         self._mean = self._frames.mean(0)
-        # Padding repeats pixels, which would hide them from themselves.
+        # Exclude padding: a repeated pixel would be compared with its own copy.
         self._known = torch.where(_inside(sources[0], region), self._mean, torch.nan)
         self._still = still
         self._limit = _EVERY_FRAME if len(sources) >= 3 else _FEW_FRAMES
@@ -113,7 +114,7 @@ class _Strip:
         """Find defects whose neighbours may be defects too."""
         pixels = self._candidates(sign, _PARTNERS)
         for _ in range(_ROUNDS):
-            # Members of a cluster do not count as neighbours of each other, as long as they are confirmed.
+            # Confirmed members of a cluster are not compared with each other.
             known = self._known.clone()
             known[tuple(pixels.T)] = torch.nan
             confirmed = self._confirmed(pixels, sign, known)
@@ -123,7 +124,7 @@ class _Strip:
         return pixels[:0]
 
     def _candidates(self, sign: float, partners: int) -> Tensor:
-        """Find pixels that stand out in the mean of the frames from all but `partners` neighbours.
+        """Find pixels that stand out in the mean of the frames, ignoring up to `partners` neighbours.
 
         Returns:
             int64 (count, 3): plane, row and column in the strip.
@@ -157,7 +158,7 @@ class _Strip:
         )
 
     def _std(self, level: Tensor, plane: Tensor | None = None) -> Tensor:
-        """Return the standard deviation of noise at levels (4, h, w), or (count,) of some planes."""
+        """Return the standard deviation of noise at levels (4, h, w), or (count,) of given planes."""
         gain, read = self._gain, self._read
         if plane is not None:
             gain, read = gain[plane, 0, 0], read[plane, 0, 0]
@@ -174,7 +175,7 @@ def _inside(source: FrameSource, region: Region) -> Tensor:
 
 
 def _largest_neighbour(planes: Tensor, ignored: int) -> Tensor:
-    """Return the largest of the eight neighbours in each plane, after the `ignored` largest.
+    """Return the largest of the eight neighbours in each plane, without the `ignored` largest ones.
 
     Unknown neighbours (NaN) do not count; unknown pixels stay NaN.
     """
@@ -194,9 +195,9 @@ def _largest_neighbour(planes: Tensor, ignored: int) -> Tensor:
 
 
 def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:
-    """Return how far the four nearest sensor neighbours rise above their own surroundings on average.
+    """Return the mean excess of the four nearest sensor neighbours over their own surroundings.
 
-    They have other colours. Unknown ones (NaN) do not count.
+    These neighbours have other colours. Unknown ones (NaN) do not count.
     """
     mosaic = F.pad(mosaic, (2, 2, 2, 2), value=torch.nan)
     rows, cols = 2 * y + plane // 2 + 2, 2 * x + plane % 2 + 2

@@ -22,7 +22,7 @@ from burstfix.types import GlobalMotion, NoiseProfile
 _STRETCH = 256  # sensor pixels along a line that are averaged
 _EVERY = 3  # every third pixel of a stretch is used; an odd number, so that all colours take part
 _MIN_FRAMES = 3
-_MIN_SIDE = 48  # sensor pixels; shorter lines say too little
+_MIN_SIDE = 48  # sensor pixels; shorter lines give too little evidence
 _STILL = 1.0  # sensor pixels: frames that move less show the same detail on a line one pixel wide
 _CLIP = 3.0  # standard deviations to which differences are clipped, so that edges have little weight
 _MIN_STEP = 1.0  # standard deviations of one pixel's noise; smaller steps are not worth the lost detail
@@ -30,15 +30,17 @@ _MIN_LEVEL = 0.003  # the same, normalised
 _ERRORS = 5.0  # standard errors of the mean step
 _STEADY = 0.4  # share of the median step that a frame must show to agree with it
 _NEAR, _MAX_NEAR = 16, 4  # lines within so many sensor pixels, and how many may be bad
-_MAX_SHARE = 0.02  # more lines than this are a pattern of the sensor or the scene, not defects
+_MAX_SHARE = (
+    0.02  # if the share of bad lines is larger, they are a pattern of the sensor or scene, not defects
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Steps:
-    """By how much lines exceed both neighbours in one stretch; (N, lines) for N frames.
+    """Excess of lines over both neighbours in one stretch; (N, lines) for N frames.
 
     Attributes:
-        relative: In standard deviations of one pixel's noise; negative for darker lines.
+        relative: Excess in standard deviations of one pixel's noise; negative for darker lines.
         level: The same, normalised.
         error: Standard error of `relative`.
     """
@@ -56,10 +58,10 @@ def find_line_defects(
     Args:
         sources: Frames of one camera, with one channel.
         noise: Noise of the frames.
-        motions: Motion of each frame against any one of them.
+        motions: Motion of each frame relative to any one of them.
 
     Returns:
-        int32 (count, 2), rows and columns in the visible area of all pixels of bad lines. Empty for less
+        int32 (count, 2), rows and columns in the visible area of all pixels of bad lines. Empty for fewer
         than three frames, and for lines across which the frames do not move.
     """
     padding, width = sources[0].padding, sources[0].width
@@ -121,7 +123,7 @@ def _variance(mosaics: Tensor, noise: NoiseProfile, first_row: int, first_col: i
 
 
 def _bad_lines(mosaics: Tensor, variance: Tensor) -> NDArray[np.bool_]:
-    """Return which columns (w,) of (N, h, w) mosaics are bad over all h rows."""
+    """Return a mask (w,) of the columns of (N, h, w) mosaics that are bad over all h rows."""
     steps = _steps(mosaics[:, ::_EVERY], variance[:, ::_EVERY])
     usual = steps.relative.median(0).values
     along = steps.relative * usual.sign()
@@ -130,7 +132,7 @@ def _bad_lines(mosaics: Tensor, variance: Tensor) -> NDArray[np.bool_]:
     total = count.clamp(min=1)
     level = (agreeing * steps.level).sum(0) / total
     error = (agreeing * steps.error.square()).sum(0).sqrt() / total
-    # No more than half of the frames show the same part of the scene at a line.
+    # At most half of the frames show the same part of the scene at a line.
     steady = (count >= max(_MIN_FRAMES, len(mosaics) // 2 + 1)) & (along > -_STEADY * usual.abs()).all(0)
     bad = steady & (usual.abs() > (_ERRORS * error).clamp(min=_MIN_STEP)) & (level.abs() > _MIN_LEVEL)
     # Many lines close together are a pattern of the scene that repeats with the motion of the camera.
@@ -155,8 +157,8 @@ def _steps(mosaics: Tensor, variance: Tensor) -> _Steps:
 def _smaller(step: Tensor) -> Tensor:
     """Combine steps (N, w - 2) from each column to the next into excesses over both neighbours (N, w).
 
-    The smaller step counts; 0 if one neighbour is brighter and the other darker. At the border the second
-    neighbour is four columns away.
+    The excess is the smaller step, or 0 if one neighbour is brighter and the other darker. At the border the
+    second neighbour is four columns away.
     """
     from_left = torch.cat([-(step[:, :2] + step[:, 2:4]), step], 1)
     from_right = torch.cat([-step, step[:, -2:] + step[:, -4:-2]], 1)

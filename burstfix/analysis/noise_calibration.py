@@ -1,4 +1,4 @@
-"""Noise of a camera measured on bursts or flat frames: `burstfix noise-profile`."""
+"""Measure the noise of cameras on bursts or flat frames, for `burstfix noise-profile`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MeasuredNoise:
         camera: Key of the noise table.
         iso: ISO speed.
         frames: Number of frames measured.
-        noise: The result.
+        noise: Measured profile.
     """
 
     camera: str
@@ -36,7 +36,7 @@ def measure_noise(
     """Measure noise on bursts or flat frames, once per camera and ISO; ignores the files' own profiles.
 
     Args:
-        paths: Raw files of any number of cameras and ISO speeds.
+        paths: Raw files, from any number of cameras and ISO speeds.
         progress: Called with (stage, done, total).
 
     Raises:

@@ -1,12 +1,12 @@
 """Estimate noise, variance = shot_gain * x + read_variance, from a burst or a single frame.
 
-Noise and scene are separated by frequency. Squares of 2x2 packed pixels a b / c d have three details: the
-diagonal one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White noise is equally strong
-and independent in all three. Scene detail (in a difference of two frames: misalignment, motion, occlusion)
-is strongest in the edges. So blocks are chosen where the edges of the other three planes are weakest, and the
-diagonal detail is measured there; this choice does not favour blocks whose noise is low by chance. Frames are
-compared in all pairs, because some pairs happen to be aligned best where the scene is finest. `noise_fit`
-accounts for the scene detail that remains.
+Noise and scene are separated by frequency. A square of 2x2 packed pixels a b / c d has three detail
+coefficients: the diagonal one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White noise
+is equally strong and independent in all three. Scene detail (in a difference of two frames: misalignment,
+motion, occlusion) is strongest in the edges. Therefore the diagonal detail is measured in the blocks where
+the edges of the other three planes are weakest. This choice does not favour blocks with noise that is low by
+chance. Frames are compared in all pairs, because some pairs happen to be aligned best where the scene is
+finest. `noise_fit` accounts for the scene detail that remains.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _BLOCK = 4  # side of a block in squares: 16 details, 8x8 packed pixels
 _FREEDOM = _BLOCK**2
 _BINS = 20  # ranges of signal, of equal width in its square root
 _MIN_IN_BIN = 24  # blocks; the standard deviation of their median variance is then 9 percent
-_QUIET = 0.01  # share of the blocks of a range that is measured, the least disturbed ones
+_QUIET = 0.01  # share of the blocks of a range that are measured: the least disturbed ones
 # Share of the excess of the edges over the diagonal that counts as scene detail in the diagonal. In a single
 # frame the edges contain smooth gradients, which the diagonal does not; in a difference gradients cancel.
 _EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
 _LEAST_LEFT = 0.6  # smallest share of a measured variance that remains after this correction
 _MODEL_ERROR = 0.05  # smallest relative error of a variance
-_CLIPPED_ERROR = 0.1  # added to it per standard deviation that the signal is closer to black than three
+_CLIPPED_ERROR = 0.1  # added to it for each standard deviation below a distance of three from black
 _WHITE = 0.97
-_CLIPS = 1e-3  # share of a plane's pixels at its smallest value above which that value is a clipping level
+_CLIPS = 1e-3  # if more of a plane's pixels have its smallest value, that value is a clipping level
 _DARKEST = -0.7  # standard deviations above the clipping level; darker signals cannot be recovered
 _ROUNDS = 4
 
@@ -105,7 +105,7 @@ def _estimate(
 
     Args:
         frame: (4, h, w), used to find clipping levels.
-        pictures: Pairs of (4, h, w): one with the noise of a single frame, and the signal.
+        pictures: Pairs of (4, h, w) pictures: one with the noise of a single frame, one with the signal.
         edges: Share of the excess of the edges over the diagonal that is subtracted from the diagonal.
         repeats: Number of pictures that contain the same noise.
         source: Source of the profile.
@@ -123,7 +123,7 @@ def _estimate(
         ]
         if not joined(points).signal.size:
             raise ValueError("too little of the picture is unclipped to estimate noise from")
-        # The disturbance of points is known once the lines are approximately right.
+        # The disturbance of points can be computed once the lines are approximately right.
         lines = fit_planes(points, trust_disturbance=k >= _ROUNDS // 2)
     first, second, third, fourth = lines
     return NoiseProfile(
@@ -155,14 +155,14 @@ def _block_mean(x: Tensor) -> Tensor:
 
 
 def _clipping_level(plane: Tensor) -> float | None:
-    """Return the smallest value if so many pixels have it that lower values must have been clipped."""
+    """Return the smallest value if it is so frequent that lower values must have been clipped."""
     floor = plane.min()
     share = (plane <= floor + 1e-6).float().mean()
     return float(floor) if share > _CLIPS else None
 
 
 def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
-    """Return for each plane the mean edges of the three others, relative to their noise, (4, count)."""
+    """Return, for each plane, the mean edges of the three others relative to their noise, (4, count)."""
     noise = np.stack([line.at(signal) for line, signal in zip(lines, blocks.signal, strict=True)])
     relative = blocks.edges / noise
     return (relative.sum(0) - relative) / 3
@@ -176,7 +176,7 @@ def _points(
     repeats: float,
     floor: float | None,
 ) -> Points:
-    """Return a point for each range of signals: the noise of its least disturbed blocks, before clipping."""
+    """Return a point for each range of signals: noise of its least disturbed blocks, as if unclipped."""
     diagonal = blocks.diagonal[plane]
     keep = blocks.peak[plane] + 2.5 * np.sqrt(diagonal) < _WHITE
     signal, diagonal, edges, disturbed = (
@@ -214,7 +214,7 @@ def _points(
 
 
 def _median(variances: NDArray[np.float64], freedom: int) -> float:
-    """Estimate the mean of variances of given freedom from their median (Wilson and Hilferty)."""
+    """Estimate the mean of variances with given degrees of freedom from their median (Wilson, Hilferty)."""
     return float(np.median(variances)) / (1 - 2 / (9 * freedom)) ** 3
 
 
@@ -240,7 +240,7 @@ def _unclip(level: float, variance: float) -> _Unclipped:
     """Recover mean and variance of a normal signal from its values clipped at 0; NaN if too much is lost."""
     if level <= 0 or variance <= 0:
         return _Unclipped(math.nan, math.nan)
-    ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # decreases with z
+    ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # this function decreases with z
     ratio = math.sqrt(variance) / level
     if ratio <= ratios[-1]:
         return _Unclipped(level, variance)

@@ -1,10 +1,10 @@
 """Fit a line, variance = slope * signal + intercept, to measured points that may contain scene detail.
 
 Scene detail can only increase the variance, by any factor. So the line is fitted as part of a mixture: some
-points scatter around it, the others are anywhere above. If all points contain detail, the part that grows
+points scatter around it, the others lie anywhere above it. If all points contain detail, the part that grows
 with the square of the signal, as texture under more light does, is fitted together with the line and then
-discarded. A grid search finds both, because there are many local optima. Where the points do not determine
-the line, mostly in dark parts, a weak prior on sensors does: the read noise is a few electrons. (With g
+discarded. A grid search finds both, because there are many local optima. If the points do not determine
+the line, mostly in dark parts, a weak prior does: the read noise of sensors is a few electrons. (With g
 electrons at full scale the slope is 1 / g and the intercept e^2 / g^2, so intercept / slope^2 = e^2 for a
 read noise of e electrons.)
 """
@@ -28,11 +28,15 @@ _CLEAN_AT_FIRST = 0.3
 _SCENE_RATE = 0.5  # rate of the exponential distribution of log(variance with scene / variance of noise)
 _OUTLIER = 1e-3  # density of outliers below the line
 _PLANES_DIFFER = 0.02  # scale of log(noise of one plane / noise of all)
-_INSISTENCE = 12.0  # log-likelihood that allows a plane any scale, because amplifiers may differ
+_INSISTENCE = (
+    12.0  # gain in log-likelihood at which a plane may have any scale, because amplifiers may differ
+)
 _LEAST_DISTURBED = 0.2  # quantile of the disturbance that counts as none
 _UNDISTURBED = 0.6  # smallest disturbance of pure noise, after the quietest blocks were chosen
 _TOLERATED = 1.25  # multiple of the least disturbance above which scene detail is likely
-_FIT_FOR_THAT = 0.2  # largest relative error of points used for this; near black, clipping hides disturbance
+_FIT_FOR_THAT = (
+    0.2  # largest relative error of points that are used here; near black, clipping hides disturbance
+)
 _RATIOS = np.concatenate([[1e-9], np.geomspace(1e-6, 1e2, 50)])  # intercept / slope
 _TEXTURES = (1e-3, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # variance of texture / shot noise at the brightest point
 _TEXTURE_RARITY = 1.0  # the prior falls as (1 + texture) to minus this power
@@ -85,7 +89,7 @@ def joined(points: Sequence[Points]) -> Points:
 
 
 def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Line]:
-    """Fit one line per plane: the line of all points, scaled to each plane as far as its points demand.
+    """Fit one line per plane: the common line of all points, scaled to fit the points of the plane.
 
     Args:
         planes: Points of each plane; at least one point in total.
@@ -113,7 +117,7 @@ def _clean_shares(points: Points, everything: Points) -> NDArray[np.float64]:
 def _scores(
     misfit: NDArray[np.float64], error: NDArray[np.float64], clean: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the log-likelihood of points (..., count) with exp(misfit) times the variance of a line."""
+    """Return the log-likelihood of points (..., count) that have exp(misfit) times the variance of a line."""
     bell = np.exp(-0.5 * (misfit / error) ** 2)
     noise = clean * bell / (error * math.sqrt(2 * math.pi))
     scene = (1 - clean) * _SCENE_RATE * np.where(misfit > 0, np.exp(-_SCENE_RATE * np.abs(misfit)), bell)
@@ -121,7 +125,7 @@ def _scores(
 
 
 def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
-    """Find the most likely curve: the best of a grid, refined."""
+    """Find the most likely curve on a grid, and refine it."""
     brightest = max(float(points.signal.max()), SMALLEST)
     logs = np.log(points.variance)
     place, score = np.zeros(3), -math.inf
@@ -156,7 +160,7 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
 def _prior(
     slope: NDArray[np.float64], intercept: NDArray[np.float64], texture: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the log-prior of curves, given by the logarithms of their parameters."""
+    """Return the log-prior of curves from the logarithms of their parameters."""
     sensor = -0.5 * ((intercept - 2 * slope - math.log(_READ_ELECTRONS)) / _READ_SPREAD) ** 2
     return sensor - _TEXTURE_RARITY * np.log1p(np.exp(texture))
 

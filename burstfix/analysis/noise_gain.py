@@ -1,4 +1,4 @@
-"""How much noise a merge removed, measured in the flat parts of the picture."""
+"""Measure the noise that a merge removed, in the flat parts of the picture."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 32  # half-size pixels on a side of the blocks in which noise is measured
+_BLOCK = 32  # side of the blocks in which noise is measured, pixels at half size
 _LEVELS = 3  # octaves of the Haar transform, of 4, 8 and 16 sensor pixels
 _FLAT = 0.15  # share of the blocks, the flattest ones, that count as flat
-_DARKEST, _BRIGHTEST = 0.002, 0.9  # signal of usable blocks; noise is clipped beyond
-_FEWEST = 8  # flat blocks below which nothing is said
+_DARKEST, _BRIGHTEST = 0.002, 0.9  # limits of the signal in usable blocks; beyond them noise is clipped
+_FEWEST = 8  # minimum number of flat blocks for a result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +22,8 @@ class NoiseGain:
     Attributes:
         decibels: 20 log10 of the noise before over the noise after, median over the flat blocks; positive
             means that the merge is cleaner. None if the picture has too few flat parts.
-        left: float32 (h, w), for each block the standard deviation after over that before; NaN where the
-            block is not flat or clipped.
+        left: float32 (h, w), ratio of the standard deviations after and before in each block; NaN if the
+            block is clipped or not flat.
     """
 
     decibels: float | None
@@ -38,13 +38,13 @@ def measure_noise_gain(before: NDArray[np.floating], after: NDArray[np.floating]
     """Compare the noise of one frame with that of the merged picture.
 
     Noise is measured on luminance averaged over 2x2 pixels, in blocks of 64x64 pixels: the mean variance of
-    the diagonal Haar details of three octaves. All octaves count alike. Fine noise alone would make a merge
-    look cleaner than it is, because networks remove fine noise best. Blocks are flat where the merged picture
-    has the weakest horizontal and vertical details.
+    the diagonal Haar details of three octaves. All octaves have the same weight, because networks remove
+    fine noise best and fine noise alone would overestimate the gain. The flat blocks are those with the
+    weakest horizontal and vertical details in the merged picture.
 
     Args:
         before: (3, H, W) linear camera RGB of the reference alone.
-        after: (3, H, W) of the merged picture.
+        after: (3, H, W) linear camera RGB of the merged picture.
 
     Raises:
         ValueError: The pictures differ in size.
@@ -63,7 +63,7 @@ def measure_noise_gain(before: NDArray[np.floating], after: NDArray[np.floating]
     flat = usable & (edges <= np.quantile(edges[usable], max(_FLAT, min(1.0, _FEWEST / usable.sum()))))
     ratio = np.sqrt(noise_after / np.maximum(noise_before, 1e-20))
     decibels = float(-20 * np.log10(max(float(np.median(ratio[flat])), 1e-6)))
-    # Where edges outweigh those of the flat parts by far, the ratio shows the scene and not the noise.
+    # If edges are much stronger than in flat parts, the ratio measures the scene instead of the noise.
     scene = edges > 4 * np.quantile(edges[usable], _FLAT)
     return NoiseGain(decibels, np.where(usable & ~scene, ratio, math.nan).astype(np.float32))
 

@@ -14,7 +14,7 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import InputError
 from burstfix.types import FrameMetadata, NoiseProfile, camera_key
 
-_BEYOND = 4.0  # largest ratio to the nearest measured ISO up to which noise is extrapolated
+_BEYOND = 4.0  # noise is extrapolated up to this ratio to the nearest measured ISO
 _SMALLEST = 1e-12  # replaces 0 in logarithms
 
 
@@ -31,7 +31,7 @@ class NoiseTable:
     origin: str = ""
 
     def find(self, metadata: FrameMetadata) -> NoiseProfile | None:
-        """Return the noise of a frame, or None if the table lacks its camera or an ISO near its own.
+        """Return the noise of a frame, or None if the table lacks its camera or a similar ISO.
 
         Between two ISOs, both numbers are interpolated linearly in logarithms. Beyond the first and last,
         up to a factor of four, shot gain is proportional to ISO and read variance to its square.
@@ -68,7 +68,7 @@ def load_table(path: Path) -> NoiseTable:
     """Read a table.
 
     Raises:
-        InputError: The file cannot be read, or an entry is invalid; the message says which.
+        InputError: The file cannot be read, or an entry is invalid; the message names the entry.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))

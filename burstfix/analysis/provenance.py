@@ -9,7 +9,7 @@ from burstfix.types import Burst
 
 
 def merge_settings(burst: Burst, model: str, ensemble: int, strength: float) -> dict[str, Any]:
-    """Describe a merge: version, model, frames, noise and corrections; JSON can hold every value."""
+    """Describe a merge: version, model, frames, noise and corrections, as JSON values."""
     reference = burst.frames[burst.reference]
     return {
         "burstfix": __version__,

@@ -19,7 +19,7 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
         linear: A merged picture or mosaic; its settings contain the noise of the frames.
 
     Returns:
-        The profile, at most that of the frames. Without flat, unclipped parts, that of the mean of the
+        The profile, at most that of the frames. Without flat, unclipped parts, the profile of the mean of the
         frames. None if the picture is too small or the noise of the frames is unknown.
     """
     before = linear.settings.get("noise")
@@ -37,7 +37,7 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
     packed = pack(pad_to_rggb(pixels[0], cfa).mosaic)
     try:
         measured = estimate_from_frame(packed)
-    except ValueError:  # too little is flat and unclipped: assume that the frames were averaged
+    except ValueError:  # too few flat, unclipped parts: assume that the frames were averaged
         share = 1 / max(1, len(linear.settings.get("frames", ())))
         gains, reads = ([share * x for x in before[name]] for name in ("shot_gain", "read_variance"))
         return NoiseProfile(_four(gains), _four(reads), "frame")

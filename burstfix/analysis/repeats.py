@@ -1,7 +1,7 @@
-"""Find frames that repeat another frame's exposure: raws that were saved again in another form.
+"""Find frames that repeat another frame's exposure: raws that were saved again in another format.
 
-A repeat has the noise of its original. Merged as a frame of its own it adds no light, makes the noise look
-weaker than it is, and gives its exposure twice the weight.
+A repeat has the same noise as its original. If both are merged, the exposure has twice the weight without
+additional light, and the measured noise is too low.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from burstfix.types import Frame
 
-_PATCHES = 5  # along each side of the picture
-_PATCH = 128  # sensor pixels
+_PATCHES = 5  # number of patches along each side of the picture
+_PATCH = 128  # side of a patch, sensor pixels
 _BLOCK = 8  # pixels of one CFA position
 _SHARED = 0.3  # independent noise gives a ratio near 1, shared noise near 0
 
@@ -23,15 +23,16 @@ _SHARED = 0.3  # independent noise gives a ratio near 1, shared noise near 0
 def find_repeats(frames: Sequence[Frame]) -> dict[int, int]:
     """Find frames whose noise is that of an earlier frame.
 
-    In the flat parts of a scene, the difference of two frames with independent noise has the energy of both
-    together, and the difference of a frame and its repeat has almost none. Of three and more frames, a pair
-    must also stand out among the pairs, because a scene without flat parts on a tripod looks like a repeat.
+    In the flat parts of a scene, the difference of two frames with independent noise has the sum of their
+    energies, but the difference of a frame and its repeat has almost none. With three or more frames, a pair
+    must also stand out among all pairs, because a scene without flat parts, taken from a tripod, looks like a
+    repeat.
 
     Args:
         frames: Frames of one size and pattern.
 
     Returns:
-        Index of the original by the index of its repeat.
+        A mapping from the index of each repeat to that of its original.
     """
     samples = [_high_pass(frame) for frame in frames]
     pairs = list(combinations(range(len(frames)), 2))

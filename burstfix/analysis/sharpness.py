@@ -14,7 +14,7 @@ class Sharpness(NamedTuple):
     Attributes:
         energy: Without the contribution of noise, at least 0; comparable only between frames of one scene.
         noise: The contribution of noise. If the scene has little detail, `energy` is a small, random fraction
-            of it.
+            of `noise`.
     """
 
     energy: float
@@ -29,7 +29,7 @@ def sharpness(gray: Tensor) -> Sharpness:
             half its size first, to reduce the noise.
     """
     small = torch.nn.functional.avg_pool2d(gray[None, None].float(), 2)[0, 0]
-    # The diagonal second difference contains almost nothing but noise, and so measures it.
+    # The diagonal second difference contains almost only noise.
     noise = 4 * _second_difference_energy(small)
     across = (small[:, 1:] - small[:, :-1]).square().mean()
     down = (small[1:, :] - small[:-1, :]).square().mean()
@@ -37,7 +37,7 @@ def sharpness(gray: Tensor) -> Sharpness:
 
 
 def _second_difference_energy(x: Tensor) -> Tensor:
-    """Estimate the variance of noise: x11 - x01 - x10 + x00 has four times its variance in flat parts."""
+    """Estimate the noise variance: in flat parts, the variance of x11 - x01 - x10 + x00 is four times it."""
     cross = x[1:, 1:] - x[:-1, 1:] - x[1:, :-1] + x[:-1, :-1]
     # 0.4549 is the median of the square of a standard normal variable.
     return cross.square().flatten()[:: max(1, cross.numel() // 400_000)].median() / 0.4549 / 4

@@ -1,1 +1,1 @@
-"""Runs a model over a picture of any size: tiling, tiled inference, devices and memory."""
+"""Run a model over a picture of any size: tiling, tiled inference, devices and memory."""

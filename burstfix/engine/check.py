@@ -1,6 +1,6 @@
-"""Checks that a device computes correctly: a small burst merged on it and on the CPU in float32.
+"""Check that a device computes correctly, by merging a small burst on it and on the CPU in float32.
 
-This guards against hardware and drivers that we cannot test on. Results are kept in the user's cache folder,
+This guards against hardware and drivers that we cannot test. Results are kept in the user's cache folder,
 so that each device is checked once per version of torch and of burstfix.
 """
 
@@ -28,15 +28,15 @@ from burstfix.models.base import BurstModel
 from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 
 TOLERANCES = {"float32": 1e-3, "bfloat16": 1e-2}
-"""Largest difference from the CPU in float32 at any pixel that passes, as a fraction of white.
+"""Maximum difference from the CPU in float32 at any pixel, as a fraction of white.
 
-Correct devices stay well below: measured 3e-4 with convolutions rounded as in TF32, which CUDA uses for
+Correct devices stay well below it: measured 3e-4 with convolutions rounded as in TF32, which CUDA uses for
 float32, and 3e-3 in bfloat16. One wrong channel in each convolution gives 9e-3 in float32.
 """
 
 _HEIGHT, _WIDTH, _FRAMES, _STEP = 192, 224, 3, 6  # sensor pixels
 _BLACK, _WHITE = 64.0, 1023.0
-_NOISE = NoiseProfile.uniform(1e-4, 1e-6)  # little, so that block matching is not ambiguous
+_NOISE = NoiseProfile.uniform(1e-4, 1e-6)  # low, so that block matching is unambiguous
 _CACHE_FILE = "devices.json"
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class CheckResult:
         device: Name for `--device`.
         precision: "float32" or "bfloat16".
         difference: Largest difference from the CPU as a fraction of white; infinite if the merge failed.
-        error: Why the merge failed, or "".
+        error: Reason why the merge failed, or "".
     """
 
     device: str
@@ -77,10 +77,10 @@ def check_device(device: Device) -> list[CheckResult]:
 
 
 def passes(device: Device) -> bool:
-    """Return whether a device computes correctly, from the cache if it has been checked before.
+    """Return True if a device computes correctly; use the cache if it has been checked before.
 
     Raises:
-        WeightsError: As `check_device`.
+        WeightsError: See `check_device`.
     """
     path = cache_folder() / _CACHE_FILE
     key = _cache_key(device)
@@ -94,7 +94,7 @@ def passes(device: Device) -> bool:
 
 
 def remember(device: Device, results: list[CheckResult]) -> None:
-    """Store the outcome in the cache. A cache that cannot be written is left alone."""
+    """Store the outcome in the cache, if the cache can be written."""
     path = cache_folder() / _CACHE_FILE
     known = {**_read_cache(path), _cache_key(device): all(result.passed for result in results)}
     with contextlib.suppress(OSError):
@@ -109,7 +109,7 @@ def remember(device: Device, results: list[CheckResult]) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for files that can be made again; it may not exist yet."""
+    """Return the cache folder of burstfix; it may not exist yet."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -120,7 +120,7 @@ def cache_folder() -> Path:
 
 
 def built_in_burst() -> Burst:
-    """Return the burst that is merged: three noisy frames of a textured scene in steady motion."""
+    """Return the burst to merge: three noisy frames of a textured scene in steady motion."""
     rng = np.random.default_rng(0)
     reach = _STEP * _FRAMES
     scene = _scene(_HEIGHT + 2 * reach, _WIDTH + 2 * reach, rng)
@@ -175,7 +175,7 @@ def _compare(device: Device, precision: str) -> CheckResult:
 
 @cache
 def _expected(name: str, device_type: str) -> NDArray[np.float32]:
-    """Return the picture that the CPU makes in float32 with the model that `device_type` would use."""
+    """Return the CPU's result in float32, with the model that `device_type` would use."""
     model: BurstModel = load_model(name, device_type)
     return merge_tiled(built_in_burst(), model, device=CpuDevice(), precision="float32")
 

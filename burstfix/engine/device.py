@@ -1,6 +1,6 @@
-"""One object per device: everything that differs between CPU, CUDA, MPS and XPU.
+"""Classes for devices, with everything that differs between CPU, CUDA, MPS and XPU.
 
-Other modules ask a `Device`; none of them calls `torch.cuda` or compares device names with strings. To add a
+Other modules use a `Device` instead of calling `torch.cuda` or comparing names of devices. To add a
 backend, subclass `Device` here, add it to `BACKENDS` and its name to `DEVICE_TYPES`.
 """
 
@@ -28,9 +28,9 @@ class Device:
 
     Attributes:
         type: Name of the backend in torch.
-        indexed: There may be several devices of this backend, told apart by their index.
-        torch_device: The device as torch takes it.
-        max_tile_bytes: Working memory in bytes that automatic tiles may take.
+        indexed: True if there may be several devices of this backend, identified by an index.
+        torch_device: The device as a `torch.device`.
+        max_tile_bytes: Maximum working memory of automatic tiles in bytes.
         max_tile_side: Largest side of automatic tiles in packed pixels.
     """
 
@@ -68,13 +68,13 @@ class Device:
         raise NotImplementedError
 
     def empty_cache(self) -> None:
-        """Return memory that torch keeps in reserve to the system."""
+        """Release memory that torch keeps in reserve."""
 
     def synchronize(self) -> None:
         """Wait until all queued work has finished."""
 
     def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
-        """Automatic mixed precision in `dtype`; no effect for float32."""
+        """Return a context of automatic mixed precision in `dtype`; no effect for float32."""
         return nullcontext() if dtype == torch.float32 else torch.autocast(self.type, dtype)
 
 
@@ -82,7 +82,7 @@ class CpuDevice(Device):
     """The processor and its memory."""
 
     type = "cpu"
-    max_tile_bytes = 1.0e9  # larger tiles are not faster and would crowd out other programs
+    max_tile_bytes = 1.0e9  # larger tiles are not faster and would take memory from other programs
 
     @classmethod
     def count(cls) -> int:
@@ -91,7 +91,7 @@ class CpuDevice(Device):
 
     @property
     def name(self) -> str:
-        """Model name of the processor, as far as the system tells."""
+        """Model name of the processor, if the system provides it."""
         try:
             for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
                 if line.startswith("model name"):
@@ -101,7 +101,7 @@ class CpuDevice(Device):
         return platform.processor() or platform.machine()
 
     def total_memory(self) -> int:
-        """Total memory of the machine in bytes, whatever limits apply to this process."""
+        """Total memory of the machine in bytes, regardless of the limits of this process."""
         return psutil.virtual_memory().total
 
     def free_memory(self) -> int:
@@ -109,8 +109,8 @@ class CpuDevice(Device):
         return host_memory.free_memory()
 
     def has_bfloat16(self) -> bool:
-        """True for x86 processors with bfloat16 instructions; torch was not measured on others."""
-        # `get_capabilities` is missing in some versions of torch that we allow.
+        """True for x86 processors with bfloat16 instructions; other processors were not measured."""
+        # `get_capabilities` is missing in some supported versions of torch.
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -158,7 +158,7 @@ class CudaDevice(Device):
 
     @classmethod
     def _module(cls) -> Any:
-        """The module of torch with the functions of this backend; CUDA and XPU have the same ones."""
+        """Module of torch for this backend; the modules for CUDA and XPU have the same functions."""
         return getattr(torch, cls.type)
 
 
@@ -168,7 +168,7 @@ class XpuDevice(CudaDevice):
     type = "xpu"
 
     def has_bfloat16(self) -> bool:
-        """True if the driver says so."""
+        """True if the driver reports support."""
         return bool(self._module().is_bf16_supported())
 
 
@@ -189,7 +189,7 @@ class MpsDevice(Device):
         return platform.processor() or "Apple GPU"
 
     def total_memory(self) -> int:
-        """Memory in bytes that the system recommends as the limit for the GPU."""
+        """Memory limit in bytes that the system recommends for the GPU."""
         return torch.mps.recommended_max_memory()
 
     def free_memory(self) -> int:
@@ -198,7 +198,7 @@ class MpsDevice(Device):
         return max(0, min(free, host_memory.free_memory()))
 
     def has_bfloat16(self) -> bool:
-        """Always false: support depends on the processor and was not measured."""
+        """Always False: support depends on the processor and was not measured."""
         return False
 
     def empty_cache(self) -> None:
@@ -224,7 +224,7 @@ def all_devices() -> list[Device]:
 
 
 def find_device(name: str | torch.device) -> Device:
-    """Return the device of a name such as "cpu", "cuda" or "cuda:1".
+    """Return the device with a name such as "cpu", "cuda" or "cuda:1".
 
     "auto" is not a device: `select_device` chooses one.
 
@@ -248,7 +248,7 @@ def find_device(name: str | torch.device) -> Device:
 def pick_precision(precision: str, device: Device) -> torch.dtype:
     """Return the data type that networks compute in.
 
-    "auto" is bfloat16 on devices that compute in it, otherwise float32.
+    "auto" is bfloat16 on devices that support it, otherwise float32.
 
     Raises:
         UsageError: The name is not one of `PRECISIONS`.

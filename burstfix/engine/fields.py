@@ -1,4 +1,4 @@
-"""Aligns whole frames to the reference, before any tile is cut, so that alignment knows nothing of tiles."""
+"""Align whole frames to the reference before tiles are cut, so that alignment does not depend on tiles."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def find_fields(
     read_variance: Tensor,
     found: Callable[[int], None],
 ) -> list[Tensor]:
-    """Finds where each cell of the reference lies in every frame.
+    """Find the position of each cell of the reference in every frame.
 
-    From the reference outward each frame is searched for from where its global motion puts it, corrected by
-    what was found beyond global motion in its neighbour: things that move go on moving.
+    Frames are processed from the reference outward. The search starts at the position given by global motion,
+    plus the motion of objects found in the neighbouring frame, because moving objects continue to move.
 
     Args:
         sources: The frames.
-        motions: Of each frame against the reference.
+        motions: Motion of each frame relative to the reference.
         reference: Index of the reference.
-        model: Whose `features` and `match` are used, on the device where it lies.
-        shot_gain: (1, 1, 4, 1, 1) on that device.
-        read_variance: Likewise.
-        found: Called with the number of frames that are done, the reference included.
+        model: Model that provides `features` and `match`; its device is used.
+        shot_gain: Shot gain (1, 1, 4, 1, 1) on that device.
+        read_variance: Read variance, likewise.
+        found: Called with the number of aligned frames, including the reference.
 
     Returns:
-        For each frame int64 offsets (2, gy, gx) in packed pixels on the CPU, in cells of `CELL`; 0 for the
-        reference.
+        For each frame, int64 offsets (2, gy, gx) in packed pixels on the CPU, for cells of side `CELL`; 0 for
+        the reference.
     """
     height, width = sources[reference].height, sources[reference].width
     target = _features(sources[reference], model, shot_gain, read_variance)
@@ -69,7 +69,7 @@ def find_fields(
 
 
 def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """(1, C, h, w) of the whole picture, computed in strips with a margin as wide as the model sees."""
+    """Return features (1, C, h, w) of the whole picture, from strips with the margin that the model needs."""
     margin = model.info.halo
     multiple = model.info.size_multiple
     step = max(multiple, _STRIP_PIXELS // source.width // multiple * multiple)
@@ -79,7 +79,7 @@ def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_va
         first, last = max(0, top - margin), min(bottom + margin, source.height)
         planes = source.read_for_matching(Region(first, 0, last, source.width), shot_gain.device)
         strip = model.features(planes[None], shot_gain, read_variance)
-        # A copy, so that the margin is not kept.
+        # Copy, so that the memory of the margin is freed.
         strips.append(strip[..., top - first : bottom - first, :].clone())
     return torch.cat(strips, -2)
 
@@ -87,7 +87,7 @@ def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_va
 def scene_motion(
     fields: Sequence[Tensor], motions: Sequence[GlobalMotion], height: int, width: int
 ) -> NDArray[np.float32]:
-    """Map what moved by itself: the largest displacement beyond global motion among all frames.
+    """Map the motion of objects: the largest displacement beyond global motion among all frames.
 
     Displacements are medians over 3x3 cells, because single cells of flat areas match by chance.
 
@@ -95,7 +95,7 @@ def scene_motion(
         fields: Block field of each frame, int64 (2, gy, gx) in packed pixels.
         motions: Global motion of each frame.
         height: Rows of the packed picture.
-        width: Columns of it.
+        width: Columns of the packed picture.
 
     Returns:
         float32 (gy, gx) in sensor pixels.
@@ -106,6 +106,6 @@ def scene_motion(
         padded = F.pad(beyond[None], (1, 1, 1, 1), mode="replicate")
         windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(-2)
         median = windows.median(-1).values[0]
-        # Offsets are whole packed pixels: up to half of one is rounding.
+        # Offsets are whole packed pixels: up to half a pixel can be rounding.
         largest = torch.maximum(largest, (median.square().sum(0).sqrt() - 0.75).clamp(min=0))
     return (2 * largest).numpy()

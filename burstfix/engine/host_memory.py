@@ -14,8 +14,8 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 def free_memory() -> int:
     """Return the bytes that this process can still allocate.
 
-    The smallest of: available memory of the machine, what is left under the limits of this process's control
-    groups (Linux), and what is left of its address space (`ulimit -v`).
+    This is the minimum of the available memory of the machine, the remaining memory of this process's control
+    groups (Linux), and its remaining address space (`ulimit -v`).
     """
     limits = (
         psutil.virtual_memory().available,
@@ -26,9 +26,10 @@ def free_memory() -> int:
 
 
 def container_memory(root: Path, own_cgroups: Path) -> int | None:
-    """Return the bytes left under the limits of this process's control groups, versions 1 and 2.
+    """Return the remaining bytes in this process's control groups, versions 1 and 2.
 
-    A limit of a parent group holds for its children, so all groups from the process's own to the root count.
+    A limit of a parent group also applies to its children, so all groups from that of the process up to the
+    root are checked.
 
     Args:
         root: Mount point of the control groups, /sys/fs/cgroup.
@@ -52,7 +53,7 @@ def container_memory(root: Path, own_cgroups: Path) -> int | None:
         else:
             continue
         for mount in mounts:
-            # A container may not see its own path, only the mount point.
+            # In a container, this path may not exist; only the mount point does.
             group = mount / path.lstrip("/")
             chain = [group, *group.parents]
             left += _remainders(chain[: chain.index(mount) + 1], limit, usage)
@@ -60,11 +61,11 @@ def container_memory(root: Path, own_cgroups: Path) -> int | None:
 
 
 def _remainders(groups: list[Path], limit_file: str, usage_file: str) -> list[int]:
-    """Return the bytes left in each of the groups that have a limit."""
+    """Return the remaining bytes in each of the groups that have a limit."""
     left: list[int] = []
     for group in groups:
         try:
-            limit = int((group / limit_file).read_text())  # "max" means no limit: a ValueError
+            limit = int((group / limit_file).read_text())  # "max" means no limit and raises ValueError
             used = int((group / usage_file).read_text())
         except (OSError, ValueError):
             continue
@@ -82,7 +83,7 @@ def _cached(group: Path) -> int:
 
 
 def _address_space() -> int | None:
-    """Return the bytes left of the address space, or None if it is not limited."""
+    """Return the remaining bytes of the address space, or None if it is not limited."""
     if sys.platform == "win32":
         return None
     import resource

@@ -1,4 +1,4 @@
-"""Merges a burst of any size in tiles, with any model."""
+"""Merge a burst of any size in tiles, with any model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from burstfix.raw.frame_source import FrameSource
 from burstfix.types import CFA_PATTERNS, Burst, MergeMaps, NoiseProfile, Progress
 
 _LEAST_STRENGTH = 0.01
-"""Stands for strength 0, which would divide by zero; keeps all of the reference's noise."""
+"""Replaces strength 0, which would divide by zero; keeps all noise of the reference."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class TiledMerge:
 
     Attributes:
         data: The picture, as `merge_tiled` returns it.
-        maps: What the merge observed.
-        noise: Noise that is left in `data`; None unless it was to be measured, and if it cannot be.
+        maps: Motion and number of frames used.
+        noise: Remaining noise in `data`; None if its measurement was not requested or not possible.
     """
 
     data: NDArray[np.float32]
@@ -62,28 +62,29 @@ def merge_tiled(
 ) -> NDArray[np.float32]:
     """Merge a burst into the linear picture of its reference.
 
-    Opcode lists 1 and 2 are applied unless the burst says otherwise; the noise that the model is given
-    follows their gains. The result does not depend on the tiles, except for rounding. If memory runs out, the
-    tiles that are left are halved; if the smallest ones do not fit on a GPU, the CPU continues.
+    Opcode lists 1 and 2 are applied according to the plans of the frames, and the noise passed to the model
+    includes their gains. The result does not depend on the tiles, except for rounding. If memory runs out,
+    the remaining tiles are halved; if the smallest ones do not fit on a GPU, the CPU continues.
 
     Args:
-        burst: Frames in host memory; only what a tile needs is unpacked.
-        model: Moved to the device during the merge.
-        device: Where the model runs; see `select_device` for "auto".
-        tile: Side of a tile in sensor pixels, rounded up to what the model accepts; 0 = from the free memory.
+        burst: Burst in host memory; frames are unpacked tile by tile.
+        model: Model to run; it is on the device during the merge.
+        device: Device on which the model runs; see `select_device` for "auto".
+        tile: Side of a tile in sensor pixels, rounded up to a size that the model accepts; 0 = according to
+            the free memory.
         precision: "auto" (bfloat16 if device and model support it, otherwise float32), "float32", "bfloat16"
             or "float16".
-        strength: Factor on the noise level that the model assumes, 0 to 2; 1 = as measured.
-        mosaic: Stop before demosaicking; frames without a Bayer mosaic are never demosaiced.
+        strength: Multiplier of the noise level that the model assumes, 0 to 2; 1 = as measured.
+        mosaic: Stop before demosaicking; frames without a Bayer mosaic are never demosaicked.
         progress: Called with the stages "align" (frames) and "merge" (tiles; the total grows if tiles are
             halved).
 
     Returns:
         float32 (3, H, W): camera RGB of the reference's visible area; 0 = black, 1 = white, unclipped. With
-        `mosaic` (1, H, W), or (3, H, W) of frames that are already demosaiced.
+        `mosaic`, (1, H, W), or (3, H, W) if the frames are already demosaicked.
 
     Raises:
-        UsageError: An argument makes no sense.
+        UsageError: An argument is invalid.
         OutOfMemoryError: Memory ran out after every fallback.
         WeightsError: The model's result is not finite, even in float32.
     """
@@ -113,8 +114,8 @@ def merge_with_maps(
 ) -> TiledMerge:
     """Merge a burst, and map its motion and the number of frames used.
 
-    Arguments as for `merge_tiled`. With `measure_noise`, a few small tiles are merged twice more, to measure
-    the noise that is left.
+    The arguments are those of `merge_tiled`. With `measure_noise`, a few small tiles are merged two more
+    times to measure the remaining noise.
     """
     device = device if isinstance(device, Device) else find_device(device)
     pick_precision(precision, device)  # raises for an unknown name
@@ -140,11 +141,11 @@ def merge_with_maps(
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """Where and how tiles are computed. Fallbacks make a new one.
+    """Device, data type and size of tiles. Each fallback makes a new setup.
 
     Attributes:
-        device: Where the model is.
-        dtype: What it computes in.
+        device: Device of the model.
+        dtype: Data type that the model computes in.
         side: Largest side of a tile in packed pixels.
     """
 
@@ -167,7 +168,7 @@ class _TilePicture:
 
 
 class _Merge:
-    """One merge. Its attributes are set once; what changes while it runs is in `_Setup`."""
+    """One merge. Its attributes are constant; values that change during the merge are in `_Setup`."""
 
     def __init__(
         self,
@@ -227,7 +228,7 @@ class _Merge:
         return TiledMerge(out, MergeMaps(motion, frames_used if counted else None), noise)
 
     def _noise_left(self, reader: TileReader, setup: _Setup) -> NoiseProfile | None:
-        """Measure the noise that is left; see `noise_left`. In float32, which resolves small changes."""
+        """Measure the remaining noise (see `noise_left`), in float32, which resolves small changes."""
         generator = torch.Generator().manual_seed(0)
         exact = replace(setup, dtype=torch.float32)
         first, second = [], []
@@ -301,7 +302,7 @@ class _Merge:
         return _TilePicture(inner, used[row : row + rows, col : col + cols].float().cpu().numpy())
 
     def _blend(self, out: NDArray[np.float32], tile: Tile, picture: NDArray[np.float32]) -> None:
-        """Add a weighted tile to the picture, without the pixels that were added as padding."""
+        """Add a weighted tile to the picture, without the padding."""
         padding = self.sources[0].padding
         top, left = SCALE * tile.top - padding.top, SCALE * tile.left - padding.left
         # First row and column of the tile that lie inside the visible area.
@@ -313,16 +314,16 @@ class _Merge:
         target += share * weight
 
     def _fall_back(self, setup: _Setup) -> _Setup:
-        """Halve the tiles; at the smallest size move from a GPU to the CPU, and on the CPU give up."""
+        """Halve the tiles; at the smallest size switch from a GPU to the CPU, or fail on the CPU."""
         floor = self.grid.side(FLOOR)
         if setup.side > floor:
             side = max(floor, self.grid.side(setup.side // 2))
             log.warning(
-                "out of memory on %s: going on with tiles of %d sensor pixels", setup.device, SCALE * side
+                "out of memory on %s: continuing with tiles of %d sensor pixels", setup.device, SCALE * side
             )
             return replace(setup, side=side)
         if setup.device.type != "cpu":
-            log.warning("out of memory on %s with the smallest tiles: going on on the CPU", setup.device)
+            log.warning("out of memory on %s with the smallest tiles: continuing on the CPU", setup.device)
             return self._setup_on(CpuDevice())
         raise self._out_of_memory(f"merging tiles of {SCALE * setup.side} pixels")
 

@@ -1,4 +1,4 @@
-"""The model that merges a burst: by name, from a file, or given."""
+"""Select the model that merges a burst: by name, from a file, or as an object."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def network_for(burst: Burst, model: str | BurstModel, device: str, ensemble: in
     Args:
         burst: The burst.
         model: "auto", a name of the catalogue, a .safetensors file, or a model.
-        device: For which "auto" chooses.
-        ensemble: 1, 2, 4 or 8 views to average.
+        device: Device for which "auto" chooses a model.
+        ensemble: Number of views to average: 1, 2, 4 or 8.
 
     Raises:
-        UsageError: Unknown model, or one that cannot merge this kind of frame.
+        UsageError: The model is unknown, or cannot merge this kind of frame.
         WeightsError: Weights are missing or damaged.
     """
     loaded = load_model(model_for(burst, model), device) if isinstance(model, str) else model
@@ -38,7 +38,7 @@ def network_for(burst: Burst, model: str | BurstModel, device: str, ensemble: in
 
 
 def view_count(model: BurstModel) -> int:
-    """Return the number of views that a model averages; 1 for anything but an ensemble."""
+    """Return the number of views that a model averages; 1 if it is not an ensemble."""
     return len(model.views) if isinstance(model, SelfEnsemble) else 1
 
 

@@ -1,9 +1,9 @@
-"""Noise that is left in a merged picture, measured by the response of the model to added noise.
+"""Measure the remaining noise in a merged picture, from the response of the model to added noise.
 
-Networks leave noise of low frequencies, which flat parts of a picture do not tell from the scene. So a few
-small tiles are merged twice more, each time with other noise of the frames' own kind added, and the model is
-told how much there is in all. The difference of the results shows how much noise the model lets through, for
-this scene and at every brightness.
+Networks leave noise of low frequencies, which cannot be distinguished from the scene in a single picture. So
+a few small tiles are merged two more times, each time with different added noise that has the frames' noise
+profile. The model is given the total noise level. The difference of the results shows how much noise passes
+through the model, for this scene and at every brightness.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from burstfix.types import NoiseProfile
 _ADDED = 0.6
 """Standard deviation of the added noise, relative to the noise of the frames.
 
-Much less overestimates what models with decisions leave (demosaicking flips between directions), much more
-changes how strongly networks denoise. On a drawn burst, 0.6 is within 30% for both."""
-_TILES, _SIDE = 5, 48  # packed pixels; with halos a few percent of a picture of 12 megapixels
+With much less added noise, the result is too high for models that make decisions: demosaicking switches
+between directions. Much more changes how strongly networks denoise. On a synthetic burst, 0.6 gives results
+within 30% for both."""
+_TILES, _SIDE = 5, 48  # packed pixels; including halos, a few percent of a picture of 12 megapixels
 _BINS = 16
 _LEAST_IN_BIN = 50
 _WHITE = 0.95  # brighter pixels clip in some frames
@@ -58,7 +59,7 @@ def with_added_noise(tile: BurstTile, generator: torch.Generator) -> BurstTile:
 def noise_of_difference(
     first: list[NDArray[np.float32]], second: list[NDArray[np.float32]]
 ) -> NoiseProfile | None:
-    """Fit a noise profile to the difference that added noise makes.
+    """Fit a noise profile to the difference caused by added noise.
 
     Args:
         first: Tiles merged `with_added_noise`, (3, H, W) RGB or (1, H, W) RGGB mosaic, H and W even.
@@ -83,7 +84,7 @@ def noise_of_difference(
 
 
 def _plane(picture: NDArray[np.float32], plane: int) -> NDArray[np.float32]:
-    """Take plane R, G, G or B."""
+    """Return plane R, G, G or B."""
     if len(picture) == 3:
         return picture[(0, 1, 1, 2)[plane]]
     return picture[0, plane // 2 :: 2, plane % 2 :: 2]
@@ -92,8 +93,8 @@ def _plane(picture: NDArray[np.float32], plane: int) -> NDArray[np.float32]:
 def _fit(level: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float] | None:
     """Fit variance = gain * level + read, both at least 0, to the mean variances of bins of equal size.
 
-    Least squares of relative errors give the shape. The scale is that of the mean over all pixels, because
-    more is left at edges, which few bins show.
+    A least-squares fit of relative errors determines the shape. The scale is set by the mean over all pixels,
+    because more noise remains at edges, which only few bins contain.
     """
     keep = level < _WHITE
     order = np.argsort(level[keep])

@@ -1,4 +1,4 @@
-"""Chooses the device of a command."""
+"""Choose the device of a command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ log = logging.getLogger(__name__)
 
 
 def select_device(name: str) -> Device:
-    """Return the device of a name; "auto" is the first GPU that computes correctly, otherwise the CPU.
+    """Return the device with a name; "auto" is the first GPU that computes correctly, otherwise the CPU.
 
     Args:
         name: "auto", "cpu", "cuda", "cuda:N", "mps", "xpu" or "xpu:N".
 
     Raises:
         UsageError: The name is unknown, or this machine has no such device.
-        WeightsError: A GPU had to be checked, and the weights for that are missing or damaged.
+        WeightsError: A GPU had to be checked, but the weights for the check are missing or damaged.
     """
     if name != "auto":
         return find_device(name)
@@ -30,5 +30,7 @@ def select_device(name: str) -> Device:
         device = backend()
         if passes(device):
             return device
-        log.warning("%s computes wrongly and is not used (burstfix doctor shows how far off it is)", device)
+        log.warning(
+            "%s computes wrongly and is not used (burstfix doctor shows the size of the error)", device
+        )
     return CpuDevice()

@@ -1,4 +1,4 @@
-"""Reads what a model needs for one tile: the pixels of all frames, their block fields, and the noise."""
+"""Read the inputs of a model for one tile: the pixels of all frames, their block fields, and the noise."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import NoiseProfile
 
 BORDER = 16
-"""Packed pixels that are mirrored around the picture; a wider halo would only repeat them."""
+"""Maximum width of the mirrored border in packed pixels; a wider halo would only repeat pixels."""
 LEAST_READ_VARIANCE = 1e-10
-"""Lower bound; avoids 0/0 at black. Quantisation to 14 bits alone gives three times as much."""
+"""Lower bound; avoids 0/0 at black. The variance of 14-bit quantisation is three times as large."""
 _READ_MARGIN = CELL // 2  # packed pixels around each cell that `BurstTile.each_window` reads
-_LEAST_GAIN = 1e-3  # lower bound of gains from opcodes; a gain of 0 would leave no noise to divide by
+_LEAST_GAIN = 1e-3  # lower bound of gains from opcodes; avoids division by a noise of 0
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A tile with its halo, in packed pixels; `bottom` and `right` are excluded. Consists of whole cells."""
+    """A tile with its halo, in packed pixels and whole cells; `bottom` and `right` are exclusive."""
 
     top: int
     left: int
@@ -39,10 +39,10 @@ class TileGrid:
 
     Attributes:
         height, width: Size of the packed picture.
-        multiple: Sizes and positions of tiles are multiples of it: of the model's own multiple and of whole
-            cells.
+        multiple: Sizes and positions of tiles are multiples of this: a common multiple of `CELL` and the
+            model's `size_multiple`.
         halo: Packed pixels around a tile that are computed with it.
-        border: Packed pixels beyond the picture that windows include at most.
+        border: Maximum number of packed pixels of a window beyond the picture.
     """
 
     def __init__(self, height: int, width: int, info: ModelInfo) -> None:
@@ -52,7 +52,7 @@ class TileGrid:
         self.border = min(self.halo, round_up(BORDER, self.multiple))
 
     def side(self, wanted: int) -> int:
-        """Round the side of a tile up to a possible one, but not beyond the size of the picture."""
+        """Round the side of a tile up to a valid one, at most the size of the picture."""
         largest = round_up(max(self.height, self.width), self.multiple)
         return min(round_up(wanted, self.multiple), largest)
 
@@ -72,14 +72,14 @@ class TileGrid:
 
 
 class TileReader:
-    """Reads tiles of a burst.
+    """Reader of the tiles of a burst.
 
     Args:
         sources: The frames.
         fields: Block field of each frame, int64 (2, gy, gx).
         reference: Index of the reference.
-        noise: Noise of the frames before opcodes change it.
-        strength: Factor on the noise level that the model assumes.
+        noise: Noise of the frames before opcodes are applied.
+        strength: Multiplier of the noise level that the model assumes.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class TileReader:
         cells_x = torch.arange(window.left // CELL, window.right // CELL)
         sources, origins, offsets = [], [], []
         for source, field in zip(self._sources, self._fields, strict=True):
-            # Cells beyond the picture move like the nearest one inside.
+            # Cells beyond the picture get the offset of the nearest cell inside.
             rows, cols = cells_y.clamp(0, field.shape[1] - 1), cells_x.clamp(0, field.shape[2] - 1)
             part = field[:, rows[:, None], cols]
             region = source_region(part, CELL, _READ_MARGIN, window.top, window.left, picture)

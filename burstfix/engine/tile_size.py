@@ -1,4 +1,4 @@
-"""Size of the tiles that fit in the free memory of a device."""
+"""Compute the size of tiles that fit in the free memory of a device."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from burstfix.engine.tiling import round_up
 from burstfix.models.base import ModelInfo
 
 FLOOR = 64
-"""Smallest side in packed pixels: below it the halo costs more than the tile itself."""
+"""Smallest side in packed pixels; for smaller tiles the halo takes longer than the tile itself."""
 
-_SHARE = 0.5  # of the free memory: estimates are rough, and other programs need memory as well
+_SHARE = 0.5  # share of the free memory: estimates are rough, and other programs also need memory
 _MIXED_NEED = 0.7  # memory in bfloat16 or float16 relative to float32, measured: not every tensor is halved
 
 
@@ -23,8 +23,8 @@ def automatic_side(info: ModelInfo, frames: int, device: Device, dtype: torch.dt
     Args:
         info: The model's tile sizes and memory needs.
         frames: Number of frames that are merged.
-        device: Where the model runs.
-        dtype: What it computes in.
+        device: Device on which the model runs.
+        dtype: Data type that the model computes in.
     """
     budget = min(_SHARE * device.free_memory(), device.max_tile_bytes)
     each = info.bytes_per_pixel * frames + info.bytes_per_pixel_fixed

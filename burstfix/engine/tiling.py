@@ -1,7 +1,7 @@
-"""Splits a picture into overlapping tiles with blending weights; independent of models and of torch.
+"""Split a picture into overlapping tiles with blending weights; independent of models and torch.
 
-Positions and sizes are in packed pixels. Weights are in result pixels, of which each packed pixel has
-`SCALE` in both directions.
+Positions and sizes are in packed pixels. Weights are in result pixels; each packed pixel consists of
+`SCALE` x `SCALE` result pixels.
 
     |<------- side ------->|              one axis, two tiles
     |  tile 0      |overlap|
@@ -43,7 +43,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """An interval on one axis, `stop` excluded."""
+    """An interval on one axis; `stop` is exclusive."""
 
     start: int
     stop: int
@@ -104,7 +104,7 @@ def _spans(length: int, side: int, multiple: int, overlap: int) -> list[_Span]:
     even = round_up(-(-(length + (count - 1) * overlap) // count), multiple)
     side = min(side, max(even, 2 * overlap))
     step = side - overlap
-    # Rounding the size up can make the last spans unnecessary.
+    # After the size is rounded up, the last spans may be unnecessary.
     count = max(1, -(-(length - overlap) // step))
     return [_Span(k * step, min(k * step + side, length)) for k in range(count)]
 

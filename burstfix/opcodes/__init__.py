@@ -1,7 +1,7 @@
-"""Opcode lists of DNGs: the corrections that a camera asks for, parsed and planned.
+"""Parse and plan the opcode lists of DNGs: corrections that cameras store in the file.
 
 `burstfix.raw.mosaic_opcodes` applies lists 1 and 2 to tensors, `burstfix.raw.picture_opcodes` list 3.
-This package needs numpy only.
+This package depends on numpy only.
 """
 
 from burstfix.opcodes.parse import parse_list, without_polynomials

@@ -1,4 +1,4 @@
-"""Parse opcode lists strictly: anything unexpected is an error that names the opcode and its offset.
+"""Parse opcode lists strictly: errors name the unexpected opcode and its offset.
 
 DNG specification 1.7.1, chapter 7. Lists are big-endian, whatever the byte order of the file.
 """
@@ -37,10 +37,10 @@ _MAP_POLYNOMIAL = 8
 _MAX_COUNT = 1000  # opcodes in a list; cameras write fewer than 20
 _MAX_PLANES = 4
 _MAX_DEGREE = 8
-# Limits far beyond any lens or sensor; larger values overflow float32 or hide the picture.
+# Limits far above the values of any lens or sensor; larger values overflow float32 or hide the picture.
 _MAX_FACTOR = 1e4
 _MAX_COEFFICIENT = 1e6
-_RADII = np.linspace(0, 1, 257)  # where polynomials of the distance are checked
+_RADII = np.linspace(0, 1, 257)  # distances at which polynomials are checked
 SKIP_HINT = "--opcodes skip merges without the opcodes"
 
 
@@ -57,7 +57,7 @@ class OpcodeCountError(InputError):
 
 
 class _DamagedError(Exception):
-    """Describes a fault in an opcode; `parse_list` adds the place."""
+    """A fault in an opcode; `parse_list` adds its position to the message."""
 
 
 def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
@@ -106,7 +106,7 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
 
 
 def _flags_of_complete_list(data: bytes) -> list[int] | None:
-    """Return the flags of all opcodes if opcodes fill the list exactly, whatever its count says."""
+    """Return the flags of all opcodes if they fill the list exactly; ignore the count of the list."""
     flags: list[int] = []
     at = 4
     while len(data) - at >= 16:
@@ -128,7 +128,7 @@ def _parse_opcode(data: bytes, at: int) -> Opcode:
 
 
 def without_polynomials(data: bytes) -> bytes:
-    """Remove the MapPolynomial opcodes from a list that `parse_list` accepts; b"" if none is left."""
+    """Remove the MapPolynomial opcodes from a list that `parse_list` accepts; b"" if no opcode remains."""
     kept: list[bytes] = []
     at = 4
     while at < len(data):
@@ -140,7 +140,7 @@ def without_polynomials(data: bytes) -> bytes:
 
 
 class _Fields:
-    """Reads the parameters of an opcode in order."""
+    """Sequential reader of the parameters of an opcode."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -157,7 +157,7 @@ class _Fields:
         """Read an array of a numpy type, and convert it to native byte order."""
         count = 1
         for length in shape:
-            count *= length  # in Python's integers, which do not overflow
+            count *= length  # Python integers, which do not overflow
         dtype = np.dtype(kind).newbyteorder(">")
         self._need(count * dtype.itemsize)
         values = np.frombuffer(self._data, dtype, count, self._at).reshape(shape)
@@ -168,7 +168,7 @@ class _Fields:
         return values
 
     def end(self) -> None:
-        """Check that everything was read."""
+        """Check that all bytes were read."""
         if self._at != len(self._data):
             raise _DamagedError(f"has {len(self._data)} bytes of parameters, expected {self._at}")
 
@@ -220,7 +220,7 @@ def _bad_pixel_list(header: Header, fields: _Fields) -> BadPixelList:
 
 
 def _check_phase(phase: int) -> None:
-    # One of the four Bayer patterns; not needed, because CFAPattern states it too.
+    # Unused: one of the four Bayer patterns, which CFAPattern also states.
     if phase > 3:
         raise _DamagedError(f"has the Bayer phase {phase}, expected 0 to 3")
 

@@ -1,4 +1,4 @@
-"""Plan which opcodes of a frame are applied, where, and in which order."""
+"""Plan which opcodes of a frame to apply, where, and in which order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SUITABLE: dict[int, tuple[type[Any], ...]] = {
     3: _POINTWISE + _LENS,
 }
 
-_MAX_WORK = 8  # lens corrections of the whole picture; cameras ask for one or two
+_MAX_WORK = 8  # lens corrections of the whole picture; files of cameras contain one or two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpcodePlan:
-    """How the opcodes of one frame are handled. The default plan does nothing.
+    """Plan for the opcodes of one frame. The default plan does nothing.
 
     Attributes:
         sensor: Steps of list 1, applied before the black level is subtracted, to values scaled from
@@ -70,8 +70,8 @@ class OpcodePlan:
             of it.
         applied: Names of the opcodes that are applied, for example "GainMap x4 (list 2)".
         skipped: Names of the opcodes that are not applied.
-        warnings: Sentences for people.
-        mode: The mode that was asked for.
+        warnings: Sentences for the user.
+        mode: The requested mode.
     """
 
     sensor: tuple[Step, ...] = ()
@@ -84,7 +84,7 @@ class OpcodePlan:
     mode: OpcodeMode = "apply"
 
     def summary(self) -> dict[str, Any]:
-        """Returns "mode", "applied" and "skipped" as values that JSON can hold."""
+        """Return "mode", "applied" and "skipped" as JSON values."""
         return {"mode": self.mode, "applied": list(self.applied), "skipped": list(self.skipped)}
 
 
@@ -97,19 +97,19 @@ def plan_opcodes(
     has_mosaic: bool = True,
     mode: OpcodeMode = "apply",
 ) -> OpcodePlan:
-    """Parses the opcode lists of a frame and decides which opcodes are applied.
+    """Parse the opcode lists of a frame and decide which opcodes to apply.
 
     Args:
-        lists: Of the frame, or None.
+        lists: Opcode lists of the frame, or None.
         height: Rows of the visible area.
         width: Columns of the visible area.
         where: The file, for messages.
-        has_mosaic: False for frames that are demosaiced already.
-        mode: "skip" applies nothing; the plan then lists every opcode as skipped, or says what is wrong
-            with the lists.
+        has_mosaic: False for frames that are already demosaicked.
+        mode: "skip" applies nothing; the plan then lists every opcode as skipped, or describes the fault in
+            the lists.
 
     Returns:
-        The plan. A list with a wrong count that contains optional opcodes only is left out, with a warning.
+        The plan. A list with a wrong count is left out, with a warning, if all of its opcodes are optional.
 
     Raises:
         InputError: A list is malformed, contains a mandatory opcode that cannot be applied, or takes too
@@ -139,7 +139,7 @@ def _plan(lists: OpcodeLists, height: int, width: int, where: str, has_mosaic: b
     top, left = max(box[0] for box in bounds), max(box[1] for box in bounds)
     bottom, right = min(box[2] for box in bounds), min(box[3] for box in bounds)
     if bottom - top < 2 or right - left < 2:
-        raise InputError(f"{where}: TrimBounds leaves nothing of the picture ({SKIP_HINT})")
+        raise InputError(f"{where}: TrimBounds removes the whole picture ({SKIP_HINT})")
     picture = _in_order(chosen.opcodes[2], (0, 0), bottom - top, right - left, where)
     for number, steps in enumerate((sensor.steps, mosaic.steps, picture.steps), 1):
         _check_work(steps, f"{where}: OpcodeList{number}")
@@ -157,7 +157,7 @@ def _plan(lists: OpcodeLists, height: int, width: int, where: str, has_mosaic: b
 
 @dataclass(slots=True)
 class _Chosen:
-    """Opcodes to apply by list, the names of all opcodes, and warnings."""
+    """Opcodes to apply, grouped by list; the names of all opcodes; and warnings."""
 
     opcodes: tuple[list[Opcode], list[Opcode], list[Opcode]] = field(default_factory=lambda: ([], [], []))
     applied: list[str] = field(default_factory=list[str])
@@ -203,22 +203,22 @@ def _obstacle(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -
     if isinstance(opcode, _BAD_PIXELS) and not has_mosaic:
         return "applies only to sensors with a colour mosaic"
     if isinstance(opcode, Warp) and len(opcode.coefficients) == 2:
-        return "is for two planes, expected one for all or one for each"
+        return "is for two planes; expected one plane for all colours, or one for each"
     if number == 1 and linearised and not isinstance(opcode, (BadPixelList, Trim)):
-        return "applies to values before the linearisation table, which the decoder does not give"
+        return "applies to values before the linearisation table, which the decoder does not provide"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Steps of a list, and the top, left, bottom, right that their trims leave of the visible area."""
+    """Steps of a list, and top, left, bottom, right of the visible area after their trims."""
 
     steps: tuple[Step, ...]
     bounds: tuple[int, int, int, int]
 
 
 def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width: int, where: str) -> _Steps:
-    """Relate each opcode of a list to the picture that earlier trims of the list leave."""
+    """Relate each opcode of a list to the picture as cropped by earlier trims of the list."""
     steps: list[Step] = []
     for opcode in opcodes:
         steps.append(Step(opcode, origin, height, width))
@@ -234,11 +234,11 @@ def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width
 
 
 def _check_work(steps: tuple[Step, ...], title: str) -> None:
-    """Limit the time that a list takes, in proportion to the size of its picture."""
+    """Check that applying a list does not take too long for the size of its picture."""
     work = sum(_work(step) for step in steps)
     if work > _MAX_WORK:
         raise InputError(
-            f"{title} takes as long to apply as {work:.0f} lens corrections of the whole picture; at most "
+            f"{title} takes as much time as {work:.0f} lens corrections of the whole picture; at most "
             f"{_MAX_WORK} are allowed ({SKIP_HINT})"
         )
 

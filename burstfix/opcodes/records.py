@@ -1,7 +1,7 @@
 """Opcodes of the DNG specification 1.7.1, chapter 7 "Opcode List Processing", one record each.
 
-Rows, columns and rectangles count in pixels of the picture that the list applies to: the whole sensor for
-list 1, the active area for list 2, the demosaiced picture for list 3.
+Rows, columns and rectangles are in pixels of the picture that the list applies to: the whole sensor for
+list 1, the active area for list 2, the demosaicked picture for list 3.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 OpcodeMode = Literal["apply", "skip"]
-"""Apply the corrections that a file asks for, or skip them."""
+"""Apply the corrections stored in a file, or skip them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,13 +22,13 @@ class OpcodeLists:
 
     Attributes:
         first: Value of the tag OpcodeList1; empty if absent.
-        second: Value of OpcodeList2.
-        third: Value of OpcodeList3.
+        second: Value of the tag OpcodeList2.
+        third: Value of the tag OpcodeList3.
         sensor_height: Rows of the whole mosaic, masked borders included.
-        sensor_width: Columns of it.
+        sensor_width: Columns of the whole mosaic.
         top: Row of the mosaic at which the visible area begins.
         left: Column of the mosaic at which the visible area begins.
-        linearised: The mosaic went through a linearisation table, so the values that list 1 applies to
+        linearised: True if a linearisation table was applied to the mosaic, so that the values for list 1
             are lost.
     """
 
@@ -44,11 +44,11 @@ class OpcodeLists:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Fields that all opcodes have.
+    """Fields of all opcodes.
 
     Attributes:
         name: Name in the specification.
-        optional: A reader that cannot apply the opcode may skip it.
+        optional: True if a reader that cannot apply the opcode may skip it.
     """
 
     name: str
@@ -142,8 +142,8 @@ class GainMap:
         header: See `Header`.
         area: Pixels that are multiplied.
         gains: float32 (rows, cols, planes). Further planes of the picture use the last one.
-        spacing: Distance of grid points, vertical and horizontal, relative to the size of the picture.
-        origin: Position of the first grid point, likewise.
+        spacing: Vertical and horizontal distance between grid points, relative to the size of the picture.
+        origin: Row and column of the first grid point, likewise.
     """
 
     header: Header

@@ -1,1 +1,1 @@
-"""Arithmetic on mosaics: packing, levels, reading, demosaicing, opcodes, repair of defects."""
+"""Arithmetic on mosaics: packing, levels, reading, demosaicking, opcodes, repair of defects."""

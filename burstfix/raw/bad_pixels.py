@@ -12,12 +12,12 @@ from burstfix.opcodes.records import BadPixelList, BadPixelValue
 from burstfix.types import Frame, Levels
 
 _FULL = 65535.0
-# Share of bad pixels above which a file counts as damaged; focus pixels are less than half of it.
+# Share of bad pixels above which a file counts as damaged; focus pixels are less than half this share.
 _MAX_BAD = 0.1
 
 
 def find_bad_pixels(frame: Frame, plan: OpcodePlan) -> NDArray[np.int32]:
-    """Return the pixels that opcodes declare bad.
+    """Return the pixels that opcodes mark as bad.
 
     Returns:
         int32 (count, 2), rows and columns in the visible area, each pixel once, in reading order.
@@ -38,7 +38,7 @@ def find_bad_pixels(frame: Frame, plan: OpcodePlan) -> NDArray[np.int32]:
 
 
 def _inside_any(boxes: NDArray[np.int64], height: int, width: int) -> NDArray[np.bool_]:
-    """Return which pixels (height, width) lie in any rectangle, at little cost for many rectangles."""
+    """Return a mask (height, width) of pixels that lie in any rectangle; fast for many rectangles."""
     corners = np.zeros((height + 1, width + 1), np.int32)
     limited = np.clip(boxes, 0, (height, width, height, width))
     top, left, bottom, right = limited.T
@@ -48,7 +48,7 @@ def _inside_any(boxes: NDArray[np.int64], height: int, width: int) -> NDArray[np
 
 
 def _in_dn(value: int, number: int, levels: Levels) -> int:
-    """Convert a value to DN: list 2 counts from black to white in 65535 steps, list 1 in DN."""
+    """Convert a value to DN: list 2 divides black to white into 65535 steps, list 1 is in DN."""
     if number == 1:
         return value
     black = float(levels.black.mean())
@@ -63,7 +63,7 @@ def fill_bad_pixels(
     Args:
         mosaic: (H, W) in DN.
         places: (count, 2), rows and columns, each pixel once.
-        pitch: Distance of neighbours of one colour: 2 in a Bayer mosaic.
+        pitch: Distance between neighbours of one colour: 2 in a Bayer mosaic.
         where: The file, for messages.
 
     Returns:
@@ -113,7 +113,7 @@ def fill_bad_pixels(
 def _neighbours(
     values: NDArray[np.float32], bad: NDArray[np.bool_], y: NDArray[np.int64], x: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the values at positions, and which of these are inside the mosaic and good."""
+    """Return the values at positions, and a mask of positions that are good and inside the mosaic."""
     height, width = values.shape
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     y, x = np.where(inside, y, 0), np.where(inside, x, 0)

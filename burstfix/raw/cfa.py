@@ -1,6 +1,6 @@
-"""CFA geometry: brings every Bayer pattern to RGGB phase by reflection, and packs it into planes.
+"""CFA geometry: bring every Bayer pattern to RGGB phase by reflection, and pack it into planes.
 
-Reflection about the edge pixel keeps the phase of the pattern: row -1 shows row 1, two rows further on.
+Reflection about the edge pixel keeps the phase of the pattern: row -1 repeats row 1, which is two rows below.
 Nothing is resampled, and the four patterns give the same picture. A GBRG mosaic of 3x4 pixels gets one row
 on top, which makes it RGGB of 4x4:
 
@@ -41,7 +41,7 @@ class RggbMosaic:
 
 
 def rggb_padding(cfa: str, height: int, width: int) -> Padding:
-    """Returns the padding that brings a mosaic to RGGB phase and even size.
+    """Return the padding that brings a mosaic to RGGB phase and even size.
 
     Args:
         cfa: Pattern of the mosaic, see `CfaLayout`.
@@ -60,7 +60,7 @@ def rggb_padding(cfa: str, height: int, width: int) -> Padding:
 
 
 def pad_to_rggb(mosaic: Tensor, cfa: str) -> RggbMosaic:
-    """Pads a mosaic (..., H, W), H and W at least 2, by reflection to RGGB phase and even size."""
+    """Pad a mosaic (..., H, W), H and W at least 2, by reflection to RGGB phase and even size."""
     padding = rggb_padding(cfa, *mosaic.shape[-2:])
     planes = mosaic.reshape(-1, 1, *mosaic.shape[-2:])
     planes = F.pad(planes, (padding.left, padding.right, padding.top, padding.bottom), mode="reflect")
@@ -68,14 +68,14 @@ def pad_to_rggb(mosaic: Tensor, cfa: str) -> RggbMosaic:
 
 
 def mosaic(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
-    """Samples RGB as a sensor with a Bayer filter does.
+    """Sample RGB as a sensor with a Bayer filter does.
 
     Args:
         rgb: (..., 3, H, W).
         cfa: One of the four Bayer patterns.
 
     Returns:
-        (..., H, W), at each pixel the colour that its filter passes.
+        (..., H, W): at each pixel, the value of the colour that its filter passes.
 
     Example:
         >>> colors = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1).expand(3, 2, 4)
@@ -92,8 +92,8 @@ def mosaic(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
 def reflect(index: Tensor, size: int) -> Tensor:
     """Bring indices into 0..size - 1 by reflection about the first and last pixel.
 
-    A mirror image keeps the phase of a mosaic. Repeated edge pixels would all hold the same noise, which
-    passes for signal.
+    A mirror image keeps the phase of a mosaic. Repeated edge pixels would share the same noise, which
+    would look like signal.
 
     Args:
         index: Integer indices, any shape.
@@ -108,7 +108,7 @@ def reflect(index: Tensor, size: int) -> Tensor:
 
 
 def pack(mosaic: Tensor) -> Tensor:
-    """Packs a mosaic of RGGB phase and even size into planes.
+    """Pack a mosaic of RGGB phase and even size into planes.
 
     Args:
         mosaic: (..., H, W).
@@ -124,5 +124,5 @@ def pack(mosaic: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor) -> Tensor:
-    """Inverts `pack`: (..., 4, h, w) -> (..., 2h, 2w)."""
+    """Invert `pack`: (..., 4, h, w) -> (..., 2h, 2w)."""
     return F.pixel_shuffle(packed, 2).squeeze(-3)

@@ -17,7 +17,7 @@ from torch import Tensor
 Place = tuple[int, int]
 """Row and column in the 2x2 pattern."""
 Planes = dict[Place, Tensor]
-"""A tensor (B, h, w) for each place of the pattern, or for some of them."""
+"""Tensors (B, h, w), one for each of several positions in the pattern."""
 Step = tuple[int, int]
 """A step in sensor pixels."""
 
@@ -29,16 +29,16 @@ _ROW, _COLUMN = (0, 1), (1, 0)
 MENON_HALO = 8
 """Packed pixels around a tile that influence the result of `menon`: one for each of its eight steps."""
 
-_TIE = 1e-3  # difference of the summed changes within which two directions are equally good
+_TIE = 1e-3  # directions whose summed changes differ by less are blended
 _STRIP = 64  # packed rows processed at once, so that they stay in the processor's cache
 
 
 def menon(packed: Tensor) -> Tensor:
-    """Demosaic with directional filtering, an a posteriori decision, and refining.
+    """Demosaic with directional filtering, an a posteriori decision, and a refinement step.
 
     Menon, Andriani, Calvagno, "Demosaicing with directional filtering and a posteriori decision", IEEE
     Transactions on Image Processing 16(1), 2007. Beyond the border the mosaic is reflected. The library
-    colour-demosaicing reflects each intermediate result instead, and takes changes beyond the border as zero;
+    colour-demosaicing reflects each intermediate result instead, and assumes zero change beyond the border;
     therefore the two differ within `MENON_HALO` of the border.
 
     Args:
@@ -88,7 +88,7 @@ def bilinear(packed: Tensor) -> Tensor:
 
 @dataclass(slots=True)
 class _Picture:
-    """Colours known so far at each place of the pattern; all planes have the same size."""
+    """Colours known so far at each position in the pattern; all planes have the same size."""
 
     red: Planes
     green: Planes
@@ -104,11 +104,11 @@ def _menon_inside(packed: Tensor) -> Tensor:
     """Demosaic (B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps trims the planes by one."""
     # Steps 1 to 3: green everywhere.
     picture = _directional_green(_planes(packed))
-    # 4. Red and blue at the green pixels: green plus the mean of the two neighbours' differences to it.
+    # 4. Red and blue at the green pixels: green plus the mean colour difference of the two neighbours.
     picture = _colours_at_green(picture)
     # 5. Red at blue and blue at red, from the difference of the two along the chosen direction.
     picture = _colours_at_each_other(picture, _pair, _GREENS)
-    # 6. Refining: green at red and blue from the smoothed difference along the direction.
+    # 6. Refine green at red and blue, using the smoothed colour difference along the chosen direction.
     refined = {}
     for p, colour in ((_RED, picture.red), (_BLUE, picture.blue)):
         difference = {q: colour[q] - picture.green[q] for q in colour}
@@ -117,7 +117,7 @@ def _menon_inside(packed: Tensor) -> Tensor:
     picture.green |= refined
     # 7. Red and blue at the green pixels again, with the refined green.
     picture = _colours_at_green(picture)
-    # 8. Red at blue and blue at red again, now smoothed.
+    # 8. Red at blue and blue at red again, now with smoothed differences.
     picture = _colours_at_each_other(picture, _triple, tuple(picture.red))
     return torch.stack([_interleave(picture.red), _interleave(picture.green), _interleave(picture.blue)], 1)
 
@@ -147,8 +147,8 @@ def _directional_green(m: Planes) -> _Picture:
 def _preference(advantage: Tensor) -> Tensor:
     """Return 0 (along columns) to 1 (along rows): the better direction, or a mix if both are equally good.
 
-    The paper makes a hard decision. Rounding errors, which depend on the size of the tile, would then decide
-    ties, and change the pixel by far more than a rounding error.
+    The paper makes a hard decision. Ties would then be decided by rounding errors, which depend on the size
+    of the tile, and the pixel would change by far more than a rounding error.
     """
     return (advantage / (2 * _TIE) + 0.5).clamp(0, 1)
 
@@ -190,7 +190,7 @@ def _colours_at_each_other(
 def _directional(
     along_rows: Planes, planes: Planes, place: Place, mean: Callable[[Planes, Place, Step], Tensor]
 ) -> Tensor:
-    """Evaluate `mean` along rows or columns, as decided for each pixel at `place`."""
+    """Evaluate `mean` along the direction chosen for each pixel at `place`."""
     return torch.lerp(mean(planes, place, _COLUMN), mean(planes, place, _ROW), _near(along_rows[place]))
 
 

@@ -1,4 +1,4 @@
-"""Reads parts of a frame as packed planes: normalised and, if asked for, repaired and corrected.
+"""Read parts of a frame as packed planes: normalised and, optionally, repaired and corrected.
 
 This is the only reader of packed planes. Analysis reads frames as the sensor recorded them; the engine reads
 them with hot pixels repaired and opcodes applied.
@@ -31,7 +31,7 @@ class Region:
 
 
 class FrameSource:
-    """Reads parts of one frame; the frame itself stays uint16.
+    """Reader of parts of one frame; the frame itself stays uint16.
 
     A region may touch or include the padding that `rggb_padding` adds; padded pixels mirror the frame. Every
     region is a slice of the whole picture.
@@ -42,9 +42,9 @@ class FrameSource:
         corrected: True applies the opcode lists 1 and 2 of `frame.plan`.
 
     Attributes:
-        layout: Which planes are read.
+        layout: Layout of the planes that are read.
         height: Height of the packed picture, after padding to RGGB phase and even size.
-        width: Width of it.
+        width: Width of the packed picture.
         padding: Sensor pixels added on each side.
         changes_noise: True if opcodes make the noise differ from place to place.
 
@@ -78,7 +78,7 @@ class FrameSource:
             whole = repair(torch.from_numpy(frame.mosaic.astype(np.float32)), hot_pixels).numpy()
             places.insert(0, hot_pixels)
             values.insert(0, np.rint(whole[hot_pixels[:, 0], hot_pixels[:, 1]]).astype(np.uint16))
-        # Pixels that the file calls bad come last, so that the file's repair takes precedence.
+        # Pixels that the file marks as bad come last, so that their repaired values take precedence.
         self._repaired_at, self._repaired = np.concatenate(places), np.concatenate(values)
 
     @property
@@ -91,7 +91,7 @@ class FrameSource:
 
         Args:
             region: A rectangle inside the packed picture.
-            device: Where to compute.
+            device: Device of the computation and the result.
 
         Returns:
             float32 (planes, h, w), normalised: 0 = black, 1 = white, unclipped.
@@ -126,7 +126,7 @@ class FrameSource:
         return _Area(top, left, int(rows.max()) + 1, int(cols.max()) + 1, rows - top, cols - left)
 
     def _repair(self, part: NDArray[np.uint16], top: int, left: int) -> NDArray[np.uint16]:
-        """Returns the part with repaired pixels, contiguous."""
+        """Return the part with repaired pixels, contiguous."""
         ys, xs = self._repaired_at[:, 0] - top, self._repaired_at[:, 1] - left
         inside = (ys >= 0) & (ys < part.shape[-2]) & (xs >= 0) & (xs < part.shape[-1])
         part = part.copy()
@@ -139,7 +139,7 @@ class FrameSource:
 class _Area:
     """A rectangle of the mosaic (bottom and right exclusive), and the order in which its pixels are packed.
 
-    `rows` and `cols` count from `top` and `left`; in padding they name a row or column twice.
+    `rows` and `cols` count from `top` and `left`; with padding they contain a row or column twice.
     """
 
     top: int

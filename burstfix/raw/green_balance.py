@@ -1,9 +1,9 @@
-"""Equal greens in a mosaic: removes the maze pattern that a difference of the two greens causes.
+"""Equalise the two greens of a mosaic, to avoid the maze pattern that a difference causes.
 
 Crosstalk between neighbouring pixels makes the greens of red rows and of blue rows differ by a few percent,
-depending on the colour of the light. In a single frame the noise hides it; in a merged mosaic, demosaicking
-turns it into a maze. A smooth gain for each green brings both to their mean. It is only applied as far as
-the difference is significant against the noise and the texture of the picture.
+depending on the colour of the light. In a single frame the noise hides this difference; in a merged
+mosaic, demosaicking turns it into a maze. A smooth gain for each green brings both to their mean. Only the
+part of the difference that is significant relative to noise and texture is corrected.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor
 from burstfix.types import CFA_PATTERNS, LinearImage, NoiseProfile
 
 _RADIUS = 8  # packed pixels: the gain is a mean over 17x17 of them
-_SIGNIFICANT = 2.0  # standard errors of the mean: smaller differences stay as they are
-_MAX_DIFFERENCE = 0.1  # relative; greater ones are edges, not crosstalk
-_NEAR_WHITE = 0.95  # from here on the gain fades, so that clipped pixels keep their value
+_SIGNIFICANT = 2.0  # standard errors of the mean: smaller differences are not corrected
+_MAX_DIFFERENCE = 0.1  # relative; larger ones are edges, not crosstalk
+_NEAR_WHITE = 0.95  # above this level the gain fades out, so that clipped pixels keep their value
 _ROWS = 512  # packed rows processed at a time
 
 
@@ -63,13 +63,13 @@ def _difference(a: Tensor, b: Tensor, step: int, noise: NoiseProfile | None) -> 
         step: 1 if b lies right of a in its quad, -1 if left.
         noise: Noise of both.
     """
-    # b lies between a, the a's below it and those on the side it is shifted to: compare their mean with b.
+    # b lies in the middle of four pixels of a: compare their mean with b.
     right = torch.roll(a, -step, 1)
     below, beyond = torch.roll(a, -1, 0), torch.roll(right, -1, 0)
     around = torch.stack([a, right, below, beyond])
     base = around.mean(0)
     delta = b - base
-    # Texture: how much the four differ says how well their mean predicts b.
+    # Texture: the more the four pixels differ, the less reliably their mean predicts b.
     spread = around.var(0)
     level = base.clamp(min=0)
     variance = spread + (
@@ -78,10 +78,10 @@ def _difference(a: Tensor, b: Tensor, step: int, noise: NoiseProfile | None) -> 
     clipped = (around.amax(0) > _NEAR_WHITE) | (b > _NEAR_WHITE)
     weight = 1 / (variance + (0.01 * level) ** 2 + 1e-10)
     weight[clipped] = 0
-    weight[-1], weight[:, -1 if step > 0 else 0] = 0, 0  # rolled around the border
+    weight[-1], weight[:, -1 if step > 0 else 0] = 0, 0  # the roll wraps around at the border
     total, signal = _box(weight), _box(weight * level)
     difference = _box(weight * delta) / signal.clamp(min=1e-12)
-    # Variance of the weighted mean from the scatter of delta itself, which holds noise and texture.
+    # Variance of the weighted mean from the scatter of delta, which includes noise and texture.
     residual = delta - difference * level
     error = _box(weight**2 * residual**2).sqrt() / signal.clamp(min=1e-12)
     kept = (1 - (_SIGNIFICANT * error / difference.abs().clamp(min=1e-12)) ** 2).clamp(min=0)

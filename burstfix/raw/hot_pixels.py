@@ -45,7 +45,7 @@ def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
         around.append(mosaic[..., row, col])
         usable.append(~bad[row, col])
     values, intact = torch.stack(around), torch.stack(usable)
-    intact |= ~intact.any(0)  # where nothing is intact, everything counts
+    intact |= ~intact.any(0)  # without any intact neighbour, use all of them
     intact = intact.reshape(len(_RING), *[1] * (mosaic.dim() - 2), -1)
     out = mosaic.clone()
     out[..., local[:, 0], local[:, 1]] = torch.where(intact, values, torch.nan).nanmedian(0).values

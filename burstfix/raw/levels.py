@@ -18,7 +18,7 @@ def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) 
         origin: Row and column of the visible area at which the mosaic begins.
 
     Returns:
-        float32 (H, W); values below black are negative, values beyond white exceed 1.
+        float32 (H, W); values below black are negative, values above white exceed 1.
 
     Example:
         >>> levels = Levels(black=np.array([[64, 60]], np.float32), white=1024.0)
@@ -37,6 +37,6 @@ def normalise(mosaic: Tensor, levels: Levels, origin: tuple[int, int] = (0, 0)) 
     elif np.ptp(black) > 0:
         black = black[rows % pattern_rows]
     else:
-        black = black[:1, :1]  # a single value takes half the time
+        black = black[:1, :1]  # scalar arithmetic takes half the time
     dark = torch.from_numpy(np.ascontiguousarray(black, np.float32)).to(mosaic.device)
     return (mosaic.to(torch.float32) - dark) / (levels.white - dark)

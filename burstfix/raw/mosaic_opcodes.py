@@ -25,7 +25,7 @@ from burstfix.types import Frame
 MAX_VALUE = 1e6  # times full scale; larger results mean that the opcodes are damaged
 _WHITE = 1 - 1e-4  # samples at or above this level were clipped by the sensor
 _FULL = 65535.0
-_FIRST_CODES = 256  # codes of a table over which its slope at black is measured
+_FIRST_CODES = 256  # number of table entries over which the slope at black is measured
 
 
 def is_pointwise(step: Step) -> bool:
@@ -44,7 +44,7 @@ def check_values(values: Tensor, steps: Sequence[Step], where: str) -> None:
     Raises:
         InputError: A value is not finite or exceeds `MAX_VALUE`.
     """
-    # The comparison is false for NaN.
+    # Comparisons with NaN are false.
     if values.numel() and not bool((values.abs() <= MAX_VALUE).all()):
         names = ", ".join(dict.fromkeys(step.opcode.header.name for step in steps))
         raise InputError(
@@ -109,7 +109,7 @@ def steps_change_noise(steps: Sequence[Step]) -> bool:
 def apply_slopes(slopes: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
     """Multiply `slopes` (P, h, w), in place, by the slope of the steps at each pixel.
 
-    Noise is scaled by these slopes. Gains and factors are exact; curves count with their mean slope.
+    Noise is scaled by these slopes. Gains and factors are exact; curves are represented by their mean slope.
     """
     for step in steps:
         opcode = step.opcode
@@ -130,7 +130,7 @@ def mean_slope(opcode: Table | Polynomial) -> float:
 
 
 def slope_at_black(opcode: Table | Polynomial) -> float:
-    """Return the slope of a curve at black; of a table over its first codes, to average its steps."""
+    """Return the slope of a curve at black; for a table, the mean slope over its first entries."""
     if isinstance(opcode, Polynomial):
         return float(opcode.coefficients[1:2].sum())
     span = min(_FIRST_CODES, len(opcode.values) - 1)
@@ -208,15 +208,15 @@ def _part(area: Area, step: Step, values: Tensor, top: int, left: int) -> Part |
 def _run(
     first: int, last: int, pitch: int, origin: int, size: int, start: int, length: int
 ) -> NDArray[np.int64]:
-    """Return the positions first, first + pitch, ... that lie within a part, along one axis.
+    """Return those of the positions first, first + pitch, ... that lie within a part, along one axis.
 
     Args:
         first: First position in the picture of the list.
         last: End (exclusive) in that picture.
-        pitch: Distance of positions.
-        origin: Where that picture begins in the visible area.
+        pitch: Distance between positions.
+        origin: Position in the visible area at which that picture begins.
         size: Size of that picture.
-        start: Where the part begins in the visible area.
+        start: Position in the visible area at which the part begins.
         length: Size of the part.
 
     Returns:
@@ -247,12 +247,12 @@ class MosaicCorrections:
 
     Args:
         frame: The frame.
-        plan: Its plan; an empty one only normalises.
+        plan: Plan of the frame; with an empty plan the frame is only normalised.
 
     Attributes:
         bad_pixels: int32 (count, 2), rows and columns of pixels to replace.
         repaired: uint16 (count,), their new values.
-        changes_noise: True if noise differs from place to place afterwards.
+        changes_noise: True if noise differs between pixels after the corrections.
     """
 
     def __init__(self, frame: Frame, plan: OpcodePlan):

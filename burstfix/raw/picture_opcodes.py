@@ -22,7 +22,7 @@ _STRIP_PIXELS = 1 << 15  # pixels processed at once, so that they stay in the pr
 def apply_to_picture(
     data: NDArray[np.float32], plan: OpcodePlan, where: str = "picture"
 ) -> NDArray[np.float32]:
-    """Crop a picture as lists 1 and 2 ask for, and apply list 3.
+    """Crop a picture as lists 1 and 2 specify, and apply list 3.
 
     Args:
         data: (C, H, W) linear picture of the visible area; may be changed in place.
@@ -66,7 +66,7 @@ def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
 def warp(picture: Tensor, opcode: Warp) -> Tensor:
     """Correct lens distortion of (C, H, W) in place; edge pixels are repeated beyond the picture."""
     for channel, plane in enumerate(picture):
-        # There is one set of coefficients for all colours, or one for each.
+        # There is one set of coefficients for all colours, or one for each colour.
         _warp_plane(plane, opcode, min(channel, len(opcode.coefficients) - 1))
     return picture
 
@@ -84,7 +84,7 @@ def _warp_plane(plane: Tensor, opcode: Warp, chosen: int) -> None:
 def source_positions(
     opcode: Warp, plane: int, height: int, width: int, top: int = 0, bottom: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Compute where each pixel of some rows comes from.
+    """Compute the source position of each pixel in some rows.
 
     Args:
         opcode: The warp.
@@ -141,7 +141,7 @@ def _sample(source: Tensor, y: Tensor, x: Tensor) -> Tensor:
     Cubic convolution with a = -1/2 (Keys 1981), which reproduces quadratic functions.
     """
     height, width = (side - 5 for side in source.shape)
-    # Damaged coefficients may point anywhere.
+    # Damaged coefficients may give any position.
     y = torch.nan_to_num(y).clamp(-1, height)
     x = torch.nan_to_num(x).clamp(-1, width)
     first_y, first_x = y.floor(), x.floor()

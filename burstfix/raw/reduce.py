@@ -24,7 +24,7 @@ def reduce_frame(frame: Frame, factor: int = PREVIEW_FACTOR) -> Frame:
                     G B G B
 
     Incomplete squares at the right and the bottom are cut off. The noise profile is divided by the number of
-    values averaged. Opcodes are dropped, because they count in pixels of the whole frame.
+    averaged values. Opcodes are dropped, because they count in pixels of the whole frame.
 
     Args:
         frame: A frame of any layout.
@@ -62,7 +62,7 @@ def reduce_noise(noise: NoiseProfile, factor: int = PREVIEW_FACTOR) -> NoiseProf
 
 
 def _means(values: NDArray[np.generic], factor: int, axis: int) -> NDArray[np.float32]:
-    """Average along an axis, samples of even and odd position apart."""
+    """Average along an axis, separately for even and odd positions."""
     moved = np.moveaxis(values, axis, 0)
     count = len(moved) // (2 * factor)
     parts = moved[: count * 2 * factor].reshape(count, factor, 2, *moved.shape[1:])

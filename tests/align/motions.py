@@ -1,4 +1,4 @@
-"""Frames of a drawn scene under a known motion."""
+"""Frames of a synthetic scene with known motion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HIGH_SHOT_GAIN, HIGH_READ_VARIANCE = 6.4e-3, 4e-4
 
 
 def view(scene: Tensor, motion: GlobalMotion, height: int, width: int) -> Tensor:
-    """Return (3, height, width): the scene as the camera sees it after a motion about its centre."""
+    """Return (3, height, width): the scene after a motion of the camera about the centre."""
     ys = torch.arange(height) - (height - 1) / 2 - motion.dy
     xs = torch.arange(width) - (width - 1) / 2 - motion.dx
     y, x = torch.meshgrid(ys, xs, indexing="ij")

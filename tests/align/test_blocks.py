@@ -43,7 +43,7 @@ def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_right
     start = initial_offsets(found, HEIGHT // 2, WIDTH // 2, 8)
     field = match_blocks(features(reference), features(frame), start).offsets[0]
     truth = initial_offsets(motion, HEIGHT // 2, WIDTH // 2, 8)[0]
-    # Only cells whose counterpart lies inside the frame.
+    # Check only cells with a counterpart inside the frame.
     ys, xs = torch.meshgrid(torch.arange(40) * 8 + 4, torch.arange(50) * 8 + 4, indexing="ij")
     y, x = ys + truth[0], xs + truth[1]
     seen = (y > 12) & (y < HEIGHT / 2 - 12) & (x > 12) & (x < WIDTH / 2 - 12)
@@ -52,7 +52,7 @@ def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_right
     assert (error <= 1.0).float().mean() > 0.85
 
 
-def test_match_when_an_object_moves_before_a_still_background_then_both_motions_are_found():
+def test_match_when_an_object_moves_in_front_of_a_static_background_then_both_motions_are_found():
     torch.manual_seed(3)
     texture = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 264, 264), 5, 1, 2) * 1.5 - 0.5
     thing = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 40, 40), 5, 1, 2) * 1.5 - 0.5
@@ -74,7 +74,7 @@ def test_match_when_there_is_only_noise_then_the_field_is_smooth():
     assert jumps.float().mean() < 0.5
 
 
-def test_match_when_pictures_are_batched_then_same_as_one_by_one():
+def test_match_when_pictures_are_batched_then_results_equal_those_of_single_pictures():
     pictures = torch.nn.functional.avg_pool2d(torch.randn(4, 1, 70, 62), 3, 1) * 3
     moved = pictures.roll((2, -3), (2, 3))
     start = torch.zeros(4, 2, 9, 8)

@@ -22,7 +22,7 @@ def test_gather_cells_when_reading_beyond_the_picture_then_it_is_reflected():
     torch.testing.assert_close(out, source[:, :1, :1].expand(1, 16, 16))
 
 
-def test_gather_cells_when_there_are_frames_then_same_as_one_by_one():
+def test_gather_cells_when_frames_are_batched_then_results_equal_those_of_single_frames():
     source, offsets = torch.rand(2, 3, 4, 24, 32), torch.randint(-5, 6, (2, 3, 2, 3, 4))
     out = gather_cells(source, offsets, 8, margin=2)
     assert out.shape == (2, 3, 4, 36, 48)
@@ -39,9 +39,9 @@ def tile_of(picture: torch.Tensor, field: torch.Tensor, top: int, left: int, cro
     return BurstTile((source,), (origin,), (field,), 8, top, left, 0, ones, ones)
 
 
-def test_burst_tile_when_only_the_region_it_reads_is_given_then_same_as_from_the_whole_picture():
+def test_burst_tile_when_only_the_region_it_reads_is_given_then_it_equals_that_of_the_whole_picture():
     picture = torch.rand(4, 64, 80)
-    for top, left in ((16, 24), (0, 0), (-8, 56), (40, -8)):  # inside, and over each border
+    for top, left in ((16, 24), (0, 0), (-8, 56), (40, -8)):  # inside, and across each border
         field = torch.randint(-9, 10, (2, 3, 4), generator=torch.Generator().manual_seed(top + 50))
         whole, cut = (tile_of(picture, field, top, left, crop) for crop in (False, True))
         assert whole.aligned().shape == (1, 4, 24, 32)
@@ -62,7 +62,7 @@ def test_burst_tile_when_a_frame_does_not_cover_a_pixel_then_the_reference_is_us
     reference, frame = torch.rand(4, 32, 32), torch.rand(4, 32, 32)
     still = torch.zeros(2, 4, 4, dtype=torch.long)
     moved = still.clone()
-    moved[0] = -10  # the frame's rows begin ten lower
+    moved[0] = -10  # the rows of the frame begin at row 10
     tile = BurstTile(
         (reference, frame),
         ((0, 0), (0, 0)),

@@ -33,7 +33,7 @@ def scene():
         GlobalMotion(-5.3, 3.6, 0.0),
     ],
 )
-def test_global_motion_when_noise_is_high_then_recovered_to_a_fraction_of_a_pixel(scene, motion):
+def test_global_motion_when_noise_is_high_then_the_error_is_a_fraction_of_a_pixel(scene, motion):
     reference = packed_frame(view(scene, GlobalMotion(), HEIGHT, WIDTH), 1)[0].mean(0)
     frame = packed_frame(view(scene, motion, HEIGHT, WIDTH), 2)[0].mean(0)
     found = estimate_global_motion(reference, frame)
@@ -51,14 +51,14 @@ def test_global_motion_when_frames_are_unrelated_then_confidence_is_low(scene):
     assert estimate_global_motion(reference, other).confidence < 0.4
 
 
-def test_global_motion_when_the_scene_is_empty_then_no_motion_and_high_confidence():
+def test_global_motion_when_the_scene_is_empty_then_there_is_no_motion_and_high_confidence():
     frames = [packed_frame(torch.full((3, 400, 500), 0.2), seed)[0].mean(0) for seed in (1, 2)]
     found = estimate_global_motion(*frames)
     assert (found.dy, found.dx, found.angle) == (0, 0, 0)
     assert found.confidence > 0.8
 
 
-def test_global_motion_when_an_object_moves_on_its_own_then_the_background_counts(scene):
+def test_global_motion_when_an_object_moves_on_its_own_then_the_motion_is_that_of_the_background(scene):
     motion = GlobalMotion(4.7, -3.1)
     reference, moved = view(scene, GlobalMotion(), HEIGHT, WIDTH), view(scene, motion, HEIGHT, WIDTH)
     thing = 0.4 * draw_scene(200, 240, 9)
@@ -70,7 +70,7 @@ def test_global_motion_when_an_object_moves_on_its_own_then_the_background_count
 
 
 def night_sky(dy: float, dx: float, seed: int) -> torch.Tensor:
-    """Grey packed picture (160, 200) of faint stars, shifted by packed pixels."""
+    """Return a grey packed picture (160, 200) of faint stars, shifted by packed pixels."""
     generator = torch.Generator().manual_seed(5)
     ys, xs, peaks = (torch.rand(60, generator=generator) for _ in range(3))
     y, x = torch.meshgrid(torch.arange(160.0), torch.arange(200.0), indexing="ij")
@@ -87,7 +87,7 @@ def test_global_motion_when_there_are_only_stars_then_the_shift_has_fractions(dy
     assert (found.dy, found.dx) == (pytest.approx(2 * dy, abs=0.2), pytest.approx(2 * dx, abs=0.2))
 
 
-def test_global_motion_when_real_stars_are_aligned_then_shifts_are_right_to_a_fifth_of_a_pixel(
+def test_global_motion_when_real_stars_are_aligned_then_errors_are_below_a_fifth_of_a_pixel(
     shared_data: Path,
 ):
     folder = shared_data / "bursts" / "stars"
@@ -100,7 +100,7 @@ def test_global_motion_when_real_stars_are_aligned_then_shifts_are_right_to_a_fi
         assert found.dx == pytest.approx(-float(dx), abs=0.2), name
 
 
-def test_initial_offsets_when_frame_is_shifted_then_half_the_shift_everywhere():
+def test_initial_offsets_when_the_frame_is_shifted_then_they_are_half_the_shift_everywhere():
     field = initial_offsets(GlobalMotion(dy=20, dx=-8), 30, 41, 8)
     assert field.shape == (1, 2, 4, 6)
     torch.testing.assert_close(field, torch.tensor([10.0, -4.0]).reshape(1, 2, 1, 1).expand_as(field))
@@ -126,6 +126,6 @@ def test_initial_offsets_when_a_frame_is_rotated_then_blocks_are_found_there(deg
     expected = initial_offsets(motion, 160, 200)
     grays = [gray_features(planes, HIGH_SHOT_GAIN, HIGH_READ_VARIANCE) for planes in (reference, frame)]
     found = match_blocks(grays[0], grays[1], torch.zeros_like(expected)).offsets
-    # Without the border, where blocks leave the picture.
+    # Ignore the border, where blocks leave the picture.
     error = (found - expected)[..., 3:-3, 3:-3].abs()
     assert float(error.median()) < 0.6 and float((error < 1.5).float().mean()) > 0.9

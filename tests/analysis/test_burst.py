@@ -1,4 +1,4 @@
-"""Choice of reference, frames and noise, on drawn frames."""
+"""Choice of reference, frames and noise, on synthetic frames."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_prepare_burst_when_no_reference_is_given_then_it_is_the_sharpest_near_t
     blurs = [1, 1, 5, 1, 3, 3, 5, 1, 1]
     burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)])
     assert burst.reference == 3
-    # The ends of the burst are as sharp, but farther away in time.
+    # Frames at both ends of the burst are equally sharp, but farther away in time.
     blurs = [1, 1, 5, 5, 3, 5, 5, 1, 1]
     burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)], keep_all=True)
     assert burst.reference == 4
@@ -108,7 +108,7 @@ def test_prepare_burst_when_the_middle_shows_something_else_then_another_frame_i
     keep_all, caplog
 ):
     frames = [shot(k, blur=9) for k in range(5)]
-    frames[2] = shot(2, scene=draw_scene(*SCENE.shape[1:], seed=77))  # the sharpest, too
+    frames[2] = shot(2, scene=draw_scene(*SCENE.shape[1:], seed=77))  # also the sharpest
     with caplog.at_level("INFO", logger="burstfix"):
         burst = prepare_burst(frames, keep_all=keep_all)
     reference = burst.frames[burst.reference]
@@ -184,7 +184,7 @@ def test_prepare_burst_when_three_frames_contradict_the_noise_of_the_file_then_i
     assert "noise: measured, because it is" in caplog.text
     believed = prepare_burst(frames, noise="file")
     assert believed.noise == wrong and believed.warnings == ()
-    assert prepare_burst(frames[:2]).noise == wrong  # too few to contradict a file
+    assert prepare_burst(frames[:2]).noise == wrong  # too few to contradict the profile of the file
     assert prepare_burst(frames[:2], noise="measure").noise.source == "burst"
 
 

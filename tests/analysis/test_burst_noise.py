@@ -1,4 +1,4 @@
-"""Patches for measuring noise follow the motion of the frames."""
+"""Patches for noise measurement, and the choice of the noise profile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def frame_of(rgb: torch.Tensor, cfa: str, seed: int) -> Frame:
 @pytest.mark.parametrize("degrees", [-8.0, 8.0])
 def test_aligned_patches_when_a_frame_is_rotated_then_they_show_the_same_scene(degrees: float, cfa: str):
     scene = draw_scene(HEIGHT + 300, WIDTH + 300, 4)
-    # Near the corners rotation moves the scene by 30 packed pixels, farther than blocks are searched twice.
+    # Near the corners, rotation moves the scene by 30 packed pixels, more than the search range of blocks.
     motions = [GlobalMotion(), GlobalMotion(6.0, -4.0, math.radians(degrees))]
     frames = [frame_of(view(scene, motion, HEIGHT, WIDTH), cfa, k) for k, motion in enumerate(motions)]
     anchor, aligned = _aligned_patches(frames, motions, 0)
@@ -39,7 +39,7 @@ def test_aligned_patches_when_a_frame_is_rotated_then_they_show_the_same_scene(d
     assert float(unlike) < 0.08  # measured: 0.056; 0.11 with the wrong sign
 
 
-def test_find_noise_when_there_is_nothing_to_measure_then_a_guess_and_a_warning():
+def test_find_noise_when_noise_cannot_be_measured_then_it_returns_a_guess_and_a_warning():
     frames = [frame_of(torch.full((3, 12, 12), 0.3), "RGGB", 0)]
     found = find_noise(frames, [GlobalMotion()], 0)
     assert found.profile is FALLBACK_NOISE
@@ -53,6 +53,6 @@ def test_find_noise_when_the_profile_is_given_then_it_is_used_unchanged():
 
 
 @pytest.mark.parametrize("gain", [-1e-3, 0.0, 2.0, math.nan])
-def test_check_noise_argument_when_no_sensor_has_such_noise_then_wrong_usage(gain: float):
+def test_check_noise_argument_when_the_profile_is_not_plausible_then_usage_error(gain: float):
     with pytest.raises(UsageError, match="not plausible"):
         check_noise_argument(NoiseProfile.uniform(gain, 0.0))

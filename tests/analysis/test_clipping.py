@@ -1,4 +1,4 @@
-"""The real clipping point of sensors that end below the file's white level."""
+"""Clipping level of sensors that clip below the file's white level."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAIN, READ = 1e-3, 1e-5
 
 
 def frame(end: int = END, sky: float = 3.0, seed: int = 1, cfa: str = "RGGB", white: float = WHITE) -> Frame:
-    """A grey scene whose sky clips at `end` in all colours; red and blue get half the light of green."""
+    """Return a grey scene with a sky that clips at `end`; red and blue get half the light of green."""
     rng = np.random.default_rng(seed)
     light = np.full((64, 96), 0.3)
     light[:24] = sky
@@ -38,11 +38,11 @@ def frame(end: int = END, sky: float = 3.0, seed: int = 1, cfa: str = "RGGB", wh
 
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GBRG"])
-def test_clipping_point_when_all_colours_pile_up_below_white_then_found(cfa):
+def test_clipping_point_when_all_colours_clip_below_white_then_it_is_found(cfa):
     assert clipping_point([frame(cfa=cfa), frame(seed=2, cfa=cfa)]) == END
 
 
-def test_clipping_point_when_hot_pixels_lie_above_then_found_all_the_same():
+def test_clipping_point_when_hot_pixels_are_brighter_then_it_is_still_found():
     one = frame()
     one.mosaic[40:42, 50:54] = 4095
     assert clipping_point([one]) == END
@@ -52,14 +52,14 @@ def test_clipping_point_when_hot_pixels_lie_above_then_found_all_the_same():
     "other",
     [
         frame(end=4095),  # clips at white
-        frame(end=4060),  # so close to it that it makes no difference
-        frame(sky=0.8),  # nothing clips; noise spreads the sky
+        frame(end=4060),  # too close to white to make a difference
+        frame(sky=0.8),  # nothing clips; noise spreads the values of the sky
         frame(sky=1.5),  # red does not clip
         frame(end=1200),  # a graphic, not a sensor
     ],
     ids=["at white", "near white", "unclipped", "one colour unclipped", "far below"],
 )
-def test_clipping_point_when_there_is_no_such_pile_then_none(other):
+def test_clipping_point_when_colours_do_not_clip_below_white_then_it_is_none(other):
     assert clipping_point([other]) is None
 
 
@@ -73,7 +73,7 @@ def test_with_white_when_the_level_falls_then_the_noise_profile_grows_with_it():
 
 
 @pytest.mark.parametrize("look", ["plain", "natural"])
-def test_merge_when_the_sensor_ends_below_white_then_the_sky_is_white_and_a_warning_says_so(tmp_path, look):
+def test_merge_when_the_sensor_clips_below_white_then_the_sky_is_white_and_there_is_a_warning(tmp_path, look):
     paths = []
     for k in range(3):
         one = frame(seed=k)
@@ -87,7 +87,7 @@ def test_merge_when_the_sensor_ends_below_white_then_the_sky_is_white_and_a_warn
 
 
 @pytest.mark.shared
-def test_read_burst_when_a_real_case_ends_below_its_white_level_then_the_real_end_is_used(shared_data):
+def test_read_burst_when_a_real_raw_clips_below_its_white_level_then_the_clipping_level_is_used(shared_data):
     shots = shared_data.parent / "cases" / "real" / "03-white-level" / "shots"
     burst = read_burst(sorted(shots.glob("*.dng")))
     assert {one.metadata.levels.white for one in burst.frames} == {3500.0}
@@ -95,6 +95,6 @@ def test_read_burst_when_a_real_case_ends_below_its_white_level_then_the_real_en
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["gopro_hero7.dng", "gopro_fusion.dng"])
-def test_read_burst_when_a_real_raw_reaches_its_white_level_then_it_stays(shared_data, name):
+def test_read_burst_when_a_real_raw_reaches_its_white_level_then_the_level_is_kept(shared_data, name):
     burst = read_burst([shared_data / "raws" / "good" / name])
     assert burst.frames[0].metadata.levels.white == 16383.0

@@ -23,7 +23,7 @@ from tests.scenes import add_noise, draw_scene, mosaic_of
 
 LEVELS = Levels(np.array([[64, 60], [66, 63]], np.float32), 1023.0)
 NOISE = NoiseProfile((2e-3,) * 4, (1e-4,) * 4)
-HEIGHT, WIDTH, REACH = 560, 180, 24  # more than one strip high
+HEIGHT, WIDTH, REACH = 560, 180, 24  # higher than one strip
 
 
 def frame_of(mosaic: torch.Tensor, cfa: str) -> Frame:
@@ -35,7 +35,7 @@ def frame_of(mosaic: torch.Tensor, cfa: str) -> Frame:
 
 
 def shoot(count: int, step: int, cfa: str = "RGGB", defects: dict[tuple[int, int], float] | None = None):
-    """Frames of a drawn scene, each `step` pixels further on; defects are added to each of them."""
+    """Return frames of a synthetic scene, each shifted by `step` more pixels; all contain the defects."""
     scene = draw_scene(HEIGHT + 2 * REACH, WIDTH + 2 * REACH, seed=5)
     frames, motions = [], []
     for k in range(count):
@@ -85,13 +85,13 @@ def test_find_hot_pixels_when_a_pixel_is_dead_in_a_lit_place_then_it_is_found():
 
 
 @pytest.mark.parametrize(("count", "step"), [(1, 0), (2, 4), (3, 4), (7, 3), (5, 0)])
-def test_find_hot_pixels_when_there_are_none_then_texture_edges_and_noise_are_not_flagged(count, step):
+def test_find_hot_pixels_when_there_are_no_defects_then_texture_edges_and_noise_are_not_flagged(count, step):
     frames, motions = shoot(count, step)
     assert len(find_hot_pixels(frames, NOISE, motions)) == 0
 
 
 def sky(count: int, width: float, move: int = 0) -> tuple[list[Frame], list[GlobalMotion]]:
-    """A night sky: Gaussian stars of the given full width at half maximum, in sensor pixels."""
+    """Return a night sky: Gaussian stars of the given full width at half maximum, in sensor pixels."""
     rng = np.random.default_rng(0)
     ys, xs = np.mgrid[0:300, 0:300].astype(np.float32)
     frames, motions = [], []
@@ -150,7 +150,7 @@ def test_find_hot_pixels_when_a_column_is_bad_then_all_its_pixels_are_found(cfa,
 
 
 @pytest.mark.parametrize("col", [0, 1, WIDTH - 2, WIDTH - 1])
-def test_find_hot_pixels_when_a_column_at_the_border_is_bad_then_no_other_is_found(col):
+def test_find_hot_pixels_when_a_column_at_the_border_is_bad_then_no_other_column_is_found(col):
     frames, motions = shoot(5, 5)
     found = find_hot_pixels(add_lines(frames, slice(None), slice(col, col + 1), 90), NOISE, motions)
     assert set(found[:, 1].tolist()) == {col} and len(found) == HEIGHT
@@ -169,13 +169,13 @@ def test_find_hot_pixels_when_part_of_a_column_is_bad_then_that_part_is_found():
     assert found[:, 0].min() == 280 and len(found) == HEIGHT - 280
 
 
-def test_find_hot_pixels_when_the_camera_moves_along_a_column_only_then_lines_of_the_scene_stay():
+def test_find_hot_pixels_when_the_camera_moves_only_along_columns_then_scene_lines_are_not_flagged():
     frames, motions = shoot(5, 5)
     still = [GlobalMotion(motion.dy, 0.0) for motion in motions]
     assert len(find_hot_pixels(add_lines(frames, slice(None), slice(101, 102), 80), NOISE, still)) == 0
 
 
-def test_find_hot_pixels_when_the_scene_has_a_bright_line_that_moves_then_it_stays():
+def test_find_hot_pixels_when_a_bright_line_of_the_scene_moves_then_it_is_not_flagged():
     frames, motions = shoot(5, 5)
     lit = []
     for k, frame in enumerate(frames):
@@ -184,7 +184,7 @@ def test_find_hot_pixels_when_the_scene_has_a_bright_line_that_moves_then_it_sta
     assert len(find_hot_pixels(lit, NOISE, motions)) == 0
 
 
-def test_prepare_burst_when_real_stars_drift_then_none_is_taken_for_a_hot_pixel(shared_data: Path):
+def test_prepare_burst_when_real_stars_drift_then_none_is_flagged_as_a_hot_pixel(shared_data: Path):
     frames = [read_frame(path) for path in sorted((shared_data / "bursts" / "stars").glob("*.dng"))]
     burst = prepare_burst(frames, reference=5)
     assert len(burst.frames) == 10

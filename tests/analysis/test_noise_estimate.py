@@ -20,15 +20,19 @@ from tests.scenes import add_noise, draw_scene, mosaic_of
 HIGH, MID, LOW = (6.4e-3, 4e-4), (1.5e-3, 5e-5), (2e-4, 2e-6)
 HEIGHT, WIDTH, MARGIN = 640, 800, 16
 QUANTISATION = 1 / (16383 - 512) ** 2 / 12  # variance of rounding to 14 bits
-SHIFTS = ((0.0, 0.0), (0.7, -0.4), (-0.9, 0.95))  # sensor pixels that alignment to packed pixels leaves
+SHIFTS = (
+    (0.0, 0.0),
+    (0.7, -0.4),
+    (-0.9, 0.95),
+)  # remaining misalignment after alignment to packed pixels, sensor pixels
 
 
 def shoot(
     noise: tuple[float, float], *, brightness: float, bits: int, clip: bool, seed: int = 1
 ) -> list[Tensor]:
-    """Return noisy packed frames of a drawn scene with motion; the last one is the clean reference."""
+    """Return noisy packed frames of a synthetic scene with motion; the last one is the clean reference."""
     size = (HEIGHT + 2 * MARGIN) // 2, (WIDTH + 2 * MARGIN) // 2
-    # As sharp as a lens: without aliasing.
+    # Blur to the sharpness of a lens, to avoid aliasing.
     scene = F.interpolate(draw_scene(*size, seed)[None], scale_factor=2, mode="bicubic").clamp(0, 0.9)
     frames, steps = [], 2**bits - 1
     for k, (dy, dx) in enumerate(SHIFTS):
@@ -48,13 +52,13 @@ def shoot(
 
 
 def busy_scene(height: int, width: int, seed: int) -> Tensor:
-    """(3, height, width) in 0.01..0.9: texture on all scales, of varying strength, nowhere flat."""
+    """Return (3, height, width) in 0.01..0.9: texture of all scales and varying strength, nowhere flat."""
     generator = torch.Generator().manual_seed(seed)
     fy, fx = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
     frequency = torch.sqrt(fy**2 + fx**2)
 
     def field(low: float, high: float) -> Tensor:
-        """Noise with the spectrum of photographs, 1 / frequency, between two scales; variance 1."""
+        """Return noise of variance 1 with the spectrum of photographs, 1 / frequency, between two scales."""
         band = torch.exp(-((frequency / high) ** 2)) / frequency.clamp(min=low)
         white = torch.randn(height, width, generator=generator)
         drawn = torch.fft.irfft2(torch.fft.rfft2(white) * band, s=(height, width))
@@ -135,7 +139,7 @@ def test_estimate_from_burst_when_planes_differ_then_each_gets_its_own_noise():
             assert (measured / true) ** 0.5 == pytest.approx(1, abs=0.12)
 
 
-def test_estimate_from_burst_when_highlights_are_clipped_then_they_do_not_count():
+def test_estimate_from_burst_when_highlights_are_clipped_then_they_are_ignored():
     ramp = torch.linspace(0.02, 1.6, 400).expand(4, 200, 400)
     frames = [add_noise(ramp, 4e-3, 1e-4, seed).clamp(0, 1) for seed in range(3)]
     found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
@@ -155,7 +159,7 @@ def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_the_noise_is_close
 
 
 @pytest.mark.parametrize("frame", [torch.zeros(4, 6, 40), torch.ones(4, 64, 64), torch.zeros(4, 64, 64)])
-def test_estimates_when_nothing_can_be_measured_then_value_error(frame):
+def test_estimates_when_nothing_can_be_measured_then_they_raise_value_error(frame):
     with pytest.raises(ValueError, match="estimate noise"):
         estimate_from_burst(frame, frame[None])
     with pytest.raises(ValueError, match="estimate noise"):

@@ -61,14 +61,14 @@ def test_find_when_the_iso_is_not_listed_then_noise_is_interpolated_or_extrapola
 
 
 @pytest.mark.parametrize("changes", [{"iso": None}, {"iso": 20.0}, {"iso": 12800.0}, {"model": "Two"}])
-def test_find_when_the_camera_or_iso_is_not_in_the_table_then_none(changes):
+def test_find_when_the_camera_or_iso_is_not_in_the_table_then_it_is_none(changes):
     assert TABLE.find(make_metadata(**changes)) is None
 
 
-def test_table_when_saved_then_loads_the_same(tmp_path: Path):
+def test_load_table_when_a_table_was_saved_then_it_is_the_same(tmp_path: Path):
     save_table(TABLE, tmp_path / "t.toml")
     assert load_table(tmp_path / "t.toml").cameras == TABLE.cameras
-    # With a byte order mark, as Notepad saves it.
+    # With a byte order mark, which Notepad writes.
     (tmp_path / "b.toml").write_text((tmp_path / "t.toml").read_text(), encoding="utf-8-sig")
     assert load_table(tmp_path / "b.toml").cameras == TABLE.cameras
 
@@ -83,7 +83,7 @@ def test_table_when_saved_then_loads_the_same(tmp_path: Path):
         ('[[camera]]\nname = "a"\niso = 1\nshot_gain = [nan,0,0,0]\nread_variance = [0,0,0,0]', "entry 1"),
     ],
 )
-def test_load_table_when_damaged_then_the_error_says_what_is_wrong(tmp_path: Path, text: str, words: str):
+def test_load_table_when_damaged_then_the_error_names_the_fault(tmp_path: Path, text: str, words: str):
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(InputError, match=words):
         load_table(tmp_path / "t.toml")
@@ -127,7 +127,7 @@ def test_noise_profile_command_when_run_then_the_table_has_the_noise_and_merge_u
     assert '"source": "table"' in capsys.readouterr().out
 
 
-def test_merge_when_the_strength_is_lower_then_more_grain_is_kept(small_burst):
+def test_merge_when_the_strength_is_lower_then_more_noise_remains(small_burst):
     burst = read_burst(small_burst, reference=1)
 
     def grain(strength: float) -> float:

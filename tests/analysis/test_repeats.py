@@ -1,4 +1,4 @@
-"""Frames that were saved twice are found; frames of a tripod are not taken for them."""
+"""Detection of frames that were saved twice; frames from a tripod are not repeats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shot(seed: int, *, noise: float = 1.0, shift: int = 0, name: str | None = No
 
 
 def saved_again(frame: Frame, step: int) -> Frame:
-    """Return the frame with its values rounded, as a lossy format does."""
+    """Return the frame with rounded values, as in a lossy format."""
     mosaic = (np.rint(frame.mosaic / step) * step).astype(np.uint16)
     return replace(frame, mosaic=mosaic, metadata=replace(frame.metadata, path=Path("again.dng")))
 
@@ -39,7 +39,7 @@ def test_find_repeats_when_a_frame_was_saved_again_then_it_is_found(step: int, o
     assert find_repeats([*frames, saved_again(frames[0], step)]) == {others + 1: 0}
 
 
-def test_find_repeats_when_all_are_one_frame_then_all_but_the_first_are_found() -> None:
+def test_find_repeats_when_all_frames_are_the_same_then_all_but_the_first_are_found() -> None:
     first = shot(1)
     assert find_repeats([first, saved_again(first, 1), saved_again(first, 1)]) == {1: 0, 2: 0}
 
@@ -47,15 +47,17 @@ def test_find_repeats_when_all_are_one_frame_then_all_but_the_first_are_found() 
 @pytest.mark.parametrize("noise", [0.01, 0.1, 1.0, 10.0])
 @pytest.mark.parametrize("count", [2, 3, 6])
 @pytest.mark.parametrize("moves", [False, True])
-def test_find_repeats_when_every_frame_was_exposed_then_none(noise: float, count: int, moves: bool) -> None:
+def test_find_repeats_when_every_frame_has_its_own_noise_then_none_is_found(
+    noise: float, count: int, moves: bool
+) -> None:
     assert find_repeats([shot(k, noise=noise, shift=k % 3 if moves else 0) for k in range(count)]) == {}
 
 
-def test_find_repeats_when_two_of_a_moving_burst_are_still_then_none() -> None:
+def test_find_repeats_when_the_camera_stops_for_two_frames_then_none_is_found() -> None:
     assert find_repeats([shot(1), shot(2), shot(3, shift=4), shot(4, shift=7)]) == {}
 
 
-def test_find_repeats_when_frames_are_empty_then_none() -> None:
+def test_find_repeats_when_frames_are_empty_then_none_is_found() -> None:
     empty = replace(shot(1), mosaic=np.full((HEIGHT, WIDTH), 1023, np.uint16))
     assert find_repeats([empty, empty, empty]) == {}
 

@@ -16,7 +16,7 @@ def gray(blur: int = 1, seed: int = 0):
     return gray_features(pack(add_noise(mosaic_of(scene), *NOISE, seed=seed))[None], *NOISE)[0, 0]
 
 
-def test_sharpness_when_a_frame_is_blurred_then_it_falls_with_the_blur():
+def test_sharpness_when_a_frame_is_blurred_then_it_decreases_with_the_blur():
     values = [sharpness(gray(blur)).energy for blur in (1, 5, 11, 31)]
     assert values == sorted(values, reverse=True)
     assert values[0] > 1.2 * values[1] and values[0] > 3 * values[3]

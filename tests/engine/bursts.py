@@ -1,4 +1,4 @@
-"""Small bursts and models for the engine's tests."""
+"""Small bursts and models for the tests of the engine."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def make_burst(
     hot_pixels: list[tuple[int, int]] | None = None,
     levels: Levels | None = None,
 ) -> Burst:
-    """A burst of one drawn scene in which each frame is `shift` sensor pixels further on, down and right."""
+    """Return a burst of a synthetic scene; each frame moves by `shift` more sensor pixels down and right."""
     reference = frames // 2 if reference is None else reference
     reach = shift * frames
     scene = draw_scene(height + 2 * reach, width + 2 * reach, seed=3)
     levels = levels or Levels(BLACK, WHITE)
     made, motions = [], []
     for k in range(frames):
-        # The scene moves by +move in the frame, so the frame sees the scene from -move on.
+        # The scene moves by +move in the frame, so the frame shows the scene from -move.
         move = shift * (k - reference)
         view = scene[:, reach - move : reach - move + height, reach - move : reach - move + width]
         noisy = add_noise(mosaic_of(view, cfa), *noise, seed=k).numpy()
@@ -49,7 +49,7 @@ def make_burst(
 
 
 def black_of(levels: Levels, height: int, width: int) -> np.ndarray:
-    """Black level of every pixel."""
+    """Return the black level of every pixel."""
     rows, cols = np.arange(height), np.arange(width)
     black = levels.black[rows[:, None] % levels.black.shape[0], cols % levels.black.shape[1]]
     if levels.black_rows is not None:
@@ -67,7 +67,7 @@ def to_dn(values: np.ndarray, levels: Levels) -> np.ndarray:
 
 
 def normalised(frame: Frame) -> np.ndarray:
-    """The frame's mosaic in normalised units, worked out here and not by the code under test."""
+    """Return the frame's mosaic in normalised units, independently of the code under test."""
     black = black_of(frame.metadata.levels, *frame.mosaic.shape)
     return (frame.mosaic - black) / (frame.metadata.levels.white - black)
 
@@ -77,7 +77,7 @@ def metadata(height: int, width: int, cfa: str, levels: Levels) -> FrameMetadata
 
 
 class Identity(BurstModel):
-    """The reference's mosaic in all three colours."""
+    """Return the mosaic of the reference in all three channels."""
 
     def __init__(self, size_multiple: int = 8, halo: int = 8):
         super().__init__()
@@ -88,14 +88,14 @@ class Identity(BurstModel):
 
 
 class Mean(Identity):
-    """The mean of the aligned frames' mosaics in all three colours."""
+    """Return the mean of the mosaics of the aligned frames in all three channels."""
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
         return unpack(tile.aligned().mean(0)).expand(3, -1, -1)
 
 
 class SmallNet(BurstModel):
-    """Random convolutions, one with stride 4; results depend on 20 packed pixels around a tile."""
+    """Random convolutions, one with stride 4; a tile depends on 20 packed pixels around it."""
 
     def __init__(self, channels: int = 8):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Devices that exist on no machine, for tests of what the engine does with them."""
+"""Fake devices, to test how the engine uses them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from burstfix.engine.device import CpuDevice
 
 
 class FakeGpu(CpuDevice):
-    """An Intel GPU to the engine; its tensors are on the CPU."""
+    """A device that the engine treats as an Intel GPU; its tensors are on the CPU."""
 
     type = "xpu"
 
@@ -49,7 +49,7 @@ class WrongGpu(FakeGpu):
 
 
 class BrokenGpu(FakeGpu):
-    """A GPU on which nothing runs."""
+    """A GPU on which every operation fails."""
 
     def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
         raise NotImplementedError("operator is not implemented\nfor this device")

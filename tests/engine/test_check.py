@@ -16,19 +16,19 @@ from tests.engine.fakes import BrokenGpu, FakeGpu, WrongGpu
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that outcomes are stored in."""
+    """Return the file in which outcomes are stored."""
     monkeypatch.setattr(check, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "devices.json"
 
 
 def install(monkeypatch: pytest.MonkeyPatch, device: type[Device]) -> None:
-    """Makes a device the only GPU of this machine."""
+    """Make a device the only GPU of this machine."""
     for kind in ("cuda", "mps"):
         monkeypatch.setattr(BACKENDS[kind], "count", classmethod(lambda cls: 0))
     monkeypatch.setitem(BACKENDS, "xpu", device)
 
 
-def test_check_device_when_it_computes_as_the_cpu_then_it_passes():
+def test_check_device_when_results_equal_those_of_the_cpu_then_it_passes():
     (result,) = check_device(FakeGpu())
     assert result.difference == 0 and result.passed and result.error == ""
 
@@ -45,7 +45,7 @@ def test_check_device_when_a_channel_is_wrong_then_it_fails():
     assert not result.passed and result.difference > 5 * TOLERANCES["float32"]
 
 
-def test_check_device_when_nothing_runs_then_it_fails_and_says_why():
+def test_check_device_when_every_operation_fails_then_the_check_fails_with_the_reason():
     (result,) = check_device(BrokenGpu())
     assert not result.passed and result.error == "operator is not implemented"
 
@@ -58,21 +58,21 @@ def test_check_device_when_values_are_not_finite_then_it_fails(monkeypatch):
 
 
 @pytest.mark.parametrize("device", [WrongGpu, BrokenGpu])
-def test_select_device_when_a_gpu_computes_wrongly_then_auto_is_the_cpu(device, monkeypatch, caplog):
+def test_select_device_when_a_gpu_computes_wrongly_then_auto_chooses_the_cpu(device, monkeypatch, caplog):
     install(monkeypatch, device)
     with caplog.at_level(logging.WARNING, "burstfix"):
         assert select_device("auto").type == "cpu"
         assert isinstance(select_device("auto"), CpuDevice) and not isinstance(select_device("auto"), device)
     assert "xpu computes wrongly" in caplog.text
-    assert isinstance(select_device("xpu"), device)  # by name it can still be used
+    assert isinstance(select_device("xpu"), device)  # it can still be selected by name
 
 
-def test_select_device_when_a_gpu_computes_correctly_then_auto_takes_it(monkeypatch):
+def test_select_device_when_a_gpu_computes_correctly_then_auto_chooses_it(monkeypatch):
     install(monkeypatch, FakeGpu)
     assert isinstance(select_device("auto"), FakeGpu)
 
 
-def test_passes_when_checked_before_then_the_cache_answers(monkeypatch, cache):
+def test_passes_when_checked_before_then_the_result_is_from_the_cache(monkeypatch, cache):
     assert passes(FakeGpu())
     monkeypatch.setattr(check, "check_device", lambda device: pytest.fail("checked twice"))
     assert passes(FakeGpu())
@@ -80,7 +80,7 @@ def test_passes_when_checked_before_then_the_cache_answers(monkeypatch, cache):
     assert "Fake GPU" in key and "torch" in key
 
 
-def test_passes_when_torch_is_another_then_it_is_checked_again(monkeypatch):
+def test_passes_when_the_version_of_torch_changes_then_the_device_is_checked_again(monkeypatch):
     checked = []
     monkeypatch.setattr(check, "check_device", lambda device: checked.append(device) or [])
     for version in ("1", "2", "2"):
@@ -98,13 +98,13 @@ def test_passes_when_the_cache_is_damaged_then_it_is_replaced(content, cache, mo
     assert json.loads(cache.read_text())
 
 
-def test_passes_when_the_cache_cannot_be_written_then_it_is_checked_all_the_same(cache, monkeypatch):
+def test_passes_when_the_cache_cannot_be_written_then_the_device_is_still_checked(cache, monkeypatch):
     cache.parent.write_text("a file where the folder should be")
     monkeypatch.setattr(check, "check_device", lambda device: [])
     assert passes(FakeGpu())
 
 
-def test_cache_folder_when_the_system_says_where_then_it_is_there(monkeypatch, tmp_path):
+def test_cache_folder_when_an_environment_variable_names_it_then_it_is_that_folder(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

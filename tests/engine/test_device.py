@@ -9,7 +9,7 @@ from burstfix.settings.kinds import DEVICE_TYPES
 from burstfix.settings.kinds import device as device_kind
 
 
-def test_backends_when_listed_then_they_are_those_that_options_accept():
+def test_backends_when_listed_then_they_equal_the_values_of_the_option():
     assert tuple(BACKENDS) == DEVICE_TYPES
     assert [device_kind().check(name) for name in DEVICE_TYPES] == list(DEVICE_TYPES)
 
@@ -32,7 +32,7 @@ def test_find_device_when_it_is_the_cpu_then_it_has_memory_and_a_name():
         ("mps:1", "usable MPS devices"),
     ],
 )
-def test_find_device_when_there_is_none_then_says_so(name, words):
+def test_find_device_when_the_device_does_not_exist_then_it_raises_usage_error(name, words):
     with pytest.raises(UsageError, match=words):
         find_device(name)
 
@@ -46,7 +46,7 @@ def test_find_device_when_there_is_none_then_says_so(name, words):
         (None, torch.float32),
     ],
 )
-def test_pick_precision_when_auto_on_the_cpu_then_its_instructions_decide(
+def test_pick_precision_when_auto_on_the_cpu_then_it_depends_on_the_instructions_of_the_cpu(
     monkeypatch, capabilities, expected
 ):
     if capabilities is None:
@@ -57,7 +57,7 @@ def test_pick_precision_when_auto_on_the_cpu_then_its_instructions_decide(
     assert pick_precision("float16", CpuDevice()) == torch.float16
 
 
-def test_pick_precision_when_the_name_is_unknown_then_says_so():
+def test_pick_precision_when_the_name_is_unknown_then_it_raises_usage_error():
     with pytest.raises(UsageError, match="precision 'int8' is unknown"):
         pick_precision("int8", CpuDevice())
 
@@ -77,7 +77,7 @@ def test_pick_precision_when_the_name_is_unknown_then_says_so():
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     ],
 )
-def test_is_out_of_memory_when_memory_ran_out_then_true(error):
+def test_is_out_of_memory_when_memory_ran_out_then_it_is_true(error):
     assert is_out_of_memory(error)
 
 
@@ -90,5 +90,5 @@ def test_is_out_of_memory_when_memory_ran_out_then_true(error):
         ImportError("no module"),
     ],
 )
-def test_is_out_of_memory_when_something_else_failed_then_false(error):
+def test_is_out_of_memory_when_something_else_failed_then_it_is_false(error):
     assert not is_out_of_memory(error)

@@ -19,7 +19,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 
 def limit(folder: str, left: int) -> dict[str, str]:
-    """Files of a version 2 group with that many bytes left."""
+    """Return the files of a version 2 group with the given number of remaining bytes."""
     return {f"{folder}memory.max": f"{left + 700}\n", f"{folder}memory.current": "700\n"}
 
 
@@ -33,9 +33,9 @@ def limit(folder: str, left: int) -> dict[str, str]:
         ("0::/\n", {"memory.max": "1000", "memory.current": "1100"}, 0),
         ("0::/user/job\n", limit("user/job/", 300), 300),  # the process's own group
         ("0::/user/job\n", limit("user/", 200), 200),  # its parent
-        ("0::/user/job\n", {**limit("user/job/", 300), **limit("user/", 200)}, 200),  # the tighter one
-        ("0::/user/job\n", limit("user/other/", 200), None),  # somebody else's
-        ("0::/docker/abc\n", limit("", 300), 300),  # a path that the container does not see
+        ("0::/user/job\n", {**limit("user/job/", 300), **limit("user/", 200)}, 200),  # the lower limit
+        ("0::/user/job\n", limit("user/other/", 200), None),  # group of another process
+        ("0::/docker/abc\n", limit("", 300), 300),  # a path that does not exist in the container
         ("3:cpu:/a\n2:memory:/a\n", {f"memory/a/{k}": v for k, v in V1.items()}, 600),
         ("2:memory:/docker/abc\n", {f"memory/{k}": v for k, v in V1.items()}, 600),
         ("2:cpu:/a\n", {f"memory/a/{k}": v for k, v in V1.items()}, None),
@@ -43,7 +43,7 @@ def limit(folder: str, left: int) -> dict[str, str]:
         (None, limit("", 300), 300),
     ],
 )
-def test_container_memory_when_groups_have_limits_then_the_smallest_remainder_counts(
+def test_container_memory_when_groups_have_limits_then_it_is_the_smallest_remainder(
     tmp_path, membership, files, expected
 ):
     own = tmp_path / "cgroup"
@@ -53,7 +53,7 @@ def test_container_memory_when_groups_have_limits_then_the_smallest_remainder_co
     assert container_memory(tmp_path / "sys", own) == expected
 
 
-def test_free_memory_when_in_a_small_container_then_its_limit_counts(tmp_path, monkeypatch):
+def test_free_memory_when_in_a_small_container_then_it_is_below_its_limit(tmp_path, monkeypatch):
     write(tmp_path, {"memory.max": "5000", "memory.current": "2000", "own": "0::/\n"})
     monkeypatch.setattr(host_memory, "_CGROUPS", tmp_path)
     monkeypatch.setattr(host_memory, "_OWN_CGROUPS", tmp_path / "own")
@@ -61,7 +61,7 @@ def test_free_memory_when_in_a_small_container_then_its_limit_counts(tmp_path, m
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
-def test_free_memory_when_the_address_space_is_limited_then_the_rest_of_it_counts():
+def test_free_memory_when_the_address_space_is_limited_then_it_is_the_rest_of_it():
     code = (
         "import resource\n"
         "from burstfix.engine.host_memory import free_memory\n"

@@ -24,7 +24,7 @@ CPU = {"device": "cpu"}
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (7, 5), (16, 33), (97, 64)])
-def test_merge_tiled_when_the_model_is_the_identity_then_the_reference_comes_back(cfa, height, width):
+def test_merge_tiled_when_the_model_is_the_identity_then_the_result_is_the_reference(cfa, height, width):
     burst = make_burst(height, width, 2, cfa)
     expected = normalised(burst.frames[burst.reference])
     for tile in (0, 16, 48):
@@ -33,7 +33,7 @@ def test_merge_tiled_when_the_model_is_the_identity_then_the_reference_comes_bac
         np.testing.assert_allclose(merged, np.stack([expected] * 3), atol=1e-6)
 
 
-def test_merge_tiled_when_black_differs_by_row_and_column_then_every_tile_subtracts_its_own():
+def test_merge_tiled_when_black_differs_by_row_and_column_then_every_tile_subtracts_the_right_levels():
     rng = np.random.default_rng(0)
     levels = Levels(
         np.array([[64, 60], [66, 63]], np.float32),
@@ -76,7 +76,7 @@ def test_merge_tiled_when_the_picture_is_smaller_than_the_halo_then_it_is_merged
 
 
 @pytest.mark.parametrize("name", ["average", "kpn", "two-stage-lite"])
-def test_merge_tiled_when_black_is_said_to_have_no_noise_then_it_comes_out_black(name):
+def test_merge_tiled_when_the_noise_of_black_is_zero_then_black_stays_black(name):
     burst = make_burst(64, 64, 3, levels=Levels(np.zeros((1, 1), np.float32), WHITE))
     below = np.arange(64)[:, None] >= 40
     frames = tuple(replace(frame, mosaic=frame.mosaic * below) for frame in burst.frames)
@@ -88,17 +88,17 @@ def test_merge_tiled_when_black_is_said_to_have_no_noise_then_it_comes_out_black
 
 @pytest.mark.parametrize("shift", [0, 2, 40])
 @pytest.mark.parametrize("reference", [0, 2])
-def test_merge_tiled_when_frames_moved_then_they_are_aligned_before_the_model_sees_them(shift, reference):
+def test_merge_tiled_when_frames_moved_then_the_model_gets_aligned_frames(shift, reference):
     burst = make_burst(160, 192, 4, shift=shift, reference=reference)
     clean = mosaic_of(draw_scene(160 + 8 * shift, 192 + 8 * shift, seed=3)[:, 4 * shift :, 4 * shift :])
     merged = merge_tiled(burst, Mean(), tile=64, **CPU)[0]
     inside = np.s_[shift * 4 : 160 - shift * 4 or None, shift * 4 : 192 - shift * 4 or None]
-    if shift == 40:  # three frames on are 120 pixels: only a strip is seen by all of them
+    if shift == 40:  # the fourth frame is shifted by 120 pixels: only a strip is visible in all frames
         inside = np.s_[:40, :72] if reference == 0 else np.s_[80:120, 80:152]
     truth = clean[:160, :192].numpy()
     error = np.std((merged - truth)[inside])
     single = np.std((normalised(burst.frames[reference]) - truth)[inside])
-    assert error < 0.62 * single  # four frames: at best a half
+    assert error < 0.62 * single  # at best half the noise, with four frames
 
 
 def test_merge_tiled_when_pixels_are_hot_then_they_are_repaired_in_every_tiling():
@@ -117,7 +117,7 @@ def test_merge_tiled_when_pixels_are_hot_then_they_are_repaired_in_every_tiling(
 
 
 class Limited(Mean):
-    """Runs out of memory for tiles over a size (packed pixels, halo included), and counts its tiles."""
+    """Model that runs out of memory for large tiles (packed pixels, halo included), and counts its tiles."""
 
     def __init__(self, limit: int, error: Exception):
         super().__init__()
@@ -154,21 +154,21 @@ def test_merge_tiled_when_memory_runs_out_then_tiles_are_halved_and_the_result_i
         )
     np.testing.assert_allclose(merged, expected, atol=1e-5)
     assert [record.message for record in caplog.records] == [
-        "out of memory on cpu: going on with tiles of 288 sensor pixels",
-        "out of memory on cpu: going on with tiles of 144 sensor pixels",
+        "out of memory on cpu: continuing with tiles of 288 sensor pixels",
+        "out of memory on cpu: continuing with tiles of 144 sensor pixels",
     ]
     assert seen[0][0] == 0 and seen[-1] == (model.merged, model.merged)
     assert all(later[0] >= earlier[0] for earlier, later in zip(seen, seen[1:], strict=False))
 
 
-def test_merge_tiled_when_the_smallest_tile_does_not_fit_then_says_out_of_memory():
+def test_merge_tiled_when_the_smallest_tile_does_not_fit_then_it_raises_out_of_memory():
     model = Limited(10, MemoryError())
     with pytest.raises(OutOfMemoryError, match=r"tiles of 128 pixels \(2 frames, \d+ MB free\)") as caught:
         merge_tiled(make_burst(300, 300, 2), model, **CPU)
     assert caught.value.exit_code == 6
 
 
-def test_merge_tiled_when_alignment_does_not_fit_then_says_out_of_memory():
+def test_merge_tiled_when_alignment_does_not_fit_then_it_raises_out_of_memory():
     class NoMatch(Mean):
         def match(self, reference, frame, initial):
             raise MemoryError
@@ -204,12 +204,12 @@ def test_merge_tiled_when_the_smallest_tile_does_not_fit_on_a_gpu_then_the_cpu_f
     burst = make_burst(64, 64, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
         merged = merge_tiled(burst, OnlyOnCpu(), device=FakeGpu())
-    assert caplog.messages == ["out of memory on xpu with the smallest tiles: going on on the CPU"]
+    assert caplog.messages == ["out of memory on xpu with the smallest tiles: continuing on the CPU"]
     np.testing.assert_array_equal(merged, merge_tiled(burst, Mean(), **CPU))
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 2.0])
-def test_merge_tiled_when_a_strength_is_given_then_the_tile_has_the_measured_and_the_assumed_noise(strength):
+def test_merge_tiled_when_a_strength_is_given_then_the_tile_has_both_measured_and_assumed_noise(strength):
     seen: list[BurstTile] = []
 
     class Looks(Mean):
@@ -227,14 +227,14 @@ def test_merge_tiled_when_a_strength_is_given_then_the_tile_has_the_measured_and
     assert variance.flatten().tolist() == pytest.approx([0.0002 * factor] * 4)
 
 
-def test_merge_tiled_when_the_model_is_broken_then_its_error_is_not_taken_for_memory():
+def test_merge_tiled_when_the_model_fails_then_its_error_is_not_reported_as_out_of_memory():
     model = Limited(10, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         merge_tiled(make_burst(64, 64, 2), model, **CPU)
 
 
 class Overflows(Mean):
-    """Not finite in bfloat16, or always."""
+    """Model with results that are not finite, in bfloat16 or always."""
 
     def __init__(self, always: bool):
         super().__init__()
@@ -246,7 +246,7 @@ class Overflows(Mean):
         return rgb / 0 if self.always or torch.is_autocast_enabled("cpu") else rgb
 
 
-def test_merge_tiled_when_a_tile_is_not_finite_in_bfloat16_then_it_is_redone_in_float32(caplog):
+def test_merge_tiled_when_a_tile_is_not_finite_in_bfloat16_then_it_is_repeated_in_float32(caplog):
     burst = make_burst(64, 64, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
         merged = merge_tiled(burst, Overflows(False), precision="bfloat16", **CPU)
@@ -255,7 +255,7 @@ def test_merge_tiled_when_a_tile_is_not_finite_in_bfloat16_then_it_is_redone_in_
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_merge_tiled_when_the_weights_give_no_numbers_then_says_so(precision):
+def test_merge_tiled_when_the_result_is_not_finite_then_it_raises_weights_error(precision):
     with pytest.raises(WeightsError, match="not finite"):
         merge_tiled(make_burst(64, 64, 2), Overflows(True), precision=precision, **CPU)
 
@@ -271,7 +271,7 @@ def test_merge_tiled_when_in_bfloat16_then_it_is_close_to_float32():
     ("capabilities", "mixed"),
     [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False), (None, False)],
 )
-def test_merge_tiled_when_precision_is_left_open_then_the_cpu_decides_for_networks(
+def test_merge_tiled_when_precision_is_auto_then_the_dtype_of_networks_depends_on_the_cpu(
     monkeypatch, capabilities, mixed
 ):
     if capabilities is None:
@@ -289,7 +289,7 @@ def test_merge_tiled_when_precision_is_left_open_then_the_cpu_decides_for_networ
         assert seen == [expected]
 
 
-def test_merge_tiled_when_watched_then_both_stages_count_up_to_their_total():
+def test_merge_tiled_when_progress_is_given_then_both_stages_count_up_to_their_total():
     seen: dict[str, list[tuple[int, int]]] = {}
     merge_tiled(
         make_burst(128, 200, 4),
@@ -304,7 +304,7 @@ def test_merge_tiled_when_watched_then_both_stages_count_up_to_their_total():
     assert [done for done, _ in seen["merge"]] == list(range(max(totals) + 1)) and len(totals) == 1
 
 
-def test_merge_tiled_when_done_then_the_model_is_as_it_was():
+def test_merge_tiled_when_it_returns_then_the_model_is_unchanged():
     model = SmallNet().train()
     merge_tiled(make_burst(32, 32, 2), model, **CPU)
     assert model.training and model.first.weight.grad is None
@@ -318,12 +318,12 @@ def test_merge_tiled_when_done_then_the_model_is_as_it_was():
         ({"device": "cpu", "tile": -1}, "tile -1"),
     ],
 )
-def test_merge_tiled_when_an_option_makes_no_sense_then_says_so(options, words):
+def test_merge_tiled_when_an_argument_is_invalid_then_it_raises_usage_error(options, words):
     with pytest.raises(UsageError, match=words):
         merge_tiled(make_burst(16, 16, 1), Identity(), **options)
 
 
-def test_merge_tiled_when_the_size_multiple_is_not_one_of_cells_then_tiles_are_whole_cells():
+def test_merge_tiled_when_the_size_multiple_is_not_a_multiple_of_cells_then_tiles_are_whole_cells():
     class Checks(Identity):
         def merge_tile(self, tile: BurstTile) -> Tensor:
             height = tile.offsets[0].shape[-2] * tile.cell
@@ -336,7 +336,7 @@ def test_merge_tiled_when_the_size_multiple_is_not_one_of_cells_then_tiles_are_w
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 
-def test_merge_tiled_when_tiles_end_at_the_picture_then_less_than_a_halo_lies_beyond():
+def test_merge_tiled_when_tiles_end_at_the_border_then_they_exceed_it_by_less_than_a_halo():
     spans = set()
 
     class Watched(Identity):
@@ -344,7 +344,7 @@ def test_merge_tiled_when_tiles_end_at_the_picture_then_less_than_a_halo_lies_be
             spans.add((tile.top, tile.top + tile.offsets[0].shape[-2] * tile.cell))
             return super().merge_tile(tile)
 
-    burst = make_burst(200, 40, 1)  # 100 packed rows: to row 104 in whole cells
+    burst = make_burst(200, 40, 1)  # 100 packed rows: whole cells end at row 104
     merged = merge_tiled(burst, Watched(halo=32), tile=64, **CPU)
     assert min(spans)[0] == -BORDER
     assert max(bottom for _, bottom in spans) == 104 + BORDER

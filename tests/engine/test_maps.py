@@ -1,4 +1,4 @@
-"""What a merge observes: motion in the scene, and how many frames each place was merged from."""
+"""Maps of a merge: motion in the scene, and number of frames merged in each cell."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from burstfix.types import GlobalMotion
 from tests.engine.bursts import Mean, make_burst
 
 
-def test_scene_motion_when_only_the_camera_moves_then_zero() -> None:
+def test_scene_motion_when_only_the_camera_moves_then_it_is_zero() -> None:
     motions = [GlobalMotion(), GlobalMotion(dy=6.0, dx=-10.0, angle=0.01)]
     fields = [initial_offsets(motion, 160, 200, CELL)[0].round().long() for motion in motions]
     assert scene_motion(fields, motions, 160, 200).max() == 0
 
 
-def test_scene_motion_when_an_object_moves_then_its_displacement_in_sensor_pixels() -> None:
+def test_scene_motion_when_an_object_moves_then_it_is_the_displacement_in_sensor_pixels() -> None:
     field = torch.zeros(2, 20, 25, dtype=torch.long)
     field[1, 5:10, 8:14] = 4
     field[0, 15, 3] = 7  # a single cell that matched by chance
@@ -41,7 +41,7 @@ def small_kpn() -> Kpn:
 
 
 @pytest.mark.parametrize("model", [Average(), small_kpn()], ids=["average", "kpn"])
-def test_frames_used_when_frames_are_alike_then_all_of_them(model: BurstModel) -> None:
+def test_frames_used_when_frames_show_the_same_then_all_are_used(model: BurstModel) -> None:
     burst = make_burst(96, 128, 4)
     same = replace(burst, frames=(burst.frames[0],) * 4)
     used = merge_with_maps(same, model).maps.frames_used
@@ -67,10 +67,10 @@ def test_merge_with_maps_when_tiles_are_small_then_the_maps_are_the_same() -> No
     np.testing.assert_array_equal(whole.data, merge_tiled(burst, Average()))
 
 
-def test_merge_with_maps_when_the_model_does_not_count_then_none() -> None:
+def test_merge_with_maps_when_the_model_does_not_count_frames_then_frames_used_is_none() -> None:
     assert merge_with_maps(make_burst(64, 64, 2), Mean()).maps.frames_used is None
 
 
-def test_frames_used_when_there_is_one_frame_then_one() -> None:
+def test_frames_used_when_there_is_one_frame_then_it_is_one() -> None:
     used = merge_with_maps(make_burst(64, 64, 1), Average()).maps.frames_used
     assert used is not None and (used == 1).all()

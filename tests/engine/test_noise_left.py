@@ -1,4 +1,4 @@
-"""The noise that a merge leaves, against what two merges of the same scene differ by."""
+"""Remaining noise after a merge, compared with the difference of two merges of the same scene."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def merged(folder: Path, seed: int, **options: object) -> LinearImage:
 
 
 def plane(image: LinearImage, k: int) -> np.ndarray:
-    """Plane R, G, G or B of a picture, or of an RGGB mosaic."""
+    """Return plane R, G, G or B of a picture, or of an RGGB mosaic."""
     return image.data[(0, 1, 1, 2)[k]] if len(image.data) == 3 else image.data[0, k // 2 :: 2, k % 2 :: 2]
 
 
@@ -32,7 +32,9 @@ def plane(image: LinearImage, k: int) -> np.ndarray:
         pytest.param("kpn", True, marks=pytest.mark.slow),
     ],
 )
-def test_merge_burst_when_noise_is_measured_then_it_is_what_is_left(tmp_path: Path, model: str, mosaic: bool):
+def test_merge_burst_when_noise_is_measured_then_it_is_the_remaining_noise(
+    tmp_path: Path, model: str, mosaic: bool
+):
     images = [merged(tmp_path / str(seed), seed, model=model, mosaic=mosaic) for seed in (0, 100)]
     noise = images[0].noise
     assert noise is not None
@@ -47,7 +49,7 @@ def test_merge_burst_when_noise_is_measured_then_it_is_what_is_left(tmp_path: Pa
     assert ratios == pytest.approx([1] * 4, abs=0.3)
 
 
-def test_write_dng_when_noise_was_measured_then_the_file_says_it(tmp_path: Path):
+def test_write_dng_when_noise_was_measured_then_the_file_contains_it(tmp_path: Path):
     image = merged(tmp_path / "burst", 0, model="average")
     assert image.noise is not None
     tags = tags_of(write_dng(image, tmp_path / "a.dng"))
@@ -55,7 +57,7 @@ def test_write_dng_when_noise_was_measured_then_the_file_says_it(tmp_path: Path)
     assert stated[:2] == pytest.approx([image.noise.shot_gain[0], image.noise.read_variance[0]])
 
 
-def test_merge_burst_when_noise_is_measured_twice_then_it_is_the_same(tmp_path: Path):
+def test_merge_burst_when_noise_is_measured_twice_then_both_results_are_the_same(tmp_path: Path):
     paths = burst_of(tmp_path, 2, 96, 128)
     first, second = (
         merge_burst(read_burst(paths), model="average", device="cpu", measure_noise=True) for _ in range(2)

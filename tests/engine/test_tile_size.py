@@ -40,7 +40,7 @@ def test_automatic_side_when_more_memory_is_free_then_tiles_are_larger():
     assert automatic_side(info, 5, Free(10**8)) < automatic_side(info, 5, Free(10**9))
 
 
-def test_automatic_side_when_the_device_limits_tiles_then_they_are_no_larger():
+def test_automatic_side_when_the_device_limits_tiles_then_the_limit_is_observed():
     class Small(Free):
         max_tile_side = 100
 

@@ -10,7 +10,7 @@ from burstfix.engine.tiling import SCALE, Tile, split, whole
 
 @st.composite
 def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
-    """Height, width, side, multiple, overlap."""
+    """Random height, width, side, multiple and overlap."""
     multiple = draw(st.sampled_from([1, 2, 3, 4, 8, 12, 16]))
     side = multiple * draw(st.integers(1, 12))
     overlap = multiple * draw(st.integers(0, 4))
@@ -18,7 +18,7 @@ def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
 
 
 def blend(tiles: list[Tile], picture: np.ndarray) -> np.ndarray:
-    """What an identity model makes of a picture, tile by tile."""
+    """Return the result of an identity model, tile by tile."""
     out = np.zeros_like(picture)
     for tile in tiles:
         rows = slice(SCALE * tile.top, SCALE * (tile.top + tile.height))
@@ -29,7 +29,7 @@ def blend(tiles: list[Tile], picture: np.ndarray) -> np.ndarray:
 
 @settings(deadline=None, max_examples=120)
 @given(cuts())
-def test_split_whenever_a_picture_is_cut_then_weights_sum_to_exactly_one(cut):
+def test_split_when_sizes_are_random_then_weights_sum_to_exactly_one(cut):
     height, width, side, multiple, overlap = cut
     total = blend(
         split(whole(height, width), side, multiple, overlap),
@@ -40,7 +40,7 @@ def test_split_whenever_a_picture_is_cut_then_weights_sum_to_exactly_one(cut):
 
 @settings(deadline=None, max_examples=120)
 @given(cuts())
-def test_split_whenever_a_picture_is_cut_then_tiles_are_aligned_and_not_too_big(cut):
+def test_split_when_sizes_are_random_then_tiles_are_aligned_and_not_too_large(cut):
     height, width, side, multiple, overlap = cut
     for tile in split(whole(height, width), side, multiple, overlap):
         assert tile.top % multiple == 0 and tile.left % multiple == 0
@@ -49,7 +49,7 @@ def test_split_whenever_a_picture_is_cut_then_tiles_are_aligned_and_not_too_big(
         assert tile.weight_rows.shape == (SCALE * tile.height,)
         assert tile.weight_cols.shape == (SCALE * tile.width,)
         assert tile.weight_rows.min() >= 0 and tile.weight_cols.min() >= 0
-        assert tile.weight_rows.max() > 0 and tile.weight_cols.max() > 0  # no tile is computed for nothing
+        assert tile.weight_rows.max() > 0 and tile.weight_cols.max() > 0  # no tile is superfluous
 
 
 @settings(deadline=None, max_examples=60)
@@ -63,7 +63,7 @@ def test_split_when_the_model_is_the_identity_then_the_picture_is_unchanged(cut,
 
 @settings(deadline=None, max_examples=60)
 @given(cuts(), st.data())
-def test_split_when_some_tiles_are_cut_again_then_weights_still_sum_to_one(cut, data):
+def test_split_when_some_tiles_are_split_again_then_weights_still_sum_to_one(cut, data):
     height, width, side, multiple, overlap = cut
     tiles: list[Tile] = []
     for tile in split(whole(height, width), side, multiple, overlap):
@@ -83,6 +83,6 @@ def test_split_when_neighbours_overlap_then_the_blend_is_gradual():
 
 
 @pytest.mark.parametrize(("side", "overlap"), [(20, 8), (32, 4), (0, 0)])
-def test_split_when_numbers_are_no_multiples_then_refuses(side, overlap):
+def test_split_when_numbers_are_not_multiples_then_it_raises_value_error(side, overlap):
     with pytest.raises(ValueError, match="must be multiples of 8"):
         split(whole(64, 64), side, 8, overlap)

@@ -1,4 +1,4 @@
-"""Hostile inputs: generated files, and what is done to them. Every input follows from a random generator."""
+"""Hostile inputs: generated files and their mutations. A random generator determines every input."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def flip_end(data: bytearray, rng: random.Random) -> None:
 
 
 def cut(data: bytearray, rng: random.Random) -> None:
-    """Cut the file off."""
+    """Truncate the file."""
     del data[rng.randrange(1, len(data)) :]
 
 
@@ -78,7 +78,7 @@ DNG: Sequence[Mutation] = (*ANY_FILE, flip_end, swap_tags, change_tag, change_ta
 
 
 def mutated(original: bytes, rng: random.Random, mutations: Sequence[Mutation]) -> bytes:
-    """Apply one to three mutations; those that the earlier ones made impossible are left out."""
+    """Apply one to three mutations; skip those that earlier ones have made impossible."""
     data = bytearray(original)
     for _ in range(rng.choice([1, 1, 2, 3])):
         try:
@@ -148,7 +148,7 @@ def _opcode(rng: random.Random) -> bytes:
 
 
 def opcode_lists(rng: random.Random, folder: Path) -> Path:
-    """Write a sound DNG whose opcode lists are hostile."""
+    """Write a valid DNG with hostile opcode lists."""
 
     def one() -> bytes:
         packed = lists.opcode_list(*(_opcode(rng) for _ in range(rng.choice([1, 1, 1, 2, 40]))))
@@ -170,7 +170,7 @@ XMP = (
 
 
 def xmp(rng: random.Random, folder: Path) -> Path:
-    """Write a sound DNG with a hostile sidecar."""
+    """Write a valid DNG with a hostile sidecar."""
     text, many = XMP, rng.choice([10, 1000, 20000])
     kind = rng.randrange(5)
     if kind == 0:
@@ -225,7 +225,7 @@ def weights(rng: random.Random, folder: Path) -> Path:
 
 
 def _sorted_header(data: bytes) -> bytes:
-    """Sort the header of a weight file, whose order the library leaves to chance."""
+    """Sort the header of a weight file, because the library writes it in random order."""
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)

@@ -1,12 +1,12 @@
-"""Feeds hostile files to burstfix for some time, and prints a table of what happened.
+"""Run burstfix on hostile files for some time, and print a table of the outcomes.
 
     python -m tests.fuzz.run --seconds 600 --seed 1
     python -m tests.fuzz.run --case opcodes:1:2345 -v
 
-An input follows from its target, the seed and its number, so every case can be repeated. An outcome is
-allowed if burstfix does its work, or says what is wrong with the exit code for it. Faults are unexpected
-exceptions (exit code 1), other exit codes, cases of more than 20 s of processor time, and more than 1 GB of
-memory. Inputs with faults are kept, and the exit code is 1.
+Target, seed and number determine an input, so every case can be repeated. An outcome is allowed if burstfix
+succeeds, or reports the error with the matching exit code. Faults are unexpected exceptions (exit code 1),
+other exit codes, and cases that take more than 20 s of processor time or more than 1 GB of memory.
+Inputs with faults are kept. With any fault, the fuzzer exits with code 1.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def read(path: Path) -> str:
         return "refused (3)"
     metadata = frame.metadata
     if frame.mosaic.shape[:2] != (metadata.height, metadata.width):
-        raise FaultError(f"mosaic of {frame.mosaic.shape}, metadata say {metadata.height}x{metadata.width}")
+        raise FaultError(f"mosaic of {frame.mosaic.shape}, metadata state {metadata.height}x{metadata.width}")
     if not float(metadata.levels.black.max()) < metadata.levels.white:
         raise FaultError("black is not below white")
     return READ
 
 
 def merge(path: Path) -> str:
-    """Merge a raw by the command: a picture, or exit code 3 or 6 and no picture."""
+    """Merge a raw with the command; a picture, or exit code 3 or 6 without a picture, is allowed."""
     output = path.with_name("merged.tif")
     output.unlink(missing_ok=True)
     said = io.StringIO()
@@ -79,7 +79,7 @@ def merge(path: Path) -> str:
         if output.exists():
             raise FaultError(f"exit code {code}, but a picture was written")
         return f"refused ({code})"
-    # Levels that were changed may well turn a sound mosaic black or white.
+    # Changed levels may turn a valid mosaic black or white.
     return MERGED if np.ptp(tifffile.imread(output)) else "merged to one value"
 
 
@@ -113,7 +113,7 @@ TARGETS: dict[str, tuple[Make, Try]] = {
 
 @dataclass(slots=True)
 class Tally:
-    """What happened to the inputs of one target."""
+    """Outcomes of the inputs of one target."""
 
     outcomes: Counter[str] = field(default_factory=Counter[str])
     slowest: float = 0.0
@@ -144,7 +144,7 @@ def run_case(target: str, seed: int, number: int, folder: Path) -> str:
 
 
 def _processes() -> list[psutil.Process]:
-    """Return this process and the decoder, as far as they live."""
+    """Return this process and the decoder, if they run."""
     found = [psutil.Process()]
     if (pid := shared_client().pid) is not None:
         with contextlib.suppress(psutil.Error):
@@ -155,7 +155,7 @@ def _processes() -> list[psutil.Process]:
 def processor_seconds() -> float:
     """Return the processor time used so far, which does not depend on other programs.
 
-    A decoder that was started anew counts from its own start.
+    The time of a restarted decoder counts from its start.
     """
     total = 0.0
     for process in _processes():
@@ -166,7 +166,7 @@ def processor_seconds() -> float:
 
 
 def memory() -> int:
-    """Return the bytes that this process and the decoder hold."""
+    """Return the memory of this process and the decoder in bytes."""
     total = 0
     for process in _processes():
         with contextlib.suppress(psutil.Error):

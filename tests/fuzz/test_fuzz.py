@@ -1,4 +1,4 @@
-"""The fuzzer runs, repeats its cases, and notices faults."""
+"""The fuzzer runs, repeats its cases, and detects faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_fuzz_when_run_for_some_seconds_then_all_targets_have_allowed_outcomes(
 
 
 @pytest.mark.parametrize("target", run.TARGETS)
-def test_inputs_when_made_twice_then_they_are_the_same(target: str, tmp_path: Path) -> None:
+def test_inputs_when_generated_twice_then_they_are_the_same(target: str, tmp_path: Path) -> None:
     make, _ = run.TARGETS[target]
     contents = []
     for folder in (tmp_path / "a", tmp_path / "b"):
@@ -40,7 +40,7 @@ def test_inputs_when_made_twice_then_they_are_the_same(target: str, tmp_path: Pa
     assert contents[0] == contents[1]
 
 
-def test_fuzz_when_reading_raises_something_unexpected_then_the_input_is_kept_and_the_exit_code_is_1(
+def test_fuzz_when_reading_raises_an_unexpected_error_then_the_input_is_kept_and_the_exit_code_is_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(path: Path) -> object:
@@ -54,7 +54,7 @@ def test_fuzz_when_reading_raises_something_unexpected_then_the_input_is_kept_an
     assert run.main(["--case", "dng:5:0", "--keep", str(keep)]) == 1
 
 
-def test_mutated_when_damaged_many_times_then_hardly_ever_unchanged() -> None:
+def test_mutated_when_applied_many_times_then_the_input_is_hardly_ever_unchanged() -> None:
     original = bytes(range(256)) * 8
     changed = [inputs.mutated(original, random.Random(k), inputs.ANY_FILE) != original for k in range(200)]
     assert sum(changed) > 190

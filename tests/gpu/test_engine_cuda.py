@@ -111,7 +111,7 @@ def test_merge_tiled_when_cuda_memory_runs_out_then_tiles_are_halved(one_gigabyt
     with caplog.at_level(logging.WARNING, "burstfix"):
         merged = merge_tiled(burst, Greedy(20_000), device=CUDA, precision="float32", tile=600)
     np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu"), atol=1e-4)
-    assert caplog.messages == ["out of memory on cuda: going on with tiles of 304 sensor pixels"]
+    assert caplog.messages == ["out of memory on cuda: continuing with tiles of 304 sensor pixels"]
 
 
 def test_merge_tiled_when_not_even_small_tiles_fit_on_cuda_then_the_cpu_finishes(one_gigabyte, caplog):
@@ -119,7 +119,7 @@ def test_merge_tiled_when_not_even_small_tiles_fit_on_cuda_then_the_cpu_finishes
     with caplog.at_level(logging.WARNING, "burstfix"):
         merged = merge_tiled(burst, Greedy(1_000_000), device=CUDA, precision="float32")
     np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu"), atol=1e-4)
-    assert caplog.messages[-1] == "out of memory on cuda with the smallest tiles: going on on the CPU"
+    assert caplog.messages[-1] == "out of memory on cuda with the smallest tiles: continuing on the CPU"
 
 
 def test_merge_tiled_when_done_on_cuda_then_the_model_is_back_and_memory_is_free():

@@ -1,4 +1,4 @@
-"""Opcode lists as bytes, packed by the specification, independently of the code under test."""
+"""Opcode lists as bytes, packed as specified, independently of the code under test."""
 
 from __future__ import annotations
 

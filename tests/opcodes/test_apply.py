@@ -1,4 +1,4 @@
-"""Opcodes applied to tensors, compared with a slow and direct reading of the specification."""
+"""Opcodes applied to tensors, compared with slow and direct implementations of the specification."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_lines_and_curves_when_applied_to_any_area_then_they_follow_the_specific
                     codes[min(int(np.rint(np.float32(value) * np.float32(65535))), len(codes) - 1)] / 65535
                 )
                 want[y, x] = sum(c * value**k for k, c in enumerate(coefficients))
-    # If rounding differs, the next entry of the table is used, a few codes away.
+    # Rounding may select the next entry of the table, which differs by a few codes.
     np.testing.assert_allclose(corrected(frame_with(lists, mosaic)), want, atol=3e-4)
 
 
@@ -221,13 +221,13 @@ def test_bad_pixels_when_listed_then_they_are_interpolated_from_good_neighbours_
     np.testing.assert_allclose(got, smooth, atol=1)
 
 
-def test_bad_pixels_when_the_whole_picture_is_listed_then_input_error():
+def test_bad_pixels_when_the_whole_picture_is_listed_then_they_raise_input_error():
     lists = OpcodeLists(make.opcode_list(make.bad_list([], [(0, 0, H, W)])), sensor_height=H, sensor_width=W)
     with pytest.raises(InputError, match="100% of its pixels bad"):
         corrected(frame_with(lists, some_mosaic()))
 
 
-def test_gains_below_one_when_a_sample_is_clipped_then_it_stays_white():
+def test_normalise_when_gains_are_below_one_then_clipped_samples_stay_white():
     mosaic = some_mosaic()
     mosaic[4, 4] = 65535
     got = corrected(frame_with(second(make.gain_map(make.area(0, 0, H, W), np.full((1, 1, 1), 0.8))), mosaic))
@@ -302,7 +302,7 @@ def test_list_3_when_a_gain_map_follows_a_trim_then_it_refers_to_the_trimmed_pic
     assert got[2, 9, 39] == pytest.approx(1 + 2 * 39.5 / 40, rel=1e-5)
 
 
-def test_lists_when_mutated_then_a_picture_or_an_input_error():
+def test_lists_when_mutated_then_they_are_applied_or_raise_input_error():
     rng = np.random.default_rng(9)
     original = make.opcode_list(
         make.gain_map(make.area(0, 0, H, W, pitch=(2, 2)), np.ones((2, 3, 1))),

@@ -62,7 +62,9 @@ def test_merge_when_the_mosaic_is_trimmed_then_the_picture_is_a_slice_of_the_who
     assert (whole.metadata.default_crop, part.metadata.default_crop) == ((2, 2, 9, 9), None)
 
 
-def test_merge_command_when_a_list_is_damaged_then_exit_3_unless_opcodes_are_skipped(tmp_path: Path, capsys):
+def test_merge_command_when_a_list_is_damaged_then_it_exits_with_3_unless_opcodes_are_skipped(
+    tmp_path: Path, capsys
+):
     frame = make_burst(HEIGHT, WIDTH, 1).frames[0]
     lists = OpcodeLists(
         second=make.opcode_list(make.bad_value(0))[:-1], sensor_height=HEIGHT, sensor_width=WIDTH

@@ -1,4 +1,4 @@
-"""Strict parsing of opcode lists: damage is an error that names the opcode, and nothing crashes."""
+"""Strict parsing of opcode lists: damage raises an error that names the opcode, and never crashes."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_parse_list_when_damaged_then_the_error_names_opcode_and_offset(data: by
         (3, make.warp_2([[1.0, -1.25] + [0.0] * 15 + [0, 1]], reciprocal=1), "no finite reciprocal"),
     ],
 )
-def test_parse_list_when_a_value_is_absurd_then_the_error_names_the_opcode(
+def test_parse_list_when_a_value_is_out_of_range_then_the_error_names_the_opcode(
     number: int, one: bytes, words: str
 ):
     with pytest.raises(InputError) as caught:
@@ -155,7 +155,7 @@ def test_parse_list_when_the_reciprocal_is_finite_in_the_valid_range_then_it_is_
 
 
 def swapped_count(*opcodes: bytes) -> bytes:
-    """A list with a count in the wrong byte order, as some drones write it."""
+    """Return a list with a count in the wrong byte order, which some drones write."""
     return len(opcodes).to_bytes(4, "little") + b"".join(opcodes)
 
 
@@ -188,7 +188,7 @@ def test_plan_when_a_list_takes_too_long_for_the_size_of_the_picture_then_it_is_
 ):
     lists = [b"", b"", b""]
     lists[number - 1] = make.opcode_list(*[one] * count)
-    with pytest.raises(InputError, match=f"OpcodeList{number} takes as long .* at most 8 are allowed"):
+    with pytest.raises(InputError, match=f"OpcodeList{number} takes as much time .* at most 8 are allowed"):
         with_lists(*lists).plan_opcodes()
 
 
@@ -208,11 +208,11 @@ def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported
     "one",
     [
         make.opcode(99, b"abc"),
-        make.opcode(6, bytes(16), version=(2, 0, 0, 0)),  # of a version to come, whatever it holds then
-        make.warp([[1, 0, 0, 0, 0, 0]]),  # a lens correction of a mosaic
+        make.opcode(6, bytes(16), version=(2, 0, 0, 0)),  # of a future version, with unknown contents
+        make.warp([[1, 0, 0, 0, 0, 0]]),  # a lens correction for a mosaic
     ],
 )
-def test_plan_when_a_mandatory_opcode_cannot_be_applied_then_input_error(one: bytes):
+def test_plan_when_a_mandatory_opcode_cannot_be_applied_then_it_raises_input_error(one: bytes):
     metadata = with_lists(b"", make.opcode_list(one))
     with pytest.raises(InputError, match="OpcodeList2 contains"):
         metadata.plan_opcodes()
@@ -227,12 +227,12 @@ def test_plan_when_list_1_follows_a_linearisation_table_then_opcodes_on_values_a
         make_metadata(opcodes=lists).plan_opcodes()
 
 
-def test_plan_when_trims_do_not_fit_then_input_error():
+def test_plan_when_trims_exceed_the_picture_then_it_raises_input_error():
     outside = with_lists(b"", make.opcode_list(make.trim(0, 0, 48, 65)))
     with pytest.raises(InputError, match="TrimBounds to rows 0 to 48, columns 0 to 65 of a picture of 48x64"):
         outside.plan_opcodes()
     apart = with_lists(make.opcode_list(make.trim(0, 0, 20, 64)), make.opcode_list(make.trim(30, 0, 48, 64)))
-    with pytest.raises(InputError, match="leaves nothing"):
+    with pytest.raises(InputError, match="removes the whole picture"):
         apart.plan_opcodes()
 
 
@@ -244,7 +244,7 @@ def test_plan_when_trims_do_not_fit_then_input_error():
         (3, make.warp_2([[1] + [0] * 17 + [1]] * 2), {}, "two planes"),
     ],
 )
-def test_plan_when_an_opcode_does_not_suit_the_picture_then_input_error(
+def test_plan_when_an_opcode_does_not_match_the_picture_then_it_raises_input_error(
     number: int, one: bytes, changes: dict, words: str
 ):
     lists = [b"", b"", b""]
@@ -253,7 +253,7 @@ def test_plan_when_an_opcode_does_not_suit_the_picture_then_input_error(
         with_lists(*lists, **changes).plan_opcodes()
 
 
-def test_plan_when_lists_are_mutated_then_they_are_refused_or_applied_in_little_memory():
+def test_plan_when_lists_are_mutated_then_they_are_rejected_or_applied_in_little_memory():
     rng = np.random.default_rng(5)
     originals = every_kind()
     mosaic = rng.integers(100, 60000, (48, 64)).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Warps, compared with a slow and direct reading of the specification."""
+"""Warps, compared with slow and direct implementations of the specification."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fisheye(k: Sequence[float], x: float, y: float) -> tuple[float, float]:
 
 
 def keys(t: float) -> float:
-    """Keys' cubic convolution with a = -1/2."""
+    """Return the weight of Keys' cubic convolution with a = -1/2."""
     t = abs(t)
     if t < 1:
         return 1.5 * t**3 - 2.5 * t**2 + 1
@@ -61,7 +61,7 @@ def keys(t: float) -> float:
 
 
 def value_at(plane: np.ndarray, y: float, x: float) -> float:
-    """The picture at a fractional position; edge pixels are repeated beyond the picture."""
+    """Interpolate the picture at a fractional position; edge pixels are repeated beyond the picture."""
     total = 0.0
     for row in range(math.floor(y) - 1, math.floor(y) + 3):
         for col in range(math.floor(x) - 1, math.floor(x) + 3):
@@ -137,7 +137,7 @@ def test_warp_fisheye_when_applied_then_every_pixel_follows_the_specification(da
     np.testing.assert_allclose(got, slowly(planes, center, fisheye), atol=1e-5)
 
 
-def test_warp_when_strips_are_small_then_the_same_picture(monkeypatch: pytest.MonkeyPatch):
+def test_warp_when_strips_are_small_then_the_picture_is_the_same(monkeypatch: pytest.MonkeyPatch):
     opcode = make.warp([[0.95, 0.03, -0.02, 0.01, 0.002, -0.003]], (0.45, 0.55))
     whole = applied(opcode)
     monkeypatch.setattr(picture_opcodes, "_STRIP_PIXELS", 2 * W)
@@ -156,7 +156,7 @@ def test_warp_when_it_points_far_outside_then_edge_pixels_are_used(opcode: bytes
     got = applied(opcode)
     assert np.isfinite(got).all()
     edges = np.concatenate([PICTURE[:, [0, -1]].reshape(3, -1), PICTURE[:, :, [0, -1]].reshape(3, -1)], 1)
-    got[:, H // 2, W // 2] = edges[:, 0]  # the middle may stay where it is
+    got[:, H // 2, W // 2] = edges[:, 0]  # the middle may keep its position
     for channel in range(3):
         assert np.abs(got[channel].ravel()[:, None] - edges[channel]).min(1).max() < 1e-6
 
@@ -178,4 +178,4 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / pic
 
 def test_warp_when_the_picture_is_large_then_it_takes_less_memory_than_the_picture():
     run = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
-    assert float(run.stdout) < 0.8  # a third for the copy of a channel
+    assert float(run.stdout) < 0.8  # the copy of one channel takes a third

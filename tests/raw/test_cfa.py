@@ -17,7 +17,7 @@ sizes = st.integers(2, 19)
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(CFA_PATTERNS), sizes, sizes)
 def test_pad_to_rggb_when_padded_then_samples_keep_their_colour_and_cropping_inverts_it(cfa, height, width):
-    # Each colour has its own value, which reveals samples of the wrong colour.
+    # Each colour has its own value, so that samples of a wrong colour are detected.
     colours = torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, height, width)
     padded = pad_to_rggb(mosaic_of(colours, cfa), cfa)
     assert torch.equal(padded.mosaic, mosaic_of(torch.ones(3, *padded.mosaic.shape) * colours[:, :1, :1]))
@@ -37,7 +37,7 @@ def test_pad_to_rggb_when_padded_then_samples_keep_their_colour_and_cropping_inv
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(CFA_PATTERNS), sizes, sizes)
-def test_unpack_when_packed_before_then_nothing_changed(cfa, height, width):
+def test_unpack_when_applied_after_pack_then_the_mosaic_is_unchanged(cfa, height, width):
     mosaic = pad_to_rggb(torch.randn(height, width), cfa).mosaic
     packed = pack(mosaic)
     assert packed.shape == (4, mosaic.shape[0] // 2, mosaic.shape[1] // 2)
@@ -68,7 +68,7 @@ def test_reflect_when_an_index_is_outside_then_the_phase_of_the_mosaic_is_kept(s
     index = data.draw(st.integers(1 - size, 2 * size - 2))
     (reflected,) = reflect(torch.tensor([index]), size).tolist()
     assert 0 <= reflected < size
-    # Outside, the distance to the edge pixel is the same as inside, so the parity is too.
+    # Reflection keeps the distance to the edge pixel, and therefore the parity.
     edge = 0 if index < 0 else size - 1
     assert reflected == (index if 0 <= index < size else 2 * edge - index)
     assert (reflected - index) % 2 == 0

@@ -1,4 +1,4 @@
-"""Demosaicing, compared with a published implementation, and its properties."""
+"""Demosaicking, compared with a published implementation, and its properties."""
 
 import numpy as np
 import pytest
@@ -18,9 +18,9 @@ def packed_scene(height: int, width: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize(("ours", "name"), [(menon, "Menon2007"), (bilinear, "bilinear")])
 def test_demosaic_when_compared_with_colour_demosaicing_then_interior_agrees(ours, name, monkeypatch):
     reference = pytest.importorskip("colour_demosaicing")
-    monkeypatch.setattr(demosaic, "_TIE", 1e-9)  # as hard as the paper decides
+    monkeypatch.setattr(demosaic, "_TIE", 1e-9)  # almost a hard decision, as in the paper
     theirs = getattr(reference, f"demosaicing_CFA_Bayer_{name}")
-    packed = packed_scene(180, 140)  # more rows than one strip
+    packed = packed_scene(180, 140)  # more rows than in one strip
     expected = theirs(F.pixel_shuffle(packed, 2)[0, 0].double().numpy(), "RGGB")
     actual = ours(packed)[0].permute(1, 2, 0).numpy()
     edge = 2 * MENON_HALO
@@ -38,13 +38,15 @@ def test_menon_when_ties_are_blended_then_it_is_as_good_as_colour_demosaicing(no
     truth = scene.permute(1, 2, 0).numpy()[inside, inside]
     ours, theirs = ours[inside, inside], theirs[inside, inside]
     ours_psnr, theirs_psnr = (-10 * np.log10(np.mean((x - truth) ** 2)) for x in (ours, theirs))
-    assert ours_psnr > theirs_psnr - 0.01  # measured: equal without noise, 0.001 to 0.003 dB better with it
+    assert (
+        ours_psnr > theirs_psnr - 0.01
+    )  # measured: equal without noise, 0.001 to 0.003 dB better with noise
     difference = np.abs(ours - theirs).max(-1)
-    assert np.mean(difference > 1e-3) < 0.04  # measured: 0.2 percent without noise, 2.7 with it
-    assert np.mean(difference > 1e-2) < 1e-3  # measured: none, and 0.04 percent
+    assert np.mean(difference > 1e-3) < 0.04  # measured: 0.2 percent without noise, 2.7 percent with noise
+    assert np.mean(difference > 1e-2) < 1e-3  # measured: 0 percent without noise, 0.04 percent with noise
 
 
-def test_menon_when_values_change_by_a_rounding_error_then_so_does_the_picture():
+def test_menon_when_values_change_by_a_rounding_error_then_the_picture_changes_as_little():
     packed = packed_scene(120, 140)
     rounding = 1e-7 * torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
     assert (menon(packed + rounding) - menon(packed)).abs().max() < 1e-4
@@ -75,7 +77,7 @@ def test_menon_when_cut_into_tiles_with_halo_then_equals_the_whole():
 
 
 def test_menon_when_colour_follows_brightness_then_error_is_a_quarter_of_bilinear():
-    # Fine texture of one hue, where the assumption of the method holds: colour minus green changes slowly.
+    # In fine texture of one hue, the assumption of the method holds: colour minus green changes slowly.
     scene = draw_scene(160, 160, 3).mean(0, keepdim=True) * torch.tensor([0.8, 1.0, 0.7]).reshape(3, 1, 1)
     packed = F.pixel_unshuffle(mosaic_of(scene)[None, None], 2)
     errors = [F.mse_loss(method(packed)[0], scene).item() for method in (menon, bilinear)]

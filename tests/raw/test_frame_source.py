@@ -39,7 +39,7 @@ def frame_of(cfa: str, height: int, width: int, seed: int = 0) -> Frame:
 
 
 def padded_channels(frame: Frame) -> np.ndarray:
-    """(channels, H, W) normalised and padded with numpy, in RGGB phase and of even size."""
+    """Return (channels, H, W), normalised and padded with numpy to RGGB phase and even size."""
     levels, (height, width) = frame.metadata.levels, frame.mosaic.shape[:2]
     black = np.tile(levels.black, (-(-height // 2), -(-width // 2)))[:height, :width]
     assert levels.black_rows is not None and levels.black_cols is not None

@@ -1,4 +1,4 @@
-"""The two greens of a mosaic."""
+"""Balance of the two greens of a mosaic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOISE = NoiseProfile.uniform(0.0, SIGMA**2)
 
 
 def dark_mosaic(cfa: str, imbalance: float, sigma: float = SIGMA, level: float = 0.15) -> LinearImage:
-    """A drawn scene with the greens of red rows darker by `imbalance`."""
+    """Return a synthetic scene in which the greens of red rows are darker by `imbalance`."""
     data = mosaic(draw_scene(256, 321, seed=3) * level, cfa).numpy()[None].astype(np.float32)
     y, x = greens(cfa)[0]
     data[0, y::2, x::2] *= 1 - imbalance
@@ -27,7 +27,7 @@ def dark_mosaic(cfa: str, imbalance: float, sigma: float = SIGMA, level: float =
 
 
 def greens(cfa: str) -> list[tuple[int, int]]:
-    """Row and column of the green of red rows, then of that of blue rows."""
+    """Return row and column of the green of red rows, then of the green of blue rows."""
     red_row = cfa.index("R") // 2
     found = [divmod(k, 2) for k, color in enumerate(cfa) if color == "G"]
     return sorted(found, key=lambda place: place[0] != red_row)
@@ -46,7 +46,7 @@ def test_balance_greens_when_they_differ_then_they_become_equal_and_the_rest_sta
     assert ratio(balanced) / ratio(even) == pytest.approx(1, abs=0.005)
     for y, x in ((k // 2, k % 2) for k, color in enumerate(cfa) if color != "G"):
         np.testing.assert_array_equal(balanced.data[0, y::2, x::2], uneven.data[0, y::2, x::2])
-    # The mean of both greens, which developers show as brightness, stays.
+    # The mean of both greens, which determines the brightness, is unchanged.
     assert balanced.data.mean() == pytest.approx(uneven.data.mean(), rel=1e-3)
 
 

@@ -37,7 +37,7 @@ def test_normalise_when_given_a_tile_then_it_is_the_crop_of_the_whole(case, data
 
 @settings(max_examples=40, deadline=None)
 @given(cases())
-def test_normalise_when_done_then_each_pixel_follows_the_definition_and_nothing_is_clipped(case):
+def test_normalise_when_values_are_random_then_they_follow_the_definition_unclipped(case):
     mosaic, levels = case
     y, x = mosaic.shape[0] - 1, mosaic.shape[1] // 2
     black = float(levels.black[y % levels.black.shape[0], x % levels.black.shape[1]])

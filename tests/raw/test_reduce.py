@@ -22,7 +22,7 @@ def frame(cfa: str, mosaic: np.ndarray) -> Frame:
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "GBRG", "BGGR", "monochrome"])
 @pytest.mark.parametrize("size", [(64, 48), (67, 53)])
-def test_frame_when_reduced_then_each_colour_keeps_its_place_and_value(
+def test_reduced_frame_when_each_colour_has_a_value_then_pattern_and_values_are_kept(
     cfa: str, size: tuple[int, int]
 ) -> None:
     tile = np.array([[100, 200], [300, 400]], np.uint16)
@@ -34,14 +34,14 @@ def test_frame_when_reduced_then_each_colour_keeps_its_place_and_value(
     np.testing.assert_array_equal(reduced.mosaic, expected)
 
 
-def test_frame_when_noise_is_reduced_then_its_profile_says_so() -> None:
+def test_reduced_frame_when_pixels_are_averaged_then_the_profile_matches_the_noise() -> None:
     noise = np.random.default_rng(0).normal(2000, 400, (512, 512))
     reduced = reduce_frame(frame("RGGB", noise.astype(np.uint16)))
     assert np.var(reduced.mosaic) == pytest.approx(400**2 / 16, rel=0.05)
     assert reduced.metadata.noise == NoiseProfile.uniform(1e-4, 2e-6)
 
 
-def test_linear_frame_when_reduced_then_keeps_three_channels() -> None:
+def test_reduced_frame_when_linear_then_it_has_three_channels() -> None:
     mosaic = np.broadcast_to(np.array([1, 2, 3], np.uint16), (16, 24, 3)).copy()
     reduced = reduce_frame(frame("linear", mosaic)).mosaic
     assert reduced.shape == (4, 6, 3) and (reduced == [1, 2, 3]).all()
