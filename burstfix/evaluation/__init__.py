@@ -1,1 +1,1 @@
-"""Quality of the models in figures that anyone can reproduce: metrics, protocols, tables."""
+"""Evaluation of the models with reproducible figures: metrics, protocols, tables."""

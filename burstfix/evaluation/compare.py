@@ -24,8 +24,8 @@ class Similarity:
     """Similarity of two pictures.
 
     Attributes:
-        psnr: In dB; infinite for equal pictures.
-        ssim: At most 1.
+        psnr: PSNR in dB; infinite for equal pictures.
+        ssim: SSIM, at most 1.
     """
 
     psnr: float
@@ -33,14 +33,14 @@ class Similarity:
 
 
 def compare(a: Path, b: Path) -> Similarity:
-    """Compare the pixel values of two pictures; colour profiles are not taken into account.
+    """Compare the pixel values of two pictures; colour profiles are ignored.
 
     Args:
         a: Picture file: TIFF, PNG, JPEG, or another format that Pillow reads.
-        b: Likewise, of the same size. The bit depths may differ.
+        b: Picture file of the same size. The bit depths may differ.
 
     Raises:
-        InputError: A file cannot be read, the sizes differ, or are below 11x11 pixels.
+        InputError: A file cannot be read, or the sizes differ or are below 11x11 pixels.
     """
     first, second = read_pixels(a), read_pixels(b)
     if first.shape != second.shape:
@@ -56,7 +56,7 @@ def read_pixels(path: Path) -> Tensor:
     """Read a picture as float32 (3, H, W) in its full bit depth, scaled to 0..1 and turned upright.
 
     Raises:
-        InputError: It cannot be read as a picture.
+        InputError: The file cannot be read as a picture.
     """
     try:
         with open(path, "rb") as handle:

@@ -1,4 +1,4 @@
-"""Merging of aligned frames as in HDR+, as a yardstick for `average`."""
+"""Merging of aligned frames as in HDR+, for comparison with `average`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from burstfix.models.average import Average
 def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 8.0) -> Tensor:
     """Merge windows pairwise with the reference in the frequency domain.
 
-    Hasinoff et al., "Burst photography for high dynamic range and low-light imaging on mobile cameras"
-    (2016),
-    section 5, equations 6 and 7: the reference replaces a frame at frequencies where they differ by more than
-    noise.
+    Source: Hasinoff et al., "Burst photography for high dynamic range and low-light imaging on mobile
+    cameras" (2016), section 5, equations 6 and 7. A frame is replaced by the reference at frequencies where
+    they differ by more than noise.
 
     Args:
         spectra: Complex (N, ..., side, side) Fourier transforms of windows, orthonormal.
@@ -36,12 +35,13 @@ def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 
 def denoise_spectra(spectra: Tensor, variance: Tensor, strength: float = 1.0) -> Tensor:
     """Remove remaining noise by pointwise shrinkage, more of it at high frequencies.
 
-    After the "spatial denoising" of section 5.
+    Source: "spatial denoising" in section 5 of the same paper.
 
     Args:
         spectra: Complex (..., side, side), orthonormal.
         variance: (..., 1, 1) noise variance after averaging; the paper assumes that all frames were averaged.
-        strength: Factor of the variance at the frequency 1/2; it is proportional to the frequency.
+        strength: Multiplier of the variance at the frequency 1/2; the multiplier is proportional to the
+            frequency.
     """
     side = spectra.shape[-1]
     frequency = torch.fft.fftfreq(side, device=spectra.device)

@@ -1,15 +1,14 @@
-"""Quality on real bursts, which have no truth: merges are compared with frames that were left out.
+"""Quality on real bursts, without ground truth: merges are compared with frames that were held out.
 
-Two frames, held out, are not merged. The merge of the others is shifted onto each of them with sub-pixel
+Two frames are held out of the merge. The merge of the others is shifted onto each of them with sub-pixel
 accuracy and sampled by the CFA. The residual of held-out frame k is e_k = y_k - merge = n_k - error, where
-the noise n_k is independent of the merge and of the other frame. Hence, whatever the noise is:
+the noise n_k is independent of the merge and of the other frame. Hence, for any noise:
 
     mean(e_1 * e_2)          = mean(error^2)       the error of the merge
     mean((e_1 - e_2)^2) / 2  = mean(n^2)           the noise of a frame
 
-Both are given in units of the noise variance that the noise profile predicts, so the second one shows how
-good the profile is. Errors that the merge shares with the held-out frames (of the lens, of clipping) are not
-seen.
+Both are in units of the noise variance predicted by the noise profile, so the second one shows the accuracy
+of the profile. Errors common to the merge and the held-out frames (lens, clipping) are not measured.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ from burstfix.types import Burst, Frame, GlobalMotion, Progress
 
 MIN_FRAMES = 4
 BLOCK = 64  # sensor pixels on a side of a block; blocks count as independent
-MARGIN = 16  # sensor pixels at the border that are left out
-DARKEST, BRIGHTEST = 3.0, 0.9  # usable signals: standard deviations above black, and share of white
-EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient above which there are edges, below which it is flat
+MARGIN = 16  # sensor pixels at the border that are ignored
+DARKEST, BRIGHTEST = 3.0, 0.9  # usable range of signals: standard deviations above black, and share of white
+EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient: edges are above, flat areas below
 PARTS = ("all", "edges", "middle", "flat")
 _ITERATIONS = 4
-_OUTLIER = 5.0  # residuals beyond this many standard deviations are not used to find the shift
+_OUTLIER = 5.0  # residuals beyond this many standard deviations are ignored in the fit of the shift
 _MIN_PIXELS = 256  # of one part in a block
 
 
@@ -56,7 +55,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """Result of one method on one part of one block of one pair; in units of a frame's noise variance.
+    """Result of one method on one part of a block for one pair, in units of the noise variance of a frame.
 
     Attributes:
         method: Label of the method.
@@ -90,7 +89,7 @@ def evaluate_held_out(
 
     Raises:
         InputError: A folder does not exist, or a raw cannot be read.
-        BurstError: A burst has fewer than four frames, or no Bayer mosaics.
+        BurstError: A burst has fewer than four frames, or its frames are not Bayer mosaics.
     """
     scores: list[HeldOutScore] = []
     for number, folder in enumerate(folders):
@@ -112,7 +111,7 @@ def evaluate_held_out(
 
 
 def choose_pairs(burst: Burst, count: int) -> list[Pair]:
-    """Choose the pairs of frames that moved least against each other, each with the nearest reference."""
+    """Choose the pairs of frames with the least relative motion, each with the nearest reference."""
     height, width = burst.frames[0].mosaic.shape
     indices = range(len(burst.frames))
 
@@ -129,7 +128,7 @@ def choose_pairs(burst: Burst, count: int) -> list[Pair]:
 
 
 def _distance(a: GlobalMotion, b: GlobalMotion, height: int, width: int) -> float:
-    """Largest displacement between two frames at the corners, in sensor pixels."""
+    """Return the largest displacement between two frames at the corners, in sensor pixels."""
     corners = [(y, x) for y in (-height / 2, height / 2) for x in (-width / 2, width / 2)]
     moved = [(a.apply(*corner), b.apply(*corner)) for corner in corners]
     return max(math.dist(one, other) for one, other in moved)
@@ -167,7 +166,7 @@ def _score_pair(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regions:
-    """Where and in which unit residuals are measured.
+    """Regions in which residuals are measured, and their unit.
 
     Attributes:
         std: (H, W) standard deviation of a frame's noise.
@@ -220,13 +219,13 @@ def find_regions(burst: Burst) -> Regions:
 def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -> Tensor:
     """Subtract a merge from a held-out frame, aligned to it.
 
-    Position (affine) and exposure are fitted by Gauss-Newton steps, starting from the motion that is known.
+    Position (affine) and exposure are fitted by Gauss-Newton steps, starting from the known motion.
 
     Args:
         picture: (3, H, W) linear camera RGB in the geometry of the reference.
         frame: The held-out frame.
-        motion: Its motion against the reference.
-        std: (H, W) standard deviation of its noise.
+        motion: Motion of the frame relative to the reference.
+        std: (H, W) standard deviation of the noise of the frame.
 
     Returns:
         (H, W) residuals in units of `std`; 0 beyond the picture.
@@ -275,7 +274,7 @@ def _sampled(picture: Tensor, y: Tensor, x: Tensor, mode: str) -> Tensor:
 
 
 def _block_means(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[int, float]:
-    """Mean of the masked values in each block that has enough of them, by number of the block."""
+    """Return the mean of the masked values of each block with enough of them, by number of the block."""
     height, width = values.shape
     columns = -(-width // BLOCK)
     block = (np.arange(height) // BLOCK)[:, None] * columns + np.arange(width) // BLOCK

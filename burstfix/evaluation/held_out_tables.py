@@ -14,18 +14,18 @@ from burstfix.evaluation.tables import half_width, rounded
 
 
 def estimate(scores: Sequence[HeldOutScore], method: str, burst: str, part: str) -> Estimate:
-    """Mean squared error of a method, with its interval over blocks."""
+    """Estimate the mean squared error of a method, with its confidence interval over blocks."""
     return bootstrap(_by_block(_errors(scores, method, burst, part)))
 
 
 def difference(scores: Sequence[HeldOutScore], method: str, baseline: str, burst: str, part: str) -> Estimate:
-    """Mean squared error of a method minus that of the baseline, paired by block."""
+    """Estimate the mean squared error of a method minus that of the baseline, paired by block."""
     errors, expected = (_errors(scores, name, burst, part) for name in (method, baseline))
     return bootstrap(_by_block({key: error - expected[key] for key, error in errors.items()}))
 
 
 def noise(scores: Sequence[HeldOutScore], burst: str, part: str) -> Estimate:
-    """Noise of the held-out frames; 1 if the noise profile is right."""
+    """Estimate the noise of the held-out frames; it is 1 if the noise profile is correct."""
     method = scores[0].method
     found = {
         (s.block, s.pair): s.noise for s in scores if (s.method, s.burst, s.part) == (method, burst, part)
@@ -34,7 +34,7 @@ def noise(scores: Sequence[HeldOutScore], burst: str, part: str) -> Estimate:
 
 
 def document(scores: Sequence[HeldOutScore], baseline: str) -> list[dict[str, Any]]:
-    """All results as JSON."""
+    """Return all results as JSON."""
     records = []
     for burst, method, part in _rows(scores):
         record: dict[str, Any] = {
@@ -52,7 +52,7 @@ def document(scores: Sequence[HeldOutScore], baseline: str) -> list[dict[str, An
 
 
 def rich_tables(scores: Sequence[HeldOutScore], baseline: str) -> Group:
-    """For each burst a table of errors and one of differences to the baseline."""
+    """Return for each burst a table of errors and a table of differences to the baseline."""
     parts: list[Any] = []
     methods = list(dict.fromkeys(s.method for s in scores))
     for burst in dict.fromkeys(s.burst for s in scores):

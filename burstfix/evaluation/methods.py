@@ -1,4 +1,4 @@
-"""The methods that can be evaluated: models, with all or fewer frames, and yardsticks."""
+"""The methods that can be evaluated: models, with all or some of the frames, and published methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Method:
     """A row of the tables.
 
     Attributes:
-        label: Name of the row; unique.
+        label: Unique name of the row.
         frames: Number of frames around the reference that are used; None for all.
         merge: Function from burst to linear RGB (3, H, W).
     """
@@ -36,7 +36,7 @@ class Method:
     merge: Merge
 
     def run(self, burst: Burst) -> NDArray[np.float32]:
-        """Merge the burst, or as many of its frames as the method uses."""
+        """Merge the frames of the burst that the method uses."""
         return self.merge(burst if self.frames is None else around_reference(burst, self.frames))
 
 
@@ -61,7 +61,7 @@ class MethodName:
         """Parse a method.
 
         Raises:
-            UsageError: It is empty, has zero frames, or views that a yardstick does not have.
+            UsageError: The text is empty, has zero frames, or adds views to a method that is not a network.
         """
         match = re.fullmatch(r"(.+?)(?:\+(\d+))?(?::(\d+))?", text, re.DOTALL)
         if match is None:
@@ -82,7 +82,7 @@ class MethodName:
 
 
 def default_methods() -> list[str]:
-    """All models that ship, each trained one also with a single frame, the simplest first."""
+    """Return all models that can merge, trained ones also with a single frame; simple models come first."""
     names = ["menon"]
     for entry in reversed(CATALOG):
         if entry.usable:
@@ -94,7 +94,7 @@ def default_methods() -> list[str]:
 def load_methods(
     names: Sequence[str], *, device: str = "auto", tile: int = 0, precision: str = "auto"
 ) -> list[Method]:
-    """Load models, each of them once.
+    """Load models and other methods; each model is loaded once.
 
     Args:
         names: A yardstick, a model's name (see `load_model`) or a .safetensors file; followed by `+V` for an
@@ -118,10 +118,10 @@ def load_methods(
 
 
 def row_labels(names: Sequence[MethodName]) -> list[str]:
-    """Unique names for the rows of a table.
+    """Return unique names for the rows of a table.
 
-    Names of the catalogue stay as they are. A file is called by its stem, preceded by as many of its folders
-    as it takes to tell it from the other rows.
+    Names of the catalogue are kept. The label of a file is its stem, with as many parent folders as necessary
+    to distinguish it from the other rows.
 
     Raises:
         UsageError: A method is given twice.
@@ -146,7 +146,7 @@ def row_labels(names: Sequence[MethodName]) -> list[str]:
 
 
 def _candidates(name: MethodName) -> list[str]:
-    """Labels for a method, from short to long."""
+    """Return possible labels for a method, from short to long."""
     if name.base in yardsticks.SINGLE_FRAME:
         return [name.base]
     if not name.is_file:
@@ -156,7 +156,7 @@ def _candidates(name: MethodName) -> list[str]:
 
 
 def around_reference(burst: Burst, count: int) -> Burst:
-    """The `count` frames nearest to the reference, or all if there are fewer."""
+    """Return the `count` frames nearest to the reference, or all if there are fewer."""
     count = min(count, len(burst.frames))
     first = min(max(burst.reference - count // 2, 0), len(burst.frames) - count)
     kept = slice(first, first + count)

@@ -11,11 +11,11 @@ from torch import Tensor
 # Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004).
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
-_STRIP_ROWS = 256  # limits the memory that large pictures take
+_STRIP_ROWS = 256  # limits the memory for large pictures
 
 
 def psnr(result: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB, of all channels together.
+    """Compute the peak signal-to-noise ratio in dB over all channels.
 
     Args:
         result: (C, H, W) in 0..1.
@@ -29,7 +29,7 @@ def psnr(result: Tensor, truth: Tensor) -> float:
 
 
 def ssim(result: Tensor, truth: Tensor) -> float:
-    """Structural similarity: mean over channels and all 11x11 Gaussian windows (sigma 1.5) in the picture.
+    """Compute the structural similarity: mean over channels and 11x11 Gaussian windows (sigma 1.5).
 
     Variances are those of the population (no Bessel correction), as in the authors' code.
 
@@ -53,7 +53,7 @@ def ssim(result: Tensor, truth: Tensor) -> float:
 
 
 def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
-    """(C, H - 10, W - 10): SSIM of each window."""
+    """Compute the SSIM of each window, (C, H - 10, W - 10)."""
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
     var_b = _blur(b * b) - mean_b**2
@@ -73,7 +73,7 @@ def _checked(result: Tensor, truth: Tensor) -> Tensor:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """(C, H, W) -> (C, H - 10, W - 10): Gaussian mean of every window inside the picture."""
+    """Compute the Gaussian mean of every window inside the picture: (C, H, W) to (C, H - 10, W - 10)."""
     at = torch.arange(SSIM_WINDOW, dtype=x.dtype, device=x.device) - SSIM_WINDOW // 2
     kernel = torch.exp(-0.5 * (at / SSIM_SIGMA) ** 2)
     kernel = kernel / kernel.sum()

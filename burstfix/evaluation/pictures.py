@@ -1,4 +1,4 @@
-"""Pictures that show the same part of every method's result side by side."""
+"""Pictures with the results of all methods side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GAP = 4
 
 
 def save_side_by_side(pictures: Mapping[str, Tensor], path: Path, side: int = 256) -> None:
-    """Write the middle of each picture with its name, in one row.
+    """Write the central part of each picture with its name, in one row.
 
     Args:
         pictures: (3, H, W) display RGB in 0..1 by name, all of one size.

@@ -1,4 +1,4 @@
-"""Bursts with known truth: clips after the REDS4 protocol, and photographs with simulated motion.
+"""Bursts with ground truth: clips by the REDS4 protocol, and photographs with simulated motion.
 
 The protocol is that of the two-stage paper (supplement, Table 1, with the authors' published settings).
 Frames of 8-bit video are unprocessed to linear camera RGB and mosaicked. Frame i of a clip, counted from 1,
@@ -6,9 +6,9 @@ gets normal noise from a generator with seed i and is clipped to 0..1. Five fram
 merged; the first and last two frames of a clip are not used as references. Results are compared as display
 RGB (white balance, clip, inverse matrix, clip, power 1/2.2).
 
-The truth is the clean linear reference, converted in the same way. It is not the frame of the clip, so that
-the loss of unprocessing is not measured. As in the authors' code, noise is drawn for the packed mosaic with
-the planes last, (H/2, W/2, 4), and nothing is rounded to 8 bits before the comparison.
+The truth is the clean linear reference, converted in the same way. It is not the frame of the clip, because
+then the loss of unprocessing would count as an error. As in the authors' code, noise is drawn for the packed
+mosaic with the planes last, (H/2, W/2, 4), and nothing is rounded to 8 bits before the comparison.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from burstfix.sim.sources import pictures_in, read_picture
 from burstfix.types import Burst, Frame, FrameMetadata, Levels, NoiseProfile
 
 EDGE_FRAMES = 2  # frames at each end of a clip that are not used as references
-_REACH = 200  # source pixels around a frame that camera shake may show
+_REACH = 200  # margin around a frame for camera shake, in source pixels
 # White level of a clip's mosaics; a step of 1/65535 is a thousandth of the weakest noise.
 _FULL_SCALE = 65535
 
 LEVELS = {**NOISE_LEVELS, "base": (2e-4, 1e-3)}
 """Shot gain and read noise (standard deviation) by noise level; "base" is a phone at its base ISO."""
 
-# Strong camera shake: tens of pixels, visible rotation, and an object that moves on its own. Unlike the
-# protocol's, these raws have a black level, as those of most cameras, and 14 bits.
+# Strong camera shake: tens of pixels, visible rotation, and an object that moves on its own. Unlike in the
+# protocol, these raws have 14 bits and a black level, like those of most cameras.
 PHOTO_SETTINGS = RecordingSettings(
     bits=14,
     camera="protocol",
@@ -59,10 +59,11 @@ class Limits:
 
     Attributes:
         frames: Frames in a burst.
-        windows: Largest number of bursts of each clip, evenly spread; 0 for all.
+        windows: Largest number of bursts of each clip, evenly spaced; 0 for all.
         crop: Largest side of the frames in sensor pixels, cut from the middle; 0 for the whole frame of a
             clip and 512 pixels of a photograph.
-        per_photo: Bursts of each photograph. Each further one shows another part, with other motion.
+        per_photo: Bursts of each photograph. Each burst shows another part of the photograph with other
+            motion.
     """
 
     frames: int = 5
@@ -94,7 +95,7 @@ class Case:
     camera: Camera
 
     def shown(self, linear: NDArray[np.float32]) -> Tensor:
-        """(3, H, W) display RGB of a merged burst."""
+        """Convert a merged burst to (3, H, W) display RGB."""
         return to_display(torch.from_numpy(linear)[None], self.camera)[0]
 
 
@@ -107,7 +108,7 @@ class Clip:
 
 
 def find_clips(folders: Sequence[Path]) -> list[Clip]:
-    """Find clips: a folder that holds pictures, or else each folder inside it that does.
+    """Find clips: each folder with pictures is a clip; otherwise each of its subfolders with pictures.
 
     Raises:
         InputError: A folder does not exist or holds no clip.
@@ -127,7 +128,7 @@ def find_clips(folders: Sequence[Path]) -> list[Clip]:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Stems of the paths; those that occur twice are preceded by the name of their folder."""
+    """Return the stems of the paths; duplicate stems are preceded by the name of their folder."""
     stems = Counter(path.resolve().stem for path in paths)
     return [
         path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"
@@ -136,22 +137,22 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """Find photographs, given one by one or as folders.
+    """Find photographs, given as files or folders.
 
     Raises:
-        InputError: One does not exist, or a folder holds none.
+        InputError: A path does not exist, or a folder contains no photographs.
     """
     photos = []
     for path in paths:
         found = pictures_in(path) if path.is_dir() else [path]
         if not found or not path.exists():
-            raise InputError(f"{path}: no photograph here")
+            raise InputError(f"{path}: no photograph found")
         photos += found
     return photos
 
 
 def references(count: int, limits: Limits) -> list[int]:
-    """Indices of a clip's references.
+    """Return the indices of the references of a clip.
 
     Raises:
         UsageError: The clip is too short.
@@ -167,7 +168,7 @@ def references(count: int, limits: Limits) -> list[int]:
 
 
 def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
-    """Simulate the bursts of a clip after the protocol."""
+    """Simulate the bursts of a clip by the protocol."""
     camera = protocol_camera()
     noise = noise_profile(level)
     mosaics: dict[int, NDArray[np.uint16]] = {}
@@ -185,7 +186,7 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
         frames = [
             Frame(mosaics[i], _clip_metadata(clip.frames[i], mosaics[i], camera, noise)) for i in window
         ]
-        # The protocol fixes the number of frames, so none is dropped.
+        # The protocol fixes the number of frames, so frames are not dropped.
         burst = prepare_burst(frames, reference=reference - first, noise=noise, keep_all=True)
         truth = _middle(_clean(clip.frames[reference], camera), limits.crop)
         shown = to_display(truth[None], camera)[0]
@@ -193,7 +194,7 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
 
 
 def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: str = "") -> Case:
-    """Simulate a burst of a photograph; motion and noise depend on the file's name and the number only.
+    """Simulate a burst of a photograph; motion and noise depend only on the file name and the number.
 
     Args:
         photo: Picture file.
@@ -226,7 +227,7 @@ def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: s
 
 
 def _random_part(picture: Tensor, side: int, seed: int) -> Tensor:
-    """A square of (3, H, W), or as much of it as there is."""
+    """Cut a random square from (3, H, W), limited by the size of the picture."""
     generator = torch.Generator().manual_seed(seed)
     top, left = (
         int(torch.randint(0, max(length - side, 0) + 1, (), generator=generator)) // 2 * 2
@@ -247,7 +248,7 @@ def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
         (H, W) in 0..1, RGGB.
     """
     shot_gain, read_std = LEVELS[level]
-    packed = mosaic_packed(clean).permute(1, 2, 0)  # h, w, 4: the order in which the authors draw
+    packed = mosaic_packed(clean).permute(1, 2, 0)  # h, w, 4: the order of the authors' random numbers
     generator = torch.Generator().manual_seed(number)
     noise = torch.randn(packed.shape, generator=generator)
     noisy = packed + noise * torch.sqrt(packed * shot_gain + read_std**2)
@@ -260,7 +261,7 @@ def to_integers(mosaic: Tensor) -> NDArray[np.uint16]:
 
 
 def noise_profile(level: str) -> NoiseProfile:
-    """Noise profile of a noise level."""
+    """Return the noise profile of a noise level."""
     gain, std = LEVELS[level]
     return NoiseProfile.uniform(gain, std**2)
 
@@ -268,14 +269,14 @@ def noise_profile(level: str) -> NoiseProfile:
 def _clip_metadata(
     path: Path, mosaic: NDArray[np.uint16], camera: Camera, noise: NoiseProfile
 ) -> FrameMetadata:
-    """Metadata that a raw file with this mosaic would have."""
+    """Return the metadata of a raw file with this mosaic."""
     height, width = mosaic.shape
     levels = Levels(np.zeros((1, 1), np.float32), float(_FULL_SCALE))
     return FrameMetadata(path, height, width, "RGGB", levels, color_profile(camera), noise=noise)
 
 
 def _clean(path: Path, camera: Camera) -> Tensor:
-    """(3, H, W) linear camera RGB of a clip's frame, cut to even size."""
+    """Read a frame of a clip as (3, H, W) linear camera RGB, cut to even size."""
     picture = read_picture(path)
     height, width = (side // 2 * 2 for side in picture.shape[1:])
     return unprocess(picture[None, :, :height, :width], camera)[0]

@@ -1,4 +1,4 @@
-"""Runs methods on cases and collects the scores."""
+"""Evaluation of methods on cases, with scores."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Score:
     Attributes:
         method: Label of the method.
         source, clip, window, level: See `Case`.
-        psnr: In dB.
-        ssim: At most 1.
+        psnr: PSNR in dB.
+        ssim: SSIM, at most 1.
         seconds: Time of block matching and merging, without reading and global motion.
         megapixels: Size of the result.
     """
@@ -63,7 +63,7 @@ def evaluate(
     progress: Progress | None = None,
     look: Look | None = None,
 ) -> list[Score]:
-    """Score every method on every case.
+    """Evaluate every method on every case.
 
     Args:
         methods: Rows of the tables.
@@ -75,7 +75,7 @@ def evaluate(
         look: Called with each case and the display RGB of every method.
 
     Raises:
-        UsageError: There is nothing to evaluate.
+        UsageError: Methods or cases are missing.
     """
     total = len(levels) * (
         len(photos) * limits.per_photo + sum(len(references(len(c.frames), limits)) for c in clips)

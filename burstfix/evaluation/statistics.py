@@ -14,7 +14,7 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its uncertainty; the uncertainty is nan where it cannot be told.
+    """A mean with its uncertainty; the uncertainty is NaN if it cannot be estimated.
 
     Attributes:
         mean: Mean of the groups' means.
@@ -29,7 +29,7 @@ class Estimate:
 
 
 def bootstrap(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
-    """Estimate the mean of the groups' means and its uncertainty.
+    """Estimate the mean of the means of groups, and its uncertainty.
 
     After Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile intervals. Values of one
     group (bursts of one clip or photograph) are alike, so both levels are resampled: first groups, then

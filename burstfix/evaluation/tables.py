@@ -23,8 +23,8 @@ class Mean:
     """Mean scores of one method.
 
     Attributes:
-        psnr: Mean of the decibels.
-        ssim: Mean.
+        psnr: Mean PSNR in dB.
+        ssim: Mean SSIM.
         count: Number of bursts.
     """
 
@@ -51,7 +51,7 @@ class Difference:
 
 
 def clip_means(scores: Iterable[Score]) -> dict[str, Mean]:
-    """Mean of each clip, by name."""
+    """Return the mean of each clip, by name."""
     return {
         clip: Mean(
             statistics.fmean(s.psnr for s in found), statistics.fmean(s.ssim for s in found), len(found)
@@ -61,13 +61,13 @@ def clip_means(scores: Iterable[Score]) -> dict[str, Mean]:
 
 
 def mean_of(scores: Sequence[Score]) -> Mean:
-    """Mean of the clips' means: every clip has the same weight, however long it is."""
+    """Return the mean of the means of clips: every clip has the same weight, independent of its length."""
     clips = clip_means(scores).values()
     return Mean(statistics.fmean(m.psnr for m in clips), statistics.fmean(m.ssim for m in clips), len(scores))
 
 
 def psnr_estimate(scores: Sequence[Score]) -> Estimate:
-    """Mean PSNR of one method, as in `mean_of`, with its confidence interval."""
+    """Estimate the mean PSNR of one method, as in `mean_of`, with its confidence interval."""
     return bootstrap([[s.psnr for s in found] for found in _by_clip(scores).values()])
 
 
@@ -75,8 +75,8 @@ def difference(scores: Sequence[Score], baseline: Sequence[Score]) -> Difference
     """Compare two methods burst by burst.
 
     Args:
-        scores: One method's scores.
-        baseline: The other one's, on the same bursts.
+        scores: Scores of one method.
+        baseline: Scores of the other method on the same bursts.
     """
     expected = {(s.clip, s.window): s.psnr for s in baseline}
     groups = [[s.psnr - expected[s.clip, s.window] for s in found] for found in _by_clip(scores).values()]
@@ -86,7 +86,7 @@ def difference(scores: Sequence[Score], baseline: Sequence[Score]) -> Difference
 
 
 def seconds_per_megapixel(scores: Sequence[Score]) -> float:
-    """Median of one method; the first run is left out, because it includes loading and warming up."""
+    """Return the median of one method without its first run, which includes loading and warming up."""
     times = [s.seconds / s.megapixels for s in scores]
     return statistics.median(times[1:] or times)
 
@@ -94,13 +94,13 @@ def seconds_per_megapixel(scores: Sequence[Score]) -> float:
 def document(
     scores: Sequence[Score], machine: dict[str, Any], limits: Limits, baseline: str = ""
 ) -> dict[str, Any]:
-    """All results as a JSON document.
+    """Return all results as a JSON document.
 
     Args:
-        scores: Of all methods.
+        scores: Scores of all methods.
         machine: See `run.machine`.
         limits: Selection of the data.
-        baseline: Row that the differences refer to; by default the first.
+        baseline: Reference row of the differences; by default the first.
     """
     results, differences = [], []
     methods = _unique(s.method for s in scores)
@@ -152,7 +152,7 @@ def _difference_record(found: Difference) -> dict[str, Any]:
 
 
 def rich_tables(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "") -> Group:
-    """For each kind of data a table of means, one of differences, and one of clips for each noise level."""
+    """Return tables for each kind of data: means, differences, and clips for each noise level."""
     parts: list[Any] = []
     methods, levels = _unique(s.method for s in scores), _unique(s.level for s in scores)
     baseline = baseline or methods[0]
@@ -202,7 +202,7 @@ def _clip_tables(
 
 
 def markdown(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "") -> str:
-    """Means and differences as Markdown tables for each kind of data."""
+    """Return means and differences as Markdown tables for each kind of data."""
     methods, levels = _unique(s.method for s in scores), _unique(s.level for s in scores)
     baseline = baseline or methods[0]
     parts = []
@@ -257,7 +257,7 @@ def _difference_rows(scores: Sequence[Score], source: str, baseline: str) -> lis
 
 
 def half_width(estimate: Estimate, digits: int) -> str:
-    """Half of a confidence interval as text."""
+    """Format half of a confidence interval."""
     half = (estimate.high - estimate.low) / 2
     return f"±{half:.{digits}f}" if math.isfinite(half) else "±?"
 
@@ -284,5 +284,5 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def rounded(value: float, digits: int) -> float | None:
-    """Round for JSON, which has neither infinity (PSNR of equal pictures) nor nan."""
+    """Round for JSON, which has neither infinity (PSNR of equal pictures) nor NaN."""
     return round(value, digits) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Published methods that are no networks of ours, for comparison: rows of `burstfix evaluate`.
+"""Published methods for comparison: rows of `burstfix evaluate`.
 
 | name | method | frames |
 |---|---|---|
@@ -78,7 +78,7 @@ def stabilised(
     """
     variance = read_variance / shot_gain**2
     forward = 2 * np.sqrt(np.maximum(plane / shot_gain + 3 / 8 + variance, 0))
-    d = np.maximum(denoise(forward), 2 * np.sqrt(3 / 8 + variance))  # the value at black
+    d = np.maximum(denoise(forward), 2 * np.sqrt(3 / 8 + variance))  # value at black
     root = np.sqrt(1.5)
     inverse = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 1 / 8 - variance
     return shot_gain * inverse
@@ -119,14 +119,14 @@ SINGLE_FRAME: dict[str, Callable[[], Callable[[Plane], Plane]] | None] = {
     "bm3d": _bm3d,
 }
 NAMES = (*SINGLE_FRAME, "hdrplus")
-"""Names of all yardsticks."""
+"""Names of all published methods for comparison."""
 
 
 def yardstick(name: str) -> Merge:
     """Return the method of a name in `NAMES`.
 
     Raises:
-        UsageError: A package that it needs is not installed.
+        UsageError: A required package is not installed.
     """
     if name == "hdrplus":
         return _hdrplus

@@ -1,7 +1,8 @@
-"""Simulation of raw bursts with known truth from photographs and clips.
+"""Simulation of raw bursts with known ground truth from photographs and clips.
 
-`camera.py` converts display pictures to linear camera RGB and back, `motion.py` moves camera and objects,
-`burst.py` combines them with mosaic and noise in batches for training. `recording.py` simulates whole frames.
+`camera.py` converts display pictures to linear camera RGB and back, `motion.py` simulates the motion of
+camera and objects, `burst.py` combines them with mosaic and noise in batches for training. `recording.py`
+simulates whole frames.
 """
 
 from burstfix.sim.burst import SimSettings, SimulatedBurst, add_noise, mosaic_packed, simulate_burst

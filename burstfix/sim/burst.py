@@ -1,4 +1,4 @@
-"""Batches of noisy packed bursts with their truth, for training; on the device of the generator."""
+"""Batches of noisy packed bursts with their ground truth, for training; on the device of the generator."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def simulate_burst(
     settings: SimSettings,
     generator: torch.Generator,
 ) -> SimulatedBurst:
-    """Draw cameras, motion, exposure and noise, and renders bursts.
+    """Draw cameras, motion, exposure and noise, and render bursts.
 
     Args:
         pictures: (B, 3, Hs, Ws) display RGB in 0..1, larger than the frames times `settings.magnify`.

@@ -1,4 +1,4 @@
-"""Writes simulated bursts to disk.
+"""Files of simulated bursts.
 
 frame_001.dng ...     the frames
 ground_truth.tif      16-bit linear camera RGB of the reference (65535 = white of the sensor)
@@ -67,7 +67,7 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
         make=MAKE,
         model=MODEL,
         iso=max(1.0, round(gain / SHOT_GAIN_PER_ISO)),
-        # Without motion blur any short exposure will do.
+        # Without motion blur any short exposure time is plausible.
         exposure_time=FRAME_INTERVAL * (settings.blur or 0.25),
         aperture=2.0,
         focal_length=5.0,
@@ -82,7 +82,7 @@ def write_recording(
 
     Args:
         recording: The burst.
-        folder: Must not exist, or be empty, or hold an earlier simulated burst (with `overwrite`).
+        folder: Target; must not exist, or be empty, or (with `overwrite`) contain an earlier simulated burst.
         source: Name of the photograph or clip, for the JSON.
         overwrite: Whether to replace an earlier simulated burst.
 
@@ -115,7 +115,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     """Check that `write_recording` may write to the folder.
 
     Raises:
-        OutputError: The folder above is missing, or the folder holds files that may not be replaced.
+        OutputError: The parent folder is missing, or the folder contains files that may not be replaced.
     """
     if not folder.parent.is_dir():
         raise OutputError(f"{folder}: its parent folder does not exist; create it first")
@@ -140,7 +140,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def facts(recording: Recording, names: list[str], source: str) -> dict[str, Any]:
-    """Return everything that is known about a recording, as a JSON document."""
+    """Return the description of a recording as a JSON document."""
     settings = recording.settings
     motions, homographies, path = recording.motions(), recording.homographies, recording.object_path
     height, width = recording.mosaics.shape[1:]

@@ -1,4 +1,4 @@
-"""Simulation of a burst as a camera records it: integers with black level and hot pixels, and the truth.
+"""Simulation of a burst as a camera records it, with black level, hot pixels and integers, and its truth.
 
 Unlike `burst.py`, which makes batches of patches for training, this module makes whole frames, one burst at a
 time and always on the CPU: with the same torch, the same seed gives the same numbers on every machine.
@@ -32,7 +32,7 @@ class RecordingSettings:
 
     Attributes:
         frames: Number of frames.
-        reference: Index of the frame that the truth belongs to; by default the middle one.
+        reference: Index of the frame with known truth; by default the middle one.
         size: Largest height and width of the frames in sensor pixels, cut from the middle of the source.
         cfa: Bayer pattern.
         bits: Bits per sample, 10 to 16; the largest value is white.
@@ -111,8 +111,8 @@ class Recording:
 
     Attributes:
         mosaics: uint16 (N, H, W) in DN.
-        truth: float32 (3, H, W) linear camera RGB of the reference in 0..1: what a sensor without noise, CFA
-            and quantisation would record, with motion blur.
+        truth: float32 (3, H, W) linear camera RGB of the reference in 0..1, as recorded by a sensor without
+            noise, CFA and quantisation, but with motion blur.
         settings: Settings of the recording.
         camera: Colour of the camera, a batch of one.
         homographies: float64 (N, 3, 3) from the reference to each frame, for (x, y, 1) from the centre in
@@ -148,7 +148,7 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
 
     Args:
         picture: (3, Hs, Ws) display RGB in 0..1; one source pixel is one sensor pixel. The frames are
-            smaller, so that none reaches beyond the picture.
+            smaller, so that they stay inside the picture.
         settings: Settings of the recording.
 
     Raises:
@@ -246,9 +246,9 @@ def _exposed(
 
 
 def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor]]:
-    """Return for each frame the camera's poses during the exposure, centred on the frame's own pose.
+    """Return the poses of the camera during the exposure of each frame, centred on the pose of the frame.
 
-    Where the motion is fastest, `corner` pixels from the centre, they are about a pixel apart.
+    Successive poses differ by about a pixel where the motion is fastest, `corner` pixels from the centre.
     """
     if blur == 0 or len(path) == 1:
         return [[matrix] for matrix in path]
@@ -264,7 +264,7 @@ def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor
 
 
 def _frame_size(picture: Tensor, steps: list[list[Tensor]], limit: tuple[int, int] | None) -> tuple[int, int]:
-    """Return height and width of frames that never reach beyond the picture."""
+    """Return height and width of frames that stay inside the picture."""
     _, height, width = picture.shape
     corners = torch.tensor(
         [[x, y, 1.0] for x in (-width / 2, width / 2) for y in (-height / 2, height / 2)], dtype=torch.float64
@@ -302,6 +302,6 @@ def _camera(settings: RecordingSettings) -> Camera:
 
 
 def _generator(settings: RecordingSettings, purpose: str) -> torch.Generator:
-    """Return a generator of its own for each purpose, so that the noise level does not affect the motion."""
+    """Return a separate generator for each purpose, so that the noise level does not affect the motion."""
     stream = ("camera", "motion", "object", "noise", "hot pixels").index(purpose)
     return torch.Generator().manual_seed(8 * settings.seed + stream)

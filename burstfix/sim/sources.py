@@ -1,4 +1,4 @@
-"""Reads the photographs and clips from which bursts are simulated."""
+"""Reading of the photographs and clips from which bursts are simulated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_picture(path: Path) -> Tensor:
     """Read a photograph as float32 (3, H, W) display RGB in 0..1, turned upright.
 
     Raises:
-        InputError: It cannot be read as a picture.
+        InputError: The file cannot be read as a picture.
     """
     try:
         with Image.open(path) as image:
@@ -83,7 +83,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
 def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    import imageio.v3 as iio  # only videos need it
+    import imageio.v3 as iio  # only needed for videos
 
     try:
         for index, pixels in enumerate(iio.imiter(path)):
@@ -99,7 +99,7 @@ def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
         Exception
     ) as error:  # plug-ins raise errors of any type; a missing one raises ImportError or OSError
         reason = " ".join(str(error).split())[:200]
-        if "find a backend" in reason:  # the advice of imageio is longer than a line
+        if "find a backend" in reason:  # the message of imageio is longer than one line
             reason = "no installed plug-in reads such files"
         raise InputError(
             f"{path}: cannot be read as a video ({reason}); videos need burstfix[video] (pip install av), "

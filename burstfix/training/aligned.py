@@ -1,7 +1,8 @@
 """Alignment of simulated bursts, as the engine aligns real ones.
 
-At the border of a picture the engine replaces what a frame does not cover by the reference, and mirrors the
-reference beyond the border. Patches from the middle of a picture never show this, so `Border` simulates it.
+Near the border of a picture, the engine uses the reference in areas that a frame does not cover, and mirrors
+the reference beyond the border. Patches from the middle of a picture lack this effect, so `Border` simulates
+it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Border:
         return x.index_select(self.axis, rows.flatten())
 
     def covers(self, offsets: Tensor, cell: int, size: int) -> Tensor:
-        """Tell which pixels of an aligned frame come from inside its picture, as bool (B, 1, size, size).
+        """Return a mask of the pixels of an aligned frame inside its picture, bool (B, 1, size, size).
 
         Args:
             offsets: (B, 2, gy, gx) in packed pixels.
@@ -57,7 +58,7 @@ class Border:
 
 
 def draw_border(settings: TrainSettings, step: int) -> Border | None:
-    """Draw the border of the patches of a step, or None for most steps; all processes get the same one."""
+    """Draw the border of the patches of a step, often None; all processes get the same one."""
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + 2**40)
     if torch.rand((), generator=generator) >= settings.border:
         return None
@@ -75,12 +76,12 @@ def with_border(burst: SimulatedBurst, border: Border) -> SimulatedBurst:
 def align_frames(
     model: BurstModel, burst: SimulatedBurst, margin: int, border: Border | None = None
 ) -> Tensor:
-    """Align the frames to the reference by block matching and cuts off the margin.
+    """Align the frames to the reference by block matching and cut off the margin.
 
     Args:
-        model: Does the matching.
+        model: Model that matches the blocks.
         burst: Frames of p + 2 * margin packed pixels.
-        margin: In packed pixels.
+        margin: Width of the margin in packed pixels.
         border: Border of the picture, if it runs through the patch.
 
     Returns:
@@ -91,7 +92,7 @@ def align_frames(
         fallback = noisy[:, reference] if border is None else border.mirror(noisy[:, reference])
         aligned = [fallback] * noisy.shape[1]
         others = [i for i in range(noisy.shape[1]) if i != reference]
-        if others:  # all frames at once, because launching many small kernels would keep a GPU waiting
+        if others:  # all frames at once, because many small kernels would not keep a GPU busy
             each = len(others)
             frames = torch.cat([noisy[:, :reference], noisy[:, reference + 1 :]], 1).flatten(0, 1)
             noise = [x[:, 0].repeat_interleave(each, 0) for x in (burst.shot_gain, burst.read_variance)]

@@ -13,9 +13,9 @@ from burstfix.models.base import BurstModel
 
 
 def average_weights(files: Sequence[Path], output: Path) -> BurstModel:
-    """Write the mean of weights of one model, with a card that names the files.
+    """Write the mean of several weights of a model, with a card that names the files.
 
-    Runs that share their start often have a mean that is better than each of them (Wortsman et al., "Model
+    The mean of runs with a common start is often better than each of them (Wortsman et al., "Model
     soups", 2022).
 
     Args:

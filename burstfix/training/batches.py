@@ -29,7 +29,7 @@ class Patches:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Patches:
-        """Sizes that the recipe asks for."""
+        """Return the sizes for a recipe."""
         size = 2 * (recipe.train.patch + 2 * recipe.train.margin)
         return cls(size, crop_size(size, recipe.simulate))
 
@@ -39,8 +39,8 @@ def draw_burst(
 ) -> SimulatedBurst:
     """Simulate the bursts of one step.
 
-    The result depends on the recipe's seed, the step and the process only, so a resumed run sees the data
-    that an uninterrupted run would have seen. All processes get the same number of frames, so none waits.
+    The result depends on the recipe's seed, the step and the process only, so a resumed run gets the same
+    data as an uninterrupted run. All processes get the same number of frames, so that they take equal time.
 
     Args:
         store: Photographs.

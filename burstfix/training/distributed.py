@@ -34,10 +34,10 @@ class Processes:
 
     @classmethod
     def join(cls, device: str) -> Processes:
-        """Join the other processes if torchrun started this one, and chooses the device.
+        """Join the other processes if torchrun started this one, and choose the device.
 
         Args:
-            device: As for `select_device`; "auto" gives each process a GPU of its own.
+            device: As for `select_device`; "auto" gives each process its own GPU.
         """
         rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if count > 1:
@@ -53,7 +53,7 @@ class Processes:
             dist.destroy_process_group()
 
     def largest(self, value: float) -> float:
-        """The largest of the values that the processes pass; every process gets the same result."""
+        """Return the largest of the values passed by the processes, the same in every process."""
         if self.count == 1:
             return value
         shared = torch.tensor(value, device=self.device)
@@ -72,7 +72,7 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     def machine(self) -> str:
-        """Description of the hardware, for the card of the weights."""
+        """Describe the hardware, for the card of the weights."""
         if self.device.type == "cpu":
             return f"{self.count * torch.get_num_threads()} CPU threads"
         return f"{self.count} x {find_device(self.device).name}"

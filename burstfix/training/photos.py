@@ -42,7 +42,7 @@ class PhotoStore:
         Args:
             count: Number of crops.
             size: Side in pixels.
-            generator: On the CPU, whatever the device of the pictures.
+            generator: Generator on the CPU, also for pictures on another device.
         """
         areas = torch.tensor([p.shape[1] * p.shape[2] for p in self.pictures], dtype=torch.float32)
         chosen = torch.multinomial(areas, count, replacement=True, generator=generator).tolist()
@@ -68,7 +68,7 @@ def load_photos(sources: list[Path], smallest: int, device: torch.device) -> Pho
         device: Device for the bytes.
 
     Raises:
-        InputError: A source does not exist, or there is no usable picture.
+        InputError: A source does not exist, or no picture is usable.
     """
     pictures: list[Tensor] = []
     names: list[str] = []

@@ -15,13 +15,13 @@ def plot_log(log: Path, target: Path) -> bool:
     """Plot `log`, written by `Run`, to the PNG file `target`; an older one is replaced.
 
     Returns:
-        False, and no plot, if matplotlib (extra "train") is not installed.
+        False, without a plot, if matplotlib (extra "train") is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        logger.warning("there is no plot: matplotlib is missing; install burstfix[train]")
+        logger.warning("no plot is drawn, because matplotlib is missing; install burstfix[train]")
         return False
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     losses = [r for r in records if "loss" in r]

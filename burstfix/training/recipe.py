@@ -15,7 +15,7 @@ from burstfix.models.losses import LossSettings
 from burstfix.sim import SimSettings
 
 SMALLEST_AT_BORDER = 32
-"""Smallest patch, in packed pixels, of which up to half may lie outside the picture."""
+"""Smallest size of patches at the border, in packed pixels; up to half of such a patch is outside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ from burstfix.types import Progress
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
-# With a second value of 0.999 a sudden growth of the gradient made steps three times as long as the learning
-# rate intends, and training diverged.
+# With a second value of 0.999, a sudden increase of the gradient made steps three times too long, and
+# training diverged.
 BETAS = (0.9, 0.99)
 
 
@@ -47,7 +47,7 @@ class Trained:
 
     Attributes:
         model: Model with the averaged (EMA) weights, in evaluation mode, on the CPU.
-        weights: File that holds them; its card is beside it.
+        weights: File of these weights; its card is beside it.
         step: Completed optimiser steps.
         bursts: Number of training bursts, of all processes.
         seconds: Training time, see `Clock`.
@@ -73,7 +73,7 @@ class StepResult:
     Attributes:
         losses: Loss terms.
         gradient_norm: Norm before clipping.
-        learning_rate: Of parameters with a scale of 1.
+        learning_rate: Learning rate of parameters with a scale of 1.
         data_seconds: Wall time spent on simulating the bursts.
     """
 
@@ -84,23 +84,23 @@ class StepResult:
 
 
 class Run:
-    """A training run; `train` does all of it and leaves checkpoint, log, samples, plot and weights in `out`.
+    """A training run; `train` runs it and writes checkpoint, log, samples, plot and weights to `out`.
 
     Args:
         recipe: Settings.
         photos: Picture files, folders or tar archives to train on.
         out: Folder of the run; created if missing.
         recipe_name: Name of the recipe, for the card of the weights.
-        validation: Pictures for validation; none of them may be among `photos`.
+        validation: Pictures for validation; they must not be among `photos`.
         device: "auto", "cpu", "cuda" or "cuda:N".
         resume: Continue from the checkpoint in `out`; the recipe must be the same.
         init_from: Model that provides the initial weights.
         minutes: Length of the run, see `Clock` and `Schedule`; None for the recipe's `steps`. A resumed run
-            keeps its own length unless another is given; earlier runs count.
+            keeps its length unless another is given; the time of earlier runs is included.
 
     Raises:
         UsageError: The model cannot be trained, or the recipe differs from that of the resumed run.
-        InputError: There are no usable pictures.
+        InputError: No picture is usable.
     """
 
     def __init__(
@@ -182,12 +182,12 @@ class Run:
 
     def _progress(self) -> float:
         seconds = self.clock.seconds()
-        if self.schedule.minutes is not None:  # all processes have to stop after the same step
+        if self.schedule.minutes is not None:  # all processes must stop after the same step
             seconds = self.processes.largest(seconds)
         return self.schedule.progress(self.step, seconds)
 
     def _done(self) -> tuple[int, int]:
-        """Completed and total steps, or seconds."""
+        """Return the completed and the total number of steps, or of seconds."""
         if self.schedule.minutes is None:
             return self.step, self.settings.steps
         total = round(60 * self.schedule.minutes)
@@ -266,7 +266,7 @@ class Run:
             )
 
     def _load_checkpoint(self) -> float | None:
-        """Restore the state of the run; returns its length in minutes, if it has one."""
+        """Restore the state of the run; return its length in minutes, if it has a time limit."""
         content = load_checkpoint(self.out / CHECKPOINT)
         if recipe_from_dict(content["recipe"]) != self.recipe:
             raise UsageError(f"{self.out}: was started with another recipe; resume with the same one")
@@ -302,7 +302,7 @@ def parameter_groups(model: BurstModel, lr_scale: dict[str, float]) -> list[dict
         lr_scale: Scales by part (attribute of the model), which override the model's.
 
     Raises:
-        UsageError: The model has no such part, or nothing to train.
+        UsageError: The model lacks a part in `lr_scale`, or has no parameters to train.
     """
     scales = {**model.lr_scale, **lr_scale}
     parts = {name.split(".")[0] for name, _ in model.named_parameters()}
@@ -324,7 +324,7 @@ def parameter_groups(model: BurstModel, lr_scale: dict[str, float]) -> list[dict
 
 
 def make_card(recipe_name: str, trained: Trained) -> dict[str, Any]:
-    """Facts about the weights for people: data, steps, hours, recipe, validation."""
+    """Return the card of the weights: data, steps, hours, recipe, validation."""
     archives = sorted({name.split("/")[0] for name in trained.pictures})
     return {
         "recipe": recipe_name,

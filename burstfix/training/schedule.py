@@ -12,11 +12,11 @@ from burstfix.training.recipe import TrainSettings
 
 
 class Clock:
-    """Measures the time spent on training, in seconds.
+    """Clock for the time spent on training, in seconds.
 
-    On a CPU it is the processor time of the training thread: a paused process, or one that shares its core
-    with other programs, loses nothing. The thread takes part in all computation, so on an idle machine
-    processor time and wall time agree, whatever the number of threads. On other devices it is wall time.
+    On a CPU it is the processor time of the training thread: pauses, or other programs on the same core, do
+    not count. The thread takes part in all computation, so on an idle machine processor time and wall time
+    agree, whatever the number of threads. On other devices it is wall time.
 
     Args:
         device: Device that trains.
@@ -45,7 +45,7 @@ class Schedule:
     minutes: float | None = None
 
     def progress(self, step: int, seconds: float) -> float:
-        """Completed share of the run, 0 to 1; at 1 it ends.
+        """Return the completed share of the run, 0 to 1; the run ends at 1.
 
         Args:
             step: Completed steps.
@@ -55,7 +55,7 @@ class Schedule:
         return min(done, 1.0)
 
     def learning_rate(self, step: int, progress: float) -> float:
-        """Learning rate of step number `step` (from 0) at `progress`."""
+        """Return the learning rate of step number `step` (from 0) at `progress`."""
         s = self.settings
         if step < s.warmup:
             return s.learning_rate * (step + 1) / s.warmup

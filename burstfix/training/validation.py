@@ -35,10 +35,10 @@ class Validation:
 
 
 class Validator:
-    """Validates models on fixed bursts.
+    """Validation of models on fixed bursts.
 
     Args:
-        photos: Pictures that the bursts are simulated from.
+        photos: Pictures from which the bursts are simulated.
         settings: Simulation; noise and exposure are replaced by fixed values.
         bursts: Number of bursts for each noise level, a multiple of 4.
     """
@@ -109,6 +109,6 @@ def validation_bursts(
 
 
 def crop_size(size: int, settings: SimSettings) -> int:
-    """Side of a crop, in source pixels, from which frames of `size` sensor pixels rarely move out."""
+    """Return the side of a crop in source pixels that moving frames of `size` sensor pixels rarely leave."""
     reach = size + settings.motion.shift + 2 * settings.motion.jitter
     return int(reach * settings.magnify[1]) // 2 * 2 + 2

@@ -38,7 +38,7 @@ def test_wheel_when_built_then_weights_and_their_cards_are_inside(tmp_path):
     }
 
 
-def test_weights_folder_when_in_a_checkout_then_it_is_the_one_beside_the_package():
+def test_weights_folder_when_in_a_checkout_then_it_is_beside_the_package():
     assert weights_folder() == ROOT / "weights"
     assert weights_folder().is_dir()
 

@@ -1,4 +1,4 @@
-"""Import of the authors' two-stage checkpoints, against their network written out once more, key by key."""
+"""Import of the authors' two-stage checkpoints, compared with an independent version of their network."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ State = dict[str, Tensor]
 
 
 class _Random:
-    """Small random tensors under the names and shapes of the authors' files."""
+    """Small random tensors with the names and shapes of the authors' files."""
 
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -161,7 +161,7 @@ class _Theirs:
         return state
 
     def __call__(self, frames: list[Tensor], maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The picture, and the one decoded before the reference is seen."""
+        """Return the picture, and the picture decoded without the reference."""
         pyramids = []
         for frame, noise in zip(frames, maps, strict=True):
             x = self.stack("feature_extract", 5, torch.cat([frame, noise], 1))
@@ -202,7 +202,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _bilinear(plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """plane (B, h + 2, w + 2) with a border of zeros, read at (B, h, w) places; zero outside."""
+    """Sample plane (B, h + 2, w + 2), which has a border of zeros, at (B, h, w) positions; zero outside."""
     _, rows, cols = plane.shape
     y0, x0 = y.floor(), x.floor()
     batch = torch.arange(len(plane))[:, None, None]
@@ -224,7 +224,7 @@ def _save(folder: Path, network: object, coarse: object) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("noise_map", ["std", "linear"])
-def test_import_when_the_checkpoint_is_random_then_the_network_computes_what_theirs_does(
+def test_import_when_the_checkpoint_is_random_then_results_equal_those_of_their_network(
     tmp_path, prefix, noise_map
 ):
     state = _network()
@@ -243,7 +243,7 @@ def test_import_when_the_checkpoint_is_random_then_the_network_computes_what_the
     torch.testing.assert_close(merged.extra["interpolation"] / scale, between / scale, atol=1e-4, rtol=0)
 
 
-def test_import_when_the_checkpoint_is_random_then_coarse_features_are_theirs(tmp_path):
+def test_import_when_the_checkpoint_is_random_then_coarse_features_are_equal(tmp_path):
     coarse = _coarse()
     model = import_two_stage(*_save(tmp_path, _network(), coarse))
     planes = torch.rand(2, 4, 32, 48, generator=torch.Generator().manual_seed(3))
@@ -256,12 +256,12 @@ def test_import_when_the_checkpoint_is_random_then_coarse_features_are_theirs(tm
 
 
 def _wide(state: State) -> State:
-    """A checkpoint of a network with a million channels, of which one tensor claims to have the size."""
+    """Return a checkpoint in which one tensor claims a million channels."""
     name = "feature_extract.simple_block.0.weight"
     return state | {name: torch.zeros(10**6, 1, 1, 1)}
 
 
-def test_import_when_a_tensor_is_transposed_then_its_values_count_not_their_order(tmp_path):
+def test_import_when_a_tensor_is_stored_transposed_then_its_values_are_the_same(tmp_path):
     state = _network()
     name = "ConvBGRU.conv_1x1.weight"
     paths = _save(tmp_path, state, _coarse())
@@ -295,17 +295,17 @@ def _without(state: State, key: str) -> State:
         (lambda g, d: (_wide(g), d), "expected"),
         (lambda g, d: (g | {"epoch": 3}, d), "not a floating-point tensor"),
         (lambda g, d: ([1, 2], d), "holds a list"),
-        (lambda g, d: (Path("x"), d), "not a PyTorch checkpoint"),  # pickles of classes are not loaded
+        (lambda g, d: (Path("x"), d), "not a PyTorch checkpoint"),  # pickled classes are not loaded
     ],
 )
-def test_import_when_a_file_is_anything_else_then_weights_error(tmp_path, damage, said):
+def test_import_when_the_content_is_wrong_then_weights_error(tmp_path, damage, said):
     paths = _save(tmp_path, *damage(_network(), _coarse()))
     with pytest.raises(WeightsError, match=said):
         import_two_stage(*paths)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip", b"\x80\x02}q\x00"])
-def test_import_when_the_bytes_are_no_checkpoint_then_weights_error(tmp_path, content):
+def test_import_when_the_bytes_are_not_a_checkpoint_then_weights_error(tmp_path, content):
     _, coarse = _save(tmp_path, {}, _coarse())
     broken = tmp_path / "broken.pth"
     broken.write_bytes(content)

@@ -27,7 +27,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def resave(path: Path, change) -> None:
-    """Rewrites a weight file with other tensors, keeping its metadata and without its card."""
+    """Rewrite a weights file with other tensors and the same metadata, and delete its card."""
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = safetensors.torch.load_file(path)
@@ -37,7 +37,7 @@ def resave(path: Path, change) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 0.0), (torch.float16, 1e-3)])
-def test_load_model_when_a_path_is_given_then_the_same_weights_come_back(tmp_path, dtype, tolerance):
+def test_load_model_when_a_path_is_given_then_weights_equal_the_saved_ones(tmp_path, dtype, tolerance):
     model = build("kpn", CONFIG).to(memory_format=torch.channels_last)
     save_weights(tmp_path / "w.safetensors", model, {}, dtype=dtype)
     loaded = load_model(tmp_path / "w.safetensors")
@@ -47,7 +47,7 @@ def test_load_model_when_a_path_is_given_then_the_same_weights_come_back(tmp_pat
         torch.testing.assert_close(loaded.state_dict()[key], value, atol=tolerance, rtol=tolerance)
 
 
-def test_save_weights_when_done_then_the_card_tells_where_they_come_from(saved):
+def test_save_weights_when_done_then_the_card_states_their_origin(saved):
     card = tomllib.loads(saved.with_suffix(".toml").read_text())
     assert card["model"] == "kpn" and card["steps"] == 7 and card["data"] == ["one", "two"]
     assert card["config"]["channels"] == 4 and card["dtype"] == "float32"
@@ -63,7 +63,7 @@ def test_save_weights_when_a_weight_is_not_finite_then_nothing_is_written(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_save_weights_when_the_disk_fails_then_the_old_weights_stay(saved, monkeypatch):
+def test_save_weights_when_the_disk_fails_then_the_old_weights_are_kept(saved, monkeypatch):
     before = saved.read_bytes()
 
     def fail(handle: int) -> None:
@@ -77,17 +77,17 @@ def test_save_weights_when_the_disk_fails_then_the_old_weights_stay(saved, monke
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w"])
-def test_save_weights_when_the_name_is_not_safetensors_then_refuses(tmp_path, name):
+def test_save_weights_when_the_name_is_not_safetensors_then_usage_error(tmp_path, name):
     with pytest.raises(UsageError, match="safetensors"):
         save_weights(tmp_path / name, build("average"), {})
 
 
-def test_save_weights_when_the_card_overrides_the_hash_then_refuses(tmp_path):
+def test_save_weights_when_the_card_overrides_the_hash_then_usage_error(tmp_path):
     with pytest.raises(UsageError, match="sha256"):
         save_weights(tmp_path / "w.safetensors", build("average"), {"sha256": "0"})
 
 
-def test_load_model_when_one_byte_changed_then_says_damaged(saved):
+def test_load_model_when_one_byte_changed_then_the_error_reports_damage(saved):
     content = bytearray(saved.read_bytes())
     content[-3] ^= 1
     saved.write_bytes(content)
@@ -97,20 +97,20 @@ def test_load_model_when_one_byte_changed_then_says_damaged(saved):
 
 
 @pytest.mark.parametrize("length", [0, 5, 200, -1])
-def test_load_model_when_the_file_is_cut_then_says_unreadable(saved, length):
+def test_load_model_when_the_file_is_truncated_then_the_error_reports_an_unreadable_file(saved, length):
     saved.with_suffix(".toml").unlink()
     saved.write_bytes(saved.read_bytes()[:length])
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
         load_model(saved)
 
 
-def test_load_model_when_the_card_is_no_toml_then_says_so(saved):
+def test_load_model_when_the_card_is_not_toml_then_the_error_names_the_card(saved):
     saved.with_suffix(".toml").write_text("sha256 = ")
     with pytest.raises(WeightsError, match="not a valid card"):
         load_model(saved)
 
 
-def test_load_model_when_there_is_no_card_then_a_file_of_ones_own_loads(saved):
+def test_load_model_when_a_users_file_has_no_card_then_it_loads(saved):
     saved.with_suffix(".toml").unlink()
     assert load_model(saved).info.name == "kpn"
 
@@ -130,7 +130,9 @@ def test_load_model_when_there_is_no_card_then_a_file_of_ones_own_loads(saved):
         (lambda t, m: m.update(config="[1]"), "configuration is not one of this version"),
     ],
 )
-def test_load_model_when_the_content_is_not_for_the_model_then_says_what(saved, change, words):
+def test_load_model_when_the_content_does_not_fit_the_model_then_the_error_names_the_difference(
+    saved, change, words
+):
     resave(saved, change)
     with pytest.raises(WeightsError, match=words):
         load_model(saved)
@@ -149,7 +151,9 @@ def test_load_model_when_the_content_is_not_for_the_model_then_says_what(saved, 
         ('"head_channels": 0', "head_channels"),
     ],
 )
-def test_load_model_when_sizes_are_absurd_then_refuses_before_building(saved, setting, words, monkeypatch):
+def test_load_model_when_sizes_are_out_of_range_then_the_error_precedes_any_allocation(
+    saved, setting, words, monkeypatch
+):
     config = '{"channels": 4, "head_channels": 4, "head_blocks": 1}'
     name = setting.split(":")[0]
     kept = [part for part in config.strip("{}").split(", ") if not part.startswith(name)]
@@ -162,7 +166,7 @@ def test_load_model_when_sizes_are_absurd_then_refuses_before_building(saved, se
         used.append(0 if tensor.is_meta else tensor.nbytes)
         return tensor
 
-    monkeypatch.setattr(torch, "empty", counted)  # what layers allocate their weights with
+    monkeypatch.setattr(torch, "empty", counted)  # function with which layers allocate their weights
     with pytest.raises(WeightsError, match=words) as caught:
         load_model(saved)
     assert caught.value.exit_code == 7
@@ -170,47 +174,47 @@ def test_load_model_when_sizes_are_absurd_then_refuses_before_building(saved, se
 
 
 @pytest.mark.parametrize("name", ["absent.safetensors", "G.pth"])
-def test_load_model_when_the_path_cannot_be_loaded_then_says_what_to_do(tmp_path, name):
+def test_load_model_when_the_path_cannot_be_loaded_then_the_error_gives_advice(tmp_path, name):
     with pytest.raises(WeightsError, match=r"copy or create|weights import"):
         load_model(tmp_path / name)
 
 
-def test_load_model_when_the_name_is_unknown_then_lists_the_names():
+def test_load_model_when_the_name_is_unknown_then_the_error_lists_the_names():
     with pytest.raises(UsageError, match="choose one of: auto, .*average"):
         load_model("avrage")
 
 
-def test_load_model_when_average_is_asked_for_then_no_weights_are_needed():
+def test_load_model_when_the_name_is_average_then_it_needs_no_weights():
     assert load_model("average").info.name == "average"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps", "xpu:1"])
-def test_load_model_when_auto_then_it_is_the_best_that_ships(device):
+def test_load_model_when_auto_then_it_is_the_best_shipped_model(device):
     assert load_model("auto", device).info.name == catalog.find(catalog.best_for(device)).name
 
 
 def ship(monkeypatch: pytest.MonkeyPatch, folder: Path, weights: str | None) -> None:
-    """Makes a catalogue in which kpn has these weights in that folder."""
+    """Patch the catalogue so that kpn has these weights in this folder."""
     row = catalog.Entry("kpn", "burstfix.models.kpn:Kpn", "for the test", weights=weights)
     average = catalog.find("average")
     monkeypatch.setattr(catalog, "CATALOG", (row, average))
     monkeypatch.setattr(files, "weights_folder", lambda: folder)
 
 
-def test_load_model_when_weights_ship_then_auto_takes_them(saved, monkeypatch):
+def test_load_model_when_weights_are_shipped_then_auto_selects_them(saved, monkeypatch):
     ship(monkeypatch, saved.parent, saved.name)
     assert catalog.best_for("cpu") == "kpn"
     assert load_model("auto").config.channels == 4
 
 
-def test_load_model_when_shipped_weights_lack_their_card_then_refuses(saved, monkeypatch):
+def test_load_model_when_shipped_weights_lack_their_card_then_weights_error(saved, monkeypatch):
     ship(monkeypatch, saved.parent, saved.name)
     saved.with_suffix(".toml").unlink()
     with pytest.raises(WeightsError, match="reinstall burstfix"):
         load_model("kpn")
 
 
-def test_load_model_when_a_trained_model_ships_without_weights_then_says_so(tmp_path, monkeypatch):
+def test_load_model_when_a_model_has_no_shipped_weights_then_the_error_states_it(tmp_path, monkeypatch):
     ship(monkeypatch, tmp_path, None)
     assert catalog.best_for("cpu") == "average"
     with pytest.raises(WeightsError, match="no weights for 'kpn' ship"):
@@ -228,7 +232,7 @@ def test_catalog_when_a_row_names_weights_then_they_and_their_card_load(entry):
     assert model.config is not None
 
 
-def test_build_when_values_come_from_json_then_they_take_the_config_s_types():
+def test_build_when_values_come_from_json_then_they_are_converted_to_the_types_of_the_config():
     assert build("average", {"strength": 3}).config.strength == 3.0
     with pytest.raises(UsageError, match="'strength'.*expected a value like"):
         build("average", {"strength": "much"})

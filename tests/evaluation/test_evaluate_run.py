@@ -60,7 +60,7 @@ def score(method: str, clip: str, psnr: float, level: str = "high", source: str 
 @pytest.mark.parametrize(
     ("count", "first", "reference"), [(1, 2, 0), (2, 1, 1), (3, 1, 1), (4, 0, 2), (5, 0, 2), (9, 0, 2)]
 )
-def test_around_reference_when_fewer_frames_then_those_nearest(
+def test_around_reference_when_given_a_count_then_it_returns_the_nearest_frames(
     count: int, first: int, reference: int
 ) -> None:
     kept = around_reference(burst_of(5), count)
@@ -69,7 +69,7 @@ def test_around_reference_when_fewer_frames_then_those_nearest(
 
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GBRG"])
-def test_menon_when_run_then_the_reference_alone_demosaicked(cfa: str) -> None:
+def test_menon_when_run_then_it_demosaicks_only_the_reference(cfa: str) -> None:
     (method,) = load_methods(["menon"])
     burst = burst_of(3, cfa)
     result = method.run(burst)
@@ -82,7 +82,7 @@ def test_menon_when_run_then_the_reference_alone_demosaicked(cfa: str) -> None:
         np.testing.assert_allclose(result, menon(packed[None])[0], atol=1e-6)
 
 
-def test_load_methods_when_names_are_wrong_then_usage_error() -> None:
+def test_load_methods_when_names_are_invalid_then_usage_error() -> None:
     with pytest.raises(UsageError, match="at least one frame"):
         load_methods(["average:0"])
     with pytest.raises(UsageError, match="no model named"):
@@ -105,7 +105,7 @@ def test_load_methods_when_names_are_wrong_then_usage_error() -> None:
         (["module:Net", "module:Net:1"], ["module:Net", "module:Net:1"]),
     ],
 )
-def test_row_labels_when_files_share_a_name_then_folders_tell_them_apart(
+def test_row_labels_when_files_share_a_name_then_labels_include_folders(
     names: list[str], labels: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -141,7 +141,7 @@ def test_evaluate_when_average_is_compared_with_menon_then_average_is_better(tmp
     assert all(s.megapixels == 64 * 64 / 1e6 and s.seconds > 0 for s in scores)
 
 
-def test_evaluate_when_there_is_nothing_then_usage_error() -> None:
+def test_evaluate_when_methods_or_cases_are_missing_then_usage_error() -> None:
     with pytest.raises(UsageError, match="nothing to evaluate"):
         evaluate([Method("m", None, lambda burst: np.zeros(1))], [], [], ["high"], Limits())
 
@@ -152,7 +152,7 @@ def test_mean_of_when_clips_differ_in_length_then_each_clip_counts_once() -> Non
     assert mean_of(scores).psnr == pytest.approx(35.5) and mean_of(scores).count == 3
 
 
-def test_document_when_made_then_json_with_every_clip() -> None:
+def test_document_when_created_then_it_is_json_with_every_clip() -> None:
     scores = [
         score(m, c, p, lv) for m, p in (("a", 30), ("b", 31)) for c in ("x", "y") for lv in ("high", "low")
     ]
@@ -163,12 +163,12 @@ def test_document_when_made_then_json_with_every_clip() -> None:
     assert first["clips"]["y"]["psnr"] == 30 and first["seconds_per_megapixel"] == 4
 
 
-def test_document_when_pictures_are_equal_then_no_infinity_in_json() -> None:
+def test_document_when_pictures_are_equal_then_json_has_no_infinity() -> None:
     found = document([score("a", "x", float("inf"))], PLACE, Limits())
     assert found["results"][0]["psnr"] is None
 
 
-def test_markdown_when_printed_then_rows_of_the_readme() -> None:
+def test_markdown_when_printed_then_it_has_the_rows_of_the_readme() -> None:
     scores = [score(m, "x", p, lv) for m, p in (("a", 30.123), ("b", 31)) for lv in ("high", "low")]
     text = markdown(scores, PLACE)
     assert "| a | 30.12 | 0.3012 | 30.12 | 0.3012 | 4.00 |" in text.splitlines()
@@ -176,7 +176,7 @@ def test_markdown_when_printed_then_rows_of_the_readme() -> None:
     assert "Measured on Testor 1, 2 threads" in text
 
 
-def test_difference_when_bursts_vary_more_than_methods_then_it_is_still_certain() -> None:
+def test_difference_when_bursts_vary_more_than_methods_then_its_interval_is_small() -> None:
     clips = [f"c{k}" for k in range(20)]
     plain = [score("a", clip, 25 + k) for k, clip in enumerate(clips)]
     better = [score("b", clip, 25.1 + k + 0.01 * (-1) ** k) for k, clip in enumerate(clips)]
@@ -206,12 +206,14 @@ def test_rich_tables_when_printed_then_they_have_means_and_clips() -> None:
     assert "35.00" in text and "40.00 / 0.400" in text and "simulated bursts" in text
 
 
-def test_machine_when_asked_then_names_processor_and_threads() -> None:
+def test_machine_when_called_then_it_names_processor_and_threads() -> None:
     found = machine("cpu")
     assert found["device"] == "cpu" and found["processor"] and int(found["threads"]) >= 1
 
 
-def test_save_side_by_side_when_two_pictures_then_middles_beside_each_other(tmp_path: Path) -> None:
+def test_save_side_by_side_when_given_two_pictures_then_their_centres_are_side_by_side(
+    tmp_path: Path,
+) -> None:
     red, blue = torch.zeros(3, 40, 60), torch.zeros(3, 40, 60)
     red[0], blue[2] = 1.0, 2.0
     save_side_by_side({"red": red, "blue": blue}, tmp_path / "a.png", side=20)

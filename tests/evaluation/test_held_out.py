@@ -1,4 +1,4 @@
-"""The error of a merge is found from frames that were left out, whatever the noise."""
+"""Estimation of the error of a merge from held-out frames, for any noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from burstfix.sim.recording import Recording, RecordingSettings, record_photo
 from tests.scenes import draw_scene
 
 SHOT_GAIN, READ_VARIANCE = 2e-3, 1e-4
-ERROR = 0.02  # of the method that is wrong
+ERROR = 0.02  # error of the inexact method
 
 
 def record(folder: Path, frames: int, shift: float = 0.0) -> Recording:
@@ -52,7 +52,7 @@ def wrong_by(truth: torch.Tensor, error: float) -> Method:
     return Method(f"wrong by {error}", None, lambda burst: picture)
 
 
-def test_evaluate_held_out_when_the_error_is_known_then_it_is_found(still):
+def test_evaluate_held_out_when_the_error_is_known_then_the_estimate_matches(still):
     folder, recording = still
     methods = [wrong_by(recording.truth, error) for error in (0.0, ERROR)]
     scores = evaluate_held_out(methods, [folder])
@@ -87,7 +87,7 @@ def test_choose_pairs_when_frames_move_then_the_nearest_come_first(still):
     assert all(len({pair.first, pair.second, pair.reference}) == 3 for pair in pairs)
 
 
-def test_evaluate_held_out_when_there_is_no_usable_burst_then_the_error_says_why(tmp_path):
+def test_evaluate_held_out_when_no_burst_is_usable_then_the_error_gives_the_reason(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         evaluate_held_out([], [tmp_path / "none"])
     record(tmp_path / "short", 3)

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against scikit-image and against values worked out by hand."""
+"""PSNR and SSIM, compared with scikit-image and with values computed by hand."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_metrics_when_compared_with_scikit_image_then_they_agree(noise: float) -
     assert ssim(result, truth) == pytest.approx(expected, abs=1e-6)
 
 
-def test_psnr_when_every_pixel_is_off_by_a_tenth_then_20_db() -> None:
+def test_psnr_when_every_pixel_is_off_by_a_tenth_then_it_is_20_db() -> None:
     truth = torch.full((3, 8, 8), 0.5)
     assert psnr(truth + 0.1, truth) == pytest.approx(20.0, abs=1e-5)
 
 
-def test_psnr_when_one_channel_alone_is_off_then_errors_are_pooled_before_the_logarithm() -> None:
+def test_psnr_when_only_one_channel_is_off_then_errors_are_averaged_before_the_logarithm() -> None:
     truth = torch.zeros(3, 4, 4)
     result = truth.clone()
     result[0] = 0.3  # mean squared error 0.09 / 3 = 0.03
@@ -55,7 +55,7 @@ def test_ssim_when_both_are_flat_then_only_the_luminance_term_counts() -> None:
     assert ssim(result, truth) == pytest.approx(0.1601 / 0.2001, abs=1e-6)
 
 
-def test_ssim_when_a_window_sees_a_single_bright_pixel_then_the_value_by_hand() -> None:
+def test_ssim_when_a_window_has_a_single_bright_pixel_then_it_equals_the_value_by_hand() -> None:
     # One window; its centre weight is w. Against black: means w and 0, variance w - w^2, covariance 0.
     result, truth = torch.zeros(1, 11, 11), torch.zeros(1, 11, 11)
     result[0, 5, 5] = 1.0

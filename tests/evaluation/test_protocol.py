@@ -1,4 +1,4 @@
-"""The REDS4 protocol, step by step against values worked out by hand."""
+"""The REDS4 protocol, compared step by step with values computed by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.scenes import draw_scene
 
 
 def save_clip(folder: Path, count: int, height: int = 48, width: int = 64) -> Path:
-    """A scene that moves one pixel to the left with every frame."""
+    """Save a clip in which the scene moves one pixel to the left with every frame."""
     folder.mkdir(parents=True)
     scene = (draw_scene(height, width + count, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
     for k in range(count):
@@ -49,11 +49,11 @@ def cases(clip_folder: Path) -> list[Case]:
     return list(clip_cases(clip, "high", Limits()))
 
 
-def test_noise_levels_when_read_then_those_of_the_protocol() -> None:
+def test_noise_levels_when_read_then_they_match_the_protocol() -> None:
     assert NOISE_LEVELS == {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}
 
 
-def test_protocol_mosaic_when_noise_is_added_then_each_sample_by_hand() -> None:
+def test_protocol_mosaic_when_noise_is_added_then_samples_equal_values_by_hand() -> None:
     # A red pixel of 0.25 in frame 3, high noise: standard deviation sqrt(0.0064 * 0.25 + 0.0004) = 0.0447.
     clean = torch.tensor([0.25, 0.5, 0.75])[:, None, None].expand(3, 4, 4)
     drawn = torch.randn((2, 2, 4), generator=torch.Generator().manual_seed(3))
@@ -65,21 +65,21 @@ def test_protocol_mosaic_when_noise_is_added_then_each_sample_by_hand() -> None:
     assert mosaic[3, 3].item() == pytest.approx(0.75 + spread[0.75] * drawn[1, 1, 3].item(), abs=1e-6)
 
 
-def test_protocol_mosaic_when_dark_or_bright_then_clipped_on_both_sides() -> None:
+def test_protocol_mosaic_when_dark_or_bright_then_it_is_clipped_at_black_and_white() -> None:
     for value in (0.0, 1.0):
         mosaic = protocol_mosaic(torch.full((3, 64, 64), value), "low", number=1)
         assert mosaic.min() >= 0 and mosaic.max() <= 1
         assert 0.4 < (mosaic == value).float().mean() < 0.6
 
 
-def test_references_when_five_frames_then_first_and_last_two_are_left_out() -> None:
+def test_references_when_bursts_have_five_frames_then_first_and_last_two_are_omitted() -> None:
     assert references(100, Limits()) == list(range(2, 98))
     assert references(24, Limits()) == list(range(2, 22))
     assert references(7, Limits(frames=1)) == [2, 3, 4]
     assert references(9, Limits(frames=7)) == [3, 4, 5]
 
 
-def test_references_when_limited_then_evenly_spread() -> None:
+def test_references_when_limited_then_they_are_evenly_spaced() -> None:
     assert references(24, Limits(windows=4)) == [4, 9, 14, 19]
     assert references(24, Limits(windows=1)) == [12]
     assert references(24, Limits(windows=50)) == list(range(2, 22))
@@ -90,16 +90,16 @@ def test_references_when_clip_is_too_short_then_usage_error() -> None:
         references(4, Limits())
 
 
-def test_clip_cases_when_made_then_five_frames_around_each_reference(cases: list[Case]) -> None:
+def test_clip_cases_when_created_then_they_have_five_frames_around_each_reference(cases: list[Case]) -> None:
     assert [case.window for case in cases] == ["002", "003", "004"]
     assert all(len(case.burst.frames) == 5 and case.burst.reference == 2 for case in cases)
-    # Frames that windows share carry the same noise: it belongs to the frame, not to the window.
+    # A frame has the same noise in all windows, because its seed is the number of the frame.
     assert np.array_equal(cases[0].burst.frames[3].mosaic, cases[1].burst.frames[2].mosaic)
     assert cases[0].burst.noise.shot_gain == (6.4e-3,) * 4
     assert cases[0].burst.noise.read_variance == pytest.approx((4e-4,) * 4)
 
 
-def test_clip_cases_when_made_then_frames_are_the_protocols_mosaics(
+def test_clip_cases_when_created_then_frames_equal_the_mosaics_of_the_protocol(
     cases: list[Case], clip_folder: Path
 ) -> None:
     pixels = np.array(Image.open(clip_folder / "004.png")).transpose(2, 0, 1)
@@ -108,7 +108,7 @@ def test_clip_cases_when_made_then_frames_are_the_protocols_mosaics(
     frame = cases[2].burst.frames[2]
     got = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
-    # The truth: the clean linear frame through the same display steps.
+    # The truth is the clean linear frame after the same conversion to display RGB.
     torch.testing.assert_close(cases[2].truth, to_display(clean[None], protocol_camera())[0])
 
 
@@ -120,7 +120,7 @@ def test_case_when_the_result_is_the_truth_then_it_is_shown_as_the_truth(
     assert torch.equal(cases[0].shown(clean.numpy()), cases[0].truth)
 
 
-def test_clip_cases_when_cropped_then_the_middle_with_the_same_noise(
+def test_clip_cases_when_cropped_then_the_middle_has_the_same_noise(
     cases: list[Case], clip_folder: Path
 ) -> None:
     (clip,) = find_clips([clip_folder])
@@ -138,7 +138,7 @@ def test_clip_cases_when_frames_differ_in_size_then_input_error(tmp_path: Path) 
         list(clip_cases(clip, "low", Limits()))
 
 
-def test_find_clips_when_folder_of_clips_then_each_of_them(tmp_path: Path) -> None:
+def test_find_clips_when_given_a_folder_of_clips_then_each_is_found(tmp_path: Path) -> None:
     for name in ("020", "000"):
         save_clip(tmp_path / name, 5)
     (tmp_path / "empty").mkdir()
@@ -156,7 +156,7 @@ def test_find_clips_when_folder_of_clips_then_each_of_them(tmp_path: Path) -> No
         find_photos([tmp_path / "nowhere.png"])
 
 
-def test_photo_case_when_it_has_a_number_then_other_parts_and_motion(tmp_path: Path) -> None:
+def test_photo_case_when_numbers_differ_then_parts_and_motion_differ(tmp_path: Path) -> None:
     scene = (draw_scene(560, 640, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
     path = tmp_path / "scene.png"
     Image.fromarray(scene).save(path)
@@ -168,7 +168,9 @@ def test_photo_case_when_it_has_a_number_then_other_parts_and_motion(tmp_path: P
     assert np.array_equal(again.burst.frames[0].mosaic, cases[2].burst.frames[0].mosaic)
 
 
-def test_photo_case_when_made_twice_then_the_same_and_levels_share_scene_and_motion(tmp_path: Path) -> None:
+def test_photo_case_when_created_twice_then_it_is_equal_and_levels_share_scene_and_motion(
+    tmp_path: Path,
+) -> None:
     scene = (draw_scene(260, 300, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
     path = tmp_path / "scene.png"
     Image.fromarray(scene).save(path)

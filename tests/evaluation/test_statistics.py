@@ -1,4 +1,4 @@
-"""Bootstrap intervals against the textbook formula."""
+"""Bootstrap intervals, compared with the textbook formula."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from burstfix.evaluation.statistics import bootstrap
 
 
-def test_bootstrap_when_groups_hold_one_value_then_agrees_with_the_standard_error():
+def test_bootstrap_when_groups_have_one_value_then_it_agrees_with_the_standard_error():
     values = np.random.default_rng(1).normal(30, 2, 60)
     found = bootstrap([[value] for value in values])
     error = values.std(ddof=1) / math.sqrt(60)
@@ -33,6 +33,6 @@ def test_bootstrap_when_groups_differ_in_size_then_each_has_the_same_weight():
 
 
 @pytest.mark.parametrize("groups", [[[3.0]], [[3.0], [math.inf]]])
-def test_bootstrap_when_the_uncertainty_cannot_be_told_then_nan(groups):
+def test_bootstrap_when_the_uncertainty_cannot_be_estimated_then_it_is_nan(groups):
     found = bootstrap(groups)
     assert math.isnan(found.low) and math.isnan(found.high) and math.isnan(found.error)

@@ -1,4 +1,4 @@
-"""Yardsticks: methods of others as rows of `evaluate`."""
+"""Published methods for comparison, as rows of `evaluate`."""
 
 import math
 import sys
@@ -49,21 +49,21 @@ def test_stabilised_when_the_method_only_averages_then_the_mean_is_unbiased():
         assert spread[0] == pytest.approx(1.0, abs=0.08)
 
 
-def test_merge_spectra_when_there_is_only_noise_then_most_of_it_is_averaged():
+def test_merge_spectra_when_frames_differ_by_noise_only_then_most_of_it_is_averaged():
     noise = torch.randn(8, 200, 16, 16, generator=torch.Generator().manual_seed(1))
     spectra = torch.fft.fft2(noise, norm="ortho")
     merged = merge_spectra(spectra, 0, torch.ones(200, 1, 1))
     assert 1 / 8 < merged.abs().square().mean() < 0.25
 
 
-def test_merge_spectra_when_a_frame_differs_then_the_reference_remains():
+def test_merge_spectra_when_a_frame_differs_then_the_result_is_the_reference():
     spectra = torch.fft.fft2(torch.randn(4, 10, 16, 16), norm="ortho")
     spectra[1:] += 1e4
     merged = merge_spectra(spectra, 0, torch.ones(10, 1, 1))
     torch.testing.assert_close(merged, spectra[0], rtol=0, atol=0.01)
 
 
-def test_denoise_spectra_when_applied_then_high_frequencies_shrink_and_the_mean_stays():
+def test_denoise_spectra_when_applied_then_high_frequencies_shrink_and_the_mean_is_kept():
     spectra = torch.ones(16, 16, dtype=torch.complex64)
     found = denoise_spectra(spectra, torch.ones(1, 1)).abs()
     assert found[0, 0] == 1
@@ -71,7 +71,7 @@ def test_denoise_spectra_when_applied_then_high_frequencies_shrink_and_the_mean_
     assert found[0, 1] > found[0, 4] > found[8, 8]
 
 
-def test_yardstick_when_its_package_is_missing_then_usage_error_says_what_to_install(monkeypatch):
+def test_yardstick_when_its_package_is_missing_then_usage_error_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     monkeypatch.setitem(sys.modules, "pywt", None)
     with pytest.raises(UsageError, match="pip install bm3d"):

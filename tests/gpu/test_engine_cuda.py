@@ -38,7 +38,7 @@ def test_merge_tiled_when_on_cuda_in_float32_then_it_is_close_to_the_cpu(name):
     on_cpu = merge_tiled(burst, model, device="cpu", precision="float32")
     on_cuda = merge_tiled(burst, model, device=CUDA, precision="float32")
     difference = np.abs(on_cpu - on_cuda)
-    # TF32 convolutions, and now and then a cell in flat noise whose two best offsets are equally good.
+    # The tolerance covers TF32 convolutions and rare cells in flat noise with two equally good offsets.
     assert np.median(difference) < 2e-3 and difference.mean() < 3e-3
 
 
@@ -57,7 +57,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_on_cuda_is_the
     burst = make_burst(300, 310, 3, "BGGR")
     model = small_model(name)
     allow = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False  # kernels chosen by size would round differently
+    torch.backends.cudnn.allow_tf32 = False  # avoids different rounding by the size
     try:
         one, many = (
             merge_tiled(burst, model, device=CUDA, precision="float32", tile=tile) for tile in (2000, 128)
@@ -67,7 +67,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_on_cuda_is_the
     np.testing.assert_allclose(many, one, atol=1e-4)
 
 
-def test_merge_tiled_when_precision_is_left_open_then_cuda_computes_in_bfloat16():
+def test_merge_tiled_when_precision_is_not_given_then_cuda_computes_in_bfloat16():
     seen = []
 
     class Looks(SmallNet):
@@ -81,7 +81,7 @@ def test_merge_tiled_when_precision_is_left_open_then_cuda_computes_in_bfloat16(
 
 
 class Greedy(Mean):
-    """Takes memory on CUDA for each packed pixel of the tile, halo included."""
+    """A model that allocates CUDA memory for each packed pixel of the tile, halo included."""
 
     def __init__(self, bytes_per_pixel: int):
         super().__init__()
@@ -97,7 +97,7 @@ class Greedy(Mean):
 
 @pytest.fixture
 def one_gigabyte():
-    """Lets this process have so little of the GPU that greed is punished on any card."""
+    """Limit the GPU memory of this process, so that it runs out on any GPU."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(1e9 / total)
@@ -122,7 +122,7 @@ def test_merge_tiled_when_not_even_small_tiles_fit_on_cuda_then_the_cpu_finishes
     assert caplog.messages[-1] == "out of memory on cuda with the smallest tiles: continuing on the CPU"
 
 
-def test_merge_tiled_when_done_on_cuda_then_the_model_is_back_and_memory_is_free():
+def test_merge_tiled_when_done_on_cuda_then_the_model_is_on_the_cpu_and_memory_is_free():
     model = SmallNet()
     merge_tiled(make_burst(64, 64, 2), model, device=CUDA)
     assert not next(model.parameters()).is_cuda
@@ -137,7 +137,7 @@ def test_merge_tiled_when_padded_to_phase_then_cuda_reads_the_same_pixels():
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 
-def test_automatic_side_when_on_cuda_then_it_is_within_what_is_free():
+def test_automatic_side_when_on_cuda_then_the_tile_fits_the_free_memory():
     free = CudaDevice().free_memory()
     assert 0 < free <= torch.cuda.get_device_properties(0).total_memory
     info = build("average").info

@@ -1,4 +1,4 @@
-"""Training on CUDA: it runs, resumes, and is validated on the same bursts as on the CPU."""
+"""Training on CUDA: stop, resume, and validation on the same bursts as on the CPU."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_train_when_on_cuda_then_it_stops_and_resumes(kind: str, photos: Path, t
     assert all(torch.isfinite(value).all() and not value.is_cuda for value in trained.model.parameters())
 
 
-def test_validation_when_on_cuda_then_it_is_of_the_same_bursts(photos: Path):
+def test_validation_when_on_cuda_then_it_uses_the_same_bursts_as_the_cpu(photos: Path):
     settings = recipe("kpn", 1).simulate
     validator = Validator(load_validation_photos([photos], settings), settings, bursts=4)
     model = build("average")

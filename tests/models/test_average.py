@@ -1,4 +1,4 @@
-"""The merge without a network: what it gains, what it rejects, and what it must not depend on."""
+"""The merge without a network: noise reduction, rejection of motion, independence of order and tiles."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def scene():
     return 0.4 * draw_scene(192, 224, 4)
 
 
-def test_average_when_nothing_moves_then_noise_falls_as_in_a_plain_mean(scene):
+def test_average_when_scene_is_static_then_noise_falls_as_in_a_plain_mean(scene):
     clean = F.pixel_unshuffle(mosaic_of(scene)[None], 2)
     frames = torch.stack([packed(scene, seed) for seed in range(6)])
     plain = (frames.mean(0) - clean).square().mean()
@@ -41,7 +41,7 @@ def test_average_when_nothing_moves_then_noise_falls_as_in_a_plain_mean(scene):
     assert ours < 1.05 * plain
 
 
-def test_average_when_it_filters_then_noise_is_less_and_detail_is_kept(scene):
+def test_average_when_wiener_filter_is_on_then_noise_is_lower_and_detail_is_kept(scene):
     clean = F.pixel_unshuffle(mosaic_of(scene)[None], 2)
     frames = torch.stack([packed(scene, seed) for seed in range(6)])
     plain = (merged(frames, shrinkage=0.0) - clean).square().mean()
@@ -52,8 +52,8 @@ def test_average_when_it_filters_then_noise_is_less_and_detail_is_kept(scene):
     assert kept > 0.9 * sharp
 
 
-def test_average_when_windows_are_filtered_then_their_means_stay():
-    # Faint on purpose: a filter that touches the means would remove most of them.
+def test_average_when_windows_are_filtered_then_their_means_are_unchanged():
+    # Deliberately faint: a filter that changed the means would remove most of the signal.
     frames = 0.003 + 0.02 * torch.randn(4, 4, 64, 64, generator=torch.Generator().manual_seed(2))
     plain, filtered = (merged(frames, shrinkage=value) for value in (0.0, 50.0))
     assert float(filtered.mean()) == pytest.approx(float(plain.mean()), rel=0.15)
@@ -72,7 +72,7 @@ def test_average_when_an_object_is_only_in_other_frames_then_there_is_no_ghost(s
     assert change.mean().abs() < 0.005
 
 
-def test_average_when_given_one_frame_then_only_demosaicks(scene):
+def test_average_when_given_one_frame_then_it_only_demosaicks(scene):
     frame = packed(scene, 0)[None]
     result = Average()(frame[None], profile(SHOT_GAIN), profile(READ_VARIANCE), 0)
     torch.testing.assert_close(result.rgb, menon(frame))
@@ -87,7 +87,7 @@ def test_average_when_frames_are_reordered_then_the_result_is_equal(scene):
 @pytest.mark.parametrize("signal", [0.0, 0.005, 0.02, 0.1])
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize("clipped", [True, False])
-def test_average_when_shadows_are_clipped_or_not_then_their_mean_is_the_signal(signal, count, clipped):
+def test_average_when_shadows_are_clipped_or_not_then_their_mean_equals_the_signal(signal, count, clipped):
     frames = add_noise(torch.full((count, 4, 96, 96), signal), SHOT_GAIN, READ_VARIANCE, seed=5)
     if clipped:
         frames = frames.clamp(min=0)

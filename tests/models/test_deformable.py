@@ -1,4 +1,4 @@
-"""The deformable convolution against a plain one, against a slow loop, and under bfloat16."""
+"""Deformable convolution: comparison with a plain convolution and with a slow loop, and bfloat16."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def _random_case(groups: int = 2, channels: int = 4, h: int = 7, w: int = 9):
 
 
 def _by_loops(x, offsets, mask, weight, bias):
-    """Equation 1 of Deformable ConvNets v2, sample by sample."""
+    """Compute equation 1 of Deformable ConvNets v2 sample by sample."""
     batch, channels, h, w = x.shape
     groups = mask.shape[1] // 9
     out = bias[None, :, None, None].expand(batch, -1, h, w).clone()
@@ -49,7 +49,7 @@ def _by_loops(x, offsets, mask, weight, bias):
     return out
 
 
-def test_deform_conv_when_nothing_is_displaced_then_it_is_a_convolution():
+def test_deform_conv_when_offsets_are_zero_then_it_equals_a_convolution():
     x, offsets, mask, weight, bias = _random_case()
     got = deform_conv(x, torch.zeros_like(offsets), torch.ones_like(mask), weight, bias)
     torch.testing.assert_close(got, F.conv2d(x, weight, bias, padding=1), atol=1e-5, rtol=1e-5)
@@ -76,7 +76,7 @@ def test_deform_conv_when_differentiated_then_gradients_match_finite_differences
     case = [part.double().requires_grad_() for part in _random_case(groups=1, channels=2, h=3, w=3)]
 
     def run(*parts):
-        # float32 inside: compare with what float32 can resolve
+        # computed in float32, so the tolerance is that of float32
         return deform_conv(*parts).sum()
 
     run(*case).backward()
@@ -120,7 +120,7 @@ def test_deformable_conv_when_offsets_are_bounded_then_far_pixels_do_not_matter(
 
 
 @pytest.mark.parametrize("max_offset", [0.0, 8.0])
-def test_pyramid_align_when_frame_is_of_any_batch_then_each_is_aligned_by_itself(max_offset):
+def test_pyramid_align_when_frames_are_batched_then_each_is_aligned_independently(max_offset):
     torch.manual_seed(0)
     align = PyramidAlign(8, 2, max_offset)
     frames, reference = torch.randn(3, 8, 16, 24), torch.randn(3, 8, 16, 24)

@@ -1,4 +1,4 @@
-"""Geometric self-ensemble: views are what they are said to be, and their mean is the network's mean."""
+"""Geometric self-ensemble: the views, their inverses, and the mean of their results."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ EVERY = [View(rows, columns, swap) for rows in (0, 1) for columns in (0, 1) for 
 
 
 class Demosaic(SmallNet):
-    """Looks the same from all sides."""
+    """Demosaicking with the same result for all views."""
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         return Merged(bilinear(frames[:, reference]), frames[:, reference])
 
 
 @pytest.mark.parametrize("view", EVERY, ids=str)
-def test_view_when_a_mosaic_is_seen_so_then_it_is_a_mirrored_mosaic_in_rggb_order(view: View):
+def test_view_when_applied_to_a_mosaic_then_the_result_is_mirrored_and_in_rggb_order(view: View):
     mosaic = torch.arange(12 * 16.0).reshape(12, 16)
     seen = mosaic
-    if view.rows:  # mirrored, and one row further on
+    if view.rows:  # mirrored and shifted by one row
         seen = torch.cat([seen.flip(0)[1:], seen[1:2]])
     if view.columns:
         seen = torch.cat([seen.flip(1)[:, 1:], seen[:, 1:2]], 1)
@@ -46,7 +46,7 @@ def test_view_when_a_mosaic_is_seen_so_then_it_is_a_mirrored_mosaic_in_rggb_orde
 
 
 @pytest.mark.parametrize("view", EVERY, ids=str)
-def test_view_when_undone_then_all_but_the_last_row_and_column_is_as_it_was(view: View):
+def test_view_when_inverted_then_all_but_the_last_row_and_column_are_restored(view: View):
     packed = torch.rand(2, 4, 6, 8, generator=torch.Generator().manual_seed(1))
     back = view.undo(view.of(packed))
     torch.testing.assert_close(back[..., :-1, :-1], packed[..., :-1, :-1])
@@ -55,7 +55,7 @@ def test_view_when_undone_then_all_but_the_last_row_and_column_is_as_it_was(view
 
 
 @pytest.mark.parametrize("views", VIEWS)
-def test_self_ensemble_when_all_sides_look_alike_then_nothing_changes_inside(views: int):
+def test_self_ensemble_when_model_is_symmetric_then_the_interior_is_unchanged(views: int):
     frames = torch.rand(1, 2, 4, 16, 24, generator=torch.Generator().manual_seed(2))
     noise = torch.full((1, 1, 4, 1, 1), 1e-3)
     model = Demosaic()
@@ -64,7 +64,7 @@ def test_self_ensemble_when_all_sides_look_alike_then_nothing_changes_inside(vie
     torch.testing.assert_close(mean.mosaic[..., :-1, :-1], plain.mosaic[..., :-1, :-1])
 
 
-def test_self_ensemble_when_all_eight_views_are_taken_then_turning_the_burst_turns_the_result():
+def test_self_ensemble_when_it_has_eight_views_then_a_rotated_burst_gives_a_rotated_result():
     frames = torch.rand(1, 3, 4, 48, 64, generator=torch.Generator().manual_seed(3))
     noise = 1e-3 * torch.rand(1, 1, 4, 48, 64, generator=torch.Generator().manual_seed(4))
     model = SelfEnsemble(SmallNet(), 8)
@@ -77,14 +77,14 @@ def test_self_ensemble_when_all_eight_views_are_taken_then_turning_the_burst_tur
     assert (turned.undo_picture(single) - upright).abs().max() > 0.01
 
 
-def test_merge_tiled_when_an_ensemble_has_other_tiles_then_the_result_is_the_same():
+def test_merge_tiled_when_an_ensemble_gets_other_tiles_then_the_result_is_the_same():
     burst = make_burst(150, 170, 3, "GRBG")
     model = self_ensemble(SmallNet(), 8)
     one, many = (merge_tiled(burst, model, device="cpu", precision="float32", tile=t) for t in (400, 64))
     np.testing.assert_allclose(many, one, atol=1e-5)
 
 
-def test_self_ensemble_when_the_model_has_no_weights_then_it_stays_and_a_warning_says_so(caplog):
+def test_self_ensemble_when_the_model_has_no_weights_then_it_is_unchanged_and_a_warning_is_logged(caplog):
     model = build("average")
     assert self_ensemble(model, 4) is model and "no network" in caplog.text
     assert self_ensemble(model, 1) is model
@@ -96,7 +96,7 @@ def test_self_ensemble_when_the_model_has_no_weights_then_it_stays_and_a_warning
         self_ensemble(SmallNet(), 3)
 
 
-def test_merge_command_when_an_ensemble_is_asked_for_then_the_settings_say_so(small_burst, tmp_path, capsys):
+def test_merge_command_when_ensemble_is_given_then_the_settings_contain_it(small_burst, tmp_path, capsys):
     paths = [str(path) for path in small_burst]
     out = str(tmp_path / "two.tif")
     assert main(["merge", *paths, "-m", "kpn", "--ensemble", "2", "-o", out, "--json"]) == 0

@@ -1,4 +1,4 @@
-"""Sums over displacements of every parity, against samples looked up one by one."""
+"""Weighted sums over displacements of every parity, compared with samples read one by one."""
 
 import pytest
 import torch
@@ -13,29 +13,29 @@ BORDER = 2
 
 
 def kernels(parity, seed=0):
-    """(2, taps, HEIGHT, WIDTH) weights of every packed pixel."""
+    """Return random weights of every packed pixel, (2, taps, HEIGHT, WIDTH)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(2, parity.taps, HEIGHT, WIDTH, generator=generator)
 
 
 def by_quad(planes):
-    """(B, K, h, w) -> (B, K, 4, h / 2, w / 2)."""
+    """Rearrange (B, K, h, w) to (B, K, 4, h / 2, w / 2)."""
     return F.pixel_unshuffle(planes, 2).unflatten(1, (-1, 4))
 
 
 def from_quads(x):
-    """(B, K, 4, h / 2, w / 2) -> (B, K, h, w)."""
+    """Rearrange (B, K, 4, h / 2, w / 2) to (B, K, h, w)."""
     return F.pixel_shuffle(x.flatten(1, 2), 2)
 
 
 def sums(parity, packed, weights):
-    """(B, 4, 4, HEIGHT / 2, WIDTH / 2)."""
+    """Compute the weighted sums (B, 4, 4, HEIGHT / 2, WIDTH / 2)."""
     padded = F.pad(packed, [BORDER] * 4, mode="replicate")
     return parity.sum_taps(parity.gather(padded, BORDER, 0, HEIGHT // 2), by_quad(weights))
 
 
 @pytest.mark.parametrize("parity", PARITIES)
-def test_sum_taps_when_inside_then_each_tap_weighs_the_sample_at_its_displacement(parity):
+def test_sum_taps_when_in_the_interior_then_each_tap_weights_the_sample_at_its_displacement(parity):
     mosaic = torch.randn(2, 2 * HEIGHT, 2 * WIDTH, generator=torch.Generator().manual_seed(1))
     weights = kernels(parity)
     found = from_quads(sums(parity, pack(mosaic), weights))
@@ -51,7 +51,7 @@ def test_sum_taps_when_inside_then_each_tap_weighs_the_sample_at_its_displacemen
 
 
 @pytest.mark.parametrize("parity", PARITIES)
-def test_sum_taps_when_a_strip_is_gathered_then_it_gives_its_rows_of_the_whole(parity):
+def test_sum_taps_when_a_strip_is_gathered_then_the_result_equals_these_rows_of_the_whole(parity):
     packed = torch.randn(2, 4, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
     weights = kernels(parity)
     whole = sums(parity, packed, weights)

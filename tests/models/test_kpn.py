@@ -1,4 +1,4 @@
-"""Kernel prediction: any number of frames, kernels that sum to one, a result that tiles can be cut from."""
+"""Kernel prediction: any number of frames, kernels that sum to one, independence of tiles."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def burst(frames, side, seed=0):
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 9])
 @pytest.mark.parametrize("reference", [0, -1])
-def test_kpn_when_given_any_number_of_frames_then_returns_a_picture_and_a_mosaic(model, frames, reference):
+def test_kpn_when_given_any_number_of_frames_then_it_returns_a_picture_and_a_mosaic(model, frames, reference):
     with torch.no_grad():
         merged = model(burst(frames, 32), SHOT, READ, reference % frames)
     assert merged.rgb.shape == (1, 3, 64, 64)
@@ -87,7 +87,7 @@ def test_kpn_when_a_single_pixel_is_bright_then_only_signed_kernels_fall_below_z
     assert (mosaic.min() < -1e-3) == signed
 
 
-def test_kpn_when_other_frames_change_places_then_result_stays(model):
+def test_kpn_when_other_frames_are_reordered_then_the_result_is_the_same(model):
     frames = burst(4, 32)
     with torch.no_grad():
         one = model(frames, SHOT, READ, 0).rgb
@@ -103,11 +103,13 @@ def test_kpn_when_untrained_then_the_mosaic_is_less_noisy_than_a_frame(model):
     assert (mosaic - clean).square().mean() < 0.8 * (frames[:, 2] - clean).square().mean()
 
 
-def test_kpn_when_kernels_are_used_in_strips_then_the_result_is_that_of_all_rows_at_once(model, monkeypatch):
+def test_kpn_when_kernels_are_applied_in_strips_then_the_result_equals_that_of_all_rows_at_once(
+    model, monkeypatch
+):
     frames = burst(2, 32)
     with torch.no_grad():
         whole = model(frames, SHOT, READ, 1)
-        monkeypatch.setattr(kpn, "STRIP", 7 * 32)  # six rows, which 32 is no multiple of
+        monkeypatch.setattr(kpn, "STRIP", 7 * 32)  # six rows, which do not divide 32
         strips = model(frames, SHOT, READ, 1)
     torch.testing.assert_close(strips.mosaic, whole.mosaic, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(strips.rgb, whole.rgb, atol=1e-6, rtol=1e-5)
@@ -147,18 +149,18 @@ def test_start_from_when_the_network_has_a_new_part_then_the_picture_is_the_same
         (replace(SMALL, head_blocks=0), r"head_blocks.0.first.weight is not alike"),
     ],
 )
-def test_start_from_when_sizes_differ_then_says_which_part(model, own, why):
+def test_start_from_when_sizes_differ_then_the_error_names_the_part(model, own, why):
     with pytest.raises(UsageError, match=why):
         Kpn(own).start_from(model)
 
 
-def test_start_from_when_the_other_is_another_network_then_refuses(model):
+def test_start_from_when_the_other_is_another_network_then_usage_error(model):
     with pytest.raises(UsageError, match="another kind of network"):
         model.start_from(Average())
 
 
 @pytest.mark.slow
-def test_kpn_when_shipped_weights_see_a_part_with_its_halo_then_equals_the_whole():
+def test_kpn_when_shipped_weights_process_a_part_with_halo_then_the_result_equals_the_whole():
     model = load_model("kpn").eval()
     frames, halo = burst(3, 160, seed=3), model.info.halo
     first, size = 64, 32

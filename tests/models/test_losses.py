@@ -1,4 +1,4 @@
-"""Which errors each loss term responds to."""
+"""The response of each loss term to errors."""
 
 import math
 
@@ -33,26 +33,26 @@ def losses_at(level: float, error: float, read_std: float = 1e-4, **settings: fl
     return {name: value.item() for name, value in found.items()}
 
 
-def test_picture_losses_when_deep_shadows_are_wrong_then_only_the_raised_part_sees_it():
+def test_picture_losses_when_deep_shadows_are_wrong_then_only_the_raised_loss_grows():
     found = losses_at(3e-4, 1e-4, raised=1.0)
     assert found["linear"] == pytest.approx(NOTHING, rel=0.01)
     assert found["display"] == pytest.approx(NOTHING, rel=0.01)
     assert found["raised"] > 10 * NOTHING
 
 
-def test_picture_losses_when_shadows_are_all_noise_then_they_are_not_raised():
+def test_picture_losses_when_shadows_are_only_noise_then_they_are_not_brightened():
     found = losses_at(3e-3, 1e-3, read_std=0.05, raised=1.0)
     assert found["raised"] == pytest.approx(found["display"])
     assert losses_at(3e-3, 1e-3, raised=1.0)["raised"] > 2 * found["display"]
 
 
-def test_picture_losses_when_the_patch_is_bright_then_the_raised_part_is_the_display_part():
+def test_picture_losses_when_the_patch_is_bright_then_the_raised_loss_equals_the_display_loss():
     found = losses_at(0.3, 0.05, raised=0.5)
     assert found["display"] > 10 * NOTHING
     assert found["raised"] == pytest.approx(0.5 * found["display"])
 
 
-def test_picture_losses_when_nothing_is_raised_then_the_part_is_left_out():
+def test_picture_losses_when_the_raised_weight_is_zero_then_the_term_is_missing():
     assert set(losses_at(3e-4, 1e-4)) == {"linear", "display"}
 
 
@@ -63,7 +63,7 @@ def test_picture_losses_when_under_bfloat16_autocast_then_small_errors_still_cou
 
 
 @pytest.mark.parametrize("error", [0.01, 0.1])
-def test_picture_losses_when_decibels_count_then_tells_what_psnr_lacks_of_sixty(error):
+def test_picture_losses_when_psnr_has_a_weight_then_the_loss_is_its_difference_to_60_db(error):
     found = losses_at(0.3, error, psnr=0.1)
     right, wrong = (
         to_display(torch.full((2, 3, 4, 4), level), protocol_camera(2)) for level in (0.3, 0.3 + error)
@@ -72,7 +72,7 @@ def test_picture_losses_when_decibels_count_then_tells_what_psnr_lacks_of_sixty(
     assert found["psnr"] == pytest.approx(0.1 * lacking, rel=0.01)
 
 
-def test_picture_losses_when_a_patch_has_a_tenth_of_the_error_then_its_slope_is_ten_times_as_steep():
+def test_picture_losses_when_the_error_is_a_tenth_then_the_psnr_gradient_is_ten_times_as_large():
     def slope(error: float) -> float:
         step = 0.01 * error
         return (

@@ -29,7 +29,7 @@ def _burst(count: int, side: int, seed: int = 0) -> torch.Tensor:
 
 
 def _lively(model: TwoStage) -> TwoStage:
-    """Increases offsets and output, which are small at the start, as training would."""
+    """Increase offsets and output, which are small initially, as training would."""
     with torch.no_grad():
         for layer in model.align.deform:
             layer.offset_mask.weight.mul_(20)  # type: ignore[union-attr]
@@ -48,7 +48,7 @@ def test_forward_when_frames_are_1_to_9_then_rgb_has_sensor_size(count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_forward_when_the_base_is_predicted_by_kernels_then_there_is_a_mosaic_too(count):
+def test_forward_when_the_base_is_predicted_by_kernels_then_a_mosaic_is_returned_too(count):
     model = TwoStageLite(LITE_KERNELS).train()
     merged = model(_burst(count, 16), SHOT, READ, count // 2)
     assert merged.rgb.shape == (1, 3, 32, 32)
@@ -70,7 +70,7 @@ def test_forward_when_there_is_a_base_then_it_is_an_input(base):
     assert seen[0].shape == (1, 3 * 4**2, 8, 8)
 
 
-def test_start_from_when_given_a_kernel_prediction_network_then_begins_with_its_picture():
+def test_start_from_when_given_a_kernel_prediction_network_then_the_initial_picture_equals_its_picture():
     torch.manual_seed(0)
     kpn = Kpn(KpnConfig(refine_channels=0)).eval()
     model = TwoStageLite(LITE_KERNELS).eval()
@@ -109,13 +109,13 @@ def test_forward_when_scales_vary_then_rgb_has_sensor_size(stride, unet_scale):
     assert model(_burst(2, side), SHOT, READ, 0).rgb.shape == (1, 3, 2 * side, 2 * side)
 
 
-def test_forward_when_size_is_no_multiple_then_it_is_refused():
+def test_forward_when_size_is_not_a_multiple_then_usage_error():
     with pytest.raises(ValueError, match="multiple of 8"):
         TwoStage(SMALL)(torch.rand(1, 2, 4, 16, 20), SHOT, READ, 0)
 
 
 @pytest.mark.parametrize("model_class, config", [(TwoStage, SMALL), (TwoStageLite, LITE)])
-def test_forward_when_gradients_are_off_then_the_result_is_that_of_training(model_class, config):
+def test_forward_when_gradients_are_off_then_the_result_equals_that_of_training(model_class, config):
     torch.manual_seed(1)
     model = _lively(model_class(config))
     frames = _burst(4, 32)
@@ -211,7 +211,7 @@ def test_base_when_the_head_adds_nothing_then_the_picture_resembles_the_scene(ba
         assert error[5] == error[1]
 
 
-def test_frame_order_when_the_reference_is_the_middle_then_time_order_stays():
+def test_frame_order_when_the_reference_is_the_middle_then_the_order_of_time_is_kept():
     assert frame_order(5, 2) == [0, 1, 2, 3, 4]
     assert frame_order(1, 0) == [0]
 
@@ -249,11 +249,11 @@ def test_config_when_a_value_is_invalid_then_usage_error(settings):
         TwoStageConfig(**settings)
 
 
-def test_config_when_a_key_is_unknown_then_it_is_refused():
+def test_config_when_a_key_is_unknown_then_an_error_is_raised():
     with pytest.raises(TypeError):
         TwoStageConfig(chanels=8)  # type: ignore[call-arg]
 
 
-def test_paper_config_when_built_then_it_has_the_papers_size():
+def test_paper_config_when_built_then_the_parameter_count_matches_the_paper():
     count = sum(p.numel() for p in TwoStage().parameters())
     assert 11e6 < count < 13e6

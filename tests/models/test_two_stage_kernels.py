@@ -23,7 +23,9 @@ def small(seed: int = 0) -> TwoStageKernels:
 
 
 @pytest.mark.parametrize(("count", "reference"), [(1, 0), (2, 1), (5, 0), (9, 4)])
-def test_forward_when_any_number_of_frames_then_a_finite_picture(count: int, reference: int) -> None:
+def test_forward_when_given_any_number_of_frames_then_the_picture_is_finite(
+    count: int, reference: int
+) -> None:
     frames = torch.rand(2, count, 4, 16, 24)
     with torch.no_grad():
         merged = small()(frames, SHOT, READ, reference)
@@ -37,12 +39,12 @@ def test_forward_when_trained_a_step_then_every_part_has_a_gradient() -> None:
     merged = model(frames, SHOT, READ, 1)
     sum(x.square().mean() for x in (merged.rgb, *merged.extra.values())).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    # Levels that start at zero let gradients through to their last layer alone.
+    # Levels with zero output initially pass gradients only to their last layer.
     assert all(name.startswith(("kernel_signed", "color_signed", "head_color")) for name in without), without
 
 
 @pytest.mark.parametrize("part", ["warp.0", "warp.2", "gru", "encode_aligned"])
-def test_forward_when_a_part_of_the_alignment_changes_then_so_does_the_picture(part: str) -> None:
+def test_forward_when_a_part_of_the_alignment_changes_then_the_picture_changes(part: str) -> None:
     frames = torch.rand(1, 3, 4, 16, 16)
     model = small()
     with torch.no_grad():
@@ -77,7 +79,7 @@ def test_group_warp_when_displacements_are_huge_then_they_stay_bounded() -> None
     assert (moved - 10).abs().max() <= 2 + 1  # and the 3x3 convolution
 
 
-def test_encode_when_signs_differ_then_odd_and_steeper_in_the_dark() -> None:
+def test_encode_when_signs_differ_then_it_is_odd_and_steeper_in_the_dark() -> None:
     x = torch.tensor([0.0, 1e-4, 0.01, 0.5])
     torch.testing.assert_close(encode(-x), -encode(x))
     slope = torch.diff(encode(x)) / torch.diff(x)
@@ -91,14 +93,14 @@ def test_config_when_sizes_do_not_fit_then_usage_error() -> None:
         TwoStageKernelsConfig(max_offset=0.0)
 
 
-def test_kpn_when_it_has_no_second_alignment_then_it_is_unchanged_by_it() -> None:
+def test_kpn_when_it_has_no_second_alignment_then_its_result_is_unchanged() -> None:
     torch.manual_seed(1)
     model = Kpn(KpnConfig(**SMALL)).eval()
     assert model._aligned_features(torch.rand(1, 2, 4, 16, 16), torch.rand(1, 4, 16, 16), 0) is None
 
 
 @pytest.mark.parametrize(("cfa", "frames", "reference"), [("GRBG", 2, 0), ("BGGR", 5, 2)])
-def test_merge_tiled_when_tiles_have_another_size_then_the_same_picture(
+def test_merge_tiled_when_tiles_have_another_size_then_the_picture_is_the_same(
     cfa: str, frames: int, reference: int
 ) -> None:
     model = small()

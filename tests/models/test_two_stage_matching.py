@@ -1,4 +1,4 @@
-"""Coarse alignment of the two-stage network: shifts found at high noise, soft and hard forms agree."""
+"""Coarse alignment of the two-stage network: offsets at high noise, borders, differentiable form."""
 
 import math
 
@@ -24,7 +24,7 @@ def _noisy(rgb: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def _seen(scene: torch.Tensor, height: int, width: int, dy: float, dx: float, angle: float) -> torch.Tensor:
-    """Renders a frame: point p of the reference, from the centre, is at rotate(angle) @ p + (dy, dx)."""
+    """Render a frame: point p of the reference, from the centre, is at rotate(angle) @ p + (dy, dx)."""
     ys, xs = torch.meshgrid(
         torch.arange(height) - (height - 1) / 2 - dy,
         torch.arange(width) - (width - 1) / 2 - dx,
@@ -62,7 +62,7 @@ def test_match_when_frames_are_shifted_and_rotated_at_high_noise_then_offsets_ar
     assert error.median() <= 1
 
 
-def test_match_when_the_picture_is_no_multiple_of_the_patch_then_border_patches_are_matched_too():
+def test_match_when_the_picture_size_is_not_a_multiple_of_the_patch_then_border_patches_are_matched():
     scene = draw_scene(300, 340)
     reference, frame = _noisy(scene[:, 10:234, 10:282], 0), _noisy(scene[:, 2:226, 18:290], 1)
     model = _model()
@@ -72,7 +72,7 @@ def test_match_when_the_picture_is_no_multiple_of_the_patch_then_border_patches_
     assert error[:, :8, :16].max() <= 2
 
 
-def test_align_soft_when_temperature_is_low_then_patches_are_the_frames_moved():
+def test_align_soft_when_temperature_is_low_then_patches_equal_the_shifted_frames():
     scene = draw_scene(256, 256)
     shifts = ((0, 0), (8, -16), (-24, 8), (-32, 24))  # sensor pixels, from one frame to the next at most 16
     clean = torch.stack([pack(mosaic_of(scene.roll(shift, (1, 2)))) for shift in shifts])[None]
@@ -85,7 +85,7 @@ def test_align_soft_when_temperature_is_low_then_patches_are_the_frames_moved():
     assert soft.one_hot < 0.05
 
 
-def test_align_soft_when_temperature_rises_then_weights_are_less_one_hot():
+def test_align_soft_when_temperature_rises_then_the_one_hot_loss_grows():
     frames = torch.stack([_noisy(draw_scene(192, 192), seed)[0] for seed in range(3)])[None]
     model = _model()
     low, high = (model.align_soft(frames, 1, margin=16, temperature=t) for t in (1e-3, 1.0))
@@ -100,7 +100,7 @@ def test_align_soft_when_frames_equal_the_clean_ones_then_supervision_compares_a
     assert model.align_soft(clean, 0, margin=16, temperature=1e-2, clean=clean).supervision > 0
 
 
-def test_align_soft_when_there_is_one_frame_then_it_is_the_patch():
+def test_align_soft_when_there_is_one_frame_then_the_result_is_its_patch():
     frames = torch.rand(1, 1, 4, 96, 96)
     soft = _model().align_soft(frames, 0, margin=16, temperature=1e-2)
     torch.testing.assert_close(soft.frames, frames[..., 16:-16, 16:-16])

@@ -1,4 +1,4 @@
-"""The two-stage network through the engine: all CFA patterns, 1 to 9 frames, any tiling, the same picture."""
+"""The two-stage network in the engine: independence of tiles and CFA patterns, 1 to 9 frames."""
 
 import numpy as np
 import pytest
@@ -38,5 +38,5 @@ def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_similar()
         for cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     ]
     for picture in pictures[1:]:
-        # The same scene, sampled by other pixels: equal except for demosaicking errors.
+        # The same scene with another CFA: equal except for demosaicking errors.
         assert np.abs(picture - pictures[0]).mean() < 0.1 * pictures[0].std()

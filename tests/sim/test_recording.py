@@ -50,14 +50,14 @@ def test_camera_path_when_least_is_set_then_no_path_stays_below_it() -> None:
     torch.testing.assert_close(path[:, 1], torch.eye(3).expand(200, 3, 3))
 
 
-def test_record_photo_when_there_is_no_motion_and_noise_then_dn_are_the_truth(photo: torch.Tensor) -> None:
+def test_record_photo_when_without_motion_and_noise_then_dn_equal_the_truth(photo: torch.Tensor) -> None:
     recording = record_photo(photo, replace(QUIET, black_level=100))
     expected = 100 + mosaic_of(recording.truth).numpy() * (2**14 - 1 - 100)
     for frame in recording.mosaics:
         np.testing.assert_allclose(frame, expected, atol=0.51)
 
 
-def test_record_photo_when_reference_then_truth_is_the_source_itself(photo: torch.Tensor) -> None:
+def test_record_photo_when_recorded_then_the_truth_equals_the_source(photo: torch.Tensor) -> None:
     # The reference is not resampled: unprocessing the middle of the photograph gives the truth.
     recording = record_photo(photo, replace(QUIET, motion=MotionSettings(shift=8)))
     height, width = recording.truth.shape[1:]
@@ -71,7 +71,8 @@ def test_record_photo_when_camera_moves_then_homographies_undo_it(photo: torch.T
     recording = record_photo(photo, replace(QUIET, motion=motion, seed=5))
     assert recording.homographies is not None
     reference, frame = (torch.from_numpy(recording.mosaics[k].astype(np.float32)) for k in (1, 2))
-    # One grey value for each 2x2 pixels (half a pixel further), read where the homography maps it.
+    # One grey value for each 2x2 pixels (centre half a pixel off), read at the position given by the
+    # homography.
     grey_reference, grey_frame = (F.avg_pool2d(x[None, None], 2, 1) for x in (reference, frame))
     height, width = reference.shape
     inner = (slice(20, height - 20), slice(20, width - 20))
@@ -86,7 +87,7 @@ def test_record_photo_when_camera_moves_then_homographies_undo_it(photo: torch.T
     assert (looked_up - wanted).abs().mean() < 0.35 * (still - wanted).abs().mean()
 
 
-def test_motion_of_when_rotated_then_follows_the_convention_of_global_motion() -> None:
+def test_motion_of_when_rotated_then_it_follows_the_convention_of_global_motion() -> None:
     angle = 0.02
     c, s = np.cos(angle), np.sin(angle)
     motion = motion_of(torch.tensor([[c, -s, 3.0], [s, c, -7.0], [0, 0, 1]]))
@@ -96,7 +97,7 @@ def test_motion_of_when_rotated_then_follows_the_convention_of_global_motion() -
     assert s * 20 + c * 10 - 7 == pytest.approx(expected_y)
 
 
-def test_record_photo_when_noisy_then_variance_follows_the_profile() -> None:
+def test_record_photo_when_noisy_then_the_variance_follows_the_profile() -> None:
     flat = torch.full((3, 256, 256), 0.6)
     settings = replace(QUIET, shot_gain=6.4e-3, read_variance=4e-4, cfa="BGGR")
     recording = record_photo(flat, settings)
@@ -109,7 +110,7 @@ def test_record_photo_when_noisy_then_variance_follows_the_profile() -> None:
         assert plane.var() == pytest.approx(6.4e-3 * signal + 4e-4, rel=0.05)
 
 
-def test_record_photo_when_an_object_moves_then_it_hides_what_is_behind(photo: torch.Tensor) -> None:
+def test_record_photo_when_an_object_moves_then_it_hides_the_background(photo: torch.Tensor) -> None:
     with_object = record_photo(photo, replace(QUIET, moving_object=True, object_speed=10.0))
     without = record_photo(photo, QUIET)
     changed = [with_object.mosaics[k] != without.mosaics[k] for k in range(3)]
@@ -123,7 +124,7 @@ def test_record_photo_when_an_object_moves_then_it_hides_what_is_behind(photo: t
     )
 
 
-def test_object_mask_when_drawn_then_one_blob_inside() -> None:
+def test_object_mask_when_drawn_then_it_is_one_blob_inside_the_picture() -> None:
     for seed in range(20):
         mask = object_mask(120, 160, torch.Generator().manual_seed(seed))[0, 0]
         assert 0.02 < mask.mean() < 0.2
@@ -145,7 +146,7 @@ def test_record_photo_when_blurred_then_detail_is_lost(
     assert detail(blurred) < 0.8 * detail(sharp)
 
 
-def test_record_photo_when_blurred_by_rotation_alone_then_its_steps_lie_close_at_the_corners() -> None:
+def test_record_photo_when_blurred_by_rotation_then_poses_are_close_together_at_the_corners() -> None:
     turn = math.radians(1.0)
     path = torch.eye(3, dtype=torch.float64).repeat(3, 1, 1)
     path[2, 0, 0] = path[2, 1, 1] = math.cos(turn)
@@ -156,7 +157,7 @@ def test_record_photo_when_blurred_by_rotation_alone_then_its_steps_lie_close_at
     assert (seen[-1] - seen[0]).norm() > 3
 
 
-def test_record_photo_when_hot_pixels_then_they_stand_out_in_every_frame(photo: torch.Tensor) -> None:
+def test_record_photo_when_it_has_hot_pixels_then_they_are_bright_in_every_frame(photo: torch.Tensor) -> None:
     dark = photo * 0.3
     recording = record_photo(dark, replace(QUIET, hot_pixels=12))
     clean = record_photo(dark, QUIET)
@@ -169,13 +170,15 @@ def test_record_photo_when_hot_pixels_then_they_stand_out_in_every_frame(photo: 
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
-def test_record_photo_when_bits_then_numbers_stay_within(photo: torch.Tensor, bits: int) -> None:
+def test_record_photo_when_given_a_bit_depth_then_values_stay_in_its_range(
+    photo: torch.Tensor, bits: int
+) -> None:
     recording = record_photo(photo, replace(QUIET, bits=bits, read_variance=4e-2))
     assert recording.mosaics.min() == 0 and recording.mosaics.max() == 2**bits - 1
     assert recording.settings.black == 2 ** (bits - 4)
 
 
-def test_record_photo_when_same_seed_then_same_numbers(
+def test_record_photo_when_the_seed_is_equal_then_the_numbers_are_equal(
     photo: torch.Tensor,
 ) -> None:
     settings = RecordingSettings(frames=3, seed=4, motion=MotionSettings(shift=6))
@@ -188,12 +191,12 @@ def test_record_photo_when_same_seed_then_same_numbers(
     assert not np.array_equal(one.mosaics, record_photo(photo, replace(settings, seed=5)).mosaics)
 
 
-def test_record_photo_when_motion_is_too_large_for_it_then_usage_error(photo: torch.Tensor) -> None:
+def test_record_photo_when_motion_is_too_large_for_the_picture_then_usage_error(photo: torch.Tensor) -> None:
     with pytest.raises(UsageError, match="too small for motion"):
         record_photo(photo, replace(QUIET, motion=MotionSettings(shift=90, least=1.0)))
 
 
-def test_record_clip_when_recorded_then_frames_are_the_clips_and_motion_is_unknown() -> None:
+def test_record_clip_when_recorded_then_frames_equal_those_of_the_clip_and_motion_is_unknown() -> None:
     clip = torch.stack([draw_scene(64, 80, seed=k) for k in range(3)])
     recording = record_clip(clip, replace(QUIET, size=(48, 60)))
     assert recording.mosaics.shape == (3, 48, 60)

@@ -1,4 +1,4 @@
-"""Unprocessing against values computed by hand from the published settings of the REDS4 protocol."""
+"""Unprocessing, compared with values computed by hand from the published settings of the REDS4 protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def pixel(*rgb: float) -> torch.Tensor:
     return torch.tensor(rgb).reshape(1, 3, 1, 1)
 
 
-def test_protocol_camera_when_made_then_matrix_product_with_rows_scaled_to_one() -> None:
+def test_protocol_camera_when_created_then_its_matrix_is_the_product_with_rows_that_sum_to_one() -> None:
     # XYZ2CAM x RGB2XYZ by hand: first row (0.354584, 0.126606, -0.052108), which sums to 0.429082, and so on.
     expected = torch.tensor(
         [[0.826378, 0.295062, -0.121440], [0.109196, 0.917753, -0.026949], [0.035224, 0.244491, 0.720285]]
@@ -24,13 +24,13 @@ def test_protocol_camera_when_made_then_matrix_product_with_rows_scaled_to_one()
     assert camera.gains[0].tolist() == pytest.approx([2.0, 1.0, 1.7])
 
 
-def test_unprocess_when_grey_then_power_and_gains_only() -> None:
+def test_unprocess_when_grey_then_only_power_and_gains_apply() -> None:
     # smoothstep maps 0.5 to 0.5; 0.5 ** 2.2 = 0.217638; divided by 2, 1 and 1.7.
     linear = unprocess(pixel(0.5, 0.5, 0.5), protocol_camera()).flatten()
     assert linear.tolist() == pytest.approx([0.108819, 0.217638, 0.128022], abs=2e-6)
 
 
-def test_unprocess_when_pure_red_then_first_column_of_the_matrix_over_the_gains() -> None:
+def test_unprocess_when_pure_red_then_the_result_is_the_first_column_over_the_gains() -> None:
     linear = unprocess(pixel(1.0, 0.0, 0.0), protocol_camera()).flatten()
     assert linear.tolist() == pytest.approx([0.413189, 0.109196, 0.020720], abs=2e-6)
 
@@ -49,7 +49,7 @@ def test_unprocess_when_white_or_black_then_unchanged() -> None:
         assert linear.tolist() == pytest.approx([value] * 3, abs=1e-6)
 
 
-def test_unprocess_when_no_tone_curve_then_power_alone() -> None:
+def test_unprocess_when_without_tone_curve_then_only_the_power_applies() -> None:
     linear = unprocess(pixel(0.3, 0.3, 0.3), protocol_camera(), tone=False).flatten()
     assert linear[1].item() == pytest.approx(0.3**2.2, abs=1e-6)
 
@@ -60,7 +60,7 @@ def test_unprocess_when_tone_differs_in_the_batch_then_each_has_its_own() -> Non
     assert both[:, 1, 0, 0].tolist() == pytest.approx([curve**2.2, 0.3**2.2], abs=1e-6)
 
 
-def test_to_display_when_grey_then_gains_and_power_by_hand() -> None:
+def test_to_display_when_grey_then_the_result_equals_gains_and_power_by_hand() -> None:
     # to_display applies no smoothstep.
     shown = to_display(pixel(0.05, 0.1, 0.1 / 1.7), protocol_camera()).flatten()
     assert shown.tolist() == pytest.approx([0.1 ** (1 / 2.2)] * 3, abs=1e-6)
@@ -75,7 +75,7 @@ def test_to_display_when_red_clips_after_white_balance_then_clip_comes_before_th
     assert back.tolist() == pytest.approx([1.0, 0.9924, 0.9252], abs=1e-5)
 
 
-def test_to_display_when_unprocessed_without_tone_then_the_colours_return() -> None:
+def test_to_display_when_unprocessed_without_tone_then_colours_are_restored() -> None:
     generator = torch.Generator().manual_seed(2)
     camera = random_camera(4, generator)
     # Mid-tones: nothing is clipped and the gains are unchanged.

@@ -64,7 +64,7 @@ def test_write_recording_when_read_back_then_everything_is_equal(
     assert facts["hot_pixels"] == recording.hot_pixels.tolist()
 
 
-def test_write_recording_when_libraw_opens_it_then_same_mosaic_levels_and_balance(
+def test_write_recording_when_opened_by_libraw_then_mosaic_levels_and_balance_are_equal(
     recording: Recording, tmp_path: Path
 ) -> None:
     path = write_recording(recording, tmp_path / "burst")[1]
@@ -78,7 +78,7 @@ def test_write_recording_when_libraw_opens_it_then_same_mosaic_levels_and_balanc
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_write_recording_when_exiftool_reads_it_then_tags_and_no_complaint(
+def test_write_recording_when_read_by_exiftool_then_tags_are_right_without_warnings(
     recording: Recording, tmp_path: Path
 ) -> None:
     path = write_recording(recording, tmp_path / "burst")[2]
@@ -92,7 +92,9 @@ def test_write_recording_when_exiftool_reads_it_then_tags_and_no_complaint(
     assert "Error" not in tags and "Warning" not in tags
 
 
-def test_write_recording_when_same_seed_then_same_bytes(photo: torch.Tensor, tmp_path: Path) -> None:
+def test_write_recording_when_the_seed_is_equal_then_the_bytes_are_equal(
+    photo: torch.Tensor, tmp_path: Path
+) -> None:
     for name in ("one", "two"):
         write_recording(record_photo(photo, SETTINGS), tmp_path / name, source="s")
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -101,7 +103,7 @@ def test_write_recording_when_same_seed_then_same_bytes(photo: torch.Tensor, tmp
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
-def test_write_recording_when_a_burst_is_there_then_only_overwrite_replaces_it(
+def test_write_recording_when_a_burst_exists_then_only_overwrite_replaces_it(
     recording: Recording, photo: torch.Tensor, tmp_path: Path
 ) -> None:
     folder = tmp_path / "burst"
@@ -160,6 +162,6 @@ def test_truth_when_rendered_then_it_has_the_colours_of_the_photograph(
     assert difference.mean() < 1.5
 
 
-def test_noise_at_when_iso_6400_then_the_high_level() -> None:
+def test_noise_at_when_iso_6400_then_it_is_the_high_level() -> None:
     assert noise_at(6400) == pytest.approx((6.4e-3, 4e-4))
     assert noise_at(1600) == pytest.approx((1.6e-3, 2.5e-5))

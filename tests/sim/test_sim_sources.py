@@ -17,7 +17,7 @@ def save(path: Path, grey: int, size: tuple[int, int] = (6, 4)) -> None:
     Image.new("RGB", size, (grey, grey, grey)).save(path)
 
 
-def test_read_picture_when_turned_by_exif_then_upright(tmp_path: Path) -> None:
+def test_read_picture_when_rotated_by_exif_then_it_is_upright(tmp_path: Path) -> None:
     pixels = np.zeros((4, 6, 3), np.uint8)
     pixels[0, 0] = 255
     exif = Image.Exif()
@@ -37,14 +37,14 @@ def test_read_picture_when_damaged_or_missing_then_input_error(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_read_picture_when_grey_with_16_bits_then_as_bright(tmp_path: Path, suffix: str) -> None:
+def test_read_picture_when_grey_with_16_bits_then_brightness_is_kept(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(np.full((4, 6), 20000, np.uint16)).save(tmp_path / f"a.{suffix}")
     picture = read_picture(tmp_path / f"a.{suffix}")
     assert picture.shape == (3, 4, 6)
     assert (picture - 20000 / 65535).abs().max() < 2 / 255
 
 
-def test_read_clip_when_folder_then_natural_order_and_a_window_of_it(tmp_path: Path) -> None:
+def test_read_clip_when_given_a_folder_then_it_reads_a_window_in_natural_order(tmp_path: Path) -> None:
     for number in (1, 2, 3, 10, 11):
         save(tmp_path / f"f{number}.png", number * 10)
     (tmp_path / "._f1.png").write_bytes(b"junk")
@@ -52,7 +52,7 @@ def test_read_clip_when_folder_then_natural_order_and_a_window_of_it(tmp_path: P
     assert (clip[:, 0, 0, 0] * 255).round().tolist() == [30, 100]
 
 
-def test_read_clip_when_too_short_or_odd_then_input_error(tmp_path: Path) -> None:
+def test_read_clip_when_too_short_or_of_mixed_sizes_then_input_error(tmp_path: Path) -> None:
     save(tmp_path / "1.png", 1)
     with pytest.raises(InputError, match="frames 1 to 2"):
         read_clip(tmp_path, 0, 2)
@@ -61,7 +61,7 @@ def test_read_clip_when_too_short_or_odd_then_input_error(tmp_path: Path) -> Non
         read_clip(tmp_path, 0, 2)
 
 
-def test_read_clip_when_no_video_then_input_error_says_what_to_do(tmp_path: Path) -> None:
+def test_read_clip_when_the_file_is_not_a_video_then_input_error_gives_advice(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"nothing")
     with pytest.raises(InputError, match="folder of frames"):
         read_clip(tmp_path / "clip.mp4", 0, 2)
@@ -73,7 +73,7 @@ def test_read_clip_when_no_video_then_input_error_says_what_to_do(tmp_path: Path
         read_clip(tmp_path / "empty", 0, 2)
 
 
-def test_read_clip_when_video_then_its_frames(tmp_path: Path) -> None:
+def test_read_clip_when_given_a_video_then_it_returns_its_frames(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="videos need the extra `video`")
     frames = np.stack([np.full((48, 64, 3), grey, np.uint8) for grey in (40, 100, 160, 220)])
     iio.imwrite(tmp_path / "a.mp4", frames, plugin="pyav", codec="mpeg4", fps=10)
@@ -82,8 +82,8 @@ def test_read_clip_when_video_then_its_frames(tmp_path: Path) -> None:
     assert (clip[:, 1, 20, 20] * 255).tolist() == pytest.approx([100, 160], abs=4)
 
 
-def test_read_clip_when_animation_then_its_frames(tmp_path: Path) -> None:
-    # The only moving format that needs no plug-in.
+def test_read_clip_when_given_an_animation_then_it_returns_its_frames(tmp_path: Path) -> None:
+    # The only video format that does not need a plug-in.
     frames = [Image.new("RGB", (6, 4), (g, g, g)) for g in (0, 51, 102)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     clip = read_clip(tmp_path / "a.gif", 1, 2)

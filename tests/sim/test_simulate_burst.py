@@ -1,4 +1,4 @@
-"""The batched simulator that training uses."""
+"""The batched simulator for training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def simulate(settings: SimSettings, seed: int = 0, batch: int = 4, frames: int =
     )
 
 
-def test_simulate_burst_when_drawn_then_shapes_and_ranges() -> None:
+def test_simulate_burst_when_drawn_then_shapes_and_ranges_are_valid() -> None:
     burst = simulate(SimSettings())
     assert burst.clean.shape == (4, 3, 3, 48, 40)
     assert burst.noisy.shape == (4, 3, 4, 24, 20)
@@ -41,7 +41,7 @@ def test_simulate_burst_when_drawn_then_shapes_and_ranges() -> None:
     ).all()
 
 
-def test_simulate_burst_when_same_seed_then_the_same() -> None:
+def test_simulate_burst_when_the_seed_is_equal_then_bursts_are_equal() -> None:
     one, again, other = simulate(SimSettings(), 3), simulate(SimSettings(), 3), simulate(SimSettings(), 4)
     assert torch.equal(one.noisy, again.noisy) and torch.equal(one.clean, again.clean)
     assert not torch.equal(one.noisy, other.noisy)
@@ -76,12 +76,12 @@ def test_simulate_burst_when_black_is_clipped_then_nothing_is_negative() -> None
     assert simulate(replace(dark, clip_black_probability=0.0)).noisy.min() < 0
 
 
-def test_mosaic_packed_when_each_channel_is_flat_then_planes_in_order() -> None:
+def test_mosaic_packed_when_each_channel_is_flat_then_planes_are_in_rggb_order() -> None:
     rgb = torch.tensor([0.1, 0.2, 0.3])[:, None, None].expand(3, 4, 6)
     assert mosaic_packed(rgb)[:, 0, 0].tolist() == pytest.approx([0.1, 0.2, 0.2, 0.3])
 
 
-def test_add_noise_when_measured_then_variance_by_the_model_and_black_kept() -> None:
+def test_add_noise_when_measured_then_variance_follows_the_model_and_black_is_not_clipped() -> None:
     packed = torch.tensor([0.0, 0.2, 0.5, 0.8])[:, None, None].expand(4, 300, 300)
     noisy = add_noise(packed, torch.tensor(6.4e-3), torch.tensor(4e-4), torch.Generator().manual_seed(1))
     expected = 6.4e-3 * packed[:, 0, 0] + 4e-4

@@ -1,4 +1,4 @@
-"""Bursts at a border of the picture: patches get what the engine shows a network there."""
+"""Bursts at a border of the picture: patches equal the input from the engine."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ SHIFT = 5  # packed pixels
 
 
 def moving_burst(axis: int) -> SimulatedBurst:
-    """Two frames of noise-free texture; the second sees everything SHIFT rows (columns) further on."""
+    """Simulate two frames of noise-free texture; the second one is displaced by SHIFT rows (columns)."""
     scene = torch.rand(3, 2 * (SIDE + SHIFT), 2 * (SIDE + SHIFT), generator=torch.Generator().manual_seed(1))
     views = [scene.narrow(axis, start, 2 * SIDE) for start in (2 * SHIFT, 0)]
-    other = -3 - axis  # cut the other axis to size as well
+    other = -3 - axis  # cut the other axis to the same size
     clean = torch.stack([view.narrow(other, 0, 2 * SIDE) for view in views])[None]
     noise = torch.full((1, 1, 4, 1, 1), 1e-6)
     return SimulatedBurst(clean, mosaic_packed(clean), noise, noise, protocol_camera(1), 0)
 
 
 class Knowing(BurstModel):
-    """Finds the right offset everywhere."""
+    """A model with the correct offset everywhere."""
 
     def __init__(self, axis: int):
         super().__init__()
@@ -48,7 +48,7 @@ class Knowing(BurstModel):
 
 @pytest.mark.parametrize("axis", [-2, -1])
 @pytest.mark.parametrize(("first", "last"), [(MARGIN + 7, SIDE - 1), (0, SIDE - MARGIN - 8)])
-def test_align_frames_when_at_a_border_then_networks_see_what_the_engine_would_show(axis, first, last):
+def test_align_frames_when_at_a_border_then_frames_equal_those_of_the_engine(axis, first, last):
     burst = moving_burst(axis)
     border = Border(axis, first, last)
     frames = align_frames(Knowing(axis), burst, MARGIN, border)
@@ -68,12 +68,12 @@ def test_align_frames_when_at_a_border_then_networks_see_what_the_engine_would_s
     torch.testing.assert_close(frames[0, 0], anchor[:, inner, inner])
     torch.testing.assert_close(frames[0, 1], expected[:, inner, inner])
     torch.testing.assert_close(
-        mosaic_packed(with_border(burst, border).clean)[0, 0], anchor, msg="the truth is mirrored alike"
+        mosaic_packed(with_border(burst, border).clean)[0, 0], anchor, msg="the truth is mirrored, too"
     )
 
 
 class Copying(Knowing):
-    """Returns the reference, unchanged."""
+    """A model that returns the reference unchanged."""
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         anchor = frames[:, reference]
@@ -81,14 +81,14 @@ class Copying(Knowing):
 
 
 @pytest.mark.parametrize("step", range(4))
-def test_training_batch_when_at_a_border_then_the_truth_is_what_lies_there(step):
+def test_training_batch_when_at_a_border_then_the_truth_matches_the_frames(step):
     recipe = recipe_from_dict(
         {"model": {"name": "kpn"}, "train": {"patch": 32, "margin": MARGIN, "border": 1.0, "steps": 4}}
     )
     assert draw_border(recipe.train, step) is not None
     model = Copying(-2)
     losses = model.losses(training_batch(model, moving_burst(-2), recipe, step))
-    # The mosaic is right everywhere, beyond the border too; the rest is how far demosaicking is off.
+    # The mosaic is exact everywhere, also beyond the border; the tolerance covers demosaicking errors.
     assert losses["mosaic"].item() == pytest.approx(recipe.loss.mosaic * CHARBONNIER**0.5, rel=1e-3)
     assert torch.isfinite(torch.stack(list(losses.values()))).all()
 
@@ -99,7 +99,7 @@ def test_align_frames_when_there_is_no_border_then_frames_are_only_aligned():
     torch.testing.assert_close(frames[0, 1], frames[0, 0])
 
 
-def test_draw_border_when_asked_for_a_share_of_steps_then_about_so_many_have_one():
+def test_draw_border_when_given_a_share_of_steps_then_about_that_share_has_a_border():
     settings = TrainSettings(patch=64, margin=8, border=0.25)
     drawn = [draw_border(settings, step) for step in range(1000)]
     found = [border for border in drawn if border is not None]

@@ -25,7 +25,7 @@ def files(tmp_path):
     return paths
 
 
-def test_weights_average_when_two_files_then_their_mean_and_a_card(files, tmp_path):
+def test_weights_average_when_given_two_files_then_it_writes_their_mean_and_a_card(files, tmp_path):
     out = tmp_path / "mean.safetensors"
     assert main(["weights", "average", *map(str, files), "-o", str(out)]) == 0
     assert all(torch.all(value == 2.5) for value in load_model(out).state_dict().values())

@@ -30,7 +30,7 @@ def test_photos_when_some_are_corrupt_or_small_then_they_are_skipped_and_counted
     assert "2 of 4 pictures skipped" in caplog.text
 
 
-def test_photos_when_in_a_tar_then_read_like_a_folder(folder, tmp_path):
+def test_photos_when_in_a_tar_archive_then_they_are_read_like_a_folder(folder, tmp_path):
     archive = tmp_path / "photos.tar"
     with tarfile.open(archive, "w") as handle:
         for name in ("a.png", "b.jpg"):
@@ -42,14 +42,14 @@ def test_photos_when_in_a_tar_then_read_like_a_folder(folder, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["missing", "empty", "broken.tar"])
-def test_photos_when_there_are_none_then_input_error_names_the_source(tmp_path, source):
+def test_photos_when_none_is_usable_then_input_error_names_the_source(tmp_path, source):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.tar").write_bytes(b"no tar" * 200)
     with pytest.raises(InputError, match=source):
         load_photos([tmp_path / source], 64, CPU)
 
 
-def test_crops_when_drawn_twice_from_one_seed_then_equal_and_from_inside_the_pictures(folder):
+def test_crops_when_drawn_twice_with_one_seed_then_they_are_equal_and_inside_the_pictures(folder):
     store = load_photos([folder], 64, CPU)
     one = store.crops(12, 48, torch.Generator().manual_seed(3))
     other = store.crops(12, 48, torch.Generator().manual_seed(3))

@@ -1,4 +1,4 @@
-"""The plot of a run: drawn from its log, whatever the log holds so far."""
+"""The plot of a run, drawn from a complete or partial log."""
 
 import json
 
@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 
 
 @pytest.mark.parametrize("validated", [False, True])
-def test_plot_when_a_run_has_logged_then_draws_a_png(tmp_path, validated):
+def test_plot_when_the_log_has_entries_then_a_png_is_drawn(tmp_path, validated):
     records = [{"step": 0, "recipe": {}}, {"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}]
     if validated:
         records.append({"step": 2, "psnr": {"high": 20.0, "low": 25.0}})

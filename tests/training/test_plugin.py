@@ -1,4 +1,4 @@
-"""A model from outside the package, named by `module:Class`, merges, trains and is evaluated."""
+"""A model outside the package, named by `module:Class`: merge, training and evaluation."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_plugin_when_named_then_it_trains_merges_and_is_evaluated(plugin, tmp_pa
     weights = run / "Tiny.safetensors"
     model = load_model(weights)
     assert model.config.gain == 0.6
-    assert (model.gain > 0.6).all()  # it has learned
+    assert (model.gain > 0.6).all()  # changed by training
     assert model.offset == 0  # its learning rate is zero
 
     burst = tmp_path / "burst"
@@ -112,12 +112,12 @@ def test_plugin_when_named_then_it_trains_merges_and_is_evaluated(plugin, tmp_pa
         ("burstfix_test_plugin:NoModel", "expected a subclass"),
     ],
 )
-def test_plugin_when_it_cannot_be_used_then_usage_error_says_why(plugin, name, words):
+def test_plugin_when_it_cannot_be_used_then_usage_error_gives_the_reason(plugin, name, words):
     with pytest.raises(UsageError, match=words):
         load_model(name)
 
 
-def test_plugin_when_declared_as_an_entry_point_then_found_by_its_name(plugin, monkeypatch):
+def test_plugin_when_declared_as_an_entry_point_then_it_is_found_by_its_name(plugin, monkeypatch):
     class Point:
         name, value = "tiny", NAME
 

@@ -1,4 +1,4 @@
-"""Recipes: strict, and the shipped ones all load."""
+"""Recipes: strict parsing, and all shipped recipes load."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -20,12 +20,12 @@ def test_recipe_when_shipped_then_it_loads_and_names_a_trainable_model(path):
     assert parameter_groups(model, recipe.train.lr_scale)
 
 
-def test_recipe_when_it_begins_with_a_byte_order_mark_then_loads(tmp_path):
+def test_recipe_when_it_begins_with_a_byte_order_mark_then_it_loads(tmp_path):
     (tmp_path / "r.toml").write_text('[model]\nname = "kpn"\n', encoding="utf-8-sig")
     assert load_recipe(tmp_path / "r.toml").model.name == "kpn"
 
 
-def test_recipe_when_turned_into_a_dict_and_back_then_is_equal():
+def test_recipe_when_converted_to_a_dict_and_back_then_it_is_equal():
     recipe = recipe_from_dict({"model": {"name": "kpn"}, "train": {"frames": [1, 3]}})
     assert recipe_from_dict(asdict(recipe)) == recipe
 
@@ -57,7 +57,7 @@ def test_recipe_when_turned_into_a_dict_and_back_then_is_equal():
         ({"model": {"name": "kpn"}, "simulate": {"motion": {"shfit": 1}}}, "unknown key 'shfit'"),
     ],
 )
-def test_recipe_when_wrong_then_the_error_names_the_key(tree, words):
+def test_recipe_when_a_value_is_invalid_then_the_error_names_the_key(tree, words):
     with pytest.raises(UsageError, match=words.replace("(", r"\(")):
         recipe_from_dict(tree)
 

@@ -1,4 +1,4 @@
-"""A training run learns, stops, resumes exactly, and never loses its last complete checkpoint."""
+"""Training runs: learning, time limit, exact resume, and safe checkpoints."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def with_train(**changes):
     return replace(RECIPE, train=replace(RECIPE.train, **changes))
 
 
-def test_train_when_split_in_two_then_equals_the_whole_run(photos, tmp_path, monkeypatch):
+def test_train_when_split_in_two_then_the_result_equals_the_whole_run(photos, tmp_path, monkeypatch):
     whole = train(RECIPE, [photos], tmp_path / "whole").model
 
     monkeypatch.setattr(Schedule, "progress", lambda self, step, seconds: 1.0 if step == 3 else step / 6)
@@ -72,7 +72,7 @@ def test_train_when_split_in_two_then_equals_the_whole_run(photos, tmp_path, mon
         assert torch.equal(value, second.model.state_dict()[name]), name
 
 
-def test_train_when_time_is_up_then_ends_with_a_complete_checkpoint(photos, tmp_path):
+def test_train_when_time_is_up_then_it_ends_with_a_complete_checkpoint(photos, tmp_path):
     done = train(with_train(steps=1), [photos], tmp_path, minutes=0.02)
     content = checkpoint.load_checkpoint(tmp_path / CHECKPOINT)
     assert 1 < done.step < 100_000
@@ -106,7 +106,7 @@ def test_train_when_validating_then_psnr_is_logged_and_samples_are_drawn(photos,
     assert [p.suffix for p in (tmp_path / "run" / "samples").iterdir()] == [".png"]
 
 
-def test_train_when_started_from_weights_then_begins_with_them(photos, tmp_path):
+def test_train_when_started_from_weights_then_they_are_the_initial_weights(photos, tmp_path):
     first = train(with_train(steps=2), [photos], tmp_path / "a").model
     warm = train(
         with_train(steps=1, learning_rate=1e-12, ema=0.0, weight_decay=0.0),
@@ -118,13 +118,13 @@ def test_train_when_started_from_weights_then_begins_with_them(photos, tmp_path)
         assert torch.allclose(value, warm.state_dict()[name], atol=1e-6), name
 
 
-def test_train_when_folder_holds_a_run_then_refuses_to_start_over(photos, tmp_path):
+def test_train_when_folder_contains_a_run_then_usage_error(photos, tmp_path):
     train(with_train(steps=1), [photos], tmp_path)
     with pytest.raises(UsageError, match="holds a checkpoint"):
         train(with_train(steps=1), [photos], tmp_path)
 
 
-def test_train_when_resumed_with_another_recipe_then_refuses(photos, tmp_path):
+def test_train_when_resumed_with_another_recipe_then_usage_error(photos, tmp_path):
     train(with_train(steps=1), [photos], tmp_path)
     with pytest.raises(UsageError, match="another recipe"):
         train(with_train(steps=2), [photos], tmp_path, resume=True)
@@ -144,7 +144,7 @@ def test_train_when_a_part_has_an_lr_scale_then_its_learning_rate_is_scaled(phot
     assert rates[0.25] == pytest.approx(0.25 * rates[1.0]) and rates[1.0] > 0
 
 
-def test_train_when_lr_scale_names_no_part_then_usage_error(photos, tmp_path):
+def test_train_when_lr_scale_names_an_unknown_part_then_usage_error(photos, tmp_path):
     with pytest.raises(UsageError, match="no part 'kernals'"):
         train(with_train(lr_scale={"kernals": 0.0}), [photos], tmp_path)
 
@@ -196,7 +196,7 @@ def test_checkpoint_when_process_is_killed_while_saving_then_the_last_complete_o
 REST = {"seconds": 0.0, "minutes": None, "data": [], "state": {}}
 
 
-def test_checkpoint_when_disk_is_full_then_output_error_and_the_old_one_stays(tmp_path, monkeypatch):
+def test_checkpoint_when_disk_is_full_then_output_error_and_the_old_one_is_kept(tmp_path, monkeypatch):
     path = tmp_path / CHECKPOINT
     checkpoint.save_checkpoint(path, RECIPE, step=1, **REST)
 
@@ -211,7 +211,7 @@ def test_checkpoint_when_disk_is_full_then_output_error_and_the_old_one_stays(tm
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
 
 
-def test_schedule_when_by_steps_then_warms_up_and_falls_to_the_end():
+def test_schedule_when_by_steps_then_the_rate_warms_up_and_falls_to_the_end():
     schedule = Schedule(TrainSettings(steps=100, warmup=10, learning_rate=1.0, final_rate=0.1))
     rates = [schedule.learning_rate(step, schedule.progress(step, 1e9)) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
@@ -221,7 +221,7 @@ def test_schedule_when_by_steps_then_warms_up_and_falls_to_the_end():
 
 
 @pytest.mark.parametrize("seconds_per_step", [0.5, 5.0])
-def test_schedule_when_by_the_clock_then_ends_at_the_low_rate_on_any_machine(seconds_per_step):
+def test_schedule_when_by_the_clock_then_it_ends_at_the_final_rate_on_any_machine(seconds_per_step):
     schedule = Schedule(TrainSettings(warmup=3, learning_rate=1.0, final_rate=0.1), minutes=10)
     step, rates = 0, []
     while (progress := schedule.progress(step, seconds_per_step * step)) < 1:
@@ -247,7 +247,7 @@ def test_clock_when_on_a_cpu_then_pauses_do_not_count():
 def test_train_when_resumed_by_the_clock_then_earlier_time_counts(photos, tmp_path):
     first = train(RECIPE, [photos], tmp_path, minutes=0.01)
     second = train(RECIPE, [photos], tmp_path, resume=True)
-    assert second.step == first.step  # its time was up
+    assert second.step == first.step  # the time limit was reached
     longer = train(RECIPE, [photos], tmp_path, resume=True, minutes=0.02)
     assert longer.step > first.step
     assert 1.2 <= longer.seconds < 4
@@ -281,7 +281,7 @@ def test_train_when_two_stage_then_every_part_of_its_loss_is_logged(photos, tmp_
     assert all(np.isfinite(value) for value in record["parts"].values())
 
 
-def test_train_when_the_lr_scale_of_the_kernels_is_zero_then_only_the_rest_learns(photos, tmp_path):
+def test_train_when_the_lr_scale_of_the_kernels_is_zero_then_only_other_parts_learn(photos, tmp_path):
     model = replace(RECIPE.model, name="two-stage-lite", config={**TINY_TWO_STAGE, "base": "kernels"})
     recipe = replace(with_train(steps=2, patch=16, margin=16, lr_scale={"kernels": 0.0}), model=model)
     torch.manual_seed(recipe.train.seed)

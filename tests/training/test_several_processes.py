@@ -1,4 +1,4 @@
-"""Training under torchrun: processes draw their own bursts, share gradients, and one of them writes."""
+"""Training under torchrun: separate bursts, shared gradients, and a single writing process."""
 
 import json
 import os
@@ -65,10 +65,10 @@ def test_train_when_run_by_two_processes_then_one_checkpoint_and_one_log(tmp_pat
     assert load_model(str(run / "kpn.safetensors")).info.name == "kpn"
 
 
-def test_average_gradients_when_the_sum_of_two_arrives_then_each_weight_gets_its_own_mean(monkeypatch):
+def test_average_gradients_when_two_processes_are_summed_then_each_weight_gets_its_mean(monkeypatch):
     model = build("kpn", {"channels": 8, "head_channels": 8, "head_blocks": 1})
     parameters = list(model.parameters())
-    for i, parameter in enumerate(parameters[:-1]):  # the last one had no part in this step
+    for i, parameter in enumerate(parameters[:-1]):  # the last weight is not used in this step
         parameter.grad = torch.full_like(parameter, float(i))
     monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(3))
     Processes(0, 2, torch.device("cpu")).average_gradients(model)
@@ -77,7 +77,7 @@ def test_average_gradients_when_the_sum_of_two_arrives_then_each_weight_gets_its
     assert parameters[-1].grad is None
 
 
-def test_draw_burst_when_processes_differ_then_frames_are_as_many_but_pictures_differ():
+def test_draw_burst_when_processes_differ_then_frame_counts_are_equal_but_pictures_differ():
     store = PhotoStore([torch.randint(0, 255, (3, 150, 150), dtype=torch.uint8)], ["a"], [])
     recipe = recipe_from_dict({"model": {"name": "kpn"}, "train": {"batch": 1, "patch": 8, "frames": [1, 6]}})
     counts = set()
