@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def block_mean(data: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Average (C, H, W) over blocks of `height` by `width` pixels; an incomplete last block is left out."""
+    """Average (C, H, W) over blocks of `height` by `width` pixels; incomplete last blocks are dropped."""
     channels, rows, cols = data.shape[0], data.shape[1] // height, data.shape[2] // width
     out = np.empty((channels, rows, cols), np.float32)
     for mean, plane in zip(out, data, strict=True):

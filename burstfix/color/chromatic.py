@@ -80,7 +80,7 @@ def temperature_of(xy: ArrayLike) -> tuple[float, float]:
         xy: (2,) chromaticity.
 
     Returns:
-        Kelvin, 1500 to 25000, and Duv: distance in CIE 1960 uv, positive on the green side.
+        Temperature in kelvin, 1500 to 25000, and Duv: distance in CIE 1960 uv, positive on the green side.
     """
     uv = _xy_to_uv(xy)
     # Steps in mireds are nearly even along the locus: scan coarsely, then refine around the nearest point.

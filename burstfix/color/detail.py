@@ -1,4 +1,4 @@
-"""Fine detail of a rendered picture: sharpening that spares noise, and grain."""
+"""Fine detail of a rendered picture: sharpening that does not amplify noise, and grain."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ REACH = 2
 """Rows above and below a strip that `sharpen` needs."""
 
 _WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # of encoded R, G, B in brightness
-_PATCH = 32  # columns of a patch in which noise is measured
-_FLAT_PERCENTILE = 20.0  # of patches of one tone, by deviation: the flat ones
+_PATCH = 32  # columns of a patch for noise measurement
+_FLAT_PERCENTILE = 20.0  # quantile of deviation among patches of one tone; patches below it are flat
 _TONES = 5
 _MEDIAN_TO_SIGMA = 1.4826
 _CORE = np.float32(3)  # standard deviations of the noise at which detail is sharpened by half
 _STRENGTH = np.float32(1.5)
-_OVERSHOOT = np.float32(0.5)  # share of a neighbourhood's range that faint texture may leave it by
-_EDGE = np.float32(0.04)  # encoded range from which on a neighbourhood counts as an edge
+_OVERSHOOT = np.float32(0.5)  # faint texture may exceed the range of its neighbourhood by this share
+_EDGE = np.float32(0.04)  # a neighbourhood with at least this encoded range counts as an edge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +58,10 @@ def detail(brightness: Plane) -> Plane:
 
 
 def measure_noise(strips: list[Plane]) -> DetailNoise:
-    """Measure the noise that is left, by tone, in the flattest patches of a picture.
+    """Measure the remaining noise for each tone in the flattest patches of a picture.
 
     Args:
-        strips: (h, w) encoded brightness of a few strips of rows, spread over the picture.
+        strips: (h, w) encoded brightness of a few strips of rows from the whole picture.
     """
     tones, deviations = [], []
     for strip in strips:
@@ -80,18 +80,18 @@ def measure_noise(strips: list[Plane]) -> DetailNoise:
 
 
 def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
-    """Sharpen brightness; colour differences stay.
+    """Sharpen brightness and keep colour differences.
 
     Detail is raised by `amount` as far as it stands above the noise. The result stays within the
     range of its neighbours, so that edges get steeper without halos; only faint texture may leave that range.
 
     Args:
         encoded: (3, h, w) encoded RGB, 0 to 1. Changed in place.
-        amount: 0 to 2.
-        noise: From `measure_noise`.
+        amount: Strength of the sharpening, 0 to 2.
+        noise: Result of `measure_noise`.
 
     Returns:
-        `encoded`, 0 to 1.
+        The array `encoded`, values 0 to 1.
     """
     brightness = brightness_of(encoded)
     fine = detail(brightness)
@@ -123,7 +123,7 @@ class Grain:
     Attributes:
         shot, read: (3,) and scalar; variance of luminance = shot @ balanced + read, for white-balanced camera
             RGB.
-        share: Of the standard deviation that is added.
+        share: Share of the standard deviation that is added.
     """
 
     shot: Matrix
@@ -145,13 +145,13 @@ def grain_of(noise: NoiseProfile, share: float, neutral: Matrix, luminance: Matr
     """Return grain as strong as a share of a frame's luminance noise.
 
     Args:
-        noise: Of the frame.
-        share: 0 to 1.
+        noise: Noise profile of the frame.
+        share: Share of the standard deviation, 0 to 1.
         neutral: (3,) camera RGB of a grey object.
-        luminance: (3,) weights that turn white-balanced camera RGB into linear luminance.
+        luminance: (3,) weights of white-balanced camera RGB in linear luminance.
     """
     gains, reads = np.asarray(noise.shot_gain), np.asarray(noise.read_variance)
-    # Two green samples make one value of green.
+    # One value of green is the mean of two samples.
     gain = np.array([gains[0], (gains[1] + gains[2]) / 4, gains[3]])
     read = np.array([reads[0], (reads[1] + reads[2]) / 4, reads[3]])
     # Balanced = camera / neutral, so that variance = (gain * camera + read) / neutral**2.

@@ -126,7 +126,7 @@ def camera_to_rgb(profile: ColorProfile, neutral: ArrayLike | None, space: Color
         profile: The camera's calibration.
         neutral: (3,) camera RGB of a grey object, largest component 1; None: as shot. It also picks the light
             between the two calibrations.
-        space: Of the result.
+        space: Colour space of the result.
 
     Returns:
         float64 (3, 3).

@@ -3,7 +3,7 @@
 The method of Hasinoff et al. 2016, "Burst photography for high dynamic range and low-light imaging on mobile
 cameras", section 6: two synthetic exposures are made from the one linear picture, a short one in which the
 highlights fit and a long one in which the shadows have ordinary brightness, and fused (Mertens et al. 2007).
-Two things differ:
+There are two differences:
 
 - The weights are those with which a pixel by pixel blend gives a known tone curve, so that large flat areas
   follow that curve, whatever surrounds them.
@@ -30,13 +30,13 @@ Plane = NDArray[Any]
 
 _DARKEST = np.float32(2.0**-14)
 _LEVELS = 7
-_GUARD_STEPS = (1, 3)  # pixels of the reduced picture, one after the other: together 4 on either side
+_GUARD_STEPS = (1, 3)  # radii of successive steps in pixels of the reduced picture; together 4 on either side
 _GUARD_SHARE = np.float32(0.6)
-_GUARD_EDGE_EV = np.float32(0.6)  # range from which on a neighbourhood counts as an edge
+_GUARD_EDGE_EV = np.float32(0.6)  # a neighbourhood with at least this range counts as an edge
 _GUIDE_RADIUS = 8  # pixels of the reduced picture
-_GUIDE_EDGE = np.float32(0.015)  # variance of log2 brightness from which on it counts as an edge
-_MIXED_EV = np.float32(0.3)  # from both sides of an edge, at which a pixel counts half
-_SMALLEST = 16  # pixels on the shorter side; smaller pictures get the curve alone
+_GUIDE_EDGE = np.float32(0.015)  # a window with at least this variance of log2 brightness counts as an edge
+_MIXED_EV = np.float32(0.3)  # distance from both sides of an edge at which a pixel has half weight
+_SMALLEST = 16  # pixels on the shorter side; smaller pictures get only the curve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +44,8 @@ class LocalGain:
     """Gain of every pixel as slope * log2(brightness) + offset, in log2.
 
     Attributes:
-        slope, offset: float32 (rows, W): one row for each block of rows, every column.
-        block: Rows of the picture that one row stands for.
+        slope, offset: float32 (rows, W), one row for each block of rows, and every column.
+        block: Rows of the picture for each row of `slope` and `offset`.
     """
 
     slope: Plane
@@ -73,13 +73,14 @@ def local_gain(
 
     Args:
         brightness: (h, w) linear brightness of the reduced picture, 1 = display white.
-        curve: What flat areas are mapped by.
-        strength: Of the local contrast: 0 = the curve alone, 1 = all that fusion gives.
-        block: Pixels of the picture on a side of a pixel of `brightness`.
-        width: Of the picture.
+        curve: Tone curve of flat areas.
+        strength: Strength of the local contrast: 0 for the curve alone, 1 for the full effect of fusion.
+        block: Side of a pixel of `brightness` in pixels of the picture.
+        width: Width of the picture.
 
     Returns:
-        None where there is nothing to fuse: no highlights above white, no strength, or a tiny picture.
+        The local gain. None if fusion has no effect: no highlights above white, zero strength, or a tiny
+        picture.
     """
     if strength <= 0 or curve.white < 1.02 or min(brightness.shape) < _SMALLEST:
         return None
@@ -98,11 +99,11 @@ def fuse(linear: Plane, target: Plane, white: float) -> Plane:
 
     Args:
         linear: (h, w) linear brightness of the long exposure, 0 to `white`.
-        target: (h, w) encoded values, 0 to 1, that a pixel by pixel blend shall give.
+        target: (h, w) encoded values, 0 to 1, that a pixel-by-pixel blend would give.
         white: Brightness that is white in the short exposure.
 
     Returns:
-        (h, w) encoded values, which may leave 0..1 a little.
+        (h, w) encoded values, which may slightly exceed 0..1.
     """
     short = SRGB_CURVE.encode(np.minimum(linear / np.float32(white), 1))
     difference = SRGB_CURVE.encode(np.minimum(linear, 1)) - short

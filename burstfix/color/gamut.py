@@ -1,4 +1,4 @@
-"""Gamut compression: colours that a display cannot show lose chroma smoothly; lightness and hue stay.
+"""Gamut compression: smooth reduction of the chroma of out-of-gamut colours at constant lightness and hue.
 
 A hard clip maps every colour beyond the gamut to its surface, so texture in saturated cloth or flowers
 becomes a flat patch. Here chroma is a strictly increasing function of what it was, so that texture survives.
@@ -15,22 +15,20 @@ from burstfix.color.oklab import Oklab
 from burstfix.color.spaces import color_space
 
 START = 0.85
-"""Share of the largest chroma up to which colours are left as they are."""
+"""Share of the largest chroma up to which colours are unchanged."""
 
 _LIGHTNESSES, _HUES = 129, 361
 _BISECTIONS = 18
-_MAX_CHROMA = 0.6  # no display colour reaches this
-_DEEP = np.float32(
-    0.2
-)  # colours whose smallest RGB is below this share of the largest may be near the surface
-_BRIGHT = np.float32(0.88)  # so may those whose largest RGB is above this
+_MAX_CHROMA = 0.6  # above the chroma of all display colours
+_DEEP = np.float32(0.2)  # colours may be near the surface if min(RGB) is below this share of max(RGB)
+_BRIGHT = np.float32(0.88)  # or if max(RGB) is above this
 
 
 class GamutCompressor:
     """Compress the chroma of one display colour space.
 
     Args:
-        name: Of the colour space.
+        name: Name of the colour space.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,10 +40,10 @@ class GamutCompressor:
 
         Args:
             rgb: (3, n) linear RGB with luminance in 0..1; components may lie outside 0..1. Changed in place.
-            saturation: Factor on the chroma of every colour, before compression.
+            saturation: Multiplier of the chroma of every colour, applied before compression.
 
         Returns:
-            `rgb`, each component in 0..1.
+            The array `rgb`, each component in 0..1.
         """
         if saturation != 1.0:
             lab = self._oklab.from_rgb(rgb)
@@ -86,7 +84,7 @@ def _compressed(chroma: NDArray[np.float32], limit: NDArray[np.float32]) -> NDAr
     start = START * limit
     over = np.maximum(chroma - start, 0)
     room = limit - start
-    bent = over / (1 + over / room)  # slope 1 at the start, the limit only at infinity
+    bent = over / (1 + over / room)  # slope 1 at the start; reaches the limit at infinity
     return np.where(over > 0, start + bent, chroma)
 
 

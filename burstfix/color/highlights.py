@@ -23,7 +23,7 @@ def reconstruct(
     saturated lamps keep their colour, because one of their channels is low.
 
     Args:
-        camera: (3, h, w), 1 = the sensor's white; left as it is.
+        camera: (3, h, w), 1 = white level of the sensor; not changed.
         neutral: (3,) camera RGB of a grey object, largest component 1.
         clipping: (3,) camera RGB at which each channel clips; None = 1.
 
@@ -53,10 +53,10 @@ def clipping_levels(camera: NDArray[np.float32]) -> NDArray[np.float32]:
     pile up there: many at one value, hardly any above, few just below.
 
     Args:
-        camera: (3, h, w), 1 = the sensor's white; a sample of the picture's pixels will do.
+        camera: (3, h, w), 1 = white level of the sensor; a subset of the pixels is sufficient.
 
     Returns:
-        float32 (3,): the lower end of the pile, at least 0.8; 1 where there is none.
+        float32 (3,), the lower end of the peak, at least 0.8; 1 without a peak.
     """
     levels = np.ones(3, np.float32)
     edges = np.linspace(0.8, 1.2, 41)

@@ -84,7 +84,7 @@ def build_profile(space: ColorSpace) -> bytes:
         b"\0" * 16,
         b"\0" * 28,
     )
-    # Flags, intent and the identifier itself count as zero in the identifier (7.2.18); here they are.
+    # The identifier is computed with flags, intent and identifier set to zero (7.2.18), as they are here.
     identifier = hashlib.md5(header + body, usedforsecurity=False).digest()
     return header[:84] + identifier + header[100:] + body
 

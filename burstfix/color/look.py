@@ -29,18 +29,18 @@ class Look:
     """Settings that turn a linear image into a picture.
 
     Attributes:
-        name: Of a look that ships, or of its file.
-        description: One line for people.
+        name: Name of a shipped look, or of its file.
+        description: Description in one line.
         exposure: EV to add to the file's BaselineExposure, or "auto".
         highlights: "clip" at display white, or "roll-off" up to the sensor's white.
         gamut: "clip" each channel, or "compress" chroma in Oklab.
         local_contrast: 0 to 1, how much of it fusion brings back where the tone curve takes it; needs
             "roll-off".
         contrast: Slope of the tone curve at middle grey, 0.5 to 2; needs "roll-off".
-        saturation: Factor on Oklab chroma, 0 to 2; needs "compress".
+        saturation: Multiplier of Oklab chroma, 0 to 2; needs "compress".
         white_balance: "camera", "auto" or three multipliers.
-        sharpening: 0 to 2.
-        grain: 0 to 1, share of the reference frame's luminance noise that is added.
+        sharpening: Strength of sharpening, 0 to 2.
+        grain: Share, 0 to 1, of the luminance noise of the reference frame that is added.
 
     Raises:
         UsageError: A value is unknown or out of range; the message names it.
@@ -59,7 +59,7 @@ class Look:
     grain: float = 0.0
 
     def __post_init__(self) -> None:
-        """Validate every value."""
+        """Validate all values."""
         if self.exposure != "auto":
             _check_range("exposure", self.exposure, -EXPOSURE_RANGE_EV, EXPOSURE_RANGE_EV, "auto or ")
         _check_choice("highlights", self.highlights, get_args(Highlights))
@@ -85,7 +85,7 @@ def parse_look(text: str, name: str) -> Look:
 
     Args:
         text: TOML; keys that are absent keep the values of `plain`.
-        name: Of the look, for messages and settings.
+        name: Name of the look, for messages and settings.
 
     Raises:
         UsageError: The text is not TOML, or a key or a value is unknown.
@@ -115,7 +115,7 @@ def load_look(look: str | Path | Look) -> Look:
         look: "natural", "plain", "vivid", or a file whose name ends in ".toml".
 
     Raises:
-        UsageError: There is no such look, or its file is not valid.
+        UsageError: The look does not exist, or its file is not valid.
     """
     if isinstance(look, Look):
         return look
@@ -125,7 +125,7 @@ def load_look(look: str | Path | Look) -> Look:
     if path.suffix.lower() != ".toml":
         raise UsageError(f"look {str(look)!r} is unknown; expected {', '.join(SHIPPED)} or a file NAME.toml")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a byte order mark
+        text = path.read_text(encoding="utf-8-sig")  # accept the byte order mark that Notepad writes
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"look {path}: cannot be read ({reason})") from error

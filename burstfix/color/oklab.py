@@ -44,7 +44,7 @@ class Oklab:
 
     def __init__(self, space: ColorSpace) -> None:
         to_lms = _XYZ_TO_LMS @ adaptation(space.white_xyz, xy_to_xyz(D65_XY)) @ space.to_xyz()
-        # The published numbers are rounded; white must have a = b = 0 exactly.
+        # Correct the rounding of the published numbers, so that white has exactly a = b = 0.
         to_lms /= to_lms.sum(axis=1, keepdims=True)
         to_lab = _LMS_TO_LAB.copy()
         to_lab[0] /= to_lab[0].sum()

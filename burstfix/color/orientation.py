@@ -14,7 +14,7 @@ def upright(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
     """Return a view of `picture` turned upright.
 
     Args:
-        picture: (H, W, ...), as stored.
+        picture: Picture (H, W, ...) as stored.
         orientation: EXIF Orientation (Exif 3.0, 4.6.5.1.6): which side of the scene the first row and the
             first column show. Values outside 1 to 8 count as 1.
 
@@ -24,17 +24,17 @@ def upright(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
     match orientation:
         case 2:  # top, right: mirrored left to right
             return picture[:, ::-1]
-        case 3:  # bottom, right: turned by 180 degrees
+        case 3:  # bottom, right: rotated by 180 degrees
             return picture[::-1, ::-1]
         case 4:  # bottom, left: mirrored top to bottom
             return picture[::-1]
-        case 5:  # left, top: rows and columns exchanged
+        case 5:  # left, top: transposed
             return picture.swapaxes(0, 1)
-        case 6:  # right, top: to be turned by 90 degrees clockwise
+        case 6:  # right, top: rotate by 90 degrees clockwise
             return picture[::-1].swapaxes(0, 1)
-        case 7:  # right, bottom: exchanged along the other diagonal
+        case 7:  # right, bottom: transposed along the other diagonal
             return picture[::-1, ::-1].swapaxes(0, 1)
-        case 8:  # left, bottom: to be turned by 90 degrees counter-clockwise
+        case 8:  # left, bottom: rotate by 90 degrees counter-clockwise
             return picture[:, ::-1].swapaxes(0, 1)
         case _:
             return picture

@@ -16,7 +16,7 @@ class Overview:
 
     Attributes:
         data: float32 (3, h, w).
-        block: Pixels of the picture on a side of a pixel here.
+        block: Side of a pixel of `data` in pixels of the picture.
     """
 
     data: NDArray[np.float32]

@@ -30,9 +30,9 @@ def small_rgb(data: NDArray[np.float32], cfa: str, side: int = _PREVIEW_SIDE) ->
     """Average a picture or a mosaic down in even blocks.
 
     Args:
-        data: (3, H, W) camera RGB, or (1, H, W) a mosaic.
+        data: Camera RGB (3, H, W) or a mosaic (1, H, W).
         cfa: Pattern of the mosaic, or MONOCHROME.
-        side: Pixels that the longer side is to have; it gets up to twice as many.
+        side: Requested length of the longer side in pixels; the result is up to twice as long.
 
     Returns:
         (3, h, w) camera RGB.
@@ -40,7 +40,7 @@ def small_rgb(data: NDArray[np.float32], cfa: str, side: int = _PREVIEW_SIDE) ->
     channels, height, width = data.shape
     block = max(2, max(height, width) // side // 2 * 2)
     block_y, block_x = min(block, height), min(block, width)
-    data = data[:, : height // block_y * block_y, : width // block_x * block_x]  # all phases of equal size
+    data = data[:, : height // block_y * block_y, : width // block_x * block_x]  # all phases get equal sizes
     if channels == 3:
         return block_mean(data, block_y, block_x)
     if cfa == MONOCHROME:

@@ -27,15 +27,15 @@ from burstfix.color.tone import ToneCurve, automatic_exposure, automatic_lift
 from burstfix.color.white_balance import WhiteBalance, neutral_for
 from burstfix.types import LinearImage, NoiseProfile, RenderedImage
 
-_STRIP_PIXELS = 1 << 17  # small enough for the processor's cache, and memory hardly grows with the picture
+_STRIP_PIXELS = 1 << 17  # small enough for the cache of the processor, and to limit memory
 _OVERVIEW_SIDE = 1024
-_SMALL_SIDE = 256  # enough to judge light and exposure
+_SMALL_SIDE = 256  # sufficient to estimate white balance and exposure
 _NOISE_STRIPS = 12
 _NOISE_ROWS = 12
-_WHITE_PERCENTILE = 99.7  # brighter pixels are glints, which may clip
-_HEADROOM = 0.6  # share of what lies above display white, that is kept free above the brightest part
-_FREE_SHARE = 0.3  # of what lies between a pixel and white
-_SAMPLING = 4  # every such row and column is looked at for clipping
+_WHITE_PERCENTILE = 99.7  # brighter pixels are specular highlights, which may clip
+_HEADROOM = 0.6  # headroom above the brightest part, as a share of the range above display white
+_FREE_SHARE = 0.3  # share of the range between a pixel and white
+_SAMPLING = 4  # step between the rows and columns that are examined for clipping
 _DARKEST = np.float32(2.0**-14)
 
 
@@ -52,20 +52,20 @@ def render(
     """Render camera RGB for a display.
 
     In the look `plain`, display white is where the first channel clips once white-balanced. Clipped channels
-    are raised to what the others suggest (`highlights.reconstruct`): lower exposure, or a look that rolls
-    highlights off, shows what lies beyond, and what is clipped altogether comes out neutral. The picture is
-    turned upright, its Orientation tag set to 1, and cropped to what the camera meant to be shown
+    are reconstructed from the others (`highlights.reconstruct`): lower exposure, or a look with highlight
+    roll-off, shows detail above white. Areas with all channels clipped become neutral. The picture is rotated
+    upright, its Orientation tag is set to 1, and it is cropped to the default crop of the camera
     (`FrameMetadata.default_crop`).
 
     Args:
-        linear: The picture; its data is left as it is.
-        look: Name of a look that ships, a TOML file, or a `Look`.
-        exposure: EV to add to the file's BaselineExposure, or "auto"; None = as the look says. A number makes
-            the brightness of every area independent of what else is in the picture.
-        white_balance: "camera" (from the file), "auto" (estimated), or multipliers for R, G, B; None = as the
-            look says.
-        sharpening, grain: As in `Look`; None = as the look says.
-        color_space: "srgb", "display-p3", "rec2020" or "prophoto".
+        linear: The picture; its data is not changed.
+        look: Name of a shipped look, a TOML file, or a `Look`.
+        exposure: EV to add to the file's BaselineExposure, or "auto"; None for the value in the look. With a
+            number, the brightness of an area is independent of the rest of the picture.
+        white_balance: "camera" (from the file), "auto" (estimated), or multipliers for R, G, B; None for the
+            value in the look.
+        sharpening, grain: See `Look`; None for the value in the look.
+        color_space: Name of the colour space: "srgb", "display-p3", "rec2020" or "prophoto".
 
     Returns:
         The picture with ICC profile, EXIF and settings (those of `linear`, and "render").
@@ -119,15 +119,15 @@ class _Development:
     """Everything needed to turn strips of one picture into display values.
 
     Attributes:
-        look, space, neutral, exposure_ev: What was asked for and found.
+        look, space, neutral, exposure_ev: Settings, requested or estimated.
         matrix: (3, 3) white-balanced camera RGB to linear display RGB, exposure included.
         luminance: (3,) linear display RGB to luminance.
-        clipping: (3,) camera RGB at which channels clip; None: at the file's white level.
-        curve: Tone curve; None: clip.
+        clipping: (3,) camera RGB at which channels clip; None for the white level of the file.
+        curve: Tone curve; None to clip.
         local: Local gain, or None.
-        gamut: Compressor, or None: clip.
+        gamut: Gamut compressor; None to clip.
         grain: Grain to add, or None.
-        noise: For sharpening, or None.
+        noise: Noise for sharpening, or None.
     """
 
     look: Look
@@ -170,7 +170,7 @@ class _Development:
         if self.gamut is not None:
             rgb = self.gamut.compress(rgb, self.look.saturation)
         else:
-            np.fmax(rgb, 0.0, out=rgb)  # not-a-number becomes black
+            np.fmax(rgb, 0.0, out=rgb)  # NaN becomes black
             np.minimum(rgb, 1.0, out=rgb)
         return self.space.curve.encode(rgb).reshape(shape)
 
@@ -181,7 +181,8 @@ class _Development:
         if self.local is not None:
             local = np.exp2(self.local.log2_gain(top, np.log2(brightness)))
             local *= brightness
-            # Local contrast must not push texture into white: part of what the curve leaves stays free.
+            # Local contrast must not push texture into white, so part of the headroom above the curve is
+            # kept.
             shown *= np.float32(_FREE_SHARE)
             shown += np.float32(1 - _FREE_SHARE)
             np.minimum(shown, local, out=shown)
@@ -190,7 +191,7 @@ class _Development:
 
 
 def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: ColorSpace) -> _Development:
-    """Find white balance, exposure and everything else that depends on the whole picture.
+    """Determine white balance, exposure and all other parameters that depend on the whole picture.
 
     `data` is the part of `linear` that is shown.
     """
@@ -209,7 +210,7 @@ def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: 
             exposure_ev = automatic_lift(luminance @ matrix @ seen.reshape(3, -1) * 2.0**baseline)
         else:
             exposure_ev = automatic_exposure(luminance @ matrix @ np.minimum(seen, 1.0).reshape(3, -1))
-            baseline = 0.0  # it is part of what was found
+            baseline = 0.0  # part of the estimated parameters
     else:
         exposure_ev = float(look.exposure)
     gain = 2.0 ** (exposure_ev + baseline)
@@ -264,5 +265,5 @@ def _brightness(rgb: NDArray[np.float32], luminance: Matrix) -> NDArray[np.float
 
 
 def _space(name: str) -> ColorSpace:
-    """`color_space` under a name that the argument of `render` does not hide."""
+    """Call `color_space`; the argument of `render` hides that name."""
     return color_space(name)

@@ -19,7 +19,7 @@ def smaller(image: RenderedImage, *, scale: float = 1.0, max_size: int = 0) -> R
 
     Args:
         image: The picture. Its settings name the colour space that it was rendered to (sRGB by default).
-        scale: Factor on height and width, above 0 to 1.
+        scale: Scale factor for height and width, above 0 and at most 1.
         max_size: Largest height and width in pixels; 0 for no limit.
 
     Returns:
@@ -36,7 +36,7 @@ def smaller(image: RenderedImage, *, scale: float = 1.0, max_size: int = 0) -> R
 
 
 def reduced_size(height: int, width: int, scale: float, max_size: int) -> tuple[int, int]:
-    """Return height and width after scaling; the proportions stay, to the nearest pixel.
+    """Return height and width after scaling, with the proportions kept to the nearest pixel.
 
     >>> reduced_size(3000, 4000, 0.5, 1600)
     (1200, 1600)

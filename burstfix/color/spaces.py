@@ -45,8 +45,8 @@ class ColorSpace:
     """A display colour space.
 
     Attributes:
-        name: As the user types it.
-        title: As the ICC profile calls it.
+        name: Name on the command line.
+        title: Name in the ICC profile.
         primaries: (3, 2) xy of red, green, blue.
         white_xyz: (3,) XYZ of white, Y = 1.
         curve: Transfer curve of each channel.

@@ -11,7 +11,7 @@ def stretched(data: NDArray[np.float32], scale: tuple[float, float] | None) -> N
 
     Args:
         data: float32 (C, H, W).
-        scale: Factors for height and width; None or (1, 1) returns the data as they are.
+        scale: Factors for height and width; None or (1, 1) returns the data unchanged.
 
     Returns:
         float32 (C, round(H * scale[0]), round(W * scale[1])).
@@ -29,7 +29,7 @@ def stretched(data: NDArray[np.float32], scale: tuple[float, float] | None) -> N
 def _along(data: NDArray[np.float32], axis: int, factor: float) -> NDArray[np.float32]:
     size = data.shape[axis]
     count = max(1, round(size * factor))
-    # The centre of output pixel k lies at this place among the centres of input pixels.
+    # Position of the centre of output pixel k relative to the centres of the input pixels.
     place = ((np.arange(count) + 0.5) * size / count - 0.5).clip(0, size - 1)
     lower = np.minimum(place.astype(np.intp), max(0, size - 2))
     weight = (place - lower).astype(np.float32).reshape((-1, 1) if axis == 1 else (-1,))

@@ -12,17 +12,17 @@ from burstfix.color.spaces import SRGB_CURVE
 GREY = 0.18
 """Linear value of middle grey, which contrast leaves in place."""
 
-_AUTO_GREY = 0.14  # target of the geometric mean; a little under middle grey, as cameras expose
+_AUTO_GREY = 0.14  # target of the geometric mean; slightly below middle grey, as in the exposure of cameras
 _AUTO_PEAK_PERCENTILE = 99.0
-_AUTO_PEAK = 1.5  # how far above white that percentile may be brought
+_AUTO_PEAK = 1.5  # limit of that percentile, relative to white
 _AUTO_RANGE_EV = (-1.0, 4.0)
 
-_LIFT_TARGET = 0.40  # mean encoded brightness of an ordinary picture
-_LIFT_TOLERANCE_EV = 1.2  # a picture that lacks less is left alone: it may be meant so
-_LIFT_HIGHLIGHT_EV = 3.0  # how far above white highlights may be brought: fusion has to bring them back
+_LIFT_TARGET = 0.40  # mean encoded brightness of a normally exposed picture
+_LIFT_TOLERANCE_EV = 1.2  # a smaller deficit is not corrected, because it may be intended
+_LIFT_HIGHLIGHT_EV = 3.0  # limit of highlights relative to white, because fusion has to compress them
 
-_WHITE_EV = float(np.log2(1 / GREY))  # of display white above middle grey
-_TOE_EV = -5.0  # below middle grey; contrast takes no more from darker shadows
+_WHITE_EV = float(np.log2(1 / GREY))  # EV of display white above middle grey
+_TOE_EV = -5.0  # EV below middle grey; contrast darkens deeper shadows no further
 
 
 def automatic_exposure(luminance: NDArray[np.floating]) -> float:
@@ -39,25 +39,25 @@ def automatic_exposure(luminance: NDArray[np.floating]) -> float:
     values = values[np.isfinite(values)]
     if values.size == 0 or not (peak := float(np.percentile(values, _AUTO_PEAK_PERCENTILE))) > 1e-5:
         return 0.0
-    # Values far below the highlights are mostly noise: they count as equally dark.
+    # Values far below the highlights are mostly noise, so they count as equally dark.
     mean = float(np.exp(np.mean(np.log(np.maximum(values, peak * 1e-3)))))
     gain = min(_AUTO_GREY / mean, _AUTO_PEAK / peak)
     return float(np.clip(np.log2(gain), *_AUTO_RANGE_EV))
 
 
 def automatic_lift(luminance: NDArray[np.floating]) -> float:
-    """Find the EV that an underexposed picture lacks, for a look that brings highlights back.
+    """Compute the EV by which to brighten an underexposed picture, for a look that compresses highlights.
 
-    The measure is the EV that brings the mean of encoded brightness to that of an ordinary picture. Up to a
-    tolerance the picture stays as it is. Beyond, the lift grows twice as fast as what is missing, until all
-    but a little is made up for. Of what very dark pictures lack, less than half is: night stays darker than
-    day.
+    The deficit is the EV that brings the mean of encoded brightness to that of a normally exposed picture. Up
+    to a tolerance the picture is not changed. Above it, the lift grows three times as fast as the deficit,
+    until all but 0.2 EV is corrected. In very dark pictures the lift is limited to 1.3 EV plus 45% of the
+    deficit, so that night stays darker than day.
 
     Args:
-        luminance: As in `automatic_exposure`.
+        luminance: Linear luminance, see `automatic_exposure`.
 
     Returns:
-        EV, 0 to 4; 0 for a picture of ordinary brightness and for one without light.
+        Correction in EV, 0 to 4; 0 for a picture of normal brightness and for a black one.
     """
     values = np.asarray(luminance, np.float32).ravel()
     values = np.maximum(values[np.isfinite(values)], 0)
@@ -87,7 +87,7 @@ class ToneCurve:
 
     Attributes:
         white: Brightness that becomes display white, at least 1.
-        start: Where the roll-off begins, in 0..1.
+        start: Brightness at which the roll-off begins, in 0..1.
         contrast: Slope at middle grey on logarithmic axes.
     """
 

@@ -22,15 +22,15 @@ WhiteBalance = Literal["camera", "auto"] | tuple[float, float, float]
 _CLIPPED = 0.95
 _DARK_PERCENTILE = 15.0
 _NO_LIGHT = 1e-4
-_SIDE = 96  # pixels on the longer side of the picture that is judged
-_STEP = 3  # of the pixels and edges, which are plenty
-_BINS, _RANGE = 24, 2.4  # of the table: log2 chroma from -_RANGE to _RANGE
-_SMALLEST_SHARE = 1e-4  # added to every bin, so that one odd colour rules no light out
+_SIDE = 96  # pixels on the longer side of the analysed picture
+_STEP = 3  # step between the pixels and edges that are used; there are plenty
+_BINS, _RANGE = 24, 2.4  # number of bins, and range, of log2 chroma in the table
+_SMALLEST_SHARE = 1e-4  # added to every bin, so that a single rare colour does not exclude a light
 _EDGE_PERCENTILE = 60.0  # weaker edges are mostly noise
 _MIRED_RANGE, _MIREDS = (100.0, 455.0), 30  # 10000 K to 2200 K
 _DUV_RANGE, _DUVS = (-0.012, 0.018), 9
 _PRIOR = 0.02  # weight of the prior for common lights
-_SHARPNESS = 40.0  # of the mean over lights: a bigger value follows the best one alone
+_SHARPNESS = 40.0  # of the weights in the mean over lights; a large value selects the best light
 
 
 def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
@@ -69,10 +69,10 @@ def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> M
 
     Args:
         profile: The camera's calibration.
-        thumbnail: (3, h, w) camera RGB, averaged down so that noise hardly counts.
+        thumbnail: (3, h, w) camera RGB, reduced by averaging, so that noise is low.
 
     Returns:
-        (3,) camera RGB of a grey object, largest component 1; as shot for a picture without light.
+        (3,) camera RGB of a grey object, largest component 1; as shot for a black picture.
     """
     camera = np.nan_to_num(overview_of(thumbnail, _SIDE).data)
     pixels, edges = _usable(camera)[:, ::_STEP], _edges(camera)[:, ::_STEP]
@@ -99,13 +99,13 @@ def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> M
 
 
 def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matrix]:
-    """Fit the table: log share of every chroma among pixels, and among edges, of well balanced pictures.
+    """Fit the table: log share of each chroma among pixels, and among edges, of well balanced pictures.
 
     Args:
         pictures: (3, h, w) linear sRGB.
 
     Returns:
-        float64 (bins, bins) each, by log2(R/G) and log2(B/G).
+        Two float64 (bins, bins), by log2(R/G) and log2(B/G).
     """
     totals = [np.zeros((_BINS, _BINS)) for _ in range(2)]
     count = 0
@@ -113,7 +113,8 @@ def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matr
         count += 1
         for total, colours in zip(totals, (_usable(picture), _edges(picture)), strict=True):
             position = _position(colours)
-            # Colours beyond the table are clipped in one channel: they must not make its border likely.
+            # Colours beyond the table have a clipped channel; they are dropped, so that its border does not
+            # become likely.
             position = position[:, np.all((position > 0) & (position < _BINS - 1), axis=0)]
             row, column = np.rint(position).astype(int)
             shares = np.bincount(row * _BINS + column, minlength=_BINS**2).reshape(_BINS, _BINS)

@@ -15,7 +15,7 @@ def matrix(*numbers: float) -> np.ndarray:
     return np.array(numbers, np.float64).reshape(3, 3)
 
 
-# A real action camera, two calibrations (tungsten, D50); numbers as exiftool prints them.
+# Real action camera with two calibrations (tungsten, D50); numbers as printed by exiftool.
 ACTION_CAMERA = ColorProfile(
     color_matrix_1=matrix(1.8331, -0.8166, -0.2478, 0.1391, 0.8961, -0.0367, 0.0822, 0.0662, 0.2597),
     illuminant_1=3,
@@ -24,7 +24,7 @@ ACTION_CAMERA = ColorProfile(
     as_shot_neutral=np.array([0.565121, 1.0, 0.527835]),
 )
 
-# The inverse of the sRGB matrix of IEC 61966-2-1 as colour matrix: a camera that sees linear sRGB.
+# Camera with linear sRGB output: its colour matrix is the inverse of the matrix of IEC 61966-2-1.
 SRGB_CAMERA = ColorProfile(
     color_matrix_1=matrix(3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570),
     illuminant_1=21,
@@ -35,7 +35,7 @@ SRGB_CAMERA = ColorProfile(
 def linear_image(
     data: ArrayLike, profile: ColorProfile = SRGB_CAMERA, orientation: int = 1, **changes: object
 ) -> LinearImage:
-    """(3, H, W) camera RGB with just enough metadata."""
+    """Return a linear image of (3, H, W) camera RGB with minimal metadata."""
     values = np.asarray(data, np.float32)
     _, height, width = values.shape
     levels = Levels(np.zeros((2, 2), np.float32), 1023.0)

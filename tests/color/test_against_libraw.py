@@ -1,4 +1,4 @@
-"""The colour proof: one frame rendered by us and by LibRaw, with the same white balance, must agree."""
+"""Comparison of colours with LibRaw for one frame with the same white balance."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.shared
 
 
 def half_size(frame: Frame) -> LinearImage:
-    """One pixel for each 2x2 cell: no demosaicking whose taste could hide in the figure."""
+    """Reduce each 2x2 cell to one pixel, so that the comparison is independent of demosaicking."""
     levels, pattern = frame.metadata.levels, frame.metadata.cfa
     rows, cols = levels.black.shape
     planes: dict[str, list[np.ndarray]] = {"R": [], "G": [], "B": []}
@@ -33,7 +33,7 @@ def _by_libraw(path: Path) -> np.ndarray:
         rgb = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,
-            adjust_maximum_thr=0.0,  # the file's white level, not one guessed from the picture
+            adjust_maximum_thr=0.0,  # white level of the file, not an estimate from the picture
             gamma=(2.4, 12.92),
             output_color=rawpy.ColorSpace.sRGB,  # type: ignore[attr-defined]
             output_bps=16,
@@ -43,7 +43,7 @@ def _by_libraw(path: Path) -> np.ndarray:
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:
-    """(h, w, 3) at half size to an eighth of the full size, by the mean of blocks."""
+    """Reduce (h, w, 3) from half size to an eighth of the full size by block means."""
     h, w = picture.shape[0] // 4, picture.shape[1] // 4
     return picture[: 4 * h, : 4 * w].reshape(h, 4, w, 4, 3).mean(axis=(1, 3))
 
@@ -58,5 +58,5 @@ def test_render_when_compared_with_libraw_then_colours_agree(name, shared_data, 
     mean, high = float(difference.mean()), float(np.percentile(difference, 95))
     print(f"{name}: CIEDE2000 against LibRaw, 8x reduced: mean {mean:.2f}, 95% under {high:.2f}")  # noqa: T201
     record_property("ciede2000_mean", mean)
-    assert mean < 1.0  # the promise is 3; anything near 1 would be a mistake in the colour model
+    assert mean < 1.0  # documented limit 3; near 1 the colour model would be faulty
     assert high < 3.0

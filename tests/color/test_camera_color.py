@@ -18,7 +18,7 @@ from tests.color.pictures import ACTION_CAMERA, SRGB_CAMERA, matrix
 SRGB = SPACES["srgb"]
 
 
-def test_xyz_to_camera_when_between_the_illuminants_then_mixed_linearly_in_inverse_temperature():
+def test_xyz_to_camera_when_between_the_illuminants_then_it_is_linear_in_inverse_temperature():
     # Half way between 1/2850 K and 1/5000 K lies 3630.57 K; both matrices scaled to white = 1 at most.
     xy = [0.4, 0.3907]
     kelvin, _ = temperature_of(xy)
@@ -31,13 +31,13 @@ def test_xyz_to_camera_when_between_the_illuminants_then_mixed_linearly_in_inver
 
 
 @pytest.mark.parametrize(("xy", "which"), [((0.31, 0.32), 2), ((0.52, 0.41), 1)])
-def test_xyz_to_camera_when_beyond_the_illuminants_then_the_nearer_one_alone(xy, which):
+def test_xyz_to_camera_when_beyond_the_illuminants_then_only_the_nearer_one_counts(xy, which):
     only = ACTION_CAMERA.color_matrix_1 if which == 1 else ACTION_CAMERA.color_matrix_2
     assert only is not None
     np.testing.assert_allclose(xyz_to_camera(ACTION_CAMERA, xy), only / (only @ D50_XYZ).max(), rtol=1e-9)
 
 
-def test_xyz_to_camera_when_illuminants_are_listed_coldest_first_then_the_same():
+def test_xyz_to_camera_when_illuminants_are_swapped_then_the_result_is_the_same():
     swapped = replace(
         ACTION_CAMERA,
         color_matrix_1=ACTION_CAMERA.color_matrix_2,
@@ -48,7 +48,7 @@ def test_xyz_to_camera_when_illuminants_are_listed_coldest_first_then_the_same()
     np.testing.assert_allclose(xyz_to_camera(swapped, [0.4, 0.39]), xyz_to_camera(ACTION_CAMERA, [0.4, 0.39]))
 
 
-def test_xyz_to_camera_when_balance_and_calibration_are_there_then_ab_times_cc_times_cm():
+def test_xyz_to_camera_when_balance_and_calibration_are_given_then_it_is_ab_times_cc_times_cm():
     cc = matrix(1.1, 0.02, 0, 0, 0.95, 0, 0.01, 0, 1.05)
     profile = replace(SRGB_CAMERA, analog_balance=np.array([1.5, 1.0, 0.8]), camera_calibration_1=cc)
     expected = np.diag([1.5, 1.0, 0.8]) @ cc @ xyz_to_camera(SRGB_CAMERA, [0.33, 0.33])
@@ -56,19 +56,19 @@ def test_xyz_to_camera_when_balance_and_calibration_are_there_then_ab_times_cc_t
 
 
 @pytest.mark.parametrize("xy", [(0.45, 0.41), (0.3805, 0.3767), (0.3457, 0.3585), (0.3127, 0.3290)])
-def test_neutral_to_xy_when_light_lies_anywhere_then_found_again(xy):
+def test_neutral_to_xy_when_given_the_neutral_of_a_light_then_it_returns_the_light(xy):
     neutral = xy_to_neutral(ACTION_CAMERA, xy)
     assert neutral.max() == 1.0
     np.testing.assert_allclose(neutral_to_xy(ACTION_CAMERA, neutral), xy, atol=2e-6)
 
 
-def test_neutral_to_xy_when_real_camera_in_daylight_then_a_light_close_to_daylight():
+def test_neutral_to_xy_when_a_real_camera_is_in_daylight_then_the_light_is_close_to_daylight():
     kelvin, duv = temperature_of(neutral_to_xy(ACTION_CAMERA, ACTION_CAMERA.as_shot_neutral))
     assert 4500 < kelvin < 5000
     assert abs(duv) < 0.01
 
 
-def test_balanced_camera_to_xyz_when_there_is_no_forward_matrix_then_inverse_and_bradford():
+def test_balanced_camera_to_xyz_when_without_forward_matrix_then_it_is_inverse_and_bradford():
     neutral = ACTION_CAMERA.as_shot_neutral
     xy = neutral_to_xy(ACTION_CAMERA, neutral)
     expected = adaptation(xy_to_xyz(xy), D50_XYZ) @ np.linalg.inv(xyz_to_camera(ACTION_CAMERA, xy))
@@ -77,7 +77,7 @@ def test_balanced_camera_to_xyz_when_there_is_no_forward_matrix_then_inverse_and
     np.testing.assert_allclose(balanced_camera_to_xyz_d50(ACTION_CAMERA, neutral), expected, rtol=1e-9)
 
 
-def test_balanced_camera_to_xyz_when_there_are_forward_matrices_then_they_decide():
+def test_balanced_camera_to_xyz_when_forward_matrices_are_given_then_they_are_used():
     forward = matrix(0.7, 0.15, 0.1142, 0.3, 0.65, 0.05, 0.02, 0.1, 0.7049)  # rows sum to D50
     profile = replace(ACTION_CAMERA, forward_matrix_1=forward, forward_matrix_2=forward)
     found = balanced_camera_to_xyz_d50(profile, ACTION_CAMERA.as_shot_neutral)
@@ -86,7 +86,7 @@ def test_balanced_camera_to_xyz_when_there_are_forward_matrices_then_they_decide
     np.testing.assert_allclose(balanced_camera_to_xyz_d50(one, [0.5, 1, 0.6]), forward, atol=1e-9)
 
 
-def test_balanced_camera_to_xyz_when_forward_matrix_and_calibration_then_balanced_in_the_reference_camera():
+def test_balanced_camera_to_xyz_when_calibrated_then_balancing_is_in_the_reference_camera():
     # Worked by hand with CC = diag(2, 1, 1): reference neutral is (n_r / 2, n_g, n_b), and balancing in the
     # reference camera undoes it, so that only the mixing terms of CC would matter: none here.
     forward = matrix(0.7, 0.15, 0.1142, 0.3, 0.65, 0.05, 0.02, 0.1, 0.7049)
@@ -101,24 +101,24 @@ def test_balanced_camera_to_xyz_when_forward_matrix_and_calibration_then_balance
     np.testing.assert_allclose(found @ [0.1, 1, 0], forward[:, 1], atol=1e-9)
 
 
-def test_camera_to_rgb_when_camera_sees_srgb_then_identity():
+def test_camera_to_rgb_when_the_camera_records_srgb_then_it_is_the_identity():
     np.testing.assert_allclose(camera_to_rgb(SRGB_CAMERA, None, SRGB), np.eye(3), atol=2e-3)
 
 
 @pytest.mark.parametrize("neutral", [None, (0.565121, 1, 0.527835), (1, 0.7, 0.3), (0.3, 0.8, 1.0)])
-def test_camera_to_rgb_when_neutral_then_grey(neutral):
+def test_camera_to_rgb_when_given_the_neutral_then_the_result_is_grey(neutral):
     np.testing.assert_allclose(
         camera_to_rgb(ACTION_CAMERA, neutral, SRGB) @ np.ones(3), np.ones(3), atol=1e-12
     )
 
 
-def test_as_shot_neutral_when_only_the_white_point_is_given_then_computed_from_it():
+def test_as_shot_neutral_when_only_the_white_point_is_given_then_it_is_computed_from_it():
     xy = np.array([0.3457, 0.3585])
     profile = replace(ACTION_CAMERA, as_shot_neutral=None, as_shot_white_xy=xy)
     np.testing.assert_allclose(as_shot_neutral(profile), xy_to_neutral(ACTION_CAMERA, xy))
 
 
-def test_as_shot_neutral_when_nothing_is_given_then_daylight():
+def test_as_shot_neutral_when_tags_are_missing_then_it_is_that_of_daylight():
     profile = replace(SRGB_CAMERA, as_shot_neutral=None)
     np.testing.assert_allclose(as_shot_neutral(profile), np.ones(3), atol=2e-3)
 

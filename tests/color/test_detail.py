@@ -1,4 +1,4 @@
-"""Sharpening that spares noise, and grain as strong as it is asked to be."""
+"""Sharpening without amplification of noise, and grain of the requested strength."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.color.pictures import ACTION_CAMERA, linear_image
 
 
 def flat(noise: float, tone: float = 0.5) -> np.ndarray:
-    """(3, 128, 256) encoded grey with noise."""
+    """Return (3, 128, 256) encoded grey with noise."""
     rng = np.random.default_rng(3)
     return np.repeat(tone + noise * rng.standard_normal((1, 128, 256), np.float32), 3, axis=0).astype(
         np.float32
@@ -22,13 +22,13 @@ def flat(noise: float, tone: float = 0.5) -> np.ndarray:
 
 
 @pytest.mark.parametrize("noise", [0.003, 0.02])
-def test_measure_noise_when_a_picture_is_flat_then_the_deviation_of_its_detail(noise):
+def test_measure_noise_when_a_picture_is_flat_then_it_is_the_deviation_of_its_detail(noise):
     brightness = brightness_of(flat(noise))
     found = measure_noise([brightness])
     assert found.deviations == pytest.approx(float(detail(brightness).std()), rel=0.15)
 
 
-def test_measure_noise_when_noise_depends_on_tone_then_found_for_each():
+def test_measure_noise_when_noise_depends_on_tone_then_it_is_measured_for_each_tone():
     strips = [brightness_of(flat(noise, tone)) for noise, tone in ((0.002, 0.2), (0.02, 0.8))]
     found = measure_noise(strips)
     assert found.at(np.array([0.8]))[0] > 5 * found.at(np.array([0.2]))[0]
@@ -41,7 +41,7 @@ def test_sharpen_when_a_picture_is_flat_then_its_noise_hardly_grows(noise):
     assert found.std() < 1.2 * picture.std()
 
 
-def test_sharpen_when_texture_stands_above_the_noise_then_it_grows():
+def test_sharpen_when_texture_is_stronger_than_the_noise_then_it_grows():
     stripes = (0.03 * np.sin(np.arange(256) * 1.6)).astype(np.float32)
     picture = flat(0.0005) + stripes
     found = sharpen(picture.copy(), 1.0, measure_noise([brightness_of(flat(0.0005))]))
@@ -57,7 +57,7 @@ def test_sharpen_when_an_edge_is_soft_then_it_gets_steeper_without_overshoot():
     assert ramp.min() - found.min() < 0.01 * 0.6
 
 
-def test_sharpen_when_colours_differ_then_differences_stay():
+def test_sharpen_when_colours_differ_then_differences_are_kept():
     picture = np.random.default_rng(2).uniform(0.3, 0.7, (3, 40, 64)).astype(np.float32)
     found = sharpen(picture.copy(), 0.5, measure_noise([brightness_of(picture)]))
     np.testing.assert_allclose(found[0] - found[1], picture[0] - picture[1], atol=1e-6)
@@ -65,7 +65,7 @@ def test_sharpen_when_colours_differ_then_differences_stay():
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
 @pytest.mark.parametrize("level", [0.02, 0.3])
-def test_render_when_grain_is_asked_for_then_it_has_that_share_of_the_frames_noise(share, level):
+def test_render_when_grain_is_given_then_it_has_that_share_of_the_frame_noise(share, level):
     neutral = np.asarray(ACTION_CAMERA.as_shot_neutral)
     gain, read = 1e-3, 2e-5
     camera = np.broadcast_to((level * neutral)[:, None, None], (3, 200, 300))
@@ -82,7 +82,7 @@ def test_render_when_grain_is_asked_for_then_it_has_that_share_of_the_frames_noi
     assert shown.mean() == pytest.approx(level, rel=0.02)
 
 
-def test_render_when_grain_is_asked_for_twice_then_the_same_picture():
+def test_render_when_grain_is_rendered_twice_then_the_pictures_are_equal():
     linear = replace(
         linear_image(np.full((3, 20, 30), 0.3)),
         settings={"noise": {"shot_gain": [1e-3] * 4, "read_variance": [1e-5] * 4}},

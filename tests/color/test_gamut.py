@@ -1,4 +1,4 @@
-"""Oklab and gamut compression, against colour-science and by their properties."""
+"""Oklab and gamut compression: comparison with colour-science, and properties."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ D65 = np.array([0.3127, 0.3290])
 
 
 def oklab_of(rgb: np.ndarray) -> np.ndarray:
-    """(..., 3) linear sRGB to Oklab, by colour-science."""
+    """Convert (..., 3) linear sRGB to Oklab with colour-science."""
     return colour.XYZ_to_Oklab(colour.RGB_to_XYZ(rgb, "sRGB", D65))
 
 
 @pytest.mark.parametrize("name", ["srgb", "display-p3", "rec2020"])
-def test_from_rgb_when_compared_with_colour_science_then_equal(name):
+def test_from_rgb_when_compared_with_colour_science_then_it_is_equal(name):
     titles = {"srgb": "sRGB", "display-p3": "Display P3", "rec2020": "ITU-R BT.2020"}
     rgb = np.random.default_rng(1).uniform(0, 1, (500, 3))
     expected = colour.XYZ_to_Oklab(colour.RGB_to_XYZ(rgb, titles[name], D65))
@@ -29,13 +29,13 @@ def test_from_rgb_when_compared_with_colour_science_then_equal(name):
 
 
 @pytest.mark.parametrize("name", list(SPACES))
-def test_to_rgb_when_it_undoes_from_rgb_then_equal(name):
+def test_to_rgb_when_applied_after_from_rgb_then_the_input_is_restored(name):
     oklab = Oklab(SPACES[name])
     rgb = np.random.default_rng(2).uniform(-0.2, 1.2, (3, 500)).astype(np.float32)
     np.testing.assert_allclose(oklab.to_rgb(oklab.from_rgb(rgb)), rgb, atol=2e-5)
 
 
-def test_largest_chroma_when_turned_into_rgb_by_colour_science_then_on_the_surface():
+def test_largest_chroma_when_converted_to_rgb_by_colour_science_then_it_is_on_the_gamut_surface():
     table = _largest_chroma("srgb")
     for row in (20, 64, 100):
         for column in range(0, 361, 15):
@@ -45,15 +45,15 @@ def test_largest_chroma_when_turned_into_rgb_by_colour_science_then_on_the_surfa
             assert min(rgb.min(), 1 - rgb.max()) == pytest.approx(0, abs=2e-3)
 
 
-def test_compress_when_colours_are_inside_then_they_stay():
+def test_compress_when_colours_are_inside_then_they_are_unchanged():
     rgb = np.random.default_rng(3).uniform(0.3, 0.7, (3, 400)).astype(np.float32)
     np.testing.assert_array_equal(gamut_compressor("srgb").compress(rgb.copy()), rgb)
 
 
 @pytest.mark.parametrize("hue", range(0, 360, 20))
 @pytest.mark.parametrize("lightness", [0.3, 0.6, 0.85])
-def test_compress_when_chroma_grows_then_it_still_does_and_hue_and_lightness_stay(hue, lightness):
-    # From grey to far beyond what a display can show.
+def test_compress_when_chroma_grows_then_the_result_grows_and_keeps_hue_and_lightness(hue, lightness):
+    # From grey to far outside the gamut of a display.
     angle = np.radians(hue)
     chroma = np.linspace(0.0, 0.3, 120)
     lab = np.stack([np.full(120, lightness), chroma * np.cos(angle), chroma * np.sin(angle)]).astype(
@@ -79,11 +79,11 @@ def test_compress_when_saturation_is_raised_then_chroma_grows_by_that_factor():
     np.testing.assert_allclose(after[:, 0], before[:, 0], atol=2e-3)
 
 
-def test_render_when_saturated_blue_has_texture_then_natural_keeps_what_plain_clips():
+def test_render_when_saturated_blue_has_texture_then_natural_keeps_it_and_plain_clips_it():
     # Blue cloth beyond sRGB: red and green are below 0, where a clip flattens them.
     threads = 1 + 0.3 * np.sin(np.arange(64) * 1.3)
     cloth = np.array([-0.06, -0.02, 0.9])[:, None, None] * threads * np.ones((64, 1))
-    cloth[2] = 0.9  # blue itself is even: the texture is one of saturation
+    cloth[2] = 0.9  # blue is constant, so the texture is in saturation only
     natural, plain = (
         render(linear_image(cloth), look=look, exposure=0.0).data / 65535.0 for look in ("natural", "plain")
     )

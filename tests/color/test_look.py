@@ -1,4 +1,4 @@
-"""Looks as TOML files: strict keys, values in range, and the exact formula of `plain`."""
+"""Looks as TOML files: strict keys, valid ranges, and the exact formula of `plain`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.color.pictures import ACTION_CAMERA, linear_image
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_load_look_when_it_ships_then_it_is_complete_and_described(name):
+def test_load_look_when_the_look_is_shipped_then_it_is_complete_and_described(name):
     look = load_look(name)
     assert look.name == name
     assert look.description
 
 
-def test_load_look_when_given_a_file_then_its_values_hold_and_others_are_those_of_plain(tmp_path):
+def test_load_look_when_given_a_file_then_missing_values_are_those_of_plain(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('highlights = "roll-off"\ncontrast = 1.1\nwhite_balance = [2, 1, 1.5]\n')
     look = load_look(path)
@@ -52,14 +52,14 @@ def test_load_look_when_given_a_file_then_its_values_hold_and_others_are_those_o
         ("exposure 1", "not valid TOML"),
     ],
 )
-def test_parse_look_when_something_is_wrong_then_the_message_names_look_and_key(text, message):
+def test_parse_look_when_a_value_is_invalid_then_the_message_names_look_and_key(text, message):
     with pytest.raises(UsageError, match=message) as raised:
         parse_look(text, "mine")
     assert "look mine" in str(raised.value)
 
 
 @pytest.mark.parametrize("look", ["sepia", "missing.toml"])
-def test_load_look_when_there_is_none_then_usage_error(look):
+def test_load_look_when_the_look_does_not_exist_then_usage_error(look):
     with pytest.raises(UsageError, match=look):
         load_look(look)
 
@@ -80,7 +80,7 @@ def test_keys_when_listed_then_shipped_files_use_all_of_them():
 
 
 @pytest.mark.parametrize("exposure", [0.0, 0.7])
-def test_render_when_plain_then_exactly_balance_matrix_clip_and_curve(exposure):
+def test_render_when_plain_then_it_equals_balance_matrix_clip_and_curve(exposure):
     # The formula in docs/looks.md, below the level where clipped highlights are reconstructed.
     camera = np.random.default_rng(4).uniform(-0.05, 0.9, (3, 20, 30))
     neutral = np.asarray(ACTION_CAMERA.as_shot_neutral)
@@ -92,7 +92,7 @@ def test_render_when_plain_then_exactly_balance_matrix_clip_and_curve(exposure):
     np.testing.assert_allclose(found, np.floor(65535 * curve.transpose(1, 2, 0) + 0.5), atol=2)
 
 
-def test_render_when_a_look_is_given_as_object_then_as_by_name():
+def test_render_when_a_look_is_given_as_object_then_the_result_equals_that_by_name():
     linear = linear_image(np.random.default_rng(1).uniform(0, 0.9, (3, 40, 40)), ACTION_CAMERA)
     np.testing.assert_array_equal(
         render(linear, look=load_look("vivid")).data, render(linear, look="vivid").data

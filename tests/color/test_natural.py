@@ -1,4 +1,4 @@
-"""The look `natural`: dark pictures are raised, highlights kept, well exposed pictures left nearly alone."""
+"""The look `natural`: dark pictures are brightened, highlights kept, well exposed pictures hardly changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.test_golden_gopro import half_size
 
 
 def room(height: int = 120, width: int = 160, sky: float = 0.9) -> np.ndarray:
-    """(3, H, W) a drawn scene of ordinary exposure, with objects of many tones and a bright window."""
+    """Draw a scene (3, H, W) of normal exposure, with objects of many tones and a bright window."""
     rng = np.random.default_rng(8)
     picture = np.full((3, height, width), 0.10, np.float32)
     picture += rng.normal(0, 0.01, (1, height, width)).astype(np.float32)
@@ -31,7 +31,7 @@ def room(height: int = 120, width: int = 160, sky: float = 0.9) -> np.ndarray:
 
 
 def display(data: np.ndarray, **settings: object) -> np.ndarray:
-    """(H, W, 3) rendered, 0 to 1."""
+    """Render a scene to (H, W, 3), 0 to 1."""
     return render(linear_image(data), **settings).data / 65535.0  # type: ignore[arg-type]
 
 
@@ -48,13 +48,13 @@ def test_render_when_a_real_picture_is_well_exposed_then_natural_stays_close_to_
 
 
 @pytest.mark.parametrize("stops", [2, 3])
-def test_render_when_a_scene_is_underexposed_then_natural_gives_it_ordinary_brightness(stops):
+def test_render_when_a_scene_is_underexposed_then_natural_gives_it_normal_brightness(stops):
     scene = room()
     assert display(scene / 2**stops, look="plain").mean() < 0.25
     assert 0.3 < display(scene / 2**stops).mean() < display(scene, look="plain").mean()
 
 
-def test_render_when_the_file_asks_for_much_exposure_then_natural_keeps_the_sky():
+def test_render_when_baseline_exposure_is_high_then_natural_keeps_the_sky():
     scene = room(sky=0.5)
     camera = replace(SRGB_CAMERA, baseline_exposure=2.65)
     plain, natural = (
@@ -66,10 +66,10 @@ def test_render_when_the_file_asks_for_much_exposure_then_natural_keeps_the_sky(
     assert natural[sky].std() > 0.01
 
 
-def test_render_when_exposure_is_a_number_then_an_area_does_not_depend_on_the_rest():
+def test_render_when_exposure_is_a_number_then_an_area_is_independent_of_the_rest():
     scene = room()
     other = scene.copy()
-    other[:, 90:, 100:] = 0.95  # something bright comes in
+    other[:, 90:, 100:] = 0.95  # a bright object is added
     first, second = (display(data / 4, exposure=2.0, sharpening=0.0) for data in (scene, other))
     np.testing.assert_allclose(first[:60, :60], second[:60, :60], atol=0.004)
     assert np.abs(display(scene / 4)[:60, :60] - display(other / 4)[:60, :60]).max() > 0.02
@@ -88,7 +88,7 @@ def test_exposure_of_when_used_for_all_pictures_of_a_series_then_each_is_rendere
 @pytest.mark.parametrize(
     ("dark", "bright"), [(0.01, 0.9), (0.02, 0.5), (0.05, 0.3), (0.003, 0.05), (0.1, 0.4)]
 )
-def test_render_when_an_edge_is_drawn_then_it_has_no_halo(width, exposure, dark, bright):
+def test_render_when_the_scene_has_an_edge_then_it_has_no_halo(width, exposure, dark, bright):
     picture = np.full((3, 64, width), dark, np.float32)
     edge = width // 2 + 1  # within a block of the reduced picture
     picture[:, :, edge:] = bright
@@ -111,7 +111,7 @@ def test_render_when_highlights_are_textured_then_natural_keeps_more_of_the_text
     assert with_local.data[sky].std() > 1.15 * without.data[sky].std()
 
 
-def test_render_when_strips_are_of_another_height_then_the_same_picture(monkeypatch):
+def test_render_when_strips_have_another_height_then_the_picture_is_the_same(monkeypatch):
     linear = linear_image(room(), iso=800.0)
     linear = replace(linear, settings={"noise": {"shot_gain": [1e-3] * 4, "read_variance": [1e-5] * 4}})
     whole = render(linear, look="vivid", grain=0.5).data
@@ -119,14 +119,14 @@ def test_render_when_strips_are_of_another_height_then_the_same_picture(monkeypa
     np.testing.assert_allclose(render(linear, look="vivid", grain=0.5).data, whole, atol=1)
 
 
-def test_render_when_pixels_are_not_numbers_then_natural_shows_black_there():
+def test_render_when_pixels_are_nan_then_they_are_black_in_natural():
     scene = room()
     scene[:, 60:62, 60:62] = np.nan
     assert display(scene)[60:62, 60:62].max() < 0.02
 
 
 @given(st.floats(1, 40), st.floats(0.8, 1.6))
-def test_tone_curve_when_drawn_then_it_rises_from_black_to_white_and_holds_grey(white, contrast):
+def test_tone_curve_when_evaluated_then_it_rises_from_black_to_white_and_keeps_grey(white, contrast):
     curve = ToneCurve.reaching(white, contrast)
     x = np.geomspace(1e-5, white, 600).astype(np.float32)
     y = curve(x)
@@ -142,9 +142,9 @@ def test_tone_curve_when_drawn_then_it_rises_from_black_to_white_and_holds_grey(
         (np.zeros(10), 0, 0),  # no light
         (np.full(10, np.nan), 0, 0),
         (np.full(100, 0.14), 0, 0),  # ordinary brightness
-        (np.full(100, 0.07), 0, 0),  # a little dark: may be meant so
+        (np.full(100, 0.07), 0, 0),  # slightly dark, which may be intended
         (np.full(100, 0.02), 1.5, 2.8),
-        (np.full(100, 1e-4), 3.5, 4),  # the most there is
+        (np.full(100, 1e-4), 3.5, 4),  # the maximum
         (
             np.concatenate([np.full(90, 0.01), np.full(10, 4.0)]),
             1,
@@ -152,5 +152,5 @@ def test_tone_curve_when_drawn_then_it_rises_from_black_to_white_and_holds_grey(
         ),  # highlights are 2 EV above white already
     ],
 )
-def test_automatic_lift_when_given_luminance_then_within_the_expected_range(luminance, low, high):
+def test_automatic_lift_when_given_luminance_then_the_lift_is_in_the_expected_range(luminance, low, high):
     assert low <= automatic_lift(luminance) <= high

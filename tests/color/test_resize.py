@@ -18,7 +18,7 @@ def picture(data: np.ndarray, space: str = "srgb") -> RenderedImage:
 
 
 @pytest.mark.parametrize("space", sorted(SPACES))
-def test_smaller_when_the_picture_is_a_fine_pattern_then_its_light_stays(space: str):
+def test_smaller_when_the_picture_is_a_fine_pattern_then_its_linear_mean_is_kept(space: str):
     data = np.zeros((64, 96, 3))
     data[::2, ::2] = data[1::2, 1::2] = 65535
     reduced = smaller(picture(data, space), scale=0.25)
@@ -28,14 +28,14 @@ def test_smaller_when_the_picture_is_a_fine_pattern_then_its_light_stays(space: 
     assert reduced.settings["render"]["reduced_from"] == [64, 96]
 
 
-def test_smaller_when_the_picture_is_flat_then_every_value_stays():
+def test_smaller_when_the_picture_is_flat_then_values_are_unchanged():
     data = np.broadcast_to(np.array([0, 1234, 65535]), (50, 70, 3))
     reduced = smaller(picture(data), max_size=35)
     assert reduced.data.shape == (25, 35, 3)
     assert np.abs(reduced.data.astype(int) - [0, 1234, 65535]).max() <= 1
 
 
-def test_smaller_when_the_picture_is_small_enough_then_it_is_returned_as_it_is():
+def test_smaller_when_the_picture_is_small_enough_then_it_is_returned_unchanged():
     image = picture(np.zeros((30, 40, 3)))
     assert smaller(image, max_size=40) is image
     assert smaller(image) is image
@@ -51,9 +51,9 @@ def test_smaller_when_the_picture_is_small_enough_then_it_is_returned_as_it_is()
         (0.001, 0, (1, 1)),
     ],
 )
-def test_reduced_size_when_scale_and_limit_are_given_then_the_smaller_counts(scale, limit, size):
+def test_reduced_size_when_scale_and_limit_are_given_then_the_smaller_size_applies(scale, limit, size):
     assert reduced_size(300, 400, scale, limit) == size
 
 
-def test_resize_when_examples_are_run_then_they_hold():
+def test_resize_when_doctests_are_run_then_they_pass():
     assert doctest.testmod(resize).failed == 0

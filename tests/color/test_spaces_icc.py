@@ -11,15 +11,15 @@ from burstfix.errors import UsageError
 from tests.color.pictures import linear_image
 
 
-def test_srgb_curve_when_given_known_values_then_those_of_the_standard():
-    # IEC 61966-2-1, worked by hand: 12.92 x below 0.0031308, else 1.055 x^(1/2.4) - 0.055.
+def test_srgb_curve_when_given_known_values_then_it_matches_the_standard():
+    # IEC 61966-2-1, computed by hand: 12.92 x below 0.0031308, otherwise 1.055 x^(1/2.4) - 0.055.
     linear = np.array([0.0, 0.001, 0.0031308, 0.18, 0.2140411, 0.5, 1.0], np.float32)
     expected = [0.0, 0.01292, 0.04045, 0.4613561, 0.5, 0.7353570, 1.0]
     np.testing.assert_allclose(SRGB_CURVE.encode(linear), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_curve_when_encoded_in_float32_then_within_one_16_bit_code(name):
+def test_curve_when_encoded_in_float32_then_the_error_is_below_one_16_bit_code(name):
     curve = SPACES[name].curve
     codes = np.arange(65536) / 65535
     linear = curve.decode(codes).astype(np.float32)
@@ -28,12 +28,12 @@ def test_curve_when_encoded_in_float32_then_within_one_16_bit_code(name):
     assert np.all(np.diff(curve.encode(np.linspace(0, 1, 100_001, dtype=np.float32))) >= 0)
 
 
-def test_srgb_space_when_turned_to_xyz_then_the_standard_matrix():
+def test_srgb_space_when_converted_to_xyz_then_it_is_the_standard_matrix():
     expected = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     np.testing.assert_allclose(color_space("srgb").to_xyz(), expected, atol=1e-4)
 
 
-def test_prophoto_space_when_turned_to_xyz_then_the_published_matrix():
+def test_prophoto_space_when_converted_to_xyz_then_it_is_the_published_matrix():
     expected = [[0.79767, 0.13519, 0.03135], [0.28804, 0.71188, 0.00009], [0.0, 0.0, 0.82521]]
     np.testing.assert_allclose(color_space("prophoto").to_xyz_d50(), expected, atol=4e-4)
 
@@ -45,11 +45,11 @@ def test_prophoto_space_when_turned_to_xyz_then_the_published_matrix():
         ("rec2020", [[0.63696, 0.14462, 0.16888], [0.2627, 0.6780, 0.0593], [0.0, 0.02807, 1.06099]]),
     ],
 )
-def test_wide_space_when_turned_to_xyz_then_the_published_matrix(name, expected):
+def test_wide_space_when_converted_to_xyz_then_it_is_the_published_matrix(name, expected):
     np.testing.assert_allclose(color_space(name).to_xyz(), expected, atol=2e-4)
 
 
-def test_color_space_when_not_known_then_the_known_ones_are_listed():
+def test_color_space_when_unknown_then_the_error_lists_the_known_ones():
     with pytest.raises(UsageError, match="srgb, display-p3, rec2020, prophoto"):
         color_space("cmyk")
 
@@ -69,7 +69,7 @@ def _through_little_cms(picture: Image.Image, source: ImageCms.core.CmsProfile, 
     return np.asarray(turned).astype(int)
 
 
-def test_icc_profile_when_srgb_then_little_cms_sees_its_own_srgb():
+def test_icc_profile_when_srgb_then_it_equals_the_srgb_of_little_cms():
     ours = ImageCms.getOpenProfile(io.BytesIO(icc_profile("srgb")))
     picture = _patches()
     for pair in ((ours, ImageCms.createProfile("sRGB")), (ImageCms.createProfile("sRGB"), ours)):
@@ -77,7 +77,7 @@ def test_icc_profile_when_srgb_then_little_cms_sees_its_own_srgb():
 
 
 @pytest.mark.parametrize("name", ["display-p3", "rec2020", "prophoto"])
-def test_icc_profile_when_wide_then_little_cms_converts_as_our_matrices_do(name):
+def test_icc_profile_when_wide_then_little_cms_agrees_with_our_matrices(name):
     space = SPACES[name]
     picture = _patches()
     found = _through_little_cms(
@@ -86,11 +86,11 @@ def test_icc_profile_when_wide_then_little_cms_converts_as_our_matrices_do(name)
     linear = SRGB_CURVE.decode(np.asarray(picture) / 255.0)
     wide = linear @ (space.from_xyz_d50() @ SPACES["srgb"].to_xyz_d50()).T
     expected = space.curve.encode(np.clip(wide, 0, 1).astype(np.float32)) * 255
-    assert np.abs(found - expected).max() <= 1.5  # its rounding, and 16-bit fixed point on the way
+    assert np.abs(found - expected).max() <= 1.5  # rounding, and 16-bit fixed point in between
 
 
 @pytest.mark.parametrize("name", ["display-p3", "rec2020", "prophoto"])
-def test_render_to_a_wide_space_when_little_cms_turns_it_back_then_our_own_srgb(name):
+def test_render_when_little_cms_converts_a_wide_space_to_srgb_then_it_equals_our_srgb(name):
     camera = np.random.default_rng(6).uniform(0.05, 0.8, (3, 24, 24))
     wide, srgb = (render(linear_image(camera), look="plain", color_space=space) for space in (name, "srgb"))
     assert wide.icc_profile is not None
@@ -100,11 +100,11 @@ def test_render_to_a_wide_space_when_little_cms_turns_it_back_then_our_own_srgb(
     )
     difference = np.abs(back - srgb.data / 257.0)
     assert difference.mean() < 1  # both roundings to 8 bit
-    assert difference.max() < 12  # dark saturated colours come from few codes
+    assert difference.max() < 12  # dark saturated colours have few codes
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_icc_profile_when_parsed_then_described_and_white_is_d50(name):
+def test_icc_profile_when_parsed_then_it_has_a_description_and_d50_white(name):
     data = icc_profile(name)
     profile = ImageCms.getOpenProfile(io.BytesIO(data)).profile
     assert len(data) == int.from_bytes(data[:4], "big") and len(data) % 4 == 0

@@ -1,4 +1,4 @@
-"""What of a picture is shown: default crop, the user's crop, square pixels."""
+"""The visible part of a picture: default crop, user's crop, square pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from burstfix.types import LinearImage
 from tests.io.raw_files import make_metadata
 
 
-def test_stretched_when_the_data_are_a_ramp_then_it_stays_one():
+def test_stretched_when_the_data_are_a_ramp_then_the_result_is_a_ramp():
     ramp = np.arange(24, dtype=np.float32).reshape(1, 4, 6)
     out = stretched(ramp, (2.0, 1.5))
     assert out.shape == (1, 8, 9) and out.dtype == np.float32
@@ -22,7 +22,7 @@ def test_stretched_when_the_data_are_a_ramp_then_it_stays_one():
 
 
 @pytest.mark.parametrize("scale", [None, (1.0, 1.0)])
-def test_stretched_when_pixels_are_square_then_nothing_is_copied(scale: tuple[float, float] | None):
+def test_stretched_when_pixels_are_square_then_the_data_are_not_copied(scale: tuple[float, float] | None):
     data = np.ones((3, 4, 6), np.float32)
     assert stretched(data, scale) is data
 
@@ -42,7 +42,7 @@ def test_stretched_when_one_pixel_is_left_then_it_is_repeated():
         (None, (0.5, 0.5, 0.5, 0.5), (0, 0, 40, 60)),  # empty
     ],
 )
-def test_shown_area_when_there_are_crops_then_it_is_the_part_of_the_part(
+def test_shown_area_when_two_crops_are_given_then_the_second_is_relative_to_the_first(
     crop: tuple[int, int, int, int] | None,
     user_crop: tuple[float, float, float, float] | None,
     shown: tuple[int, int, int, int],
@@ -50,7 +50,7 @@ def test_shown_area_when_there_are_crops_then_it_is_the_part_of_the_part(
     assert make_metadata(40, 60, default_crop=crop, default_user_crop=user_crop).shown_area == shown
 
 
-def test_render_when_pixels_are_not_square_then_it_crops_first_and_stretches_then():
+def test_render_when_pixels_are_not_square_then_it_crops_before_it_stretches():
     metadata = make_metadata(40, 60, default_crop=(2, 4, 30, 50), default_scale=(1.0, 2.0), orientation=6)
     linear = LinearImage(np.full((3, 40, 60), 0.2, np.float32), metadata)
     assert render(linear).data.shape == (100, 30, 3)

@@ -16,7 +16,7 @@ LIGHTS = [(2400, 0.0), (3000, 0.004), (4000, -0.004), (5200, 0.002), (6500, 0.00
 
 
 def scene(seed: int) -> np.ndarray:
-    """(3, 72, 96) linear sRGB: walls and stones near grey, and some of wood, leaves, sky, skin and paint."""
+    """Draw (3, 72, 96) linear sRGB: mostly grey walls and stones; some wood, leaves, sky, skin and paint."""
     rng = np.random.default_rng(seed)
     picture = np.empty((3, 72, 96))
     kinds = np.array(
@@ -31,7 +31,7 @@ def scene(seed: int) -> np.ndarray:
 
 
 def angle(profile, picture: np.ndarray, kelvin: float, duv: float) -> float:
-    """Degrees between the true neutral of a scene under a light, and the one estimated."""
+    """Return the angle in degrees between the true and the estimated neutral of a scene under a light."""
     light = white_of(kelvin, duv)
     to_camera = xyz_to_camera(profile, light) @ adaptation(xy_to_xyz(D65_XY), xy_to_xyz(light))
     to_camera = to_camera @ SPACES["srgb"].to_xyz()
@@ -41,7 +41,7 @@ def angle(profile, picture: np.ndarray, kelvin: float, duv: float) -> float:
     return float(np.degrees(np.arccos(min(1.0, true @ guess / np.linalg.norm(true) / np.linalg.norm(guess)))))
 
 
-def test_estimate_neutral_when_scenes_are_drawn_under_known_lights_then_the_median_error_is_small():
+def test_estimate_neutral_when_scenes_have_known_lights_then_the_median_error_is_small():
     found = [
         angle(profile, scene(seed), kelvin, duv)
         for profile in (ACTION_CAMERA, SRGB_CAMERA)
@@ -53,7 +53,7 @@ def test_estimate_neutral_when_scenes_are_drawn_under_known_lights_then_the_medi
 
 
 @pytest.mark.shared
-def test_estimate_neutral_when_photographs_are_seen_under_known_lights_then_the_median_error_is_small(
+def test_estimate_neutral_when_photographs_have_known_lights_then_the_median_error_is_small(
     shared_data,
 ):
     found = []
@@ -65,13 +65,13 @@ def test_estimate_neutral_when_photographs_are_seen_under_known_lights_then_the_
     assert np.median(found) < 4
 
 
-def test_estimate_neutral_when_a_picture_is_black_or_clipped_then_as_shot():
+def test_estimate_neutral_when_a_picture_is_black_or_clipped_then_it_is_as_shot():
     for level in (0.0, 1.0):
         found = estimate_neutral(ACTION_CAMERA, np.full((3, 8, 8), level, np.float32))
         np.testing.assert_allclose(found, as_shot_neutral(ACTION_CAMERA))
 
 
-def test_estimate_neutral_when_pixels_are_not_numbers_then_they_do_not_count():
+def test_estimate_neutral_when_pixels_are_nan_then_they_are_ignored():
     picture = np.asarray(scene(1), np.float32)
     broken = picture.copy()
     broken[:, :2] = np.nan
@@ -79,7 +79,7 @@ def test_estimate_neutral_when_pixels_are_not_numbers_then_they_do_not_count():
     np.testing.assert_allclose(found, expected, atol=0.03)
 
 
-def test_log_histogram_when_fitted_then_grey_is_the_likeliest_and_shares_sum_to_one():
+def test_log_histogram_when_fitted_then_grey_is_the_most_likely_and_shares_sum_to_one():
     pixels, edges = log_histogram([np.asarray(scene(seed), np.float32) for seed in range(8)])
     for table in (pixels, edges):
         assert np.abs(np.array(np.unravel_index(np.argmax(table), table.shape)) - 11.5).max() <= 1.5

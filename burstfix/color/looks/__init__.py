@@ -1,1 +1,1 @@
-"""The looks that ship, as TOML files."""
+"""The shipped looks, as TOML files."""
