@@ -1,4 +1,4 @@
-"""The command line: one thin file a command; the one place that turns errors into exit codes."""
+"""The command line: one thin file for each command. `app.py` turns errors into exit codes."""
 
 from burstfix.cli.app import main
 

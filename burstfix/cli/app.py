@@ -1,8 +1,8 @@
-"""The command group, and the only place that turns errors into a line on stderr and an exit code.
+"""The command group. Only this file turns errors into a line on stderr and an exit code.
 
-A command lives in `burstfix/cli/<name>.py` as a click command called `command`, and has its line in
-`COMMANDS`. Its file is imported only when it runs, and heavy imports (torch, rich) belong inside its
-function: `burstfix --help` answers in under half a second.
+A command is a click command called `command` in `burstfix/cli/<name>.py`, with a line in `COMMANDS`. Its
+file is imported only when it runs, and heavy imports (torch, rich) belong inside its function. This keeps
+`burstfix --help` under half a second.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from burstfix.errors import BurstfixError, OutOfMemoryError, OutputError, is_out
 
 COMMANDS = {
     "merge": "Merge a burst of raws into one clean picture.",
-    "inspect": "Show what burstfix sees in a burst, frame by frame.",
-    "report": "Write reports of pictures that burstfix merged before.",
+    "inspect": "Analyse a burst frame by frame, without merging it.",
+    "report": "Write reports for pictures that burstfix merged earlier.",
     "batch": "Merge every burst in folders, unattended.",
     "group": "List the bursts in folders.",
     "config": "Show the settings in force and their origin.",
     "noise-profile": "Measure the noise of a camera whose files lack a noise profile.",
     "train": "Train a network on bursts simulated from photographs.",
-    "simulate": "Make a raw burst with known truth from a photograph or a clip.",
-    "evaluate": "Measure models on bursts with known truth.",
+    "simulate": "Simulate a raw burst with known truth from a photograph or a clip.",
+    "evaluate": "Measure the quality of models on bursts with known truth.",
     "compare": "Measure how similar two pictures are.",
-    "looks": "List the looks that ship, with the values that a look file may set.",
+    "looks": "List the built-in looks, with the values that a look file may set.",
     "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models; import or average weights.",
 }
@@ -60,11 +60,11 @@ class LazyGroup(click.Group):
     """A group that imports a command's file only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the help text."""
+        """Return the names in the order of the help text."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports `burstfix.cli.<name>`; None for an unknown name."""
+        """Import `burstfix.cli.<name>` and return its command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f"burstfix.cli.{cmd_name.replace('-', '_')}").command
@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command; a typing mistake gets a suggestion.
+        """Find the command; suggest similar names for an unknown one.
 
         Raises:
             click.UsageError: There is no such command.
@@ -84,14 +84,14 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Completes names of commands without importing them."""
+        """Complete the names of commands without importing them."""
         found = [
             CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
         ]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists the commands without importing them."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -114,7 +114,7 @@ def group(ctx: click.Context) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command line.
+    """Run one command line.
 
     Args:
         argv: Arguments without the program's name; `sys.argv[1:]` by default.
@@ -130,11 +130,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         return shell_complete(group, {}, "burstfix", COMPLETE_VARIABLE, instruction)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Known before parsing, so that a mistake in the arguments is reported as JSON as well.
+    # --json is looked up before parsing, so that an error in the arguments is reported as JSON as well.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     terminal = Terminal(json="--json" in options)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the pipe's encoding cannot represent must not end a command after its work.
+        # Otherwise a file name outside the pipe's encoding would make the command fail after its work.
         sys.stdout.reconfigure(errors="backslashreplace")
     with terminal.logging(), signals_as_exceptions():
         try:
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks; allocating them again took a quarter of a network's time."""
+    """Make glibc keep large freed blocks; allocating them again took a quarter of a network's run time."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
             libc = ctypes.CDLL(None)
@@ -167,7 +167,7 @@ def _keep_freed_memory() -> None:
 
 
 def _report(terminal: Terminal, error: Exception) -> int:
-    """Print what went wrong; return the exit code."""
+    """Print the error and return the exit code."""
     if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx else "burstfix"
         return _fail(terminal, f"{error.format_message()} (see {where} --help)", error.exit_code)
@@ -182,7 +182,7 @@ def _report(terminal: Terminal, error: Exception) -> int:
             OutOfMemoryError.exit_code,
         )
     if isinstance(error, OSError):
-        discard_stdout()  # it may be what is full
+        discard_stdout()  # the error may come from stdout itself, such as a full disk behind it
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
         reason = f"{where}cannot be read or written ({error.strerror or error})"
         return _fail(terminal, reason, OutputError.exit_code)
@@ -191,7 +191,7 @@ def _report(terminal: Terminal, error: Exception) -> int:
 
 
 def _fail(terminal: Terminal, message: str, code: int) -> int:
-    line = " ".join(message.split())  # messages of libraries may have several
+    line = " ".join(message.split())  # messages of libraries may have several lines
     with contextlib.suppress(OSError):  # stderr is closed or full
         terminal.error(line, code)
     return code

@@ -1,4 +1,4 @@
-"""`burstfix batch`: merges every burst in folders, unattended."""
+"""`burstfix batch`: merge every burst in folders, unattended."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _SETTINGS = options.named(
 @click.command("batch", epilog=epilog(*EXAMPLES))
 @finding.folders
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="OUT",
-              help="Folder for pictures, journal, log and summary; made if missing.")  # fmt: skip
+              help="Folder for pictures, journal, log and summary; created if missing.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--retry-failed", is_flag=True, help="Retry bursts that failed in an earlier run.")
-@click.option("--watch", is_flag=True, help="Keep running, and merge bursts as their files arrive.")
+@click.option("--watch", is_flag=True, help="Keep running and merge bursts as their files arrive.")
 @click.option("--cluster", metavar="ADDRESS|local",
-              help="Hand bursts to the workers of this Dask scheduler.")  # fmt: skip
+              help="Merge on the workers of this Dask scheduler; local starts one.")  # fmt: skip
 @finding.source
 @options.settings(_SETTINGS)
 @options.speech
@@ -61,9 +61,9 @@ def command(
     """Merge every burst in folders, unattended.
 
     Finds the bursts in FOLDER and its subfolders, and writes one picture for each into OUT. Running it
-    again is safe: finished bursts are kept, an interrupted run continues, and one bad burst does not stop
-    the others. The exit code is 8 if a burst failed or a raw could not be read. Settings may be in
-    FOLDER/burstfix.toml; see `burstfix config show`.
+    again is safe: finished bursts are kept, and an interrupted run continues. A burst that fails does not
+    stop the others. The exit code is 8 if a burst failed or a raw could not be read. Settings can be given
+    in FOLDER/burstfix.toml; see `burstfix config show`.
     """
     settings = source.batch(folders, typed).settings
     if dry_run:
@@ -105,7 +105,7 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
     from burstfix.report.plan import plan_table
 
     if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is no folder")
+        raise InputError(f"{output}: is not a folder; name a folder with -o")
     with terminal.progress() as progress:
         plan = plan_folders(folders, settings, output, progress=progress)
     outputs = outputs_of(plan, settings, model_name(settings), read_entries(output), output)
@@ -117,9 +117,9 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
 
 @contextmanager
 def _stopping(watching: bool) -> Iterator[threading.Event]:
-    """Provide an event that SIGTERM, SIGHUP or Ctrl-C sets: a watch ends after the current burst.
+    """Provide an event that SIGTERM, SIGHUP or Ctrl-C sets.
 
-    A second signal ends it at once.
+    A watch ends after the current burst when the event is set. A second signal ends it at once.
     """
     stop = threading.Event()
     if not watching or threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What `burstfix batch` shows: bars on a terminal, a line a burst, the closing tally."""
+"""The output of `burstfix batch`: progress bars, a line for each burst, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BatchDisplay:
-    """Two bars: all bursts with the time left, and the stage of the burst at work."""
+    """Two progress bars: all bursts with the time left, and the stage of the current burst."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -27,7 +27,7 @@ class BatchDisplay:
 
     @contextmanager
     def shown(self) -> Iterator[BatchDisplay]:
-        """Shows the bars, where there is a terminal for them, while the body runs."""
+        """Show the bars while the body runs, if stderr is a terminal."""
         console = self._terminal.bars_console()
         if console is None:
             yield self
@@ -35,7 +35,7 @@ class BatchDisplay:
         from rich import progress as bars
 
         with bars.Progress(
-            bars.TextColumn("{task.description}", markup=False),  # names of files
+            bars.TextColumn("{task.description}", markup=False),  # file names may contain rich's markup
             bars.BarColumn(),
             bars.MofNCompleteColumn(),
             bars.TimeRemainingColumn(),
@@ -43,13 +43,13 @@ class BatchDisplay:
             transient=True,
         ) as display:
             self._bars = display
-            self._all = display.add_task("Looking", total=None)
+            self._all = display.add_task("Searching", total=None)
             self._current = display.add_task("", total=None, visible=False)
             yield self
         self._bars = None
 
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Moves the overall bar."""
+        """Update the bar of all bursts."""
         if self._bars is None or self._all is None or self._current is None:
             return
         if kind == "plan":
@@ -59,7 +59,7 @@ class BatchDisplay:
             self._bars.advance(self._all)
 
     def progress(self, burst: str, stage: str, done: int, total: int) -> None:
-        """Moves the bar of the burst at work."""
+        """Update the bar of the current burst."""
         if self._bars is not None and self._current is not None:
             description = f"{STAGES.get(stage, stage)} {printable(burst)}"
             self._bars.update(
@@ -67,14 +67,14 @@ class BatchDisplay:
             )
 
     def line(self, text: str) -> None:
-        """A line on stderr, above the bars."""
+        """Print a line on stderr, above the bars."""
         self._terminal.log_line(text)
 
 
 def batch_record(
     kind: str, data: Mapping[str, Any], output: Path
 ) -> tuple[type[records.Document], dict[str, Any]]:
-    """Converts an event to the document that --json prints.
+    """Convert an event to the document that --json prints.
 
     Args:
         kind: The event's kind.
@@ -82,7 +82,7 @@ def batch_record(
         output: The output folder.
 
     Returns:
-        Type and fields of the document.
+        The type and the fields of the document.
     """
     fields = {"event": kind, **data}
     if fields.get("output"):
@@ -98,7 +98,7 @@ def batch_record(
 
 
 def event_line(kind: str, data: Mapping[str, Any]) -> str:
-    """What is said about a burst when it ends; "" for other events."""
+    """Return the line that describes a finished burst; "" for other events."""
     if kind == "done":
         return (
             f"{data['output']}: {data['used']} frames, reference {data['reference']}, model {data['model']}, "
@@ -108,7 +108,7 @@ def event_line(kind: str, data: Mapping[str, Any]) -> str:
 
 
 def tally_text(report: Mapping[str, Any]) -> str:
-    """The closing tally: what failed and what could not be read, a line each, and the numbers.
+    """Return the final summary: a line for each failed burst and unreadable raw, then the counts.
 
     Args:
         report: `BatchReport.document()`.
@@ -120,8 +120,8 @@ def tally_text(report: Mapping[str, Any]) -> str:
     numbers = [f"{len(report['done'])} merged", f"{len(report['skipped'])} done before"]
     numbers.append(f"{len(report['failed'])} failed")
     if report["unreadable"]:
-        allowed = "" if report["skip_bad"] else " (--skip-bad allows for them)"
+        allowed = "" if report["skip_bad"] else " (--skip-bad merges without them)"
         numbers.append(f"{len(report['unreadable'])} raws unreadable{allowed}")
-    again = "; --retry-failed tries them again" if report["failed"] else ""
+    again = "; --retry-failed retries them" if report["failed"] else ""
     lines.append(f"{report['output']}: {', '.join(numbers)} in {report['seconds']:.1f} s{again}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What can be known from the arguments is refused before a raw is read."""
+"""Checks of the arguments that run before any raw is read."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ if TYPE_CHECKING:
 
 
 def check_reference(reference: int | Path | None, files: Sequence[Path]) -> None:
-    """Refuses a reference that cannot be a frame of the burst.
+    """Refuse a reference that cannot be a frame of the burst.
 
     Args:
         reference: Counted from 1, or a file.
-        files: The files given, of which copies may be left out later.
+        files: The given files; duplicates among them may be left out later.
 
     Raises:
-        UsageError: There are fewer files, or the file is not among them.
+        UsageError: The number is larger than the number of files, or the file is not among them.
     """
     if isinstance(reference, int) and reference > len(files):
-        raise UsageError(f"--reference {reference}: there are {len(files)} files; frames are counted from 1")
+        raise UsageError(
+            f"--reference {reference}: the burst has {len(files)} files; expected a number from 1 "
+            f"to {len(files)}, or a file"
+        )
     if isinstance(reference, Path) and not _candidates(reference, files):
         listed = ", ".join(path.name for path in files[:4]) + (" ..." if len(files) > 4 else "")
-        raise UsageError(f"--reference {reference}: not among the files, which are {listed}")
+        raise UsageError(f"--reference {reference}: not one of the given files ({listed})")
 
 
 def check_default_name(destination: Target, reference: int | Path | None, files: Sequence[Path]) -> None:
-    """Refuses to start if the output's default name is taken whichever frame becomes the reference.
+    """Refuse to start if the default output file already exists for every possible reference.
 
     Raises:
         OutputError: Every possible output exists.
@@ -45,13 +48,13 @@ def check_default_name(destination: Target, reference: int | Path | None, files:
 
 
 def load_chosen_model(settings: MergeSettings) -> BurstModel | str:
-    """Checks the device and loads the model; imports torch.
+    """Check the device and loads the model; imports torch.
 
     Returns:
-        The model, or "auto", which depends on the frames.
+        The model, or "auto", which is resolved when the frames are known.
 
     Raises:
-        UsageError: There is no such device or model.
+        UsageError: The device or the model does not exist.
         WeightsError: The model's weights are missing or damaged.
     """
     from burstfix.checkpoints import load_model
@@ -63,7 +66,7 @@ def load_chosen_model(settings: MergeSettings) -> BurstModel | str:
 
 
 def _candidates(reference: int | Path | None, files: Sequence[Path]) -> list[Path]:
-    """Returns the files that may become the reference."""
+    """Return the files that may become the reference."""
     if not isinstance(reference, Path):
         return list(files)
     return [

@@ -28,15 +28,15 @@ EXAMPLES = (
 @click.argument("a", metavar="A", type=click.Path(path_type=Path))
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
 @click.option(
-    "--truth", type=click.Path(path_type=Path), metavar="FILE", help="Picture that both are compared with."
+    "--truth", type=click.Path(path_type=Path), metavar="FILE", help="Picture to compare both with."
 )
 @options.speech
 @options.pass_terminal
 def command(terminal: Terminal, a: Path, b: Path, truth: Path | None) -> None:
     """Measure how similar two pictures are.
 
-    With --truth, measure both against a third. All have the same size; 8 and 16 bits may be mixed. PSNR and
-    SSIM compare pixel values, so both pictures should have the same colour space.
+    With --truth, both are measured against a third picture. All pictures must have the same size; 8 and 16
+    bits may be mixed. PSNR and SSIM compare pixel values, so all pictures should have the same colour space.
     """
     from burstfix.evaluation.compare import compare
 

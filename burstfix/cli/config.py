@@ -1,4 +1,4 @@
-"""`burstfix config show`: the settings in force, where each comes from, and the files looked for."""
+"""`burstfix config show`: the settings in force, their origins, and the settings files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 @options.speech
 @options.pass_terminal
 def show(terminal: Terminal, folders: tuple[Path, ...], source: finding.Source) -> None:
-    """Show the settings in force for FOLDER, the origin of each, and the files looked for."""
+    """Show the settings in force for FOLDER, the origin of each, and the paths of all settings files."""
     user = finding.user_folder()
     resolved = source.batch(folders, {})
     document = {
@@ -66,7 +66,7 @@ def _tables(document: Mapping[str, Any]) -> RenderableType:
     for name, setting in document["settings"].items():
         settings.add_row(name, Text(_shown(setting["value"])), Text(setting["source"]))
     files = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("looked for", "found", "path"):
+    for title in ("file", "found", "path"):
         files.add_column(title, overflow="fold")
     for file in document["files"]:
         files.add_row(file["role"], "yes" if file["exists"] else "no", Text(file["path"]))
@@ -78,7 +78,7 @@ def _tables(document: Mapping[str, Any]) -> RenderableType:
 
 
 def _shown(value: object) -> str:
-    """Formats a value as in burstfix.toml; "-" is automatic."""
+    """Format a value as in burstfix.toml; "-" for None, which means automatic."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""`burstfix doctor`: checks an installation."""
+"""`burstfix doctor`: check an installation."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EXAMPLES = ("burstfix doctor", "burstfix doctor --json")
 def command(terminal: Terminal) -> int:
     """Check this installation: versions, devices, weights, settings.
 
-    On every device a small built-in burst is merged and compared with the picture that the CPU makes in
-    float32. A device whose picture differs by more than the tolerance is reported, and --device auto does not
-    choose it. Exits with 1 if a device computes wrongly, with 7 if weights are missing or damaged.
+    A small built-in burst is merged on every device, and the result is compared with that of the CPU in
+    float32. A device that differs by more than the tolerance is reported, and --device auto does not choose
+    it. The exit code is 1 if a device computes wrongly, and 7 if weights are missing or damaged.
     """
     from burstfix.report.doctor import examine, lines
 

@@ -16,11 +16,11 @@ Exit codes:
 
 
 def epilog(*examples: str) -> str:
-    """Returns the examples at the end of a command's help, which click must not rewrap."""
-    # The character \b at the beginning of a paragraph turns wrapping off.
+    """Return the examples for the end of a command's help."""
+    # The character \b at the beginning of a paragraph tells click not to rewrap it.
     return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in examples)
 
 
 def group_epilog(*examples: str) -> str:
-    """Returns examples and exit codes, for the end of `burstfix --help`."""
+    """Return examples and exit codes, for the end of `burstfix --help`."""
     return epilog(*examples) + f"\n\b{EXIT_CODES}"

@@ -50,7 +50,7 @@ EXAMPLES = (
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FOLDER",
-    help="A real burst of four or more raws: merges are compared with frames that were left out.",
+    help="A real burst of four or more raws; the merge is compared with frames that were left out of it.",
 )
 @click.option(
     "-m",
@@ -58,9 +58,9 @@ EXAMPLES = (
     "models",
     multiple=True,
     metavar="NAME|FILE[+V][:N]",
-    help="Model or yardstick to evaluate; +V adds an ensemble of V views (1, 2, 4, 8), :N uses N frames. "
-    "Yardsticks: menon (one frame, demosaicked), nlm, wavelet, bm3d, hdrplus. May be given several times.  "
-    "[default: all that ship]",
+    help="Model or reference method to evaluate; +V averages V views (1, 2, 4, 8), :N uses N frames. "
+    "Reference methods: menon (one frame, demosaicked), nlm, wavelet, bm3d, hdrplus. May be given several "
+    "times.  [default: all models with weights]",
 )
 @click.option(
     "--noise-level",
@@ -77,7 +77,7 @@ EXAMPLES = (
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Bursts of each clip, evenly spread; 0 = all.  [default: 0]",
+    help="Number of bursts from each clip, evenly spaced; 0 = all.  [default: 0]",
 )
 @click.option(
     "--per-photo",
@@ -85,21 +85,21 @@ EXAMPLES = (
     default=1,
     show_default=True,
     metavar="N",
-    help="Bursts of each photograph.",
+    help="Number of bursts from each photograph.",
 )
 @click.option(
     "--crop",
     type=click.IntRange(min=0),
     default=0,
     metavar="PIXELS",
-    help="Size of the part that is evaluated; 0 = whole frames of clips, 512 pixels of photographs.  "
+    help="Height and width of the evaluated part; 0 = whole frames of clips, 512 pixels of photographs.  "
     "[default: 0]",
 )
 @click.option(
     "--baseline",
     metavar="ROW",
     default=None,
-    help="Row that differences refer to.  [default: the first]",
+    help="Row that the others are compared with.  [default: the first]",
 )
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, as in the README.")
 @click.option(
@@ -115,7 +115,7 @@ EXAMPLES = (
     type=click.Path(path_type=Path),
     default=None,
     metavar="FOLDER",
-    help="Save the results side by side, one PNG for each clip and noise level.",
+    help="Save the results side by side, as one PNG for each clip and noise level.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
@@ -141,21 +141,23 @@ def command(
     threads: int | None,
     overwrite: bool,
 ) -> None:
-    """Measure models on bursts with known truth.
+    """Measure the quality of models on bursts with known truth.
 
-    The bursts are processed as by `merge`: global motion, block matching, tiles. PSNR and SSIM are means over
-    clips or photographs, with 95% confidence intervals; a second table shows the differences between models
-    on the same bursts. s/megapixel is the time of block matching and merging.
+    Bursts are processed as in `merge`: global motion, block matching, tiles. PSNR and SSIM are means over
+    clips or photographs, with 95% confidence intervals. A second table shows the differences between models
+    on the same bursts. s/megapixel is the time for block matching and merging.
     """  # fmt: skip
     compute = MergeSettings(**typed)
     if 0 < crop < 32:
         raise UsageError(f"--crop {crop}: SSIM and alignment need at least 32 pixels")
     if markdown and terminal.json:
-        raise UsageError("--markdown and --json: choose one of them")
+        raise UsageError("--markdown and --json exclude each other; give one of them")
     if not clips and not photos and not bursts:
         raise UsageError("give --clips, --photos or --bursts")
     if bursts and (clips or photos or markdown or save_pictures):
-        raise UsageError("--bursts: has a table of its own; leave out the options for other data")
+        raise UsageError(
+            "--bursts excludes --clips, --photos, --markdown and --save-pictures; leave them out"
+        )
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
         reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
         raise OutputError(f"{output}: {reason}")
@@ -175,7 +177,7 @@ def command(
     )
     labels = [method.label for method in methods]
     if baseline is not None and baseline not in labels:
-        raise UsageError(f"--baseline {baseline}: no such row; the rows are {', '.join(labels)}")
+        raise UsageError(f"--baseline {baseline}: there is no such row; choose from {', '.join(labels)}")
     if bursts:
         from burstfix.evaluation import held_out_tables
         from burstfix.evaluation.held_out import evaluate_held_out
@@ -220,7 +222,7 @@ def _write(
 
 
 class _PictureKeeper:
-    """Saves the first case of each clip and noise level."""
+    """Callback that saves the first case of each clip and noise level."""
 
     def __init__(self, folder: Path):
         try:

@@ -1,4 +1,4 @@
-"""Where settings come from: files, presets and the command line."""
+"""The sources of settings: files, presets and the command line."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ folders = click.argument(
 
 
 def user_folder() -> Path:
-    """Returns the user's config folder: ~/.config/burstfix, or its equivalent on the system."""
+    """Return the user's config folder: ~/.config/burstfix on Linux, its equivalent on other systems."""
     return Path(click.get_app_dir("burstfix"))
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which settings files the command line names.
+    """The settings files named on the command line.
 
     Attributes:
-        preset: From --preset.
-        config: From --config.
+        preset: Name given with --preset.
+        config: Path given with --config.
     """
 
     preset: str | None
     config: Path | None
 
     def files(self, where: Sequence[Path]) -> list[SettingsFile]:
-        """Lists the settings files for raws in these folders, the weakest first."""
+        """List the settings files for raws in these folders; later files override earlier ones."""
         return settings_files(where, user_folder=user_folder(), preset=self.preset, config=self.config)
 
     def batch(self, where: Sequence[Path], typed: Mapping[str, Any]) -> Resolved[BatchSettings]:
-        """Resolves the settings of `batch` and `group`.
+        """Resolve the settings of `batch` and `group`.
 
         Args:
-            where: The folders searched.
-            typed: Values of the command line.
+            where: Folders with raws.
+            typed: Values from the command line.
         """
         from burstfix.batch.settings import BatchSettings
 
         return resolve(self._layers(where, typed), BatchSettings)
 
     def merge(self, where: Sequence[Path], typed: Mapping[str, Any]) -> MergeSettings:
-        """Resolves the settings of `merge` and `inspect`; the files may hold those of `batch` as well."""
+        """Resolve the settings of `merge` and `inspect`; the files may hold those of `batch` as well."""
         from burstfix.batch.settings import NAMES
 
         return resolve(self._layers(where, typed), MergeSettings, ignored=NAMES).settings
@@ -83,10 +83,10 @@ class _Preset(click.ParamType):
 
 
 def source(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command --preset and --config, gathered as its argument `source`."""
+    """Add --preset and --config to a command, which receives them as its argument `source`."""
     decorate = options.stack(
         click.option("--preset", type=_Preset(), metavar="NAME",
-                     help="Settings in presets/NAME.toml of the user's config folder."),
+                     help="Read settings from presets/NAME.toml in the user's config folder."),
         click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
                      help="Settings file; overrides presets and FOLDER/burstfix.toml."),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`burstfix group`: lists the bursts in folders without merging them."""
+"""`burstfix group`: list the bursts in folders without merging them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def command(
 ) -> None:
     """List the bursts in folders.
 
-    Subfolders are searched, too. Frames form a burst if camera, lens, size, folder, exposure and ISO agree,
-    no long pause separates them, and they show the same scene. Exposure brackets and single frames are
-    listed as well. Nothing is merged or written.
+    Subfolders are searched as well. Frames form a burst if they have the same camera, lens, size, folder,
+    exposure and ISO, show the same scene, and no long pause separates them. Exposure brackets and single
+    frames are listed as well. Nothing is merged or written.
     """
     settings = source.batch(folders, typed).settings
 

@@ -1,4 +1,4 @@
-"""`burstfix inspect`: analyses a burst without merging it."""
+"""`burstfix inspect`: analyse a burst without merging it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXAMPLES = (
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="Also write a page with the frames, the path of the camera and the noise.",
+    help="Also write an HTML page with the frames, the camera motion and the noise.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the page if it exists.")
 @finding.source
@@ -49,11 +49,11 @@ def command(
     overwrite: bool,
     source: finding.Source,
 ) -> None:
-    """Show what burstfix sees in a burst, frame by frame.
+    """Analyse a burst frame by frame, without merging it.
 
-    For each raw: time, exposure, size, levels, sharpness (1 = the sharpest), shift (sensor pixels) and turn
-    (degrees) against the reference, and whether `merge` would keep it. Columns that do not fit the terminal
-    are left out. Nothing is written without --plot.
+    The table lists for each raw: time, exposure, size, levels, sharpness (1 = the sharpest), shift (sensor
+    pixels) and rotation (degrees) relative to the reference, and whether `merge` would keep it. Columns that
+    do not fit the terminal are left out. Nothing is written without --plot.
     """
     settings = source.merge(folders_of(paths), typed)
     if plot is not None:
@@ -75,7 +75,7 @@ def command(
 
 
 def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:
-    """Read the metadata of dropped frames, as far as their files can be read."""
+    """Read the metadata of the dropped frames; leave out unreadable files."""
     from burstfix.io import read_metadata
 
     found = {}
@@ -83,5 +83,5 @@ def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:
         try:
             found[frame.path] = read_metadata(frame.path)
         except InputError:
-            continue  # the frame's reason explains it
+            continue  # `frame.reason` already states the error
     return found

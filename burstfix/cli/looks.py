@@ -1,4 +1,4 @@
-"""`burstfix looks`: the looks that ship, and the values of each."""
+"""`burstfix looks`: list the built-in looks and their values."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ EXAMPLES = (
 @options.speech
 @options.pass_terminal
 def command(terminal: Terminal) -> None:
-    """List the looks that ship, with the values that a look file may set.
+    """List the built-in looks, with the values that a look file may set.
 
-    Write such values into a file NAME.toml and give it to --look to make your own.
+    To make your own look, write such values to a file NAME.toml and pass it to --look.
     """
     from burstfix.color.look import DEFAULT_LOOK, SHIPPED, shipped_look
 
@@ -39,7 +39,7 @@ def command(terminal: Terminal) -> None:
 
 
 def _table(document: Mapping[str, Any]) -> RenderableType:
-    """A column for each look, a row for each value."""
+    """Build a table with a column for each look and a row for each value."""
     from rich.console import Group
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`burstfix merge`: a burst of raws into one picture."""
+"""`burstfix merge`: merge a burst of raws into one picture."""
 
 from __future__ import annotations
 
@@ -33,9 +33,16 @@ EXAMPLES = (
 @click.command("merge", epilog=epilog(*EXAMPLES))
 @options.paths
 @options.reference
-@click.option("-o", "--output", metavar="FILE|FOLDER", help="Output.  [default: REFERENCE_merged.tif]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|FOLDER",
+    help="Output file, or folder for it.  [default: REFERENCE_merged.tif]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-@click.option("--preview", is_flag=True, help="Merge at a quarter of the size, to choose reference and look.")
+@click.option(
+    "--preview", is_flag=True, help="Merge quickly at a quarter of the size, to choose reference and look."
+)
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -59,8 +66,8 @@ def command(
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
-    PATHS are the raws of one burst: files, patterns, or a folder. The result looks like one of them, the
-    reference; the others reduce its noise. A single raw is denoised on its own.
+    PATHS are the raws of one burst: files, patterns, or a folder. The other frames are aligned to one of
+    them, the reference; the result shows its view. A single raw is denoised on its own.
     """
     started = time.perf_counter()
     settings = source.merge(folders_of(paths), typed)

@@ -1,7 +1,8 @@
 """Options that several commands share.
 
-The options of settings are made from `MergeSettings` and `BatchSettings`: names, help, checks and defaults
-are written there. None of them has a default here, because a settings file may give what is not typed.
+The options for settings are built from `MergeSettings` and `BatchSettings`, which define their names, help,
+checks and defaults. They have no default here: a value that is not on the command line may come from a
+settings file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
 
 
 def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    """Applies decorators so that --help lists them in the order given."""
+    """Combine decorators into one; --help lists their options in the given order."""
 
     def decorate(function: F) -> F:
         for decorator in reversed(decorators):
@@ -39,27 +40,27 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return store
 
 
-# What the terminal shows. The values go to the Terminal, not to the command's function.
+# Options for the amount and form of the output. Their values are stored in the Terminal, not passed on.
 speech = stack(
     click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
                  help="Print the result as JSON on stdout."),
     click.option("-v", "--verbose", count=True, expose_value=False, is_eager=True,
-                 callback=_set("verbosity"), help="Print decisions; -vv prints everything, with tracebacks."),
+                 callback=_set("verbosity"), help="Log decisions; -vv logs everything, with tracebacks."),
     click.option("-q", "--quiet", is_flag=True, expose_value=False, is_eager=True, callback=_set("quiet"),
                  help="Print only requested results and errors."),
 )  # fmt: skip
 
 
 def named(known: Mapping[str, Setting], *groups: str) -> list[Setting]:
-    """Returns the settings of these groups, group by group."""
+    """Return the settings of these groups, group by group."""
     return [one for group in groups for one in known.values() if one.group == group]
 
 
 def settings(chosen: Iterable[Setting]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command an option for each setting; what was typed arrives as its argument `typed`.
+    """Build a decorator that adds an option for each setting to a command.
 
-    Returns:
-        A decorator. The command's `typed` maps the names of the settings to checked values.
+    The command receives the options of the command line as its argument `typed`, which maps the names of
+    settings to checked values.
     """
     chosen = list(chosen)
 
@@ -73,7 +74,7 @@ def settings(chosen: Iterable[Setting]) -> Callable[[Callable[..., Any]], Callab
 def gather(
     function: Callable[..., Any], into: str, make: Callable[..., Any], names: Iterable[str]
 ) -> Callable[..., Any]:
-    """Wraps a command's function: the named arguments arrive as one, `into=make(**arguments)`."""
+    """Wrap a command's function so that it receives several arguments as one: `into=make(**arguments)`."""
 
     @functools.wraps(function)
     def gathered(*args: Any, **kwargs: Any) -> Any:
@@ -104,7 +105,8 @@ MERGE = settings_of(MergeSettings)
 
 reference = click.option(
     "--reference", type=values.Reference(), default=None,
-    help="Frame that the result looks like: its number in `burstfix inspect`, or its file.  "
+    help="Frame to which the others are aligned; the result shows its view. Its number in `burstfix "
+         "inspect`, or its file.  "
          "[default: the sharpest near the middle]",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One progress bar for a whole command: its stages weighted by the time they usually take."""
+"""One progress bar for a whole command. Each stage is weighted by the share of the time it usually takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 STAGES = {
     "start": "Starting",
-    "scan": "Looking for raws",
+    "scan": "Searching for raws",
     "decode": "Decoding",
     "prepare": "Analysing",
     "align": "Aligning",
@@ -18,16 +18,16 @@ STAGES = {
     "evaluate": "Evaluating",
     "train": "Training",
 }
-"""What people read for the stages that the library reports, in the order of the work."""
+"""Displayed name of each stage that the library reports, in order."""
 
-# Shares of the time of a 12 megapixel burst of 5 frames with `kpn` on 2 CPU cores, start included.
+# Share of the total time for each stage: 5 frames of 12 megapixels, `kpn`, 2 CPU cores.
 _START = 0.05
 READING = {"start": _START, "decode": 0.4, "prepare": 0.55}
 MERGING = {"start": _START, "decode": 0.08, "prepare": 0.12, "align": 0.15, "merge": 0.52, "write": 0.08}
 REPORTING = {"report": 0.12}
 
 MIN_FRACTION = 0.05
-"""Below this share of the work the time left is not estimated."""
+"""The time left is estimated only after this fraction of the work."""
 
 
 @dataclass(slots=True)
@@ -35,8 +35,11 @@ class OverallProgress:
     """Combines the stages of one command into one fraction.
 
     Attributes:
-        weights: Share of the time for each stage, in order; a stage that is not listed counts alone.
-        clock: Seconds, for tests.
+        weights: Share of the time for each stage, in order. While a stage that is not listed runs, the
+            fraction is that of this stage alone.
+        clock: Function that returns the time in seconds; tests replace it.
+        fraction: Completed fraction of the work, 0 to 1.
+        stage: Stage that runs now.
     """
 
     weights: Mapping[str, float]
@@ -46,11 +49,11 @@ class OverallProgress:
     _started: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._started = self.clock()
 
     def report(self, stage: str, done: int, total: int) -> None:
-        """Takes what the library reports; the fraction never goes back."""
+        """Update the fraction from a report of the library; within listed stages it never decreases."""
         self.stage = stage
         part = min(1.0, done / total) if total else 1.0
         if stage not in self.weights:
@@ -63,15 +66,15 @@ class OverallProgress:
 
     @property
     def description(self) -> str:
-        """The stage for people."""
+        """Displayed name of the current stage."""
         return STAGES.get(self.stage, self.stage)
 
     @property
     def time_text(self) -> str:
-        """Time left once it can be estimated, until then the time passed."""
+        """Time left if it can be estimated yet, otherwise the elapsed time."""
         passed = self.clock() - self._started
         if self.fraction < MIN_FRACTION:
-            return f"{_minutes(passed)} so far"
+            return f"{_minutes(passed)} elapsed"
         return f"{_minutes(passed * (1 - self.fraction) / self.fraction)} left"
 
 

@@ -1,4 +1,4 @@
-"""`burstfix report`: the report of pictures that were merged before."""
+"""`burstfix report`: write reports for pictures that were merged earlier."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ EXAMPLES = (
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="Where the raws are; may be given several times.  [default: the folder of the picture]",
+    help="Folder with the raws; may be given several times.  [default: the folder of the picture]",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="File of the report, for one picture.  [default: beside the picture, with the suffix .html]",
+    help="Report file, if there is one picture.  [default: the picture's path with the suffix .html]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace reports that exist.")
+@click.option("--overwrite", is_flag=True, help="Replace existing reports.")
 @options.speech
 @options.pass_terminal
 def command(
@@ -60,14 +60,14 @@ def command(
     output: Path | None,
     overwrite: bool,
 ) -> None:
-    """Write reports of pictures that burstfix merged before.
+    """Write reports for pictures that burstfix merged earlier.
 
-    The settings in each picture say which raws it was merged from and how. The merge is repeated for the
-    report; the picture is not changed. In folders, files that burstfix did not write are left out.
+    The settings stored in each picture name its raws and the options of its merge. The merge is repeated
+    for the report; the picture is not changed. In folders, files that burstfix did not write are left out.
     """
     files = _pictures(pictures)
     if output is not None and len(files) > 1:
-        raise UsageError(f"-o names one report, but there are {len(files)} pictures")
+        raise UsageError(f"-o names one report, but {len(files)} pictures are given; leave out -o")
     targets = [output or picture.with_suffix(".html") for picture in files]
     for path in targets:
         target.check_report_file(path, overwrite=overwrite)
@@ -80,7 +80,7 @@ def command(
             try:
                 recipe = read_recipe(picture)
             except InputError:
-                if picture in pictures:  # named, not found in a folder
+                if picture in pictures:  # given on the command line, not found by searching a folder
                     raise
                 continue
             found = find_raws(recipe.frames, raws or (picture.resolve().parent,))
@@ -102,7 +102,7 @@ def _lines(document: Mapping[str, Any]) -> str:
 
 
 def _pictures(paths: tuple[Path, ...]) -> list[Path]:
-    """List the pictures named, and those in folders."""
+    """List the given pictures, and the pictures in the given folders."""
     files: list[Path] = []
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -118,7 +118,7 @@ def _write(
     from burstfix.report.frames import burst_document
     from burstfix.report.html.write import write_report
 
-    settings = replace(recipe.settings, keep_all=True)  # the frames are those that were kept
+    settings = replace(recipe.settings, keep_all=True)  # the recipe lists only frames that were kept
     reference = raws[recipe.frames.index(recipe.reference)]
     burst = read_burst(raws, reference=reference, **settings.reading(), progress=progress)
     linear = merge_burst(burst, **settings.merging(), progress=progress)

@@ -1,4 +1,4 @@
-"""`burstfix simulate`: a raw burst with known truth, from a photograph or a clip."""
+"""`burstfix simulate`: simulate a raw burst with known truth from a photograph or a clip."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ EXAMPLES = (
     "burstfix simulate clip/ -o burst/ --first 12 --iso 3200      # a folder of frames",
 )
 
-# Without effect on a clip, which has its own motion.
+# These options have no effect on a clip, which has its own motion.
 _PHOTO_ONLY = ("shift", "rotation", "zoom", "perspective", "moving_object", "blur")
 
 
 class Size(click.ParamType):
-    """WIDTHxHEIGHT, as (height, width)."""
+    """A size typed as WIDTHxHEIGHT; its value is (height, width)."""
 
     name = "WIDTHxHEIGHT"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Parse a size, width first."""
+        """Parse a size."""
         match = re.fullmatch(r"(\d+)x(\d+)", value)
         if not match:
-            self.fail(f"{value!r} is not WIDTHxHEIGHT, such as 800x600", param, ctx)
+            self.fail(f"{value!r}: expected WIDTHxHEIGHT, such as 800x600", param, ctx)
         return int(match[2]), int(match[1])
 
 
-# The recording.
+# Options of the recording.
 _recording = options.stack(
     click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True,
-                 help="Frames to record."),
+                 help="Number of frames to record."),
     click.option("--reference", type=click.IntRange(min=1), default=None, metavar="N",
-                 help="Frame whose truth is stored.  [default: the middle one]"),
+                 help="Frame for which the truth is stored.  [default: the middle one]"),
     click.option("--first", type=click.IntRange(min=1), default=1, show_default=True,
                  help="First frame of a clip to use."),
     click.option("--size", type=Size(), metavar="WIDTHxHEIGHT", default=None,
-                 help="Largest size of the frames, cut from the centre.  [default: the largest possible]"),
+                 help="Largest size of the frames, cropped from the centre.  [default: largest possible]"),
 )  # fmt: skip
 
-# The camera.
+# Options of the camera.
 _camera = options.stack(
     click.option("--camera", type=click.Choice(["random", "protocol"]), default="random", show_default=True,
-                 help="Colour response of the camera: random (by the seed), or that of the REDS4 protocol."),
+                 help="Colour response of the camera: random (from the seed), or as in the REDS4 protocol."),
     click.option("--tone-curve/--no-tone-curve", default=True, show_default=True,
-                 help="Undo the contrast curve that the source is assumed to have."),
+                 help="Undo a typical contrast curve of the source before simulating."),
     click.option("--cfa", type=click.Choice(CFA_PATTERNS, case_sensitive=False), default="RGGB",
                  show_default=True, help="Bayer pattern."),
     click.option("--bits", type=click.Choice(["10", "12", "14"]), default="12", show_default=True,
@@ -72,37 +72,37 @@ _camera = options.stack(
                  help="Number of hot pixels."),
 )  # fmt: skip
 
-# Noise, given in one of three ways.
+# Options of the noise; at most one of them may be given.
 _noise = options.stack(
     click.option("--noise", type=values.Value(kinds.noise()), metavar="S,O", default=None,
                  help="Noise, variance = S*x + O for x from 0 (black) to 1 (white)."),
     click.option("--noise-level", type=click.Choice(["high", "low"]), default=None,
-                 help="A noise level of the REDS4 protocol.  [default: high]"),
+                 help="Noise level of the REDS4 protocol.  [default: high]"),
     click.option("--iso", type=click.IntRange(25, 65535), default=None,
-                 help="Noise of a small sensor at this ISO speed; 6400 is the high level."),
+                 help="Noise of a small sensor at this ISO speed; 6400 equals --noise-level high."),
 )  # fmt: skip
 
-# Motion.
+# Options of the motion.
 _motion = options.stack(
     click.option("--shift", type=click.FloatRange(0, 1000), default=24.0, show_default=True, metavar="PIXELS",
-                 help="Largest shift of the camera; at least half of it is reached, before jitter."),
+                 help="Upper limit of the camera's shift; the largest shift reaches at least half of it."),
     click.option("--rotation", type=click.FloatRange(0, 10), default=0.3, show_default=True,
                  metavar="DEGREES", help="Standard deviation of a frame's rotation."),
     click.option("--zoom", type=click.FloatRange(0, 0.2), default=0.002, show_default=True,
                  help="Standard deviation of a frame's change of scale."),
     click.option("--perspective", type=click.FloatRange(0, 0.1), default=0.001, show_default=True,
-                 help="Standard deviation of the change of scale over 1000 pixels."),
+                 help="Standard deviation of the change of scale across 1000 pixels."),
     click.option("--object/--no-object", "moving_object", default=True, show_default=True,
-                 help="Add an object that moves on its own."),
+                 help="Add an object that moves independently of the camera."),
     click.option("--blur", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="SHARE",
-                 help="Motion blur: share of the time between frames during which the shutter is open."),
+                 help="Motion blur: shutter time as a share of the time between frames."),
 )  # fmt: skip
 
 
 @click.command("simulate", epilog=epilog(*EXAMPLES))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
-              help="Folder to make: DNGs, ground_truth.tif, simulation.json.")  # fmt: skip
+              help="Folder to create, with DNGs, ground_truth.tif and simulation.json.")  # fmt: skip
 @_recording
 @_camera
 @_noise
@@ -138,11 +138,11 @@ def command(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Make a raw burst with known truth from a photograph or a clip.
+    """Simulate a raw burst with known truth from a photograph or a clip.
 
-    SOURCE is a photograph, over which a shaking camera is moved, or a clip (a folder of frames or a video),
-    whose consecutive frames are recorded unchanged. The folder also gets the linear truth of the reference,
-    and a JSON file with the true motion and every setting.
+    SOURCE is a photograph or a clip (a folder of frames, or a video). A photograph is recorded by a simulated
+    shaking camera. The consecutive frames of a clip are recorded without added motion. The output folder also
+    contains the linear truth of the reference, and a JSON file with the true motion and all settings.
     """  # fmt: skip
     terminal = ctx.ensure_object(Terminal)
     if sum(x is not None for x in (noise, noise_level, iso)) > 1:
@@ -185,13 +185,13 @@ def command(
     is_photo = not source.is_dir() and source.suffix.lower() in PICTURE_SUFFIXES
     if is_photo:
         if ctx.get_parameter_source("first") is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--first is for clips; {source} is a photograph")
+            raise UsageError(f"--first applies to clips, but {source} is a photograph; leave it out")
         recording = record_photo(read_picture(source), settings)
     else:
         for name in _PHOTO_ONLY:
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 option = "object" if name == "moving_object" else name
-                raise UsageError(f"--{option} is for photographs; a clip has its own motion")
+                raise UsageError(f"--{option} applies to photographs, but {source} is a clip; leave it out")
         recording = record_clip(read_clip(source, first - 1, frames), settings)
     written = write_recording(recording, output, source=source.name, overwrite=overwrite)
     height, width = recording.mosaics.shape[1:]

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full, and signals that end the command."""
+"""Handling of closed or full standard streams, and of signals that end the command."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import threading
 from collections.abc import Iterator
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of our output has gone
+BROKEN_PIPE = 141  # 128 + SIGPIPE: the program that reads stdout has ended
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def open_missing_streams() -> None:
-    """Replace closed standard streams (`2>&-`) by the null device.
+    """Open the null device in place of closed standard streams (`2>&-`).
 
-    Otherwise the next file that is opened gets the number of the closed stream, and receives whatever a
-    library prints there.
+    Otherwise the next opened file gets the file descriptor of the closed stream, and libraries that print to
+    this stream write into the file.
     """
     for number, (name, mode) in enumerate(_STREAMS):
         try:
@@ -30,7 +30,7 @@ def open_missing_streams() -> None:
 
 
 def discard_stdout() -> None:
-    """Send the rest of stdout nowhere, so that the interpreter's last flush does not fail."""
+    """Redirect stdout to the null device, so that the interpreter's last flush does not fail."""
     with contextlib.suppress(OSError, ValueError):
         _null_device_as(sys.stdout.fileno())
 
@@ -45,14 +45,14 @@ def _null_device_as(number: int) -> None:
 
 
 class Terminated(SystemExit):
-    """A signal asks the command to end; `code` is the exit code."""
+    """Raised when a signal ends the command; `code` is the exit code."""
 
 
 @contextlib.contextmanager
 def signals_as_exceptions() -> Iterator[None]:
     """Raise `Terminated` on SIGTERM (a timeout, a shutdown) and SIGHUP (a closed terminal).
 
-    The stack unwinds, so that temporary files are removed. A signal that is ignored stays ignored (nohup).
+    The stack unwinds, so that temporary files are removed. Signals that are ignored (nohup) stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Output files: checked before any work is done."""
+"""Output files, which are checked before any work is done."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Target:
     """A checked destination.
 
     Attributes:
-        folder: Exists and can be written to.
+        folder: Folder of the output; it exists and is writable.
         name: File name, or None for `<reference>_merged` with the format's suffix.
         format: Name of an output format.
         bit_depth: Bits per channel.
-        overwrite: Replace an existing file.
+        overwrite: Whether to replace an existing file.
     """
 
     folder: Path
@@ -35,11 +35,11 @@ class Target:
 
     @property
     def is_raw(self) -> bool:
-        """True if a raw developer renders the file."""
+        """True for a raw format, which a raw converter renders."""
         return format_named(self.format).is_raw
 
     def path(self, reference: Path, inputs: Sequence[Path] = ()) -> Path:
-        """Return the file to write, for a result that looks like `reference`.
+        """Return the path of the output for this reference frame.
 
         Raises:
             OutputError: The file exists, or is a raw.
@@ -50,12 +50,12 @@ class Target:
         return path
 
     def default(self, reference: Path) -> Path:
-        """Return the file to write if the output has no name."""
+        """Return the path of the output if no file name is given."""
         name = f"{reference.stem}_merged{format_named(self.format).suffix}"
         return self.folder / fit_name(name, name_limit(self.folder))
 
     def refuse_inputs(self, inputs: Sequence[Path]) -> None:
-        """Refuse to replace a raw by an output whose name is given, even with --overwrite.
+        """Refuse an explicit output file that is a raw, even with --overwrite.
 
         Raises:
             OutputError: The output is one of the inputs, or another raw.
@@ -67,13 +67,13 @@ class Target:
 def plan(
     output: str | None, settings: MergeSettings, *, typed: Collection[str] = (), overwrite: bool = False
 ) -> Target:
-    """Checks the destination before anything is read.
+    """Check the destination before anything is read.
 
     Args:
         output: A file, an existing folder, or None for the working folder.
         settings: The settings in force.
-        typed: Names of settings given on the command line. Only these may contradict the name of the output;
-            a settings file holds for outputs of every format.
+        typed: Names of settings given on the command line. Only these are an error if they contradict the
+            suffix of the output; values from settings files are ignored where they do not apply.
         overwrite: Replace an existing file.
 
     Raises:
@@ -85,15 +85,21 @@ def plan(
     folder = given.parent if by_name else given
     row = by_name or (format_named(settings.format) if settings.format else DEFAULT_FORMAT)
     if "format" in typed and settings.format != row.name:
-        raise UsageError(f"{output}: the name says {row.name}, --format says {settings.format}")
+        raise UsageError(
+            f"{output}: the suffix means {row.name}, but --format is {settings.format}; leave out one of them"
+        )
     if "quality" in typed:
         row.check_quality(settings.quality)
     for name in ("dng", "dng_compression"):
         if name in typed and not row.is_raw:
-            raise UsageError(f"{_option(name)} is for a DNG; the output is {row.title} (use -o NAME.dng)")
+            raise UsageError(
+                f"{_option(name)} applies to DNG only; the output is {row.title} (use -o NAME.dng)"
+            )
     for name in ("scale", "max_size"):
         if name in typed and row.is_raw:
-            raise UsageError(f"{_option(name)} is for pictures; a {row.title} keeps the size of the raw")
+            raise UsageError(
+                f"{_option(name)} does not apply to {row.title}, which keeps the raw size; leave it out"
+            )
     row.check_color_space(settings.color_space)
     fits = "bit_depth" in typed or settings.bit_depth in row.bit_depths
     depth = row.bit_depth(settings.bit_depth if fits else None)
@@ -104,19 +110,19 @@ def plan(
 
 
 def check_report(report: Path, destination: Target, settings: MergeSettings, *, overwrite: bool) -> None:
-    """Checks the file of a report before anything is read.
+    """Check the file of a report before anything is read.
 
     Raises:
-        UsageError: The name does not end in .html, or the output is a mosaic, which has no colours to show.
+        UsageError: The name does not end in .html, or the output is a mosaic, which a report cannot show.
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
     if destination.is_raw and settings.dng == "mosaic":
-        raise UsageError("--report shows a demosaicked merge; it cannot be used with --dng mosaic")
+        raise UsageError("--report needs a demosaicked merge; it cannot be combined with --dng mosaic")
     check_report_file(report, overwrite=overwrite)
 
 
 def check_report_file(path: Path, *, overwrite: bool) -> None:
-    """Checks where a report will be written.
+    """Check where a report will be written.
 
     Raises:
         UsageError: The name does not end in .html.
@@ -133,7 +139,7 @@ def _option(name: str) -> str:
 
 
 def _format_of(output: str | None) -> OutputFormat | None:
-    """Returns the format that the name of the output says; None for a folder.
+    """Return the format that belongs to the suffix of the output; None for a folder.
 
     Raises:
         UsageError: The suffix is unknown.
@@ -152,7 +158,7 @@ def _check_folder(folder: Path) -> None:
         kind = "is not a folder" if folder.exists() else "this folder does not exist; create it first"
         raise OutputError(f"{folder}: {kind}")
     try:
-        # Permission bits do not cover read-only disks and root: try it.
+        # Permission bits do not tell (read-only disks, root), so create a file.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

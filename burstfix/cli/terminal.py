@@ -1,4 +1,4 @@
-"""What a command says: results on stdout; progress, log and errors on stderr; JSON on request.
+"""Output of a command: results on stdout; progress, log and errors on stderr; JSON on request.
 
 Text from files (names, EXIF) is escaped before it reaches a terminal; JSON is plain ASCII.
 """
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from burstfix.types import Progress
 
 View = Callable[[Mapping[str, Any]], Any]
-"""Turns a document into what people see: a string, or a renderable of rich."""
+"""Function that formats a document for display: as a string, or as a renderable of rich."""
 
-# Wide enough for every table where stdout is a file or a pipe, which have no width of their own.
+# Width for stdout that is a file or a pipe; every table fits into it.
 PIPE_WIDTH = 200
 
-# Names of files may contain rich's own markup: [night], :cat:.
+# File names may contain text that rich would take for markup: [night], :cat:.
 _AS_IT_IS: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 
 
 @dataclass(slots=True)
 class Terminal:
-    """How much to say and in which form; one for each run of the command.
+    """Amount and form of the output; one instance for each run of a command.
 
     Attributes:
         json: Print JSON on stdout instead of text.
-        quiet: No progress, no warnings, no closing line.
-        verbosity: 0 warnings, 1 (-v) what is decided, 2 (-vv) everything and tracebacks.
+        quiet: Print no progress, no warnings and no closing line.
+        verbosity: 0 logs warnings, 1 (-v) decisions as well, 2 (-vv) everything, with tracebacks.
     """
 
     json: bool = False
@@ -52,13 +52,13 @@ class Terminal:
     def result(
         self, kind: type[records.Document], data: Mapping[str, Any], view: View, *, closing: bool = False
     ) -> None:
-        """Prints what the command found: a document with --json, else the view of it.
+        """Print the result of the command: as JSON with --json, otherwise as text.
 
         Args:
             kind: The document's type.
-            data: Its fields as JSON values.
-            view: Makes the text from the data, in which control characters are escaped.
-            closing: The text only sums up work that was done, so -q leaves it out.
+            data: Fields of the document as JSON values.
+            view: Function that makes the text. It gets the data with control characters escaped.
+            closing: True if the text only summarises finished work, so that -q omits it.
 
         Raises:
             OSError: stdout cannot be written.
@@ -74,44 +74,44 @@ class Terminal:
             return
         from rich.console import Console
 
-        # Into memory: rich must not meet a stdout that cannot be written.
+        # Render into memory, so that an error of stdout is raised by `_write` and not inside rich.
         printed = io.StringIO()
         console = Console(file=printed, force_terminal=sys.stdout.isatty(), **_AS_IT_IS)
         if not console.is_terminal:
             console.width = PIPE_WIDTH
         console.print(text)
-        # Rich pads every line of a table to its full width.
+        # rich pads every line of a table to its full width.
         _write("".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines()))
 
     def json_line(
         self, kind: type[records.Document], data: Mapping[str, Any], *, indent: int | None = None
     ) -> None:
-        """Prints a document as JSON, in ASCII, which every pipe takes (those of Windows are not in UTF-8)."""
+        """Print a document as JSON. ASCII is valid in every encoding (Windows pipes do not use UTF-8)."""
         document = records.complete(kind, data)
         _write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
 
     def error(self, message: str, exit_code: int) -> None:
-        """Says why the command failed: one line on stderr, and the document with --json."""
+        """Print the cause of a failure: one line on stderr and, with --json, a document on stdout."""
         with contextlib.suppress(OSError):
             sys.stderr.write(f"burstfix: {printable(message)}\n")
         if self.json:
             try:
                 self.json_line(records.Error, {"error": message, "exit_code": exit_code})
-            except OSError:  # nobody can be told on stdout; the exit code remains
+            except OSError:  # stdout cannot be written; the exit code still reports the failure
                 discard_stdout()
 
     def bars_console(self) -> Console | None:
-        """Returns the console for progress bars, or None where nobody would see them."""
+        """Return the console for progress bars, or None with -q or if stderr is not a capable terminal."""
         if self.quiet or not sys.stderr.isatty() or self._stderr().is_dumb_terminal:
             return None
         return self._stderr()
 
     @contextlib.contextmanager
     def progress(self, weights: Mapping[str, float] | None = None) -> Iterator[Progress]:
-        """Yields the callback that the library calls; a bar shows only on a terminal.
+        """Yield a progress callback for the library; it shows a bar if stderr is a terminal.
 
         Args:
-            weights: Share of the time for each stage (see `OverallProgress`).
+            weights: Share of the time for each stage; see `OverallProgress`.
         """
         console = self.bars_console()
         if console is None:
@@ -141,7 +141,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def logging(self) -> Iterator[None]:
-        """Sends the log to stderr: burstfix's own, and other libraries' too with -vv."""
+        """Send the log of burstfix to stderr; with -vv, that of other libraries as well."""
         handler = _LogLines(self)
         ours, root = logging.getLogger("burstfix"), logging.getLogger()
         level = ours.level
@@ -156,7 +156,7 @@ class Terminal:
             ours.setLevel(level)
 
     def wants(self, record: logging.LogRecord) -> bool:
-        """Returns True for a log record that is shown at this verbosity."""
+        """Return True if a log record is shown at this verbosity."""
         if self.verbosity >= 2:
             return True
         if self.quiet or record.name.split(".")[0] != "burstfix":
@@ -164,14 +164,14 @@ class Terminal:
         return record.levelno >= (logging.INFO if self.verbosity else logging.WARNING)
 
     def log_line(self, line: str) -> None:
-        """Writes a line to stderr, above the progress bar if there is one."""
+        """Write a line to stderr, above the progress bar if there is one."""
         line = printable(line)
         if sys.stderr.isatty():
             from rich.text import Text
 
             self._stderr().print(Text(line), soft_wrap=True)
         else:
-            with contextlib.suppress(OSError):  # a full or closed stderr must not end the work
+            with contextlib.suppress(OSError):  # a full or closed stderr must not stop the command
                 sys.stderr.write(line + "\n")
 
     def _stderr(self) -> Console:
@@ -184,11 +184,11 @@ class Terminal:
 
 def _write(text: str) -> None:
     sys.stdout.write(text)
-    sys.stdout.flush()  # a full disk is noticed now, while there is somebody to tell
+    sys.stdout.flush()  # raises an error now if the disk is full, so that it can still be reported
 
 
 def _time_column(overall: OverallProgress) -> Any:
-    """Returns a column with the time left; a function, so that rich is imported only for a bar."""
+    """Return a column that shows the time left. Importing rich here keeps it out of the start-up."""
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
@@ -211,5 +211,5 @@ class _LogLines(logging.Handler):
         where = f"[{record.name}] " if self._terminal.verbosity >= 2 else ""
         try:
             self._terminal.log_line(f"burstfix: {where}{kind}{record.getMessage()}")
-        except Exception:  # a failing log must not end the work, as in every logging handler
+        except Exception:  # a failing handler must not stop the command
             self.handleError(record)

@@ -1,4 +1,4 @@
-"""`burstfix train`: trains a network from a recipe."""
+"""`burstfix train`: train a network from a recipe."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ EXAMPLES = (
     "--validation",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Photographs for validation; none of them may be among --photos.",
+    help="Photographs for validation; they must not be among --photos.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder of the run: checkpoint, log, samples, weights.",
+    help="Folder for the run: checkpoint, log, samples, weights.",
 )
-@click.option("--resume", is_flag=True, help="Continue from the checkpoint in the folder of the run.")
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint in the output folder.")
 @click.option(
     "--init-from",
     metavar="WEIGHTS",
     default=None,
-    help="Start from these weights: a shipped model's name or a .safetensors file.",
+    help="Start from these weights: the name of a built-in model, or a .safetensors file.",
 )
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=None,
-    help="Length of the run in minutes of processor time, instead of the recipe's steps; pauses and other "
-    "programs do not count. On a GPU, minutes of wall time.",
+    help="Length of the run, instead of the recipe's steps: minutes of processor time on a CPU (pauses and "
+    "other programs do not count), minutes of wall time on a GPU.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings([options.MERGE["device"]])
 @options.speech
 @options.pass_terminal
@@ -75,8 +75,8 @@ def command(
 ) -> None:
     """Train a network on bursts simulated from photographs.
 
-    RECIPE is a TOML file. The folder of the run gets checkpoint.pt, log.jsonl, plot.png (if matplotlib is
-    installed), samples/ (with --validation) and the weights with their card. Under torchrun every process
+    RECIPE is a TOML file. The output folder contains checkpoint.pt, log.jsonl, plot.png (if matplotlib is
+    installed), samples/ (with --validation) and the weights with their card. Under torchrun, each process
     simulates its own bursts.
     """
     import torch

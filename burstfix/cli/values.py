@@ -1,4 +1,4 @@
-"""Types of option values: the kinds of `burstfix.settings`, and what only the command line needs."""
+"""Types of option values: the kinds of `burstfix.settings`, and types used on the command line only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from burstfix.settings.kinds import Kind
 
 
 class Value(click.ParamType):
-    """A value of a setting, with the setting's own check and message."""
+    """A value of a setting, checked by the setting's kind."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.name = kind.metavar
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parses and checks the text of the command line."""
+        """Parse and check the text from the command line."""
         try:
             return self.kind.check(self.kind.parse(value) if isinstance(value, str) else value)
         except ValueError as error:
@@ -29,17 +29,17 @@ class Value(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Completes the choices, where there are any."""
+        """Complete the choices of the kind, if it has any."""
         return [CompletionItem(str(x)) for x in self.kind.choices if str(x).startswith(incomplete)]
 
 
 class ModelName(Value):
-    """A model by name or file; completes the names of the catalogue, of plug-ins, and files."""
+    """A model by name or file, with completion of built-in models, plug-ins and files."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Completes names, or files where no name begins like that."""
+        """Complete the name of a model, or a file if no name matches."""
         from burstfix.models.catalog import names, plugins
 
         known = ["auto", *names(), *(entry.name for entry in plugins())]
@@ -48,12 +48,12 @@ class ModelName(Value):
 
 
 class Reference(click.ParamType):
-    """A frame's number as `inspect` counts them, or its file."""
+    """A frame: its number in `inspect`, or its file."""
 
     name = "N|FILE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Path:
-        """Returns an int counted from 1, or a path."""
+        """Return the number, counted from 1, or the path."""
         if not re.fullmatch(r"\d+", value):
             return Path(value)
         if int(value) < 1:
@@ -62,5 +62,5 @@ class Reference(click.ParamType):
 
 
 def index_of(reference: int | Path | None) -> int | Path | None:
-    """Converts a reference counted from 1 to the library's, counted from 0; a path stays."""
+    """Convert a frame number (counted from 1) to an index (counted from 0); return paths unchanged."""
     return reference - 1 if isinstance(reference, int) else reference

@@ -1,4 +1,4 @@
-"""`burstfix weights`: lists models, imports and averages weights."""
+"""`burstfix weights`: list models, import and average weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 @options.speech
 @options.pass_terminal
 def list_weights(terminal: Terminal) -> None:
-    """List every model: its weights, and the devices on which `auto` chooses it."""
+    """List all models with their weights, and the devices on which `auto` chooses them."""
     from burstfix.models.catalog import CATALOG, best_for, plugins
     from burstfix.settings.kinds import DEVICE_TYPES
 
@@ -65,7 +65,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
 
     table = Table("model", "weights", "default on", "description", box=None, header_style="bold")
     for model in document["models"]:
-        weights = model["weights"] or ("needs none" if model["usable"] else "none ship yet")
+        weights = model["weights"] or ("needs none" if model["usable"] else "none included")
         table.add_row(model["name"], weights, ", ".join(model["default_on"]), model["description"])
     return table
 
@@ -78,14 +78,14 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .safetensors file to write; its card (TOML) is written beside it.",
+    help="The .safetensors file to write; its card (TOML) is written to the same folder.",
 )
 @click.option(
     "--noise-map",
     type=click.Choice(["std", "linear"]),
     default="std",
     show_default=True,
-    help="Noise map as in the authors' test script (std) or as in their training (linear).",
+    help="Noise map as in the authors' test script (std) or in their training (linear).",
 )
 @click.option(
     "--patch",
@@ -102,7 +102,7 @@ def import_weights(
 ) -> None:
     """Convert the published checkpoints of the two-stage paper.
 
-    Every key of both files is accounted for; any other file is refused. Nothing in them is executed.
+    A file with missing or unexpected keys is refused. Code in the files is never executed.
     """  # fmt: skip
     _check_output(output, overwrite)
 
@@ -130,13 +130,13 @@ def import_weights(
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .safetensors file to write; its card (TOML) is written beside it.",
+    help="The .safetensors file to write; its card (TOML) is written to the same folder.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @options.speech
 @options.pass_terminal
 def average(terminal: Terminal, files: tuple[Path, ...], output: Path, overwrite: bool) -> None:
-    """Write the mean of the weights of several runs of one model."""
+    """Average the weights of several runs of one model."""
     _check_output(output, overwrite)
 
     from burstfix.training.average import average_weights
@@ -161,6 +161,6 @@ def _written(output: Path, model: BurstModel, files: Sequence[Path]) -> dict[str
 
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors; choose such a name")
+        raise UsageError(f"{output}: weights are written as .safetensors; choose a name with this suffix")
     if not overwrite and (output.exists() or output.with_suffix(".toml").exists()):
         raise OutputError(f"{output}: exists already; use --overwrite or another name")

@@ -1,7 +1,8 @@
 """Settings files: burstfix.toml of the user and of the folder with the raws, presets, and --config.
 
-A folder of raws may come from somebody else: a memory card, a download. Its settings file may choose how
-pictures look, but it may not replace files, name other files, run code or claim the machine.
+A folder of raws may come from an untrusted source, such as a download. Its settings file may change the
+rendering of pictures, but it may not overwrite files, refer to other files, run code, or change the use of
+devices and memory.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FILE_NAME = "burstfix.toml"
 PRESETS = "presets"
 """Folder in the user's config folder; NAME.toml in it is the preset NAME."""
 NOISE_TABLE = "noise_profiles.toml"
-"""Noise table in the user's config folder, used where no other is named."""
+"""Noise table in the user's config folder; the default of `noise_profiles`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class SettingsFile:
 
     Attributes:
         role: "noise table", "user", "folder", "preset" or "config".
-        path: Where it is looked for.
-        exists: Whether it is there.
+        path: Expected path of the file.
+        exists: True if the file exists.
     """
 
     role: str
@@ -39,23 +40,23 @@ class SettingsFile:
 
 
 NOT_IN_FOLDERS = ("overwrite", "noise_profiles", "device", "jobs", "max_memory")
-"""Settings that a file in a folder of raws may not contain. It may name a model that ships, but no other."""
+"""Settings that a file in a folder of raws may not contain. It may choose a built-in model, but no other."""
 
 _SHIPPED_MODEL = re.compile(r"[A-Za-z0-9_-]+")  # neither a file nor a plug-in (module:Class)
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Reads the values of a settings file; they are not checked here.
+    """Read the values of a settings file without checking them.
 
     Raises:
-        UsageError: The file cannot be read or is no TOML.
+        UsageError: The file cannot be read or is not valid TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad on Windows writes a BOM
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: no valid TOML ({error})") from error
+        raise UsageError(f"{path}: is not valid TOML ({error}); correct the file") from error
 
 
 def settings_files(
@@ -65,32 +66,32 @@ def settings_files(
     preset: str | None = None,
     config: Path | None = None,
 ) -> list[SettingsFile]:
-    """Lists the files that may hold settings, the weakest first.
+    """List the files that may hold settings; later files override earlier ones.
 
     Args:
         folders: Folders with raws.
         user_folder: The user's config folder.
         preset: Name of a preset in the user's config folder.
-        config: A file named by the user.
+        config: File given with --config.
 
     Raises:
-        UsageError: Several folders have a settings file and none is named, or the preset's name is a path.
+        UsageError: Several folders have a settings file and `config` is None, or `preset` is a path.
     """
     looked_at: list[tuple[str, Path]] = []
     if user_folder:
         looked_at += [("noise table", user_folder / NOISE_TABLE), ("user", user_folder / FILE_NAME)]
-    # A folder that cannot be entered is reported by the search for raws; os.path raises nothing.
+    # os.path raises no error for unreadable folders; the search for raws reports them.
     in_folders = list(dict.fromkeys(Path(os.path.realpath(folder)) / FILE_NAME for folder in folders))
     there = [path for path in in_folders if os.path.isfile(path)]
     if len(there) > 1 and config is None:
         raise UsageError(f"{there[0]} and {there[1]} both exist; choose one with --config FILE")
     if len(there) < 2:
-        named = config and Path(os.path.realpath(config))  # counts as the user's own
+        named = config and Path(os.path.realpath(config))  # a file given with --config is trusted
         looked_at += [("folder", path) for path in in_folders if path != named]
     if preset is not None:
         if user_folder is None or Path(preset).name != preset:
             raise UsageError(
-                f"preset {preset!r}: expected the name of a file in the config folder's {PRESETS}/"
+                f"preset {preset!r}: expected the name of a file in {PRESETS}/ of the user's config folder"
             )
         looked_at.append(("preset", user_folder / PRESETS / f"{preset}.toml"))
     if config is not None:
@@ -99,7 +100,7 @@ def settings_files(
 
 
 def file_layers(files: Sequence[SettingsFile]) -> list[tuple[str, dict[str, Any]]]:
-    """Reads the settings files that exist.
+    """Read the settings files that exist.
 
     Args:
         files: From `settings_files`.
@@ -108,14 +109,14 @@ def file_layers(files: Sequence[SettingsFile]) -> list[tuple[str, dict[str, Any]
         The path of each file and its values.
 
     Raises:
-        UsageError: A file cannot be read, one in a folder contains a setting that it may not contain, or a
-            preset or a file named by the user does not exist.
+        UsageError: A file cannot be read, a file in a folder of raws contains a setting that is not allowed
+            there, or the preset or the file of --config does not exist.
     """
     layers: list[tuple[str, dict[str, Any]]] = []
     for file in files:
         if file.role == "preset" and not file.exists:
-            have = ", ".join(preset_names(file.path.parent.parent)) or "none yet"
-            raise UsageError(f"{file.path}: there is no such preset; there are: {have}")
+            have = ", ".join(preset_names(file.path.parent.parent)) or "none"
+            raise UsageError(f"{file.path}: this preset does not exist; existing presets: {have}")
         if file.role == "noise table" and file.exists:
             layers.append((str(file.path), {"noise_profiles": str(file.path)}))
         elif file.exists or file.role == "config":
@@ -127,7 +128,7 @@ def file_layers(files: Sequence[SettingsFile]) -> list[tuple[str, dict[str, Any]
 
 
 def preset_names(user_folder: Path) -> list[str]:
-    """Returns the names of the user's presets."""
+    """Return the names of the user's presets."""
     return sorted(path.stem for path in (user_folder / PRESETS).glob("*.toml"))
 
 
@@ -135,8 +136,8 @@ def _check_folder_settings(file: Path, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         named = name == "model" and not _SHIPPED_MODEL.fullmatch(str(value))
         if name in NOT_IN_FOLDERS or named:
-            what = f"model = {value!r}, which does not ship," if named else repr(name)
+            what = f"model = {value!r}, which is not a built-in model," if named else repr(name)
             raise UsageError(
-                f"{file}: {what} is not allowed in a folder of raws; remove the line, put it into your own "
-                f"{FILE_NAME} (burstfix config show says where), or name the file with --config"
+                f"{file}: {what} is not allowed in a folder of raws; remove the line, move it to your own "
+                f"{FILE_NAME} (burstfix config show prints its path), or name the file with --config"
             )

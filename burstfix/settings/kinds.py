@@ -1,4 +1,4 @@
-"""The kinds of values that settings take: each checks a value, and parses it from the command line.
+"""The kinds of values of settings. Each kind checks a value and parses it from the command line.
 
 A check returns the value in its final type, or raises ValueError with a message of the form
 "expected a number from 0 to 2". Callers add the setting's name and the value.
@@ -16,7 +16,7 @@ from typing import Any, cast
 from burstfix.errors import UsageError
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
-"""Backends that models run on, by torch's names; `engine.device.BACKENDS` has a class for each."""
+"""Device types by their names in torch; `engine.device.BACKENDS` has a class for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Kind:
     """A kind of value.
 
     Attributes:
-        check: Validates a value from Python or a settings file; raises ValueError.
-        metavar: How --help shows the value.
-        parse: Turns the text of a command line into something that `check` takes.
-        choices: All values, where they can be listed.
+        check: Function that validates a value and returns it in its final type; raises ValueError.
+        metavar: Placeholder of the value in --help.
+        parse: Function that converts text from the command line to an argument for `check`.
+        choices: All valid values, or empty if they cannot be listed.
         is_flag: True for a switch, which takes no value on the command line.
     """
 
@@ -39,7 +39,7 @@ class Kind:
 
 
 def number(low: float, high: float = math.inf, *, metavar: str = "", optional: bool = False) -> Kind:
-    """A finite number from `low` to `high`, as float; None as well where it is optional."""
+    """Return the kind of a finite number from `low` to `high`, as float; None is valid if `optional`."""
     expected = f"expected a number from {low:g}" + (f" to {high:g}" if high < math.inf else "")
 
     def check(value: Any) -> float | None:
@@ -55,7 +55,7 @@ def number(low: float, high: float = math.inf, *, metavar: str = "", optional: b
 
 
 def whole(low: int, high: float = math.inf, *, metavar: str = "") -> Kind:
-    """A whole number from `low` to `high`."""
+    """Return the kind of a whole number from `low` to `high`."""
     expected = f"expected a whole number from {low}" + (f" to {high}" if high < math.inf else "")
 
     def check(value: Any) -> int:
@@ -67,7 +67,7 @@ def whole(low: int, high: float = math.inf, *, metavar: str = "") -> Kind:
 
 
 def flag() -> Kind:
-    """True or False."""
+    """Return the kind of a switch: True or False."""
 
     def check(value: Any) -> bool:
         if not isinstance(value, bool):
@@ -78,20 +78,20 @@ def flag() -> Kind:
 
 
 def text(*, metavar: str = "", optional: bool = False) -> Kind:
-    """A text that is not empty; None as well where it is optional."""
+    """Return the kind of a text that is not empty; None is valid if `optional`."""
 
     def check(value: Any) -> str | None:
         if value is None and optional:
             return None
         if not isinstance(value, str) or not value:
-            raise ValueError("expected a text")
+            raise ValueError("expected a text that is not empty")
         return value
 
     return Kind(check, metavar)
 
 
 def one_of(*choices: Any, optional: bool = False) -> Kind:
-    """One of the choices; None as well where the setting is optional."""
+    """Return the kind of a fixed list of values; None is valid if `optional`."""
     expected = "expected one of " + ", ".join(map(str, choices))
 
     def check(value: Any) -> Any:
@@ -99,13 +99,13 @@ def one_of(*choices: Any, optional: bool = False) -> Kind:
             return None
         if isinstance(value, bool) or value not in choices:
             raise ValueError(expected)
-        return choices[choices.index(value)]  # 2.0 counts as 2
+        return choices[choices.index(value)]  # returns 2 for 2.0
 
     return Kind(check, "|".join(map(str, choices)), _literal, choices)
 
 
 def device() -> Kind:
-    """The name of a device; the engine knows which of them exist."""
+    """Return the kind of a device name; the engine checks whether the device exists."""
     pattern = re.compile(rf"auto|cpu|({'|'.join(DEVICE_TYPES)})(:\d+)?")
     shown = "auto|" + "|".join(name if name == "cpu" else f"{name}[:N]" for name in DEVICE_TYPES)
 
@@ -118,7 +118,7 @@ def device() -> Kind:
 
 
 def white_balance() -> Kind:
-    """The words "camera" and "auto", three gains as a tuple, or None."""
+    """Return the kind of a white balance: "camera", "auto", a tuple of three gains, or None."""
 
     def check(value: Any) -> str | tuple[float, ...] | None:
         if value is None or isinstance(value, str) and value in ("camera", "auto"):
@@ -132,7 +132,7 @@ def white_balance() -> Kind:
 
 
 def exposure(*words: str) -> Kind:
-    """EV as float, one of the words, or None."""
+    """Return the kind of an exposure correction: EV as float, one of the words, or None."""
     shown = "|".join(("EV", *words))
 
     def check(value: Any) -> str | float | None:
@@ -147,10 +147,10 @@ def exposure(*words: str) -> Kind:
 
 
 def look() -> Kind:
-    """The name of a look that ships, or the path of a look file, which is read to check it."""
+    """Return the kind of a look: a built-in name, or the path of a look file, which is read to check it."""
 
     def check(value: Any) -> str:
-        from burstfix.color.look import load_look  # numpy is not needed before
+        from burstfix.color.look import load_look  # imports numpy, which slows down --help
 
         if not isinstance(value, (str, os.PathLike)):
             raise ValueError("expected the name of a look or a file NAME.toml")
@@ -164,7 +164,10 @@ def look() -> Kind:
 
 
 def noise(*choices: str) -> Kind:
-    """(S, O) of variance = S*x + O as a tuple, or one of the choices; None where there are any."""
+    """Return the kind of a noise profile: (S, O) of variance = S*x + O.
+
+    One of the choices is valid as well, and so is None if there are choices.
+    """
     metavar = "|".join(("S,O", *choices))
 
     def check(value: Any) -> str | tuple[float, ...] | None:
@@ -179,7 +182,7 @@ def noise(*choices: str) -> Kind:
 
 
 def size() -> Kind:
-    """Bytes: a whole number, or a text such as "8GB"."""
+    """Return the kind of a size in bytes: a whole number, or a text such as "8GB"."""
     as_number = whole(0)
 
     def check(value: Any) -> int:
@@ -189,10 +192,10 @@ def size() -> Kind:
 
 
 def parse_size(text: str) -> int:
-    """Converts "8GB", "500 MB", "2GiB" or "1e9" to bytes.
+    """Convert "8GB", "500 MB", "2GiB" or "1e9" to bytes.
 
     Raises:
-        ValueError: The text is no size.
+        ValueError: The text is not a size.
     """
     match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text, flags=re.IGNORECASE)
     try:
@@ -206,7 +209,7 @@ def parse_size(text: str) -> int:
 
 
 def _literal(text: str) -> Any:
-    """A number or a tuple of numbers where the text is one, else the text."""
+    """Convert a text to a number or a tuple of numbers if possible; otherwise return it unchanged."""
     if "," in text:
         parts = tuple(_literal(part) for part in text.split(","))
         return text if any(isinstance(part, (str, tuple)) for part in parts) else parts
@@ -219,7 +222,7 @@ def _literal(text: str) -> Any:
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """The numbers of a list or tuple as floats; None unless there are `count` and all are finite."""
+    """Return a list or tuple as floats; None unless it consists of `count` finite numbers."""
     if not isinstance(value, (list, tuple)):
         return None
     items = cast(Sequence[Any], value)

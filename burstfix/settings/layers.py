@@ -1,4 +1,4 @@
-"""Settings from several sources laid over each other: user, folder, --config, command line."""
+"""Combination of settings from several sources: user, folder, preset, --config, command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A value in force and where it comes from."""
+    """A value in force and its source."""
 
     name: str
     value: Any
@@ -32,15 +32,15 @@ class Resolved(Generic[S]):
 def resolve(
     layers: Sequence[tuple[str, Mapping[str, Any]]], kind: type[S], *, ignored: Collection[str] = ()
 ) -> Resolved[S]:
-    """Lays settings over each other.
+    """Combine settings from several sources; later sources override earlier ones.
 
     Args:
-        layers: Source (for people) and values, the weakest first.
-        kind: The dataclass to make.
-        ignored: Names that may occur but belong to another command.
+        layers: Name of each source, as messages show it, and its values.
+        kind: Dataclass of the settings.
+        ignored: Names that are skipped because they belong to another command.
 
     Raises:
-        UsageError: Unknown names, or values that make no sense; the message names the source.
+        UsageError: A name is unknown or a value is invalid; the message names the source.
     """
     known = settings_of(kind)
     values: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def resolve(
             if name in ignored and name not in known:
                 continue
             if name not in known:
-                raise UsageError(f"{source}: unknown setting {name!r}; known are {', '.join(known)}")
+                raise UsageError(f"{source}: unknown setting {name!r}; expected one of {', '.join(known)}")
             try:
                 values[name] = known[name].check(value)
             except UsageError as error:

@@ -1,4 +1,4 @@
-"""`MergeSettings`: everything that one merge can be told, for `merge`, `batch` and Python alike."""
+"""`MergeSettings`: all settings of a merge, shared by `merge`, `batch` and the Python interface."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from burstfix.settings.setting import check_settings, setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeSettings:
-    """How a burst becomes a picture. The names are those of burstfix.toml and of the options.
+    """All settings of a merge. The names are those of burstfix.toml and of the options.
 
-    Which raws, which of them is the reference, and where the picture goes belong to one burst: they are
-    arguments of the functions that need them, not settings.
+    The raws, the reference and the output path differ from burst to burst. They are arguments of the
+    functions that need them, not settings.
 
     Example:
         >>> settings = MergeSettings(model="average", exposure=0.5)
@@ -32,40 +32,42 @@ class MergeSettings:
         0.5
 
     Attributes:
-        noise: (S, O) of variance = S*x + O for x from 0 (black) to 1 (white); "file" uses the file's own
-            profile, "measure" measures the burst; None = from the file if consistent with the burst,
-            otherwise measured.
-        noise_profiles: TOML file with the noise of cameras whose raws lack a profile, or None.
-        opcodes: "apply" or "skip" the corrections that DNGs ask for.
-        skip_bad: Leave out frames that are unreadable or do not fit, instead of failing.
+        noise: (S, O) of variance = S*x + O for x from 0 (black) to 1 (white); "file" uses the profile in the
+            file, "measure" measures the burst; None = from the file if consistent with the burst, otherwise
+            measured.
+        noise_profiles: TOML file with noise profiles of cameras, for raws without a profile; or None.
+        opcodes: "apply" or "skip" the corrections stored in a DNG as opcodes.
+        skip_bad: Leave out frames that cannot be read or do not belong to the burst, instead of raising an
+            error.
         keep_all: Keep frames that are blurred or do not overlap the reference.
-        format: Name of an output format; None = by the name of the output, else TIFF.
+        format: Name of an output format; None = from the suffix of the output; TIFF if it has none.
         bit_depth: Bits per channel, 8 or 16; None = the default of the format.
-        quality: 1 to 100, for lossy formats.
-        scale: Factor on the size of the picture, above 0 to 1.
+        quality: Quality of lossy formats, 1 to 100.
+        scale: Scale factor for height and width, above 0 and at most 1.
         max_size: Largest height and width of the picture in pixels; 0 = no limit.
         dng: Kind of a DNG: "linear" (demosaicked) or "mosaic".
-        dng_compression: Of a DNG: "none", "ljpeg" (lossless JPEG) or "jxl" (lossless JPEG XL, DNG 1.7).
-        look: Name of a look that ships ("natural", "plain", "vivid"), or a look file (docs/looks.md).
-        wb: White balance: "camera", "auto" or three gains (R, G, B); None = as the look says.
-        exposure: EV to add, -20 to 20, or "auto"; None = as the look says.
-        grain: Share of the reference's luminance noise to add, 0 to 1; None = as the look says.
-        color_space: "srgb", "display-p3", "rec2020" or "prophoto".
-        model: "auto", a name of the catalogue, or a .safetensors file.
-        device: "auto", or one of `kinds.DEVICE_TYPES`; "cuda:1" for the second one.
+        dng_compression: Compression of a DNG: "none", "ljpeg" (lossless JPEG) or "jxl" (lossless JPEG XL,
+            DNG 1.7).
+        look: Name of a built-in look ("natural", "plain", "vivid"), or a look file (docs/looks.md).
+        wb: White balance: "camera", "auto" or three gains (R, G, B); None = the value in the look.
+        exposure: Exposure correction in EV, -20 to 20, or "auto"; None = the value in the look.
+        grain: Share of the reference's luminance noise to add, 0 to 1; None = the value in the look.
+        color_space: Colour space of the picture: "srgb", "display-p3", "rec2020" or "prophoto".
+        model: "auto", the name of a model, or a .safetensors file.
+        device: "auto", or one of `kinds.DEVICE_TYPES`; "cuda:1" for the second CUDA device.
         tile: Side of a tile in sensor pixels; 0 = from the free memory.
-        precision: "auto", "float32", "bfloat16" or "float16".
-        strength: Factor on the noise level, 0 (keep the grain) to 2; 1 = as measured.
-        ensemble: Number of turned and mirrored views that a network averages: 1, 2, 4 or 8.
+        precision: Arithmetic: "auto", "float32", "bfloat16" or "float16".
+        strength: Multiplier of the noise level, 0 (keep the grain) to 2; 1 = as measured.
+        ensemble: Number of rotated and mirrored views that a network averages: 1, 2, 4 or 8.
 
     Raises:
-        UsageError: A value makes no sense; the message names the setting.
+        UsageError: A value is invalid; the message names the setting.
     """
 
     noise: tuple[float, float] | Literal["file", "measure"] | None = setting(
         None,
         kinds.noise("file", "measure"),
-        "Noise, variance = S*x + O for x from 0 (black) to 1 (white); file uses the file's profile, "
+        "Noise: variance = S*x + O for x from 0 (black) to 1 (white). file uses the profile in the file; "
         "measure ignores it.",
         group="reading",
         default_text="from the file if consistent with the burst, otherwise measured",
@@ -80,24 +82,24 @@ class MergeSettings:
     opcodes: Literal["apply", "skip"] = setting(
         "apply",
         kinds.one_of("apply", "skip"),
-        "Corrections that DNGs ask for: lens shading, bad pixels, lens distortion.",
+        "Corrections stored in a DNG: lens shading, bad pixels, lens distortion.",
         group="reading",
     )
     skip_bad: bool = setting(
         False,
         kinds.flag(),
-        "Leave out frames that are unreadable or do not fit, instead of stopping.",
+        "Leave out frames that cannot be read or do not belong to the burst, instead of stopping.",
         group="reading",
     )
     keep_all: bool = setting(
-        False, kinds.flag(), "Keep frames that are blurred or do not overlap.", group="reading"
+        False, kinds.flag(), "Keep frames that are blurred or do not overlap the reference.", group="reading"
     )
     format: str | None = setting(
         None,
         kinds.one_of(*FORMAT_NAMES, optional=True),
         "Format of the picture.",
         group="picture",
-        default_text=f"by the name, else {DEFAULT_FORMAT.name}",
+        default_text=f"from the suffix of the output; {DEFAULT_FORMAT.name} if it has none",
     )
     bit_depth: int | None = setting(
         None, kinds.one_of(*BIT_DEPTHS, optional=True), "Bits per channel.", group="picture",
@@ -109,46 +111,48 @@ class MergeSettings:
     scale: float = setting(
         1.0,
         kinds.number(0.01, 1, metavar="0.01..1"),
-        "Reduce the picture to this share of its height and width.",
+        "Scale factor for height and width.",
         group="picture",
     )
     max_size: int = setting(
         0,
         kinds.whole(0, metavar="PIXELS"),
-        "Reduce the picture to this height and width at most; 0 = no limit.",
+        "Largest height and width of the picture; 0 = no limit.",
         group="picture",
     )
     dng: Literal["linear", "mosaic"] = setting(
         "linear",
         kinds.one_of("linear", "mosaic"),
-        "Kind of a DNG: demosaicked, or a Bayer mosaic for other developers' demosaicking.",
+        "Kind of a DNG: demosaicked, or a Bayer mosaic, to be demosaicked by another raw converter.",
         group="picture",
     )
     dng_compression: DngCompression = setting(
         "ljpeg",
         kinds.one_of(*DNG_COMPRESSIONS),
-        "Compression of a DNG, all lossless; jxl (DNG 1.7) is smaller, but few developers read it.",
+        "Compression of a DNG, always lossless; jxl (DNG 1.7) is smaller, but few raw converters can "
+        "read it.",
         group="picture",
     )
     look: str = setting(
-        "natural", kinds.look(), "How the picture is rendered (burstfix looks lists them).", group="rendering"
+        "natural", kinds.look(), "Style of the rendering (burstfix looks lists them).", group="rendering"
     )
     wb: str | tuple[float, float, float] | None = setting(
-        None, kinds.white_balance(), "White balance.", group="rendering", default_text="as the look says"
+        None, kinds.white_balance(), "White balance.", group="rendering", default_text="the value in the look"
     )
     exposure: float | str | None = setting(
         None,
         kinds.exposure("auto"),
-        "Brighter (+) or darker (-), in stops; a number keeps a series of pictures steady.",
+        "Exposure correction in stops, + is brighter; a number, unlike auto, is the same for every picture "
+        "of a series.",
         group="rendering",
-        default_text="as the look says",
+        default_text="the value in the look",
     )
     grain: float | None = setting(
         None,
         kinds.number(0, 1, optional=True),
-        "Share of one frame's luminance noise to add.",
+        "Share of one frame's luminance noise to add to the picture.",
         group="rendering",
-        default_text="as the look says",
+        default_text="the value in the look",
     )
     color_space: str = setting(
         "srgb",
@@ -179,37 +183,38 @@ class MergeSettings:
     precision: str = setting(
         "auto",
         kinds.one_of("auto", "float32", "bfloat16", "float16"),
-        "Arithmetic; auto = bfloat16 where the device supports it, else float32.",
+        "Arithmetic; auto = bfloat16 if the device supports it, otherwise float32.",
         group="compute",
     )
     strength: float = setting(
         1.0,
         kinds.number(0, 2),
-        "Factor on the noise level: below 1 keeps grain, 1 = as measured.",
+        "Multiplier of the noise level: below 1 keeps grain, 1 = as measured.",
         group="compute",
     )
     ensemble: int = setting(
         1,
         kinds.one_of(1, 2, 4, 8),
-        "Turned and mirrored views that a network averages: cleaner, but as many times slower.",
+        "Number of rotated and mirrored views that a network averages: less noise, but the time grows with "
+        "the number of views.",
         group="compute",
     )
 
     def __post_init__(self) -> None:
-        """Checks every value."""
+        """Check all values."""
         check_settings(self)
 
     def reading(self) -> dict[str, Any]:
-        """The keyword arguments for `read_burst`."""
+        """Return the keyword arguments for `read_burst`."""
         names = ("noise", "noise_profiles", "skip_bad", "keep_all", "opcodes")
         return {name: getattr(self, name) for name in names}
 
     def merging(self) -> dict[str, Any]:
-        """The keyword arguments for `merge_burst`, except `mosaic`, which depends on the output."""
+        """Return the keyword arguments for `merge_burst`, except `mosaic`, which depends on the output."""
         names = ("model", "device", "tile", "precision", "strength", "ensemble")
         return {name: getattr(self, name) for name in names}
 
     def rendering(self) -> dict[str, Any]:
-        """The keyword arguments for `render`."""
+        """Return the keyword arguments for `render`."""
         names = ("look", "exposure", "grain", "color_space")
         return {"white_balance": self.wb} | {name: getattr(self, name) for name in names}

@@ -1,4 +1,4 @@
-"""Settings as dataclass fields that know their help, their check and their option."""
+"""Settings as dataclass fields with their help, check and command-line option."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _KEY = "burstfix.setting"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is known about one setting.
+    """Description of one setting.
 
     Attributes:
-        name: In Python and in burstfix.toml; the option is --name with dashes.
-        default: Value if nobody sets it.
-        kind: Which values it takes.
+        name: Name in Python and in burstfix.toml; the option is --name, with dashes for underscores.
+        default: Default value.
+        kind: Kind of the values.
         help: One line for --help and the documentation.
-        group: Options of one group are listed together.
+        group: Name of the group in which --help lists the option.
         short: A one-letter option such as "-m", or "".
-        default_text: How --help words the default, where the value alone does not explain it.
+        default_text: Description of the default in --help; "" = the value itself.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Setting:
         return self.name.replace("_", "-")
 
     def check(self, value: Any) -> Any:
-        """Returns the value in its final type.
+        """Return the value in its final type.
 
         Raises:
-            UsageError: The value makes no sense; the message names the setting.
+            UsageError: The value is invalid; the message names the setting.
         """
         try:
             return self.kind.check(value)
@@ -54,13 +54,13 @@ class Setting:
 def setting(
     default: Any, kind: Kind, help: str, *, group: str, short: str = "", default_text: str = ""
 ) -> Any:
-    """A dataclass field that is a setting; the arguments are described at `Setting`."""
+    """Create a dataclass field that is a setting; see `Setting` for the arguments."""
     details = {"kind": kind, "help": help, "group": group, "short": short, "default_text": default_text}
     return dataclasses.field(default=default, metadata={_KEY: details})
 
 
 def settings_of(owner: Any) -> dict[str, Setting]:
-    """All settings of a dataclass (type or instance) by name, in order."""
+    """Return the settings of a dataclass (type or instance) by name, in order."""
     return {
         item.name: Setting(name=item.name, default=item.default, **item.metadata[_KEY])
         for item in dataclasses.fields(owner)
@@ -69,10 +69,10 @@ def settings_of(owner: Any) -> dict[str, Setting]:
 
 
 def check_settings(owner: Any) -> None:
-    """Checks every setting of a frozen dataclass instance and stores the values in their final types.
+    """Check every setting of a frozen dataclass instance and store the values in their final types.
 
     Raises:
-        UsageError: A value makes no sense; the message names the setting.
+        UsageError: A value is invalid; the message names the setting.
     """
     for name, one in settings_of(owner).items():
         object.__setattr__(owner, name, one.check(getattr(owner, name)))

@@ -99,12 +99,12 @@ def test_settings_file_when_it_begins_with_a_byte_order_mark_then_it_is_read(
 def test_settings_file_when_no_toml_then_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "burstfix.toml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="no valid TOML"):
+    with pytest.raises(UsageError, match="is not valid TOML"):
         read_settings_file(path)
 
 
 def test_settings_when_names_contradict_then_an_error() -> None:
-    with pytest.raises(UsageError, match="the name says jpeg"):
+    with pytest.raises(UsageError, match="the suffix means jpeg"):
         BatchSettings(layout="{first}.jpg", format="png")
     with pytest.raises(UsageError, match="8 bits"):
         BatchSettings(layout="{first}.jpg", bit_depth=16)

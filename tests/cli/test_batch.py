@@ -86,7 +86,7 @@ def test_batch_when_another_is_at_work_then_exit_5(card: Path, capsys: pytest.Ca
     out.mkdir()
     with only_run(out):
         assert main(["batch", str(card), "-o", str(out)]) == 5
-    assert "another batch is at work here" in capsys.readouterr().err
+    assert "another batch is running in this folder" in capsys.readouterr().err
 
 
 def test_batch_when_settings_files_say_so_then_command_line_over_folder_over_user(
@@ -114,4 +114,4 @@ def test_config_when_a_key_is_unknown_then_exit_2(card: Path, capsys: pytest.Cap
 
 def test_batch_when_folder_is_missing_then_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["batch", str(tmp_path / "none"), "-o", str(tmp_path / "out")]) == 3
-    assert "there is no such folder" in capsys.readouterr().err
+    assert "this folder does not exist" in capsys.readouterr().err

@@ -252,7 +252,7 @@ def test_merge_when_a_preset_is_named_then_it_overrides_the_folder_s_settings(
     assert document["settings"]["render"]["look"] == "vivid" and document["format"] == "png"
     assert main(["merge", *shots(small_burst), "--preset", "beach"]) == 2
     err = capsys.readouterr().err
-    assert "beach.toml: there is no such preset" in err and "party" in err
+    assert "beach.toml: this preset does not exist" in err and "party" in err
     assert main(["merge", *shots(small_burst), "--preset", "../x"]) == 2
 
 

@@ -81,7 +81,7 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_are_those_written(
         (["{photo}", "--reference", "6"], 2, "reference 6: expected 1 to 5"),
         (["{photo}", "--first", "2"], 2, "is a photograph"),
         (["{photo}", "--shift", "200"], 2, "too small for motion"),
-        (["{folder}", "--shift", "5"], 2, "is for photographs"),
+        (["{folder}", "--shift", "5"], 2, "applies to photographs"),
         (["{photo}", "--size", "8"], 2, "WIDTHxHEIGHT"),
         (["{photo}", "--bits", "10", "--black-level", "2000"], 2, "black level"),
         (["{folder}/none.png"], 3, "no such file"),

@@ -113,9 +113,9 @@ def test_refuse_inputs_when_the_output_is_a_frame_then_refuses_even_to_overwrite
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("a.tif", {"dng_compression": "jxl"}, "--dng-compression is for a DNG"),
-        ("a.dng", {"scale": 0.5}, "--scale is for pictures"),
-        ("a.dng", {"max_size": 800}, "--max-size is for pictures"),
+        ("a.tif", {"dng_compression": "jxl"}, "--dng-compression applies to DNG only"),
+        ("a.dng", {"scale": 0.5}, "--scale does not apply to"),
+        ("a.dng", {"max_size": 800}, "--max-size does not apply to"),
     ],
 )
 def test_plan_when_an_option_is_for_another_kind_of_file_then_is_wrong_usage(

@@ -58,7 +58,7 @@ def test_progress_when_stderr_is_a_terminal_then_one_bar_names_the_stages(
 def test_overall_progress_when_stages_follow_each_other_then_never_goes_back() -> None:
     now = iter([0.0, 1.0, 10.0])
     overall = OverallProgress(MERGING, clock=lambda: next(now))
-    assert (overall.description, overall.time_text) == ("Starting", "0:01 so far")
+    assert (overall.description, overall.time_text) == ("Starting", "0:01 elapsed")
     fractions = []
     for stage, done, total in [
         ("decode", 1, 2),
