@@ -23,7 +23,7 @@ RINGS = (0, 4, 16, 48)
 
 
 def rings(error: Tensor) -> Tensor:
-    """Adds up squared errors (3, H, W) by ring: (rings, 2) with sum and number of values."""
+    """Add up squared errors (3, H, W) by ring: (rings, 2) with sum and number of values."""
     height, width = error.shape[-2:]
     y, x = torch.arange(height)[:, None], torch.arange(width)
     depth = torch.minimum(torch.minimum(y, height - 1 - y), torch.minimum(x, width - 1 - x))

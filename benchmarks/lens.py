@@ -57,7 +57,7 @@ class Fringes:
 
 
 def fringes(data: NDArray[np.float32]) -> Fringes:
-    """Measures the fringes in the logarithm of a picture, (3, H, W)."""
+    """Measure the fringes in the logarithm of a picture, (3, H, W)."""
     height, width = data.shape[1:]
     found: tuple[list[float], list[float]] = ([], [])
     for y in range(0, height - WINDOW, STEP):
@@ -75,7 +75,7 @@ def fringes(data: NDArray[np.float32]) -> Fringes:
 
 
 def displacement(moved: NDArray[np.float32], still: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Finds the shift (dy, dx) between two windows: peak of their correlation, refined by parabolas."""
+    """Find the shift (dy, dx) between two windows: peak of their correlation, refined by parabolas."""
     window = np.hanning(WINDOW)[:, None] * np.hanning(WINDOW)
     spectra = [np.fft.fft2((x - x.mean()) * window) for x in (moved, still)]
     peak = np.fft.ifft2(spectra[0] * np.conj(spectra[1])).real

@@ -54,7 +54,7 @@ def main(
     precision: str,
     ensemble: int,
 ) -> None:
-    """Draws a burst, merges it, and prints what that took."""
+    """Draw a burst, merges it, and prints what that took."""
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:
         folder = Path(name)
         paths = write_burst(folder, height, width, frames)
@@ -85,7 +85,7 @@ def main(
 
 
 def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 0) -> list[Path]:
-    """Writes DNGs of a scene that moves, with sensor noise; each seed gives another scene, a minute later."""
+    """Write DNGs of a scene that moves, with sensor noise; each seed gives another scene, a minute later."""
     rng = np.random.default_rng(seed)
     reach = STEP * frames
     scene = draw_mosaic(height + 2 * reach, width + 2 * reach, rng)
@@ -140,7 +140,7 @@ def draw_mosaic(height: int, width: int, rng: np.random.Generator) -> NDArray[np
 
 
 def watch(process: subprocess.Popen[bytes]) -> int:
-    """Waits for a process; returns the most bytes that it and its children held at one time."""
+    """Wait for a process; returns the most bytes that it and its children held at one time."""
     root = psutil.Process(process.pid)
     most = 0
     while process.poll() is None:

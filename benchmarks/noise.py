@@ -132,7 +132,7 @@ def main(photos: Path, kind: str, seed: int, single: bool, threads: int) -> None
 
 
 def measure(recording: Recording, single: bool) -> tuple[float, float]:
-    """Returns the lowest and highest ratio of the estimated to the true standard deviation."""
+    """Return the lowest and highest ratio of the estimated to the true standard deviation."""
     settings = recording.settings
     frames = [
         Frame(mosaic, replace(frame_metadata(recording, i, Path(f"{i}.dng")), noise=None))

@@ -35,7 +35,7 @@ BRIGHT, MOST = 0.18, 64.0
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Returns the PSNR of each picture in dB, (B,)."""
+    """Return the PSNR of each picture in dB, (B,)."""
     return -10 * torch.log10(((a - b) ** 2).mean((1, 2, 3)).clamp(min=1e-10))
 
 
@@ -50,7 +50,7 @@ class Measured:
 
 @torch.no_grad()
 def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> Measured:
-    """Runs a model on bursts."""
+    """Run a model on bursts."""
     plain, raised, errors = [], [], []
     inner = slice(2 * MARGIN, -2 * MARGIN)
     for burst in bursts:

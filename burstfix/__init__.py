@@ -7,9 +7,9 @@
     burstfix.write_image(burstfix.render(linear), "night.tif")
 
 Steps: `read_burst` or `burst_from_arrays`, `merge_burst`, then `render` and `write_image`, or `write_dng`.
-Batches: `find_bursts`, `run_batch`. Settings: `MergeSettings`, `BatchSettings`. Every function has its
-arguments, units and errors in its docstring; docs/python.md shows them at work. Names are imported when
-first used, so that `import burstfix` is fast and needs no torch.
+Batches: `find_bursts`, `run_batch`. Settings: `MergeSettings`, `BatchSettings`. The docstrings describe
+arguments, units and errors; docs/python.md has examples. Names are imported when first used, so that
+`import burstfix` is fast and does not import torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all."""
+"""Output files that are never incomplete."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from burstfix.errors import OutputError
 def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
     """Provide a temporary path beside `path`; on success, flush the file to disk and rename it to `path`.
 
-    If the body raises, the temporary file is removed and `path` stays as it was. The temporary name has the
-    suffix of `path`, so that writers which choose the format by the suffix work.
+    If the body raises an exception, the temporary file is removed and `path` is not changed. The temporary
+    name has the suffix of `path`, because writers choose the format by the suffix.
 
     Args:
         path: The output file. Its folder must exist.
         overwrite: Replace an existing file.
 
     Yields:
-        The temporary path; the file exists, empty.
+        The temporary path of an existing empty file.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is False, or nothing can be written there.
+        OutputError: `path` exists and `overwrite` is False, or it cannot be written.
     """
     target = Path(path)
     _refuse_existing(target, overwrite)
@@ -44,8 +44,8 @@ def atomic_path(path: Path | str, overwrite: bool = False) -> Iterator[Path]:
             _flush(temporary)
             # Another process may have written the target in the meantime.
             _refuse_existing(target, overwrite)
-            # mkstemp creates files for their owner only; set the usual permissions, where the file system
-            # has any (some mounts of network drives and cameras do not).
+            # mkstemp creates files that only the owner can read. Set the usual permissions if the file system
+            # supports permissions (some network drives and cameras do not).
             with suppress(OSError):
                 os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, target)
@@ -73,7 +73,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system allows it (not on Windows)."""
+    """Flush the folder, so that the rename survives a power failure (not possible on Windows)."""
     if os.name != "posix":
         return
     try:
@@ -83,7 +83,7 @@ def _flush_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError:
-        pass  # some network file systems refuse; the file itself is already on disk
+        pass  # not supported by some network file systems; the file itself is already on disk
     finally:
         os.close(handle)
 

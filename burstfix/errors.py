@@ -1,14 +1,14 @@
-"""Every error that burstfix raises deliberately, as one tree under `BurstfixError`.
+"""The exceptions of burstfix, all derived from `BurstfixError`.
 
-The library raises these; only `burstfix.cli` turns them into exit codes. A message names the file,
-what was found, what was expected, and what to do next.
+The library raises them; only `burstfix.cli` converts them to exit codes. A message names the file, what
+was found, what was expected, and what to do next.
 """
 
 import errno
 
 
 class BurstfixError(Exception):
-    """Base of all deliberate errors."""
+    """Base class of all exceptions of burstfix."""
 
     exit_code = 1
 
@@ -54,7 +54,7 @@ class WeightsError(BurstfixError):
 
 
 class BatchError(BurstfixError):
-    """Some bursts of a batch failed: the exit code of its report. Not raised, as the other bursts go on."""
+    """Some bursts of a batch failed. Never raised; defines the exit code of the batch's report."""
 
     exit_code = 8
 
@@ -69,12 +69,12 @@ _NO_MEMORY = (
     "bad_alloc",
     "could not create a primitive",  # oneDNN, when it cannot allocate a kernel or its scratch memory
     "could not create a memory",
-    "can't start new thread",  # its stack does not fit in the address space
+    "can't start new thread",  # the stack of the thread does not fit into the address space
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception means that memory ran out.
+    """Return True if an exception means that memory ran out.
 
     torch has an exception type for this on GPUs only; on the CPU it raises a RuntimeError.
     """
@@ -82,6 +82,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # Loading a library can fail as well: "failed to map segment from shared object".
+    # Loading a library can run out of memory as well: "failed to map segment from shared object".
     loading_or_computing = isinstance(error, (RuntimeError, ImportError))
     return loading_or_computing and any(words in str(error).lower() for words in _NO_MEMORY)

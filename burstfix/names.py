@@ -1,4 +1,4 @@
-"""Names of files and text from files: shown without side effects, and short enough for a file system."""
+"""File names and text from files: escaped for display, and short enough for a file system."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 NAME_LIMIT = 255
-"""Bytes in one component of a path: the limit of ext4, APFS, NTFS (there in UTF-16 units), exFAT and SMB."""
+"""Maximum bytes of a file name on ext4, APFS, exFAT, SMB and NTFS (UTF-16 units there)."""
 
 # C0 and C1 controls, line and paragraph separators, marks that change the direction of text
 # (Unicode 15, UAX 9), and surrogates, which stand for bytes that are not UTF-8.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_DIGEST = 8  # hexadecimal digits that keep a cut name unique
+_DIGEST = 8  # number of hexadecimal digits that keep a shortened name unique
 
 
 def printable(text: str) -> str:
@@ -39,7 +39,7 @@ def printable_document(document: Any) -> Any:
 
 
 def name_limit(folder: Path) -> int:
-    """Return how many bytes a file name may have in a folder (encrypted ones allow fewer than usual)."""
+    """Return the maximum bytes of a file name in a folder; encrypted folders have a lower limit."""
     try:
         return min(NAME_LIMIT, os.pathconf(folder, "PC_NAME_MAX"))
     except (AttributeError, OSError, ValueError):  # Windows, or the folder does not exist yet
@@ -47,11 +47,11 @@ def name_limit(folder: Path) -> int:
 
 
 def fit_name(name: str, limit: int = NAME_LIMIT) -> str:
-    """Cut a file name that is too long, and keeps it unique and its suffix intact.
+    """Shorten a file name that is too long; keep its suffix and make it unique.
 
     Args:
         name: One component of a path.
-        limit: Bytes that the result may have in UTF-8.
+        limit: Maximum bytes of the result in UTF-8.
 
     Returns:
         `name` if it fits; otherwise its beginning, "~", a digest of the whole name, and the suffix.

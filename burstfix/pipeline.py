@@ -1,4 +1,4 @@
-"""The product on one page. Read this first.
+"""The pipeline from raws to a picture on one page. Read this first.
 
 burst = read_burst(paths)        # decode, check, analyse: io.read, analysis
 linear = merge_burst(burst)      # a model, run in tiles: engine
@@ -57,22 +57,22 @@ def read_burst(
     preview: bool = False,
     progress: Progress | None = None,
 ) -> Burst:
-    """Read the raws of one burst, and analyse what a merge needs to know.
+    """Read the raws of one burst, and analyse motion, noise and sharpness.
 
     Args:
-        paths: A folder (for the raws directly in it), a raw file, or several, in any order. Duplicates,
-            `._*` files and files that are not raws are skipped.
-        reference: The frame that the result looks like: an index in time order (0 is the first), or a file.
-            None chooses the sharpest of the frames near the middle, or another frame if most frames do not
-            overlap that one.
-        noise: A profile, or (shot gain, read variance) for all planes. "file" takes the reference file's own
-            profile, "measure" measures the burst. None takes the file's profile if it is consistent with the
-            burst (three frames or more), otherwise the table's, otherwise measures the burst.
-        skip_bad: Leave out frames that cannot be read or do not fit, instead of raising.
+        paths: A folder (subfolders are not searched), a raw file, or several raw files in any order.
+            Duplicates, `._*` files and files that are not raws are skipped.
+        reference: Frame to which the others are aligned; the result shows its view. An index in time order
+            (0 is the first), or a file. None chooses the sharpest of the frames near the middle, or another
+            frame if most frames do not overlap that one.
+        noise: A profile, or (shot gain, read variance) for all planes. "file" uses the profile in the
+            reference file, "measure" measures the burst. None uses the profile in the file if it is
+            consistent with the burst (three frames or more), otherwise the table, otherwise a measurement.
+        skip_bad: Leave out frames that cannot be read or do not belong to the burst, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
-        opcodes: "apply" applies the corrections that DNGs ask for (opcode lists) in the merge; "skip" does
+        opcodes: "apply" applies the corrections stored in a DNG (opcode lists) in the merge; "skip" does
             not.
-        noise_profiles: Noise of cameras whose files do not have a noise profile: a table, or its TOML file.
+        noise_profiles: Noise profiles of cameras, for files without one: a table, or its TOML file.
         preview: Reduce height and width to a quarter right after decoding; opcodes are not applied. The merge
             takes about a sixteenth of the time, and its noise is that of the smaller frames.
         progress: Called with (stage, done, total); the stages are "decode" and "prepare".
@@ -80,7 +80,7 @@ def read_burst(
     Raises:
         InputError: A file cannot be read, or its sensor is not supported.
         BurstError: The frames are not one burst.
-        UsageError: There is no such reference, or the noise given is impossible.
+        UsageError: The reference is not a frame of the burst, or the given noise is invalid.
     """
     if isinstance(noise_profiles, (str, Path)):
         noise_profiles = load_table(Path(noise_profiles))
@@ -121,20 +121,21 @@ def merge_burst(
 
     Args:
         burst: From `read_burst`.
-        model: "auto" (the best that ships for the device), a name of the catalogue, a .safetensors file, or
+        model: "auto" (the best built-in model for the device), the name of a model, a .safetensors file, or
             a model.
         device: "auto" (the first GPU that computes correctly, otherwise the CPU), "cpu", "cuda", "mps" or
             "xpu".
-        tile: Side of the tiles in sensor pixels; 0 chooses it by free memory. Changes nothing but rounding.
-        precision: "auto" (bfloat16 if the device computes in it, otherwise float32), "float32", "bfloat16"
+        tile: Side of the tiles in sensor pixels; 0 = from the free memory. The result depends on it only by
+            rounding errors.
+        precision: "auto" (bfloat16 if the device supports it, otherwise float32), "float32", "bfloat16"
             or "float16".
-        strength: Factor on the noise level, 0 (keep the grain) to 2; 1 = as measured.
-        ensemble: Average the network's results for 1, 2, 4 or 8 rotated and mirrored views: cleaner, and
-            that many times slower.
-        mosaic: Stop before demosaicking, for a DNG that a raw developer demosaics; opcode list 3 is then
-            left to the developer. Has no effect on frames without a Bayer mosaic.
-        measure_noise: Measure the noise that is left, for the NoiseProfile of a DNG; takes a few percent
-            longer for a picture of 12 megapixels.
+        strength: Multiplier of the noise level, 0 (keep the grain) to 2; 1 = as measured.
+        ensemble: Number of rotated and mirrored views that a network averages: 1, 2, 4 or 8. More views give
+            less noise, but the time grows with their number.
+        mosaic: Stop before demosaicking, for a DNG that a raw converter demosaicks. Opcode list 3 is then
+            left to the raw converter. Has no effect on frames without a Bayer mosaic.
+        measure_noise: Measure the remaining noise, for the NoiseProfile of a DNG; the merge of a picture of
+            12 megapixels then takes a few percent longer.
         progress: Called with (stage, done, total); the stages are "align" and "merge".
 
     Returns:
@@ -142,7 +143,7 @@ def merge_burst(
         `mosaic` (1, H, W).
 
     Raises:
-        UsageError: Unknown model, device or precision, or the model cannot merge this kind of frame.
+        UsageError: The model, device or precision is unknown, or the model cannot merge this kind of frame.
         WeightsError: Weights are missing or damaged.
         OutOfMemoryError: Memory ran out after every fallback.
     """
@@ -174,19 +175,19 @@ def write_dng(
 ) -> Path:
     """Write a merged burst as a DNG: a mosaic if `linear.data` has one channel, otherwise a linear DNG.
 
-    NoiseProfile is `linear.noise` if it was measured, otherwise an estimate from flat parts of the picture,
-    which is too low for networks. The greens of a mosaic are brought to their local mean where they differ
-    (`raw.green_balance`).
+    The NoiseProfile is `linear.noise` if it was measured, otherwise an estimate from flat parts of the
+    picture, which is too low for networks. Differences between the two greens of a mosaic are removed, see
+    `raw.green_balance`.
 
     Args:
         linear: From `merge_burst`.
         path: Output file, usually with the suffix ".dng".
-        preview: From `preview_of`; made here by default.
-        compression: "none", "ljpeg" (lossless JPEG), or "jxl" (lossless JPEG XL, for readers of DNG 1.7).
+        preview: Preview from `preview_of`; by default it is rendered here.
+        compression: "none", "ljpeg" (lossless JPEG), or "jxl" (lossless JPEG XL, DNG 1.7).
         overwrite: Replace an existing file.
 
     Returns:
-        The path written.
+        The path of the file.
 
     Raises:
         OutputError: The file exists or cannot be written.
@@ -222,19 +223,20 @@ class Finished:
 def finish_picture(
     linear: LinearImage, path: Path | str, settings: MergeSettings, *, overwrite: bool = False
 ) -> Finished:
-    """Render a merged burst and write it; the format follows from the file's suffix.
+    """Render a merged burst and write it; the suffix of the file determines the format.
 
-    A raw format (DNG) stores the linear image, neither upright nor cropped; a raw developer renders it.
+    A raw format (DNG) stores the linear image, neither rotated upright nor cropped, for a raw converter.
 
     Args:
         linear: From `merge_burst`.
         path: Output file.
-        settings: Rendering settings, size, bit depth and quality are used; for a DNG its compression.
+        settings: For a picture, its rendering, size, bit depth and quality are used; for a DNG, its
+            compression.
         overwrite: Replace an existing file.
 
     Raises:
         OutputError: The file exists or cannot be written.
-        UsageError: The format does not have these settings.
+        UsageError: The format does not support these settings.
     """
     row = format_of(path)
     if row is not None and row.is_raw:

@@ -96,7 +96,7 @@ class Scene:
         return image, ImageDraw.Draw(image)
 
     def paint(self, mask: Image.Image, colour: tuple[int, int, int] | FloatImage) -> None:
-        """Lays a colour (sRGB 0..255, or linear light for every sample) over what the mask covers."""
+        """Lay a colour (sRGB 0..255, or linear light for every sample) over what the mask covers."""
         box = mask.getbbox()
         if box is None:
             return
@@ -335,7 +335,7 @@ def metadata(path: Path, index: int, height: int, width: int) -> FrameMetadata:
 
 
 def make_burst(folder: Path, *, frames: int = FRAMES, seed: int = 7) -> list[Path]:
-    """Writes the burst; returns its files.
+    """Write the burst; returns its files.
 
     Args:
         folder: Is made if it does not exist; files of the same names are replaced.

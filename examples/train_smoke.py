@@ -24,7 +24,7 @@ BINS = 10
 
 
 def draw_photos(folder: Path) -> None:
-    """Writes two pictures: the example scene to train on, and the same turned and mirrored to validate on."""
+    """Write two pictures: the example scene to train on, and the same turned and mirrored to validate on."""
     light = draw_scene(720, 960).rgb
     encoded = np.clip(1.6 * light, 0, 1) ** (1 / 2.2)
     picture = Image.fromarray((encoded * 255).round().astype(np.uint8))

@@ -1,1 +1,1 @@
-"""A folder into bursts, journal, workers: `find_bursts` and `run_batch`; see docs/batch.md."""
+"""Batch processing of folders: `find_bursts` and `run_batch`; see docs/batch.md."""

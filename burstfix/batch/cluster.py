@@ -1,7 +1,7 @@
-"""Hands bursts to the workers of a Dask scheduler; the journal stays in this process. See docs/cluster.md."""
+"""Merging on the workers of a Dask scheduler; the journal stays in this process. See docs/cluster.md."""
 
 # pyright: standard
-# dask.distributed has no type annotations of its own.
+# dask.distributed has no type annotations.
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
 MEMORY, GPU = "MEMORY", "GPU"
-"""Resources that workers may declare: bytes of memory, and number of GPUs."""
+"""Names of the resources that workers may declare: bytes of memory, and number of GPUs."""
 
-_PROCESS_BYTES = 1_500_000_000  # of a worker without its burst: Python, torch, the decoder, tiles
+_PROCESS_BYTES = 1_500_000_000  # memory of a worker without its burst: Python, torch, the decoder, tiles
 _WAIT_SECONDS = 30
-_JOBS_PER_WORKER = 2  # one at work, one waiting
+_JOBS_PER_WORKER = 2  # one is merged, one waits
 _SCHEMES = ("tcp", "tls")
 _INSTALL = "pip install 'burstfix[cluster]'"
 
@@ -42,8 +42,8 @@ class WorkerInfo:
 
     Attributes:
         versions: Versions of the packages that influence a picture.
-        resources: Resources that it declares.
-        sees_output: True if it finds a file that this process has just written in the output folder.
+        resources: Amount of each declared resource.
+        sees_output: True if it finds a file that this process has just written to the output folder.
     """
 
     versions: Mapping[str, str]
@@ -53,7 +53,7 @@ class WorkerInfo:
 
 @contextmanager
 def cluster_worker(settings: BatchSettings, address: str) -> Generator[ClusterWorker, None, None]:
-    """Connect to a scheduler, or start one here for "local".
+    """Connect to a scheduler, or start one on this machine for "local".
 
     Raises:
         UsageError: dask.distributed is missing, the address is malformed, or no scheduler or worker answers.
@@ -63,20 +63,24 @@ def cluster_worker(settings: BatchSettings, address: str) -> Generator[ClusterWo
     except ImportError as error:
         raise UsageError(f"a cluster needs dask.distributed: {_INSTALL}") from error
     scheme, separator, _ = address.partition("://")
-    # Dask itself would report another scheme, and then never end.
+    # For an unknown scheme, dask reports an error but does not return.
     if separator and scheme not in _SCHEMES:
         known = " or ".join(f"{name}://HOST:PORT" for name in _SCHEMES)
-        raise UsageError(f"{address}: not the address of a Dask scheduler; use {known}, or local")
+        raise UsageError(f"{address}: is not the address of a Dask scheduler; use {known}, or local")
     cluster = _local_cluster(settings.jobs) if address == "local" else None
     try:
         client = Client(cluster or address, timeout=_WAIT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{address}: no Dask scheduler answers there ({error})") from error
+        raise UsageError(
+            f"{address}: no Dask scheduler answers at this address ({error}); start one with dask scheduler"
+        ) from error
     try:
         try:
             client.wait_for_workers(1, timeout=_WAIT_SECONDS)
         except TimeoutError as error:
-            raise UsageError(f"{address}: the scheduler has no workers") from error
+            raise UsageError(
+                f"{address}: the scheduler has no workers; start some with dask worker"
+            ) from error
         yield ClusterWorker(client, settings)
     finally:
         client.close()
@@ -87,11 +91,11 @@ def cluster_worker(settings: BatchSettings, address: str) -> Generator[ClusterWo
 def _local_cluster(workers: int) -> LocalCluster:
     """Start a scheduler and workers that only this process can use.
 
-    They listen on the loopback interface, and expect a key that exists in the memory of this process and its
-    workers alone: other users of the machine can connect, but not run code. No status pages are served.
+    They listen on the loopback interface only and require a key that only this process and its workers have.
+    Other users of the machine can connect, but cannot run code. No status pages are served.
 
     Raises:
-        UsageError: The package that makes the key is missing.
+        UsageError: The package that generates the key is missing.
     """
     from dask import config
     from distributed import LocalCluster
@@ -113,7 +117,7 @@ def _local_cluster(workers: int) -> LocalCluster:
 
 
 class ClusterWorker:
-    """Works through jobs on a cluster."""
+    """Worker that runs jobs on a cluster."""
 
     def __init__(self, client: Client, settings: BatchSettings) -> None:
         self._client, self._settings = client, settings
@@ -124,13 +128,13 @@ class ClusterWorker:
         on_start: Callable[[Job], None],
         on_progress: Callable[[Job, str, int, int], None] | None = None,
     ) -> Generator[Outcome, None, None]:
-        """Hand out jobs, two for each worker, and yield the outcome of each.
+        """Submit jobs, at most two for each worker, and yield the outcome of each.
 
-        The job of a lost worker is repeated elsewhere. `on_progress` is not called, because stages are not
-        reported across machines.
+        If a worker is lost, another one repeats its job. `on_progress` is not called, because workers do not
+        report stages.
 
         Raises:
-            UsageError: A worker has other versions, or does not see the output folder.
+            UsageError: A worker has other package versions, or cannot access the output folder.
         """
         from distributed import as_completed
 
@@ -165,7 +169,11 @@ class ClusterWorker:
             self._client.cancel(list(pending))
 
     def _workers(self, staging: Path) -> list[WorkerInfo]:
-        """Ask all workers about themselves, and check the answers."""
+        """Return the information of all workers.
+
+        Raises:
+            UsageError: A worker cannot be used.
+        """
         staging.mkdir(parents=True, exist_ok=True)
         probe = staging / f"probe-{uuid.uuid4().hex}"
         probe.touch()
@@ -177,48 +185,55 @@ class ClusterWorker:
         for address, info in answers.items():
             if not isinstance(info, WorkerInfo):
                 raise UsageError(
-                    f"worker {address}: cannot run this burstfix ({info}); install {__version__} there"
+                    f"worker {address}: cannot run this version of burstfix ({info}); install {__version__} "
+                    "on its machine"
                 )
             for package, version in ours.items():
                 if info.versions.get(package) != version:
                     raise UsageError(
                         f"worker {address}: has {package} {info.versions.get(package)}, this machine has "
-                        f"{version}; install the same on both"
+                        f"{version}; install the same version on both"
                     )
             if not info.sees_output:
                 raise UsageError(
-                    f"worker {address}: does not see {staging.parent}; input and output folders must be "
-                    "shared, under the same path"
+                    f"worker {address}: cannot access {staging.parent}; share the input and output folders, "
+                    "under the same path on all machines"
                 )
         return list(answers.values())
 
     def _needs(self, job: Job, workers: list[WorkerInfo]) -> dict[str, float]:
-        """Return the resources that a burst needs, among those that workers declare."""
+        """Return the amounts that a burst needs of the resources that workers declare."""
         needs: dict[str, float] = {}
         memories = [w.resources[MEMORY] for w in workers if MEMORY in w.resources]
         if memories:
             needs[MEMORY] = burst_bytes(job.burst) + _PROCESS_BYTES
             if needs[MEMORY] > max(memories):
                 raise OutOfMemoryError(
-                    f"needs about {needs[MEMORY] / 1e9:.1f} GB, the largest worker has "
-                    f"{max(memories) / 1e9:.1f} GB; cut bursts with --max-frames"
+                    f"needs about {needs[MEMORY] / 1e9:.1f} GB, but the largest worker has "
+                    f"{max(memories) / 1e9:.1f} GB; split bursts with --max-frames"
                 )
         have_gpu = [GPU in w.resources for w in workers]
         wants_gpu = self._settings.device not in ("auto", "cpu")
         if wants_gpu and not any(have_gpu):
-            raise UsageError(f"no worker declares a GPU; start them with --resources '{GPU}=1'")
+            raise UsageError(f"no worker declares a GPU; start workers with --resources '{GPU}=1'")
         if wants_gpu or all(have_gpu):
             needs[GPU] = 1
         return needs
 
 
 def run_job(job: Job) -> Outcome:
-    """Merge one burst on a worker. Each attempt writes its own file: a lost worker may still be writing."""
+    """Merge one burst on a worker.
+
+    Each attempt writes its own file, because a worker that was taken for lost may still be writing.
+    """
     staging = job.staging.with_name(f"{uuid.uuid4().hex}{job.staging.suffix}")
     job = dataclasses.replace(job, staging=staging)
     try:
         if job.version != __version__:
-            raise UsageError(f"this worker has burstfix {__version__}, the batch was made by {job.version}")
+            raise UsageError(
+                f"this worker has burstfix {__version__}, but the batch was started by {job.version}; "
+                "install the same version on both"
+            )
         burst, seconds = work.timed_read(job)
         linear, merging = work.timed_merge(job, burst, work.model_of(job, burst))
         return Outcome(job, work.write(job, burst, linear, seconds + merging))
@@ -227,7 +242,7 @@ def run_job(job: Job) -> Outcome:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what influences a picture; the build of torch (+cpu, +cu128) may differ."""
+    """Return the versions of the packages that influence a picture, without torch's build (+cpu, +cu128)."""
     import numpy
     import torch
 
@@ -239,7 +254,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_worker(probe: str, dask_worker: Any = None) -> WorkerInfo:
-    """Run on a worker; distributed fills in `dask_worker`."""
+    """Describe the worker on which this function runs; distributed fills in `dask_worker`."""
     return WorkerInfo(versions(), dict(dask_worker.state.total_resources), os.path.exists(probe))
 
 

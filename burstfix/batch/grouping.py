@@ -1,4 +1,4 @@
-"""Sorts frames into bursts, brackets and single frames; see docs/batch.md. Pure functions on metadata."""
+"""Grouping of frames into bursts, brackets and single frames, by their metadata; see docs/batch.md."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Kind = Literal["burst", "bracket", "short", "single"]
 DEFAULT_GAP = 2.0  # seconds
 MIN_FRAMES = 2
 
-SAME_SCENE = 0.5  # similarity of neighbours of equal exposure; below it the scene has changed
-SAME_SCENE_BRACKET = 0.2  # lower for other exposures, because clipping changes the picture
-_CLOCK_UNIT = 900.0  # seconds; clocks are set forward (summer time, time zones) by multiples of this
-_CLOCK_PAUSE = 2.0  # seconds that a jump of the clock may exceed a multiple by
-_CLOCK_STEP = 1.0  # seconds that a clock may seem to go back: whole-second stamps beside exact ones
+SAME_SCENE = 0.5  # minimum similarity of neighbours of the same scene, if their exposures are equal
+SAME_SCENE_BRACKET = 0.2  # the same for other exposures; lower, because clipping changes the picture
+_CLOCK_UNIT = 900.0  # seconds; time zones and daylight saving time move a clock by multiples of this
+_CLOCK_PAUSE = 2.0  # seconds by which a jump of the clock may exceed a multiple
+_CLOCK_STEP = 1.0  # seconds; a smaller step back is a rounding error of times in whole seconds
 
 Similarity = Callable[[RawInfo, RawInfo], float]
 
-# Phones write the number of a burst's frame before the burst's own: 00001IMG_00001_BURST20240531210000.
+# Phones put the number of the frame before the name of the burst: 00001IMG_00001_BURST20240531210000.
 _PHONE_BURST = re.compile(r"\d+(IMG_)(\d+)(_BURST\d+)")
-# The frame that the phone shows is marked: PXL_20240531_210000000.RAW-01.COVER, .RAW-02.ORIGINAL, _COVER.
+# Phones mark the frame in their gallery: PXL_20240531_210000000.RAW-01.COVER, .RAW-02.ORIGINAL, _COVER.
 _PHONE_MARK = re.compile(r"(?:\.MP)?[._](?:COVER|ORIGINAL)$", re.IGNORECASE)
 
 
@@ -38,8 +38,8 @@ class Group:
 
     Attributes:
         kind: "burst" (to be merged), "bracket" (the exposure changes from frame to frame), "short" (fewer
-            frames than wanted) or "single".
-        frames: In order.
+            than `min_frames` frames) or "single".
+        frames: The frames in order.
     """
 
     kind: Kind
@@ -48,7 +48,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Groups in order of their folder and first frame, and warnings for people."""
+    """Groups in order of their folder and first frame, and warnings for the user."""
 
     groups: tuple[Group, ...]
     warnings: tuple[str, ...]
@@ -56,7 +56,7 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class _NumberedName:
-    """A numbered file: everything in its path but the number, and the number."""
+    """The path of a numbered file, split into its number and the remaining parts."""
 
     series: tuple[Path, str, str, str]  # folder, name before and after the number, suffix
     number: int
@@ -64,7 +64,7 @@ class _NumberedName:
 
 @dataclass(frozen=True, slots=True)
 class _Sequence:
-    """Frames sorted by time, or by name with a warning that says why."""
+    """Frames sorted by time, or by name with a warning that states the reason."""
 
     frames: tuple[RawInfo, ...]
     warning: str | None = None
@@ -75,10 +75,10 @@ class _Rule:
     """Decides if one frame continues the burst of another.
 
     Attributes:
-        gap: Seconds between the end of a frame and the start of the next that end a burst.
-        similarity: Compares the content of two frames; None does not compare.
+        gap: Maximum pause within a burst: seconds from the end of a frame to the start of the next.
+        similarity: Function that compares the content of two frames; None = no comparison.
         lost: Numbered files that cannot be read.
-        clock_step: The frame before which the clock was set forward, if there is exactly one.
+        clock_step: Frame before which the clock was set forward, if there is exactly one.
     """
 
     gap: float
@@ -87,13 +87,13 @@ class _Rule:
     clock_step: Path | None = None
 
     def continues(self, a: RawInfo, b: RawInfo) -> bool:
-        """True if `b` belongs to the burst that ends with `a`."""
+        """Return True if `b` belongs to the burst that ends with `a`."""
         lost = _lost_between(a, b, self.lost)
         if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
             # The pause is unknown; frames of one burst have consecutive numbers.
             close = lost is not None
         else:
-            # A lost frame had an exposure and a pause like its neighbours.
+            # Assume that lost frames had the same exposure and pause as their neighbours.
             steps = 1 + (lost or 0)
             pause = _seconds(a, b) - steps * (a.exposure_time or 0.0)
             close = b.path == self.clock_step or pause <= steps * self.gap
@@ -102,7 +102,7 @@ class _Rule:
         return self.similarity(a, b) >= (SAME_SCENE if same_exposure(a, b) else SAME_SCENE_BRACKET)
 
     def is_clock_step(self, a: RawInfo, b: RawInfo) -> bool:
-        """True if the clock may have been set forward between two frames that are neighbours otherwise."""
+        """Return True if the clock may have been set forward between two frames of one burst."""
         lost = _lost_between(a, b, self.lost)
         if a.time is None or b.time is None or lost is None or not same_exposure(a, b):
             return False
@@ -123,11 +123,11 @@ def group_frames(
     """Sort frames into groups.
 
     Args:
-        frames: Any number, of any cameras and folders.
-        gap: Seconds between the end of one frame and the start of the next that end a burst.
+        frames: Frames of any cameras and folders, in any order.
+        gap: Maximum pause within a burst: seconds from the end of a frame to the start of the next.
         min_frames: Minimum length of a burst.
-        max_frames: A longer burst is cut into equal parts of at most this many frames; 0 = no limit.
-        similarity: Compares the scenes of two frames (1 = the same); None does not compare.
+        max_frames: Longer bursts are split into equal parts of at most this many frames; 0 = no limit.
+        similarity: Function that compares the scenes of two frames (1 = the same); None = no comparison.
         lost: Files that cannot be read. A burst continues across them if the numbers in the names do.
     """
     lost_names = frozenset(filter(None, map(_numbered_name, lost)))
@@ -137,7 +137,7 @@ def group_frames(
     for frame in sorted(frames, key=_position):
         if frame.raw_count > 1:
             groups.append(Group("burst", (frame,)))
-            warnings.append(f"{frame.path}: holds {frame.raw_count} raws, which are merged as one burst")
+            warnings.append(f"{frame.path}: contains {frame.raw_count} raws, which are merged as one burst")
             continue
         streams.setdefault(_stream(frame), []).append(frame)
     for stream in streams.values():
@@ -145,7 +145,7 @@ def group_frames(
         warnings += [ordered.warning] if ordered.warning else []
         rule = _Rule(gap, similarity, lost_names)
         steps = {b.path for a, b in pairwise(ordered.frames) if rule.is_clock_step(a, b)}
-        # A clock is set once; a camera that takes a picture every hour shows many such steps.
+        # Several steps indicate regular pauses, such as a picture every hour, and not a clock that was set.
         if len(steps) == 1 and similarity is not None:
             rule = _Rule(gap, similarity, lost_names, next(iter(steps)))
         for burst in _split(ordered.frames, rule.continues):
@@ -156,7 +156,7 @@ def group_frames(
 
 
 def _position(frame: RawInfo) -> tuple[str, object]:
-    """Returns a sort key: folder, and natural order of names that keeps a phone's bursts together."""
+    """Return a sort key: folder, and natural order of names that keeps a phone's bursts together."""
     path = frame.path
     phone = _PHONE_BURST.fullmatch(_PHONE_MARK.sub("", path.stem))
     if phone:
@@ -165,7 +165,10 @@ def _position(frame: RawInfo) -> tuple[str, object]:
 
 
 def _stream(frame: RawInfo) -> tuple[object, ...]:
-    """Return what never changes within a burst. A raw and its converted copy differ in their suffix."""
+    """Return the properties that never change within a burst.
+
+    The suffix is one of them, because it distinguishes raws from their converted copies.
+    """
     return (
         frame.path.parent,
         frame.path.suffix.lower(),
@@ -175,7 +178,7 @@ def _stream(frame: RawInfo) -> tuple[object, ...]:
 
 
 def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Sequence:
-    """Sorts by time; keeps the order of names where times are missing or the clock was set back."""
+    """Sort by time; keep the order of names if times are missing or the clock was set back."""
     source = f"{stream[0].path.parent}: {stream[0].camera}"
     named = tuple(stream)
     missing = [f for f in stream if f.time is None]
@@ -189,7 +192,7 @@ def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Seq
             hours = -_seconds(a, b) / 3600
             return _Sequence(
                 named,
-                f"{source}: the clock goes back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
+                f"{source}: the clock was set back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
                 "sorted by name",
             )
     # Sorting is stable: frames with equal times stay in the order of their names.
@@ -198,15 +201,15 @@ def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Seq
 
 def _clock_warnings(burst: Sequence[RawInfo], clock_step: Path | None) -> list[str]:
     return [
-        f"{a.path.parent}: {a.camera}: the clock goes forward by {_seconds(a, b) / 3600:.1f} h between "
-        f"{a.path.name} and {b.path.name}, which show the same scene; taken as one burst"
+        f"{a.path.parent}: {a.camera}: the clock was set forward by {_seconds(a, b) / 3600:.1f} h between "
+        f"{a.path.name} and {b.path.name}, which show the same scene; treated as one burst"
         for a, b in pairwise(burst)
         if b.path == clock_step
     ]
 
 
 def _by_exposure(sequence: Sequence[RawInfo], min_frames: int, max_frames: int) -> list[Group]:
-    """Split by exposure; single frames between others of other exposure form a bracket."""
+    """Split by exposure; consecutive single frames with different exposures form a bracket."""
     runs: list[list[RawInfo]] = []
     for frame in sequence:
         if runs and same_exposure(runs[-1][0], frame):
@@ -256,7 +259,7 @@ def _lost_between(a: RawInfo, b: RawInfo, lost: frozenset[_NumberedName]) -> int
     """Count the lost frames between two files with consecutive numbers.
 
     Returns:
-        0 for IMG_0009 and IMG_0010; None where the numbers are not consecutive.
+        0 for IMG_0009 and IMG_0010; None if a number is missing that does not belong to a lost file.
     """
     one, two = _numbered_name(a.path), _numbered_name(b.path)
     if one is None or two is None or one.series != two.series or two.number <= one.number:

@@ -1,4 +1,4 @@
-"""One burst of a batch: read, merge, write. Workers here and in a cluster run the same steps."""
+"""The steps for one burst of a batch: read, merge, write. Local and cluster workers run the same steps."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Job:
         key: Key of the burst in the journal.
         burst: The frames.
         output: Path of the picture, relative to the output folder.
-        staging: File that the picture is written to before it is moved to its place; no other job writes it.
+        staging: Temporary file of this job; the finished picture is moved from it to `output`.
         settings: Settings of the merge.
-        inputs: sha256 over the content of the frames, computed before they are read; "" if one could not be
-            read.
-        attempts: Earlier attempts that exhausted memory or did not end; each halves the tiles.
-        version: Version of burstfix that made the job.
+        inputs: SHA-256 of the content of the frames, computed before they are read; "" if a frame could not
+            be read.
+        attempts: Number of earlier attempts that exhausted memory or did not end; each halves the tiles.
+        version: Version of burstfix that created the job.
     """
 
     key: str
@@ -66,10 +66,10 @@ class Outcome:
 
     Attributes:
         job: The job.
-        result: How it was merged, for the summary, as JSON values.
+        result: Details of the merge for the summary, as JSON values.
         error: Reason of a failure in one sentence; "" after success.
         exit_code: Exit code that `burstfix merge` would have returned.
-        disk_full: True if no other burst would fare better, because the disk is full.
+        disk_full: True if the disk is full, so that other bursts would fail as well.
     """
 
     job: Job
@@ -79,7 +79,7 @@ class Outcome:
     disk_full: bool = False
 
 
-@functools.lru_cache(maxsize=2)  # "auto" is one model for mosaics, and another for other frames
+@functools.lru_cache(maxsize=2)  # "auto" chooses one model for mosaics, and another for demosaicked frames
 def cached_model(model: str, device_type: str, ensemble: int) -> BurstModel:
     """Load a model by name; its weights are read once for all bursts."""
     return self_ensemble(load_model(model, device_type), ensemble)
@@ -103,7 +103,7 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
         job: The job.
         burst: Its frames.
         model: The model.
-        tile: Side of tiles in sensor pixels where the settings do not say it; 0 = automatic.
+        tile: Side of tiles in sensor pixels if the settings do not set it; 0 = automatic.
         progress: Called with (stage, done, total).
     """
     s = job.settings
@@ -166,7 +166,7 @@ def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[s
 
 
 def failure(job: Job, error: BaseException) -> Outcome:
-    """Turn an exception into an outcome; the log gets its traceback."""
+    """Convert an exception to an outcome, and log its traceback."""
     log.debug("%s: failed", job.burst.name, exc_info=error)
     if isinstance(error, BurstfixError):
         return Outcome(job, {}, " ".join(str(error).split()), error.exit_code, is_disk_full(error))
@@ -177,7 +177,7 @@ def failure(job: Job, error: BaseException) -> Outcome:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """True if an error was caused by a full disk or quota."""
+    """Return True if a full disk or quota caused the error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             return True
@@ -186,7 +186,7 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def _thumbnail(data: NDArray[np.uint16]) -> str:
-    """Encode a small JPEG in base64, from uint16 (H, W, 3)."""
+    """Encode uint16 (H, W, 3) as a small JPEG in base64."""
     step = max(1, max(data.shape[:2]) // (2 * _THUMBNAIL_SIZE))
     picture = Image.fromarray((data[::step, ::step] >> 8).astype(np.uint8))
     picture.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))

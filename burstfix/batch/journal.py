@@ -1,9 +1,13 @@
-"""The journal of an output folder: the state of each burst, so that the next run continues a killed one.
+"""The journal of an output folder. It stores the state of each burst, so that a killed run can be continued.
 
-SQLite in WAL mode, flushed at every commit. A burst is recorded as "running" with the name of its picture
-before anything is written; the finished picture is moved to its place; then the burst is recorded as "done".
-If the run is killed in between, the next one finds it "running", and knows that a picture of that name is its
-own. Attempts are recorded even earlier, before a burst is read: those that never ended may have exhausted
+The journal is an SQLite database in WAL mode, flushed at every commit. Each burst takes these steps:
+
+1. It is recorded as "running", with the name of its picture, before anything is written.
+2. The finished picture is moved to its place.
+3. The burst is recorded as "done".
+
+If the run is killed in between, the next run finds the burst "running", and may replace a picture of that
+name. Attempts are recorded earlier, before a burst is read: attempts that never ended may have exhausted
 memory.
 """
 
@@ -29,9 +33,9 @@ State = Literal["running", "done", "failed"]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bursts (
     key TEXT PRIMARY KEY,        -- FoundBurst.key, or superseded_key
-    name TEXT NOT NULL,          -- for people
-    inputs TEXT NOT NULL,        -- sha256 over the frames' content
-    settings TEXT NOT NULL,      -- sha256 over the settings that change the picture
+    name TEXT NOT NULL,          -- name in messages
+    inputs TEXT NOT NULL,        -- SHA-256 of the frames' content
+    settings TEXT NOT NULL,      -- SHA-256 of the settings that change the picture
     layout TEXT NOT NULL,        -- pattern of the picture's name
     state TEXT NOT NULL,         -- running, done or failed
     output TEXT NOT NULL,        -- path in the output folder
@@ -39,7 +43,7 @@ CREATE TABLE IF NOT EXISTS bursts (
     started REAL NOT NULL,       -- seconds since 1970
     ended REAL,
     error TEXT,
-    exit_code INTEGER,           -- as of `burstfix merge`
+    exit_code INTEGER,           -- as returned by `burstfix merge`
     frames TEXT NOT NULL,        -- paths, as JSON
     facts TEXT                   -- Outcome.result, as JSON
 );
@@ -53,7 +57,7 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS attempts (
     key TEXT PRIMARY KEY,        -- FoundBurst.key
     inputs TEXT NOT NULL,
-    count INTEGER NOT NULL       -- attempts that were begun and have not ended
+    count INTEGER NOT NULL       -- attempts that have started and not ended
 );
 """
 
@@ -83,13 +87,13 @@ class JournalError(OutputError):
 
 
 class Journal:
-    """An open journal. A change is on disk when its method returns."""
+    """An open journal. Changes are on disk when the method returns."""
 
     def __init__(self, folder: Path) -> None:
         """Open or create the journal of an output folder.
 
         Raises:
-            OutputError: It cannot be written, is damaged, or was written by a newer burstfix.
+            OutputError: The journal cannot be written, is damaged, or was written by a newer burstfix.
         """
         self.path = folder / FILE_NAME
         self._begun = 0.0
@@ -102,7 +106,8 @@ class Journal:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 raise OutputError(
-                    f"{self.path}: was written by a newer burstfix; use that version, or another folder"
+                    f"{self.path}: was written by a newer version of burstfix; use that version, or choose "
+                    "another output folder"
                 )
             self._db.executescript(_SCHEMA)
             if version < VERSION:
@@ -118,7 +123,7 @@ class Journal:
         return self._one("SELECT * FROM bursts WHERE key = ?", key)
 
     def same_inputs(self, inputs: str, settings: str) -> Entry | None:
-        """Return a finished burst of the same content and settings, whatever the paths of its frames."""
+        """Return a finished burst with the same content and settings, or None; paths are not compared."""
         return self._one(
             "SELECT * FROM bursts WHERE inputs = ? AND settings = ? AND state = 'done'", inputs, settings
         )
@@ -131,7 +136,7 @@ class Journal:
     def start(
         self, key: str, *, name: str, inputs: str, settings: str, layout: str, output: str, frames: list[str]
     ) -> None:
-        """Record that a burst is at work, and the name that its picture will have."""
+        """Record that a burst is running, and the name of its picture."""
         with self._complaining():
             self._do(
                 "INSERT INTO bursts (key, name, inputs, settings, layout, state, output, started, frames)"
@@ -146,7 +151,7 @@ class Journal:
             )
 
     def finish(self, key: str, *, stamp: str, result: Mapping[str, Any]) -> None:
-        """Record that the picture of a burst is in its place."""
+        """Record that a burst is done and its picture has been moved to its place."""
         with self._complaining():
             self._do(
                 "UPDATE bursts SET state='done', stamp=?, ended=?, facts=? WHERE key=?",
@@ -162,7 +167,7 @@ class Journal:
             )
 
     def rename(self, old: str, key: str) -> None:
-        """Give an entry another key, in place of an entry that has it."""
+        """Change the key of an entry; replace an existing entry with the new key."""
         with self._complaining():
             self._do("DELETE FROM bursts WHERE key=?", key)
             self._do("UPDATE bursts SET key=? WHERE key=?", key, old)
@@ -173,14 +178,14 @@ class Journal:
             self._do("DELETE FROM bursts WHERE key=?", key)
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
-        """Return what was read from a file, if the file has not changed since (see `raw_info.Cache`)."""
+        """Return a stored value of a file if the file has not changed since; see `raw_info.Cache`."""
         with self._complaining():
             query = "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?"
             row = self._do(query, str(path), kind, stamp).fetchone()
         return row[0] if row else None
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
-        """Store what was read from a file."""
+        """Store a value of a file."""
         with self._complaining():
             query = "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)"
             self._do(query, str(path), kind, stamp, value)
@@ -190,7 +195,7 @@ class Journal:
                 self._begun = time.monotonic()
 
     def begin_attempt(self, key: str, inputs: str) -> None:
-        """Record that a burst will be read and merged; until `end_attempts` it counts as unfinished."""
+        """Record an attempt to read and merge a burst; it is unfinished until `end_attempts`."""
         self._open_attempts.add(key)
         with self._complaining():
             self._do(
@@ -200,7 +205,7 @@ class Journal:
             )
 
     def end_attempts(self, key: str | None = None) -> None:
-        """Record that the attempts at a burst have ended; None means all attempts of this run."""
+        """Record that the attempts to merge a burst have ended; None = all attempts of this run."""
         ended = [*self._open_attempts] if key is None else [key]
         for name in ended:
             self._open_attempts.discard(name)
@@ -208,21 +213,21 @@ class Journal:
                 self._do("DELETE FROM attempts WHERE key=?", name)
 
     def attempts(self, key: str, inputs: str) -> int:
-        """Return the number of attempts at a burst, with these inputs, that never ended."""
+        """Return the number of attempts to merge a burst with these inputs that never ended."""
         with self._complaining():
             row = self._do("SELECT count FROM attempts WHERE key=? AND inputs=?", key, inputs).fetchone()
         return row[0] if row else 0
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
-        """Write all changes inside at once; what is kept of files is also written a few times a second."""
+        """Write all changes of the body at once; values of files are also written a few times a second."""
         with self._complaining():
             self._db.execute("BEGIN")
             self._begun = time.monotonic()
             try:
                 yield
             finally:
-                # What was read from files stays valid, whatever the body raised.
+                # Values of files stay valid even if the body raised an exception.
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
 
@@ -242,7 +247,7 @@ class Journal:
             text = str(error)
             damaged = "malformed" in text or "not a database" in text
             advice = (
-                "remove it to begin anew"
+                "remove the file to start again"
                 if damaged
                 else ("free some space" if "full" in text else "make sure that its folder can be written to")
             )
@@ -250,22 +255,24 @@ class Journal:
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """Return the entries of a folder's journal without changing anything; empty without a journal."""
+    """Return the entries of a folder's journal without changing files; empty if there is no journal."""
     path = folder / FILE_NAME
     if not path.is_file():
         return []
-    # Without a write-ahead log everything is in one file; "immutable" keeps SQLite from creating a log.
+    # Without a write-ahead log all data is in one file; "immutable" keeps SQLite from creating a log.
     mode = "ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)) as db:
             db.row_factory = sqlite3.Row
             return [_entry(row) for row in db.execute("SELECT * FROM bursts ORDER BY name, key")]
     except sqlite3.DatabaseError as error:
-        raise JournalError(f"{path}: the journal cannot be read ({error})") from error
+        raise JournalError(
+            f"{path}: the journal cannot be read ({error}); remove the file to start again"
+        ) from error
 
 
 def _stored(value: str | float | None) -> str | float | bytes | None:
-    """Convert text for SQLite, whose text is UTF-8: file names that are not UTF-8 are stored as bytes."""
+    """Convert a value for SQLite, which stores text as UTF-8; other file names are stored as bytes."""
     if isinstance(value, str):
         try:
             value.encode()

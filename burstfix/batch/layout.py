@@ -1,4 +1,4 @@
-"""Names of the pictures: patterns, and what happens when two bursts would get the same name."""
+"""Names of the pictures, made from patterns; no two bursts get the same name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_LAYOUT = "{folder}/{first}-{last}"
 
 FIELDS = {
-    "folder": "folder of the frames, relative to the folder searched",
+    "folder": "folder of the frames, relative to the searched folder",
     "first": "name of the first frame without its suffix",
     "last": "name of the last frame without its suffix",
     "count": "number of frames",
@@ -35,14 +35,14 @@ RESERVED = ("burstfix.sqlite", "burstfix.log", "summary.csv", "summary.jpg")
 
 
 def check_layout(layout: str, format: str | None) -> str:
-    """Validates a layout and adds the suffix of its format.
+    """Validate a layout and add the suffix of its format.
 
     Args:
         layout: A pattern such as "{folder}/{first}-{last}_{model}.tif".
-        format: Name of an output format, or None: by the layout's suffix, otherwise TIFF.
+        format: Name of an output format; None = from the suffix of the layout; TIFF if it has none.
 
     Raises:
-        UsageError: Unknown field, a path that leaves the output folder, or a suffix that contradicts
+        UsageError: A field is unknown, the path leaves the output folder, or the suffix contradicts
             `format`.
     """
     try:
@@ -53,20 +53,26 @@ def check_layout(layout: str, format: str | None) -> str:
         if name not in FIELDS:
             raise UsageError(f"layout {layout!r}: unknown field {{{name}}}; use {', '.join(FIELDS)}")
     if not {"first", "last"} & set(fields):
-        raise UsageError(f"layout {layout!r}: needs {{first}} or {{last}}, or many bursts would share a name")
+        raise UsageError(
+            f"layout {layout!r}: contains neither {{first}} nor {{last}}; add one of them, so that names are "
+            "distinct"
+        )
     try:
         layout.format(**(dict.fromkeys(FIELDS, "x") | {"count": 1}))
     except (ValueError, TypeError) as error:
         raise UsageError(f"layout {layout!r}: {error}") from error
     path = PurePosixPath(layout)
     if path.is_absolute() or ".." in path.parts or "\\" in layout:
-        raise UsageError(f"layout {layout!r}: must be a relative path without .. and \\")
-    # A dot may be part of a field or a name; only known suffixes count.
+        raise UsageError(f"layout {layout!r}: expected a relative path without .. and \\")
+    # Fields and names may contain dots, so only known suffixes are recognised.
     by_suffix = format_of(path)
     if by_suffix is None:
         return layout + (format_named(format) if format else DEFAULT_FORMAT).suffix
     if format is not None and format != by_suffix.name:
-        raise UsageError(f"layout {layout!r}: the name says {by_suffix.name}, the format says {format}")
+        raise UsageError(
+            f"layout {layout!r}: the suffix means {by_suffix.name}, but the format is {format}; "
+            "leave out one of them"
+        )
     return layout
 
 
@@ -88,10 +94,9 @@ def assign_outputs(
         bursts: Bursts to merge, in order.
         layout: From `check_layout`.
         model: Name of the model that merges.
-        settled: Existing names by the burst's key: these bursts keep their names.
-        taken: Names of existing pictures, with the key of the burst that each belongs or belonged to. No
-            other burst gets such a name.
-        limit: Bytes that a file name may have; longer names are cut.
+        settled: Existing names by the burst's key. These bursts keep their names.
+        taken: Key of the burst by the name of each existing picture. No other burst gets this name.
+        limit: Maximum bytes of a file name; longer names are shortened.
 
     Returns:
         Path in the output folder, with "/", by the burst's key.

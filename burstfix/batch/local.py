@@ -1,4 +1,4 @@
-"""Merges bursts in this process: while one is merged, the next are read and the last one is written."""
+"""Merging in this process: while one burst is merged, the next are read and the previous one is written."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class _Writing:
 
 
 class LocalWorker:
-    """Loads the model once and merges bursts with it.
+    """Worker that loads the model once and merges bursts with it.
 
-    Raws are decoded in a process of their own, and writing is mostly compression without the interpreter's
-    lock, so both overlap with merging in threads.
+    Reading and writing run in threads beside merging: raws are decoded in a separate process, and compression
+    releases the interpreter's lock.
     """
 
     def __init__(self, settings: BatchSettings) -> None:
         """Check the device and load the model.
 
         Raises:
-            UsageError: There is no such device, precision or model.
+            UsageError: The device, precision or model does not exist.
             WeightsError: The weights are missing or damaged.
         """
         self._device = select_device(settings.device)
@@ -62,15 +62,15 @@ class LocalWorker:
         on_start: OnStart | None = None,
         on_progress: OnProgress | None = None,
     ) -> Generator[Outcome, None, None]:
-        """Work through jobs.
+        """Run jobs.
 
         Args:
-            jobs: Consumed as work proceeds.
+            jobs: Iterator of jobs; each is taken when there is room for it.
             on_start: Called in this thread before a job writes anything.
             on_progress: Called with (job, stage, done, total) while a job is merged.
 
         Yields:
-            The outcome of each job, as the jobs end.
+            The outcome of each job when the job ends.
         """
         work = _Work(self._device, self._budget, on_start, on_progress)
         waiting = iter(jobs)
@@ -79,7 +79,7 @@ class LocalWorker:
         writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         try:
             while upcoming or work.reading or work.writing:
-                # One more than there are readers: a burst that has been read and waits to be merged.
+                # One burst more than there are readers: it has been read and waits to be merged.
                 while upcoming and len(work.reading) <= self._readers:
                     size = burst_bytes(upcoming.burst)
                     if not self._budget.can_ever_fit(size):
@@ -104,7 +104,7 @@ class LocalWorker:
         return OutOfMemoryError(
             f"{len(job.burst.paths)} frames of {job.burst.height * job.burst.width / 1e6:.0f} megapixels need"
             f" about {size / 1e9:.2f} GB, but only {self._budget.for_bursts / 1e9:.2f} GB of the limit are "
-            "left; allow more with --max-memory, or cut bursts with --max-frames"
+            "left; increase it with --max-memory, or split bursts with --max-frames"
         )
 
 
@@ -120,7 +120,7 @@ class _Work:
         self._on_start, self._on_progress = on_start, on_progress
 
     def merge_next(self, writer: ThreadPoolExecutor) -> Iterator[Outcome]:
-        """Merge the next burst and hand it to the writer; yield an outcome only if that failed."""
+        """Merge the next burst and submit it to the writer; yield an outcome only if it failed."""
         item = self.reading.popleft()
         job = item.job
         try:

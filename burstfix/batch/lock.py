@@ -1,4 +1,4 @@
-"""Allows one run at a time in an output folder, and writes a log file there."""
+"""The lock of an output folder, which allows one run at a time, and its log file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG_NAME = "burstfix.log"
 
 @contextmanager
 def only_run(folder: Path) -> Generator[None, None, None]:
-    """Hold the lock of a folder; the system releases it when this process ends in any way.
+    """Hold the lock of a folder; the system releases it even if this process is killed.
 
     Raises:
         OutputError: Another run holds the lock, or the folder cannot be written to.
@@ -33,11 +33,11 @@ def only_run(folder: Path) -> Generator[None, None, None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise OutputError(
-            f"{folder}: another batch is at work here{_holder(path)}; wait until it ends, "
+            f"{folder}: another batch is running in this folder{_holder(path)}; wait until it ends, "
             "or choose another output folder"
         ) from error
     except OSError as error:
-        raise OutputError(f"{folder}: cannot write here ({error.strerror or error})") from error
+        raise OutputError(f"{folder}: cannot be written to ({error.strerror or error})") from error
     try:
         _note_holder(path)
         yield
@@ -60,19 +60,19 @@ def _holder(path: Path) -> str:
 
 
 class _SafeFormatter(logging.Formatter):
-    """Escapes control characters, which file names and metadata may contain."""
+    """Formatter that escapes control characters, which file names and metadata may contain."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  named by logging
-        """Format the line; a name cannot break it in two."""
+        """Format a record as one line, even if a name contains a line break."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  named by logging
-        """Format a traceback of several lines."""
+        """Format a traceback; only its own line breaks are kept."""
         return "\n".join(printable(line) for line in super().formatException(ei).splitlines())
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that ignores a full disk, which the work itself reports."""
+    """Log file that ignores a full disk, because the batch itself reports it."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  named by logging
         """Ignore failed writes; report programming errors."""
@@ -80,7 +80,7 @@ class _LogFile(logging.FileHandler):
             super().handleError(record)
 
     def close(self) -> None:
-        """Close the file; what could not be written is lost."""
+        """Close the file; records that cannot be written are lost."""
         try:
             super().close()
         except OSError:
@@ -92,7 +92,7 @@ def log_file(folder: Path) -> Generator[None, None, None]:
     """Append the log of burstfix, including tracebacks, to a file in the folder.
 
     Raises:
-        OutputError: It cannot be opened.
+        OutputError: The file cannot be opened.
     """
     try:
         # File names need not be UTF-8.

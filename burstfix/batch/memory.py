@@ -1,4 +1,7 @@
-"""Estimates how much memory bursts need, so that reading ahead stays below a limit; errs on the high side."""
+"""Estimates of the memory that bursts need, so that reading ahead stays below a limit.
+
+The estimates are upper bounds for common cases.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,15 @@ from burstfix.engine.tiling import SCALE, round_up
 from burstfix.models.base import ModelInfo
 from burstfix.types import LINEAR
 
-_FRAME = 4  # bytes per sensor pixel of a frame: its mosaic (2), its grey picture and temporary strips (2)
-_PICTURE = 60  # bytes per sensor pixel of the merged picture (12), its rendering and its encoder
-_SHARE = 0.75  # of the free memory, without an explicit limit
-RESERVE = 100_000_000  # bytes for code loaded later, threads, and the allocator: 60 MB were measured
-_TILE_SHARE = 0.4  # part of the limit that tiles may take
+_FRAME = 4  # bytes per sensor pixel for a frame: its mosaic (2), its grey picture and temporary strips (2)
+_PICTURE = 60  # bytes per sensor pixel for the merged picture (12), its rendering and its encoder
+_SHARE = 0.75  # default limit as a share of the free memory
+RESERVE = 100_000_000  # bytes for code loaded later, threads and the allocator; 60 MB were measured
+_TILE_SHARE = 0.4  # share of the limit for tiles
 
 
 def burst_bytes(burst: FoundBurst) -> int:
-    """Estimate the bytes that a burst takes from reading to writing, without the tiles."""
+    """Estimate the bytes that a burst needs from reading to writing, without the tiles."""
     channels = 3 if burst.cfa == LINEAR else 1
     return burst.height * burst.width * (channels * _FRAME * len(burst.paths) + _PICTURE)
 
@@ -39,18 +42,18 @@ def used_now() -> int:
         try:
             total += child.memory_info().rss
         except psutil.Error:
-            continue  # it has ended in the meantime
+            continue  # the process has ended in the meantime
     return total
 
 
 class Budget:
-    """Memory that bursts share: each takes its part before it is read, and returns it once written."""
+    """Memory shared by bursts. Each burst reserves its part before it is read and frees it when written."""
 
     def __init__(self, limit: int) -> None:
-        """Divide a limit.
+        """Divide a limit between bursts and tiles.
 
         Args:
-            limit: Bytes for the whole process, of which a part is used already; 0 = three quarters of the
+            limit: Bytes for the whole process, including those already used; 0 = three quarters of the
                 free memory.
         """
         self.limit = limit - used_now() - RESERVE if limit else int(_SHARE * free_memory())
@@ -60,11 +63,11 @@ class Budget:
         self._taken = 0
 
     def fits(self, size: int) -> bool:
-        """True if a burst may be started now."""
+        """Return True if a burst may be started now."""
         return self._taken + size <= self.for_bursts
 
     def can_ever_fit(self, size: int) -> bool:
-        """True if a burst fits when it is alone."""
+        """Return True if a burst fits while no other burst is in memory."""
         return size <= self.for_bursts
 
     def take(self, size: int) -> None:
@@ -77,10 +80,10 @@ class Budget:
         self.trim()
 
     def trim(self) -> None:
-        """Return freed blocks to the system, if a limit was asked for.
+        """Return freed blocks to the system if there is an explicit limit.
 
-        `cli.app` tells glibc to keep them, for speed. Fragments that fit nothing new would add up: to half a
-        gigabyte over the tiles of one burst.
+        `cli.app` makes glibc keep them, for speed. Fragments that are too small for new blocks would add up
+        to half a gigabyte over the tiles of one burst.
         """
         if self._limited and sys.platform == "linux":
             with contextlib.suppress(AttributeError, OSError):  # not glibc
@@ -90,10 +93,10 @@ class Budget:
         """Return the side of tiles in sensor pixels that stay within the budget.
 
         Args:
-            info: The model's sizes.
-            frames: Frames of the burst.
-            device: Where it is merged; a GPU has memory of its own, so the answer is 0 (automatic).
-            attempts: Earlier attempts that exhausted memory; each halves the side.
+            info: Sizes of the model.
+            frames: Number of frames in the burst.
+            device: Device of the merge; the result is 0 (automatic) for a GPU, which has its own memory.
+            attempts: Number of earlier attempts that exhausted memory; each halves the side.
         """
         if device.type != "cpu":
             return 0

@@ -1,4 +1,4 @@
-"""The output folder of a batch: everything that is written or removed there stays inside it."""
+"""The output folder of a batch. Files outside this folder are never written or removed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ STAGING = ".burstfix-staging"
 
 
 class OutputFolder:
-    """An existing folder that pictures are written to.
+    """Existing folder for pictures.
 
     Attributes:
-        path: Absolute, without links.
+        path: Absolute path without links.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        """Makes the folder if it is missing.
+        """Create the folder if it is missing.
 
         Raises:
-            OutputError: It cannot be made, or a file that batch writes there is a link to elsewhere.
+            OutputError: The folder cannot be created, or a file that batch writes in it is a link.
         """
         self.path = Path(folder).resolve()
         try:
@@ -41,24 +41,24 @@ class OutputFolder:
         return self.path / STAGING
 
     def clear_staging(self) -> None:
-        """Removes unfinished pictures, including those of a run that was killed."""
+        """Remove unfinished pictures, including those of a run that was killed."""
         shutil.rmtree(self.staging, ignore_errors=True)
 
     def contains(self, output: str) -> bool:
-        """True if a relative path leads to a place inside the folder, links included."""
+        """Return True if a relative path leads to a place inside the folder when links are resolved."""
         relative = PurePosixPath(output)
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             return False
         return (self.path / relative).parent.resolve().is_relative_to(self.path)
 
     def picture(self, output: str) -> Path:
-        """Returns the absolute path of a picture.
+        """Return the absolute path of a picture.
 
         Args:
-            output: Relative to the folder, with "/".
+            output: Path relative to the folder, with "/".
 
         Raises:
-            OutputError: It would be outside the folder.
+            OutputError: The path leads outside the folder.
         """
         if not self.contains(output):
             raise OutputError(
@@ -68,15 +68,15 @@ class OutputFolder:
         return self.path / output
 
     def has_picture(self, output: str) -> bool:
-        """True if a picture exists at a path inside the folder."""
+        """Return True if a picture exists at a path inside the folder."""
         return self.contains(output) and os.path.exists(self.path / output)
 
     def move_in(self, staged: Path, output: str) -> Path:
-        """Move a finished picture to its place; returns its path.
+        """Move a finished picture to its place and return its path.
 
         Raises:
-            OutputError: Its place would be outside the folder.
-            OSError: It cannot be moved.
+            OutputError: The place is outside the folder.
+            OSError: The picture cannot be moved.
         """
         path = self.picture(output)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Plans a batch: finds the bursts in folders, and lists the files that belong to none."""
+"""The plan of a batch: the bursts in folders, and the files that belong to no burst."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class FoundBurst:
     """Frames that were taken together.
 
     Attributes:
-        kind: "burst" (merged), "single" (merged if asked for), "bracket" or "short" (reported only).
-        root: The folder that was searched, absolute.
-        paths: The frames in order, absolute.
+        kind: "burst" (merged), "single" (merged if requested), "bracket" or "short" (reported only).
+        root: Absolute path of the searched folder.
+        paths: Absolute paths of the frames, in order.
         camera: Make and model.
-        time: Capture time of the first frame by the camera's clock; None where unknown.
-        exposure_time: Exposure of the first frame in seconds; None where unknown.
-        iso: ISO speed of the first frame; None where unknown.
+        time: Capture time of the first frame by the camera's clock; None if unknown.
+        exposure_time: Exposure of the first frame in seconds; None if unknown.
+        iso: ISO speed of the first frame; None if unknown.
         height, width: Size of the mosaic in sensor pixels.
         cfa: CFA pattern, as in `FrameMetadata`.
     """
@@ -52,14 +52,14 @@ class FoundBurst:
 
     @property
     def name(self) -> str:
-        """Name for people: folder and first frame."""
+        """Name in messages: folder and first frame."""
         return (self.folder / self.paths[0].name).as_posix()
 
     @property
     def key(self) -> str:
         """Stable identifier: path and time of the first frame.
 
-        The time distinguishes bursts whose names repeat after the camera's counter or the card was reset.
+        The time distinguishes bursts with the same names, which occur after the camera's counter was reset.
         """
         time = f"@{self.time.isoformat()}" if self.time else ""
         return self.paths[0].as_posix() + time
@@ -85,11 +85,11 @@ class Plan:
     """The contents of some folders.
 
     Attributes:
-        roots: The folders searched.
+        roots: The searched folders.
         groups: Bursts, singles, brackets and short sequences, in order of folder and name.
         ignored: Files that are not raws, copies, and system folders.
         unreadable: Raws that cannot be read.
-        warnings: Sentences for people, for example about clocks that went back.
+        warnings: Messages for the user, for example about clocks that were set back.
     """
 
     roots: tuple[Path, ...]
@@ -99,10 +99,10 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     def document(self, outputs: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Returns the plan as JSON values.
+        """Return the plan as JSON values.
 
         Args:
-            outputs: Path of each picture by the burst's key; groups without one are not merged.
+            outputs: Path of each picture by the burst's key; groups without a path are not merged.
         """
         groups = [
             group.document() | ({"output": outputs.get(group.key)} if outputs is not None else {})
@@ -124,7 +124,7 @@ class Plan:
 
     @property
     def bursts(self) -> tuple[FoundBurst, ...]:
-        """The groups that are merged into a picture each."""
+        """The groups that are always merged."""
         return self.of_kind("burst")
 
 
@@ -142,19 +142,18 @@ def find_bursts(
 ) -> Plan:
     """Find the bursts in folders and their subfolders.
 
-    Frames belong together when camera, lens, size, CFA pattern, folder, file type, exposure and ISO agree, at
-    most `gap` seconds lie between them, and they show the same scene.
+    Frames belong together if they have the same camera, lens, size, CFA pattern, folder, file type, exposure
+    and ISO, at most `gap` seconds lie between them, and they show the same scene.
 
     Args:
         folders: Folders to search.
-        gap: Seconds between the end of one frame and the start of the next that end a burst.
+        gap: Maximum pause within a burst: seconds from the end of a frame to the start of the next.
         min_frames: Minimum length of a burst; shorter sequences are "short".
-        max_frames: Longer bursts are cut into equal parts of at most this many frames; 0 = no limit.
-        check_content: Compare neighbouring frames, which decodes them, and split bursts where the scene
-            changes.
-        leave_out: A folder that is not searched, such as the output folder.
-        without: Files that are left out, such as those still being copied.
-        reader: Keeps what was read from files; by default nothing is kept.
+        max_frames: Longer bursts are split into equal parts of at most this many frames; 0 = no limit.
+        check_content: Decode and compare neighbouring frames, and split bursts where the scene changes.
+        leave_out: Folder that is not searched, such as the output folder.
+        without: Files that are left out, such as files that are still being copied.
+        reader: Reader of metadata, which may store what it reads; by default nothing is stored.
         progress: Called with (stage, done, total); the stage is "scan".
 
     Raises:
@@ -181,7 +180,7 @@ def find_bursts(
         )
         if comparison.damaged.keys() <= lost:
             break
-        # Their metadata are readable but their pixels are not: group again without them.
+        # Group again without the frames that have readable metadata but unreadable pixels.
         unreadable += [SkippedFile(p, reason) for p, reason in comparison.damaged.items() if p not in lost]
         frames = tuple(frame for frame in frames if frame.path not in comparison.damaged)
     return Plan(
@@ -217,7 +216,7 @@ def _found_burst(group: Group, roots: tuple[Path, ...]) -> FoundBurst:
     first = group.frames[0]
     return FoundBurst(
         kind=group.kind,
-        # The innermost of nested roots, in whatever order they were given.
+        # The innermost of nested roots.
         root=max((root for root in roots if first.path.is_relative_to(root)), key=lambda r: len(r.parts)),
         paths=tuple(frame.path for frame in group.frames),
         camera=first.camera,

@@ -1,4 +1,4 @@
-"""Applies the settings of a batch to a plan: what `--dry-run` shows and what a run works through."""
+"""The plan of a batch with its settings, as shown by `--dry-run` and used by a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plan_folders(
     without: frozenset[Path] = frozenset(),
     progress: Progress | None = None,
 ) -> Plan:
-    """Find the bursts in folders by the settings of a batch; the output folder is not searched."""
+    """Find the bursts in folders with the settings of a batch; the output folder is not searched."""
     return find_bursts(
         folders,
         gap=settings.gap,
@@ -40,14 +40,13 @@ def plan_folders(
 def outputs_of(
     plan: Plan, settings: BatchSettings, model: str, entries: Sequence[Entry], output: Path
 ) -> dict[str, str]:
-    """Name the picture of every group that is to be merged.
+    """Choose the path of the picture of every group that will be merged.
 
     Args:
-        plan: The bursts found.
-        settings: The layout, and if single frames are merged.
+        plan: The bursts.
+        settings: Settings with the layout; they also decide if single frames are merged.
         model: Name of the model that merges.
-        entries: Entries of the journal. Bursts keep the names that they have; no other burst gets such a
-            name.
+        entries: Entries of the journal. Bursts keep the names recorded there; no other burst gets them.
         output: The output folder.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What grouping needs to know about a raw: a small record of its metadata, and a thumbnail of its content."""
+"""Information about raws for grouping: a few metadata, and a thumbnail of the content."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from burstfix.types import FrameMetadata, camera_name
 _BODY_SERIAL_NUMBER = 42033  # EXIF tag
 _THUMBNAIL_SIZE = 24  # cells on the long side of a thumbnail
 _MIN_CELL = 4  # sensor pixels; smaller cells would show noise instead of content
-_MAX_SHIFT = 3  # cells that the content may have moved between two frames
-_FLAT_CONTRAST = 0.01  # standard deviation over mean; a thumbnail below it shows only noise
+_MAX_SHIFT = 3  # maximum motion of the content between two frames, in cells
+_FLAT_CONTRAST = 0.01  # standard deviation / mean; thumbnails below it show only noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,15 @@ class RawInfo:
     """Metadata of a readable raw.
 
     Attributes:
-        path: The file, absolute.
-        make, model, serial, lens: The camera, "" where unknown.
-        height, width, cfa: The mosaic.
-        iso: ISO speed; None where unknown.
-        exposure_time: In seconds; None where unknown.
-        aperture: f-number; None where unknown.
-        time: Capture time by the camera's own clock, without a time zone; None where unknown.
+        path: Absolute path of the file.
+        make, model, serial, lens: Camera and lens; "" if unknown.
+        height, width, cfa: Size in sensor pixels and CFA pattern of the mosaic.
+        iso: ISO speed; None if unknown.
+        exposure_time: Exposure time in seconds; None if unknown.
+        aperture: f-number; None if unknown.
+        time: Capture time by the camera's clock, without a time zone; None if unknown.
         is_merged: True for a DNG that burstfix has merged.
-        raw_count: Number of raws in the file; more than one is a burst of its own (pixel shift).
+        raw_count: Number of raws in the file; a file with more than one (pixel shift) is a burst by itself.
     """
 
     path: Path
@@ -84,14 +84,14 @@ def raw_info(metadata: FrameMetadata, path: Path) -> RawInfo:
 
 
 class Cache(Protocol):
-    """Keeps values that were computed from files, so that a second run need not read the files again."""
+    """Storage for values read from files, so that a second run does not read the files again."""
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
-        """Returns the value kept for a file with this stamp, or None."""
+        """Return the stored value of a file with this stamp, or None."""
         ...
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
-        """Store a value; there is one for each path and kind."""
+        """Store a value; it replaces an earlier value of the same path and kind."""
         ...
 
 
@@ -102,19 +102,19 @@ class MemoryCache:
         self._values: dict[tuple[Path, str], tuple[str, str]] = {}
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
-        """Return the value kept for a file with this stamp, or None."""
+        """Return the stored value of a file with this stamp, or None."""
         kept = self._values.get((path, kind))
         return kept[1] if kept and kept[0] == stamp else None
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
-        """Stores a value; there is one for each path and kind."""
+        """Store a value; it replaces an earlier value of the same path and kind."""
         self._values[path, kind] = (stamp, value)
 
 
 class InfoReader:
-    """Read metadata, thumbnails and hashes of files, each once for as long as the file stays the same.
+    """Reader of metadata, thumbnails and hashes of files. It reads unchanged files only once.
 
-    Failures are not kept: permissions, drives and memory may change although the file does not.
+    Failures are not stored, because permissions, drives and memory may change although the file does not.
     """
 
     def __init__(self, cache: Cache | None = None) -> None:
@@ -131,7 +131,7 @@ class InfoReader:
         return RawInfo(path=path, time=datetime.fromisoformat(time) if time else None, **values)
 
     def thumbnail(self, path: Path) -> NDArray[np.float32]:
-        """Returns the thumbnail of a raw, float32 (rows, columns); see `make_thumbnail`.
+        """Return the thumbnail of a raw, float32 (rows, columns); see `make_thumbnail`.
 
         Raises:
             InputError: The pixels cannot be read.
@@ -139,7 +139,7 @@ class InfoReader:
         return np.array(json.loads(self._cached(path, "thumb", lambda: _thumbnail_text(path))), np.float32)
 
     def content_hash(self, path: Path) -> str:
-        """Return the sha256 of a whole file in hexadecimal.
+        """Return the SHA-256 of a file in hexadecimal.
 
         Raises:
             InputError: The file cannot be read.
@@ -159,7 +159,7 @@ class InfoReader:
 
 
 def file_stamp(path: Path) -> str:
-    """Return size and modification time, which change with the file's content."""
+    """Return a text with size and modification time, which changes with the file's content."""
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}"
 
@@ -177,10 +177,10 @@ def _thumbnail_text(path: Path) -> str:
 
 
 def make_thumbnail(mosaic: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Average a mosaic over cells, at most 24 on the long side, and takes the square root (in DN).
+    """Average a mosaic over cells, at most 24 on the long side, and take the square root (in DN).
 
     Args:
-        mosaic: uint16 (H, W), or (H, W, 3) of demosaiced raws.
+        mosaic: uint16 (H, W), or (H, W, 3) for demosaicked raws.
 
     Returns:
         float32 (rows, columns).
@@ -199,12 +199,12 @@ def make_thumbnail(mosaic: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def thumbnail_similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return how similar two thumbnails are: their correlation at the best of all small shifts.
+    """Return the similarity of two thumbnails: their highest correlation over all small shifts.
 
-    Two thumbnails without content (a dark room, a lens cap) are similar: nothing tells them apart.
+    Two thumbnails without content (a dark room, a lens cap) have similarity 1.
 
     Returns:
-        -1 to 1, where 1 is the same scene.
+        -1 to 1, where 1 means the same scene.
     """
     if a.shape != b.shape:
         return -1.0

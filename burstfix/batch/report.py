@@ -1,4 +1,4 @@
-"""What a batch reports: events while it works, and a report at the end."""
+"""Events of a running batch, and the report at its end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EventKind = Literal["plan", "started", "done", "skipped", "failed", "tally"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened in a batch.
+    """Event of a batch.
 
     Attributes:
-        kind: "plan" (what will be merged); for each burst "skipped" (an earlier run dealt with it), or
-            "started" and then "done" or "failed"; at the end "tally".
+        kind: "plan" first; for each burst "skipped" (an earlier run merged it, or failed to), or "started"
+            and then "done" or "failed"; "tally" last.
         data: Details as JSON values.
     """
 
@@ -35,18 +35,18 @@ OnProgress = Callable[[str, str, int, int], None]
 class BatchReport:
     """The result of a batch.
 
-    If several bursts have the same name, all but the first are reported by their key (path and time of the
-    first frame).
+    If several bursts have the same name, the first is reported by its name, the others by their key (path and
+    time of the first frame).
 
     Attributes:
         output: The output folder.
         done: Names of bursts merged by this run.
         skipped: Names of bursts merged by earlier runs.
         failed: Name and reason of each burst that could not be merged, now or in an earlier run.
-        unreadable: Path and reason of each raw that cannot be read, and is therefore missing from a burst.
+        unreadable: Path and reason of each raw that cannot be read and is missing from its burst.
         skip_bad: True if bursts may be merged without their unreadable raws.
         no_summary: Reason why the summary could not be written; "" if it was.
-        warnings: Sentences for people.
+        warnings: Messages for the user.
         seconds: Duration of the run.
     """
 
@@ -62,7 +62,7 @@ class BatchReport:
 
     @property
     def exit_code(self) -> int:
-        """8 if a burst failed or a raw is missing without `skip_bad`; 5 without a summary; otherwise 0."""
+        """8 if a burst failed, or a raw is unreadable and `skip_bad` is off; 5 without a summary; else 0."""
         if self.failed or (self.unreadable and not self.skip_bad):
             return BatchError.exit_code
         return OutputError.exit_code if self.no_summary else 0
@@ -73,15 +73,15 @@ class BatchReport:
 
 
 class CallbackError(BaseException):
-    """Carries what a caller's function raised past the code that turns exceptions into failed bursts."""
+    """Exception of a callback. As a BaseException it is not mistaken for the failure of a burst."""
 
     def __init__(self, error: Exception) -> None:
-        """Wrap the exception that `run_batch` raises in the end."""
+        """Wrap the exception; `run_batch` raises it at the end."""
         self.error = error
 
 
 def call(callback: Callable[..., None], *values: object) -> None:
-    """Call a function of the caller.
+    """Call a callback.
 
     Raises:
         CallbackError: The function raised an exception.

@@ -1,4 +1,4 @@
-"""A batch from beginning to end: lock, plan, merge the remaining bursts, journal, report."""
+"""The run of a batch: lock, plan, merge the remaining bursts, journal, report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from burstfix.io.read.copies import hash_file
 from burstfix.io.write.raw_guard import refuse_raw
 
 MAX_ATTEMPTS = 3
-"""Runs that may die while they merge one burst; after that the burst counts as failed."""
+"""Number of runs that may be killed while they merge the same burst; then the burst is recorded as failed."""
 
 log = logging.getLogger(__name__)
 
@@ -53,31 +53,31 @@ def run_batch(
 ) -> BatchReport:
     """Find the bursts in folders and merge each into a picture in the output folder.
 
-    A run that is killed at any moment is continued by the next one. Bursts merged by earlier runs are not
-    merged again unless their frames or the settings have changed. One bad burst does not stop the others.
+    If a run is killed, the next run continues it. Bursts merged by earlier runs are not merged again unless
+    their frames or the settings have changed. A burst that fails does not stop the others.
 
     Args:
         folders: Folders to search, including their subfolders.
-        output: Folder of pictures, journal, log and summary; made if missing.
-        settings: By default `BatchSettings()`.
-        retry_failed: Try bursts again that failed in an earlier run.
-        cluster: Address of a Dask scheduler, or "local"; None works in this process.
-        watch: Continue as files arrive, until `stop` is set.
-        stop: Ends the batch after the current burst.
+        output: Folder for pictures, journal, log and summary; created if missing.
+        settings: Settings of the batch; by default `BatchSettings()`.
+        retry_failed: Retry bursts that failed in an earlier run.
+        cluster: Address of a Dask scheduler, or "local" to start one; None = merge in this process.
+        watch: Keep running and merge bursts as their files arrive, until `stop` is set.
+        stop: Event that ends the batch after the current burst.
         on_event: Called with every event, in the calling thread.
         on_progress: Called with (burst, stage, done, total), in the calling thread.
 
     Raises:
-        InputError: A folder does not exist, or the table of noise profiles is not usable.
-        OutputError: The output folder cannot be used, another run is at work there, or the disk is full.
-        UsageError: The settings contradict each other, or this machine cannot follow them.
+        InputError: A folder does not exist, or the table of noise profiles is invalid.
+        OutputError: The output folder cannot be used, another run is using it, or the disk is full.
+        UsageError: The settings contradict each other, or this machine does not support them.
         WeightsError: The model's weights are missing or damaged.
         Exception: An exception of `on_event` or `on_progress` ends the batch; the next run continues it.
     """
     settings = settings or BatchSettings()
     target = OutputFolder(output)
     if settings.noise_profiles:
-        load_table(Path(settings.noise_profiles))  # a bad table would fail every burst
+        load_table(Path(settings.noise_profiles))  # raises an error now, instead of one for every burst
     with only_run(target.path), log_file(target.path):
         batch = Batch([Path(folder) for folder in folders], target, settings, retry_failed, stop)
         batch.on_event, batch.on_progress = on_event, on_progress
@@ -90,7 +90,7 @@ def run_batch(
 
 
 class Batch:
-    """A batch at work; the lock of the output folder is held."""
+    """A running batch, which holds the lock of the output folder."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Batch:
         self.reader = InfoReader(self.journal)
         self._settings_hash = settings_hash(settings)
         self._job_count = 0
-        self._names: dict[str, str] = {}  # key of the burst by its name in the report
+        self._names: dict[str, str] = {}  # key of each burst by its name in the report
 
     def close(self) -> None:
         """Remove unfinished pictures and close the journal."""
@@ -117,7 +117,7 @@ class Batch:
         self.journal.close()
 
     def run(self, cluster: str | None, watch: bool) -> BatchReport:
-        """Work through everything; see `run_batch`."""
+        """Run the batch; see `run_batch`."""
         began = time.perf_counter()
         self.output.clear_staging()
         with make_worker(self.settings, cluster) as worker:
@@ -127,15 +127,15 @@ class Batch:
                     if watch:
                         self._summarize()
             finally:
-                with contextlib.suppress(JournalError):  # the disk is full: the exception says so
-                    self.journal.end_attempts()  # this process did not die, whatever else happened
+                with contextlib.suppress(JournalError):  # full disk, which the current exception reports
+                    self.journal.end_attempts()  # the process was not killed, even if there was an error
                 self.report.seconds = round(time.perf_counter() - began, 3)
         self._summarize()
         self._emit("tally", self.report.document())
         return self.report
 
     def plan(self, without: frozenset[Path] = frozenset()) -> Plan:
-        """Find the bursts that are in the folders now, apart from some files."""
+        """Find the bursts that are in the folders now; leave out the files in `without`."""
         with self.journal.transaction():
             return plan_folders(self.folders, self.settings, self.output.path, self.reader, without=without)
 
@@ -149,7 +149,7 @@ class Batch:
         try:
             write_summary(self.output.path, self.journal.entries(), self.report.unreadable)
             self.report.no_summary = ""
-        except OutputError as error:  # the pictures and the report are there
+        except OutputError as error:  # pictures and report are complete without the summary
             self.report.no_summary = str(error)
             log.warning("no summary: %s", error)
 
@@ -163,10 +163,10 @@ class Batch:
         outputs = outputs_of(plan, self.settings, model_name(self.settings), entries, self.output.path)
         wanted = [burst for burst in plan.groups if burst.key in outputs]
         self._emit("plan", plan.document(outputs))
-        log.info("%d bursts to look at", len(wanted))
+        log.info("%d bursts found", len(wanted))
         jobs = _Queue(self._jobs(wanted, outputs))
         self._merge(worker, jobs.ordinary())
-        # What may have exhausted memory comes last, with nothing else at work.
+        # Bursts that may have exhausted memory are merged last and one at a time.
         for job in sorted(jobs.risky, key=self._risk):
             self._merge(worker, iter([job]))
         remove_superseded(wanted, self.output, self.settings.layout, self.journal, self.reader)
@@ -180,7 +180,7 @@ class Batch:
             outcomes.close()
 
     def _attempted(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        """Record each job before any work on it: if the process dies, the next run knows what it did."""
+        """Record each job before work on it starts, so that the next run knows about it after a crash."""
         for job in jobs:
             self.journal.begin_attempt(job.key, job.inputs)
             yield job
@@ -196,9 +196,9 @@ class Batch:
             staging = self.output.staging / f"{os.getpid()}-{self._job_count}{Path(output).suffix}"
             job = Job(burst.key, burst, output, staging, self.settings, inputs="")
             try:
-                # Hashed before they are read: if frames are replaced later, the next run redoes the burst.
+                # Hash before reading: if frames are replaced later, the next run merges the burst again.
                 job = dataclasses.replace(job, inputs=inputs_hash(burst.paths, self.reader))
-            except InputError as error:  # a file was removed since it was found
+            except InputError as error:  # a file was removed after the search
                 self._finish(failure(job, error))
                 continue
             if self._is_settled(job):
@@ -213,7 +213,7 @@ class Batch:
             yield dataclasses.replace(job, attempts=attempts)
 
     def _failed_attempts(self, job: Job) -> int:
-        """Count the earlier attempts at a burst that exhausted memory or did not end."""
+        """Count the earlier attempts to merge a burst that exhausted memory or did not end."""
         entry = self.journal.entry(job.key)
         ran_out = entry is not None and entry.exit_code == OutOfMemoryError.exit_code
         unfinished = self.journal.attempts(job.key, job.inputs)
@@ -222,12 +222,12 @@ class Batch:
         return max(unfinished, int(ran_out))
 
     def _risk(self, job: Job) -> tuple[int, bool]:
-        """Return a sort key: bursts that had only been read when the run died come before those at work."""
+        """Return a sort key: bursts that were only read when the run was killed come first."""
         entry = self.journal.entry(job.key)
         return job.attempts, entry is not None and entry.state == "running"
 
     def _is_settled(self, job: Job) -> bool:
-        """True if an earlier run dealt with the same inputs and settings."""
+        """Return True if an earlier run finished or failed with the same inputs and settings."""
         entry = self._entry_of(job)
         if entry is None or entry.inputs != job.inputs or entry.settings != self._settings_hash:
             return False
@@ -244,7 +244,7 @@ class Batch:
         return False
 
     def _entry_of(self, job: Job) -> Entry | None:
-        """Return a burst's entry in the journal, also if its files were moved since (a card mounted anew)."""
+        """Return a burst's entry in the journal, even if its files have moved (a card mounted elsewhere)."""
         entry = self.journal.entry(job.key)
         if entry is None:
             moved = self.journal.same_inputs(job.inputs, self._settings_hash)
@@ -254,23 +254,23 @@ class Batch:
         return entry
 
     def _start(self, job: Job) -> None:
-        """Record that a job is at work, once the name of its picture is known to be free or its own."""
+        """Check that the name of the picture is available, and record that the job is running."""
         self._check_target(job)
         self._record_start(job)
         self._emit("started", {"name": self._name(job), "frames": len(job.burst.paths), "output": job.output})
 
     def _name(self, job: Job) -> str:
-        """Return the burst's name in the report, which no other burst has."""
+        """Return the burst's unique name in the report."""
         name = job.burst.name
         return name if self._names.setdefault(name, job.key) == job.key else job.key
 
     def _record_start(self, job: Job) -> None:
         entry = self.journal.entry(job.key)
         if entry and entry.output != job.output:
-            # The burst has other frames, so another name. The earlier picture stays, and stays known.
+            # The name changes with the frames of the burst. The earlier picture stays, also in the journal.
             if self.output.has_picture(entry.output) and (entry.stamp or entry.state == "running"):
                 self.journal.rename(entry.key, superseded_key(entry.key, entry.output))
-            self.journal.rename(superseded_key(job.key, job.output), job.key)  # it had this name before
+            self.journal.rename(superseded_key(job.key, job.output), job.key)  # if it had this name before
         self.journal.start(
             job.key,
             name=job.burst.name,
@@ -282,10 +282,10 @@ class Batch:
         )
 
     def _check_target(self, job: Job) -> None:
-        """Refuse to replace a raw, a file of somebody else, or a picture that was changed.
+        """Refuse to replace a raw, a file that is not from this batch, or a picture that was changed.
 
         Raises:
-            OutputError: The name of the picture is taken by such a file.
+            OutputError: Such a file has the name of the picture.
         """
         path = self.output.picture(job.output)
         if not path.exists():
@@ -300,11 +300,11 @@ class Batch:
             if is_unchanged(entry, path):
                 return
             if entry.stamp:
-                raise OutputError(f"{path}: was changed since it was written; move it, or allow overwriting")
-        raise OutputError(f"{path}: exists already and is not from this batch; move it, or allow overwriting")
+                raise OutputError(f"{path}: was changed after it was written; move it, or add --overwrite")
+        raise OutputError(f"{path}: exists already and is not from this batch; move it, or add --overwrite")
 
     def _finish(self, outcome: Outcome) -> None:
-        """Move a picture to its place and record it, or record why there is none."""
+        """Move a finished picture to its place and record it, or record the failure."""
         job = outcome.job
         name = self._name(job)
         if not outcome.error:
@@ -314,12 +314,12 @@ class Batch:
             except OSError as error:
                 reason = OutputError(f"{job.output}: cannot be written ({error.strerror})")
                 outcome = dataclasses.replace(failure(job, reason), disk_full=is_disk_full(error))
-            except JournalError:  # says nothing about this burst: the next run continues
+            except JournalError:  # not a failure of this burst; the next run continues it
                 raise
             except OutputError as error:
                 outcome = failure(job, error)
         if outcome.disk_full:
-            # The burst stays "running": the next run takes it up again.
+            # The burst stays "running", so that the next run merges it again.
             raise OutputError(
                 f"{self.output.path}: the disk is full ({outcome.error}); "
                 "free some space and run again to continue"
@@ -341,7 +341,8 @@ class Batch:
         self._emit("done", {"name": name, "output": job.output, "folder": folder, **result})
 
     def _record_failure(self, job: Job, outcome: Outcome) -> None:
-        # In one transaction: a job that failed before it was started has no right to the name it failed on.
+        # One transaction, so that the journal never shows a burst as "running" that failed before its start:
+        # a running burst may replace the picture of its name.
         with self.journal.transaction():
             self._record_start(job)
             self.journal.fail(job.key, error=outcome.error, exit_code=outcome.exit_code)
@@ -357,14 +358,14 @@ class Batch:
 
 
 class _Queue:
-    """Sets aside the jobs that may have exhausted memory in an earlier run."""
+    """Queue that sets aside the jobs that may have exhausted memory in an earlier run."""
 
     def __init__(self, jobs: Iterator[Job]) -> None:
         self._jobs = jobs
         self.risky: list[Job] = []
 
     def ordinary(self) -> Iterator[Job]:
-        """Yield the other jobs; afterwards `risky` is complete."""
+        """Yield the other jobs, and collect the risky ones in `risky`."""
         for job in self._jobs:
             if job.attempts:
                 self.risky.append(job)
@@ -374,16 +375,16 @@ class _Queue:
 
 def _died(attempts: int) -> OutOfMemoryError:
     return OutOfMemoryError(
-        f"{attempts} runs ended without a word while they merged this burst, probably for lack of memory; "
-        "free memory or allow less with --max-memory, then try again with --retry-failed"
+        f"{attempts} runs were killed while they merged this burst, probably for lack of memory; "
+        "free memory or set a lower --max-memory, then try again with --retry-failed"
     )
 
 
 def settings_hash(settings: BatchSettings) -> str:
-    """Return a hash that changes whenever the pictures would."""
+    """Return a hash of all settings that change the pictures."""
     values = settings.result_settings()
     for name in ("model", "noise_profiles", "look"):
-        # A file counts by its content, a name of the catalogue by itself.
+        # Use the content of a file, but the name of a built-in model or look.
         if values[name] and Path(values[name]).is_file():
             values[name] = hash_file(Path(values[name]))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Searches folders for raws, and says which files are skipped."""
+"""Search for raws in folders, with the reason for each skipped file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from burstfix.io.read.selection import natural_key
 from burstfix.io.suffixes import RAW_SUFFIXES
 from burstfix.types import Progress
 
-# Deleted files, snapshots and previews on network storage (Synology, QNAP, TrueNAS) and on drives of Windows
-# and macOS. Hidden folders (.Trash-1000, .snapshot) are never searched.
+# Folders with deleted files, snapshots and previews on network storage (Synology, QNAP, TrueNAS) and on
+# Windows and macOS drives. Hidden folders (.Trash-1000, .snapshot) are skipped as well.
 _SYSTEM_FOLDERS = frozenset(
     ("#recycle", "@recycle", "$recycle.bin", "recycler", "recycled", "network trash folder")
     + ("#snapshot", "@recently-snapshot", "@eadir", "@tmp", "system volume information")
@@ -24,7 +24,7 @@ _SYSTEM_FOLDERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A file or folder that was ignored or could not be read, and why."""
+    """A file or folder that was ignored or could not be read, and the reason."""
 
     path: Path
     reason: str
@@ -32,12 +32,12 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What lies in some folders.
+    """Result of a search in folders.
 
     Attributes:
-        raws: Absolute, folder by folder, in natural order of their names.
-        ignored: Files that are no raws, links to the same file, and folders of the system.
-        unreadable: Files and folders without permission to read.
+        raws: Absolute paths, folder by folder, in natural order of their names.
+        ignored: Files that are not raws, links to the same file, and system folders.
+        unreadable: Files and folders that cannot be read.
     """
 
     raws: tuple[Path, ...]
@@ -47,14 +47,14 @@ class ScanResult:
 
 @dataclass(frozen=True, slots=True)
 class SplitFrames:
-    """Frames that are used, and files that are not."""
+    """Frames that are used, and files that are skipped."""
 
     frames: tuple[RawInfo, ...]
     skipped: tuple[SkippedFile, ...]
 
 
 def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
-    """Returns the folders to search, absolute, each once.
+    """Return the folders to search, absolute, each once.
 
     Raises:
         InputError: A folder does not exist, is not a folder or cannot be read, or none is given.
@@ -64,14 +64,14 @@ def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
         try:
             os.scandir(folder).close()
         except FileNotFoundError as error:
-            raise InputError(f"{folder}: there is no such folder") from error
+            raise InputError(f"{folder}: this folder does not exist") from error
         except NotADirectoryError as error:
             raise InputError(f"{folder}: is not a folder; name the folder that contains it") from error
         except OSError as error:
             raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from error
         roots[folder.resolve()] = None
     if not roots:
-        raise InputError("no folders given")
+        raise InputError("no folder is given; name at least one")
     return tuple(roots)
 
 
@@ -88,7 +88,7 @@ def scan(roots: Sequence[Path], leave_out: Path | None = None) -> ScanResult:
 
 
 class _Search:
-    """Walks folders and sorts what it finds."""
+    """Search that sorts the files in folders into raws, ignored and unreadable files."""
 
     def __init__(self, leave_out: Path | None) -> None:
         self.raws: list[Path] = []
@@ -112,7 +112,7 @@ class _Search:
         if folder.name.startswith(".") or folder == self._leave_out:
             return False
         if folder.name.lower() in _SYSTEM_FOLDERS:
-            skipped = SkippedFile(folder, "a recycle bin or index folder; name it to search it")
+            skipped = SkippedFile(folder, "a recycle bin or system folder; name it explicitly to search it")
             if skipped not in self.ignored:
                 self.ignored.append(skipped)
             return False
@@ -120,7 +120,7 @@ class _Search:
 
     def _refused(self, error: OSError) -> None:
         skipped = SkippedFile(Path(error.filename), error.strerror or str(error))
-        # A folder that was removed in the meantime contains nothing that could be missing.
+        # A folder that was removed during the search is not an error.
         if not isinstance(error, FileNotFoundError) and skipped not in self.unreadable:
             self.unreadable.append(skipped)
 
@@ -139,7 +139,7 @@ class _Search:
         except OSError as error:
             self.unreadable.append(SkippedFile(path, error.strerror or str(error)))
             return
-        # Equal numbers mean a link to the same file. Some file systems do not number files (0).
+        # Equal inode numbers mean a link to the same file. Some file systems have no inode numbers (0).
         identity = (status.st_dev, status.st_ino)
         first = self._identities.setdefault(identity, path) if status.st_ino else path
         if first != path:
@@ -153,7 +153,7 @@ def read_infos(
     reader: InfoReader,
     progress: Progress | None = None,
 ) -> SplitFrames:
-    """Read the metadata of files; skips those that cannot be read."""
+    """Read the metadata of files; skip files that cannot be read."""
     frames: list[RawInfo] = []
     skipped: list[SkippedFile] = []
     wanted = list(paths)
@@ -162,7 +162,7 @@ def read_infos(
             progress("scan", done, len(wanted))
         try:
             frames.append(reader.info(path))
-        except OutputError:  # there is no temporary folder: no file can be decoded
+        except OutputError:  # without a temporary folder, no file can be decoded
             raise
         except BurstfixError as error:  # InputError, or the decoder does not start
             skipped.append(SkippedFile(path, str(error).removeprefix(f"{path}: ")))
@@ -172,7 +172,7 @@ def read_infos(
 
 
 def skip_merged(frames: Sequence[RawInfo]) -> SplitFrames:
-    """Skips DNGs that burstfix has merged; they lie among the raws where OUT is the folder searched."""
+    """Skip DNGs that burstfix has merged; they are among the raws if OUT is the searched folder."""
     return SplitFrames(
         tuple(frame for frame in frames if not frame.is_merged),
         tuple(SkippedFile(frame.path, "merged by burstfix") for frame in frames if frame.is_merged),

@@ -1,4 +1,4 @@
-"""`BatchSettings`: the settings of each merge, and those of finding, naming and scheduling bursts."""
+"""`BatchSettings`: the settings of each merge, and settings to find, name and schedule bursts."""
 
 from __future__ import annotations
 
@@ -14,34 +14,41 @@ from burstfix.settings import MergeSettings, check_settings, kinds, setting, set
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSettings(MergeSettings):
-    """Everything that a batch can be told; the names are those of burstfix.toml.
+    """All settings of a batch. The names are those of burstfix.toml and of the options.
 
     Attributes:
         exposure: As in `MergeSettings`; "shared" finds one exposure for the bursts of each folder and camera.
-        gap: Seconds without a frame that end a burst.
-        min_frames, max_frames: Smallest burst; longest burst before it is split into parts, 0 = no limit.
+        gap: Maximum pause within a burst, in seconds.
+        min_frames, max_frames: Smallest and largest number of frames in a burst. Longer bursts are split into
+            parts; `max_frames` 0 = no limit.
         singles: Merge (denoise) single frames as well.
         check_content: Split bursts where the scene changes.
         layout: Names of the pictures, see `burstfix.batch.layout.FIELDS`.
         overwrite: Replace files that burstfix has not written.
-        jobs: Bursts that are read ahead while one is merged.
-        max_memory: Bytes that reading ahead and merging may take; 0 = three quarters of the free memory.
-        settle: Watching: seconds without a change before files are read.
+        jobs: Number of bursts that are read ahead while one is merged.
+        max_memory: Bytes for reading ahead and merging; 0 = three quarters of the free memory.
+        settle: With `watch`, seconds without a change before files are read.
     """
 
     exposure: float | str | None = setting(
         None,
         kinds.exposure("auto", "shared"),
-        "Brighter (+) or darker (-), in stops; shared finds one exposure for all bursts of a folder.",
+        "Exposure correction in stops, + is brighter; shared finds one exposure for all bursts of a folder.",
         group="rendering",
-        default_text="as the look says",
+        default_text="the value in the look",
     )
     gap: float = setting(
-        DEFAULT_GAP, kinds.number(0, metavar="SECONDS"), "Pause that ends a burst.", group="grouping"
+        DEFAULT_GAP, kinds.number(0, metavar="SECONDS"), "Maximum pause within a burst.", group="grouping"
     )
-    min_frames: int = setting(MIN_FRAMES, kinds.whole(2), "Smallest number of frames.", group="grouping")
+    min_frames: int = setting(
+        MIN_FRAMES, kinds.whole(2), "Smallest number of frames in a burst.", group="grouping"
+    )
     max_frames: int = setting(
-        0, kinds.whole(0), "Split longer bursts into parts.", group="grouping", default_text="0, no limit"
+        0,
+        kinds.whole(0),
+        "Largest number of frames; longer bursts are split into parts.",
+        group="grouping",
+        default_text="0, no limit",
     )
     singles: bool = setting(False, kinds.flag(), "Merge (denoise) single frames as well.", group="batch")
     check_content: bool = setting(
@@ -50,37 +57,40 @@ class BatchSettings(MergeSettings):
     layout: str = setting(
         DEFAULT_LAYOUT,
         kinds.text(metavar="PATTERN"),
-        "Names of the pictures, of {folder} {first} {last} {count} {camera} {model} {type} {date} {time}.",
+        "Pattern for the names of the pictures; fields: {folder} {first} {last} {count} {camera} {model} "
+        "{type} {date} {time}.",
         group="batch",
     )
     overwrite: bool = setting(
-        False, kinds.flag(), "Replace files that are not from this batch, too.", group="batch"
+        False, kinds.flag(), "Also replace files that are not from this batch.", group="batch"
     )
-    jobs: int = setting(1, kinds.whole(1, 64, metavar="N"), "Bursts to read ahead.", group="batch")
+    jobs: int = setting(1, kinds.whole(1, 64, metavar="N"), "Number of bursts to read ahead.", group="batch")
     max_memory: int = setting(
         0,
         kinds.size(),
-        "Memory that may be used, such as 8GB.",
+        "Memory limit, such as 8GB.",
         group="batch",
         default_text="3/4 of the free memory",
     )
     settle: float = setting(
         5.0,
         kinds.number(0, metavar="SECONDS"),
-        "Watching: time without a change before files are read.",
+        "With --watch, time without a change before files are read.",
         group="batch",
     )
 
     def __post_init__(self) -> None:
-        """Checks every value and the combinations.
+        """Check all values and their combinations.
 
         Raises:
-            UsageError: A value makes no sense; the message names it.
+            UsageError: A value is invalid; the message names the setting.
         """
         check_settings(self)
         if self.max_frames and self.max_frames < self.min_frames:
-            raise UsageError(f"max_frames {self.max_frames} is less than min_frames {self.min_frames}")
-        # From here on the layout ends with a suffix, which determines the format.
+            raise UsageError(
+                f"max_frames = {self.max_frames}: expected at least min_frames = {self.min_frames}, or 0"
+            )
+        # The checked layout ends with a suffix, which determines the format.
         full = check_layout(self.layout, self.format)
         object.__setattr__(self, "layout", full)
         row = format_of(full) or DEFAULT_FORMAT
@@ -88,16 +98,16 @@ class BatchSettings(MergeSettings):
         row.check_color_space(self.color_space)
 
     def result_settings(self) -> dict[str, Any]:
-        """The settings that change the pictures or their names, as JSON holds them."""
+        """Return the settings that change the pictures or their names, as JSON values."""
         values = {name: getattr(self, name) for name in NAMES if name not in _NO_RESULT}
         for name, default in _ADDED.items():
             if values[name] == default:
-                del values[name]  # journals written before the setting existed stay valid
+                del values[name]  # so that journals from before the setting existed stay valid
         return values
 
 
 NAMES = tuple(settings_of(BatchSettings))
-"""Every setting, in the order they are shown."""
+"""Names of all settings, in the order in which they are shown."""
 
 _NO_RESULT = frozenset(
     ("gap", "min_frames", "max_frames", "singles", "check_content", "format", "overwrite", "device")

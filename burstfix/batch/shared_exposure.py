@@ -13,21 +13,21 @@ from burstfix.color import exposure_of
 from burstfix.errors import BurstfixError
 from burstfix.pipeline import merge_burst, read_burst
 
-_PROBES = 3  # bursts of a series that are looked at
-_FALLBACK_EV = 0.0  # where no burst of a series can be read
+_PROBES = 3  # number of bursts of a series from which the exposure is found
+_FALLBACK_EV = 0.0  # exposure of a series if none of its bursts can be read
 
 log = logging.getLogger(__name__)
 
 
 class SharedExposure:
-    """Find the exposure of each series: bursts of one folder and camera.
+    """Exposure of each series, which consists of the bursts of one folder and camera.
 
-    The exposure is the median of what the look finds for the first, the middle and the last burst, each from
-    its middle frame alone.
+    The exposure is the median over the first, the middle and the last burst. For each of them, the look finds
+    an exposure from the middle frame.
 
     Args:
         bursts: All bursts of a batch.
-        settings: Of the batch.
+        settings: Settings of the batch.
     """
 
     def __init__(self, bursts: Sequence[FoundBurst], settings: BatchSettings) -> None:
@@ -38,7 +38,7 @@ class SharedExposure:
         self._found: dict[tuple[Path, Path, str], float] = {}
 
     def of(self, burst: FoundBurst) -> float:
-        """Return the EV for a burst; it is the same for all bursts of a series."""
+        """Return the exposure of a burst in EV, which is the same for its whole series."""
         key = _series_of(burst)
         if key not in self._found:
             self._found[key] = self._measure(self._series[key])
@@ -54,7 +54,7 @@ class SharedExposure:
                 burst = read_burst([paths[len(paths) // 2]], **self._settings.reading())
                 linear = merge_burst(burst, model="average", device="cpu")
                 found.append(exposure_of(linear, self._settings.look))
-            except BurstfixError as error:  # the burst itself will fail, and say why
+            except BurstfixError as error:  # merging this burst will fail and report the reason
                 log.debug("%s: no exposure (%s)", series[k].name, error)
         return round(statistics.median(found), 2) if found else _FALLBACK_EV
 

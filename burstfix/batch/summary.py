@@ -1,4 +1,4 @@
-"""The summary of a batch: a table as CSV, and a contact sheet of all pictures."""
+"""The summary of a batch: a CSV table, and a contact sheet of the pictures."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _COLUMNS = (
 )
 _CELL, _CAPTION, _MARGIN = 240, 28, 10  # pixels
 _COLUMNS_OF_SHEET = 6
-_MAX_CELLS = 1200  # a JPEG has at most 65500 rows of pixels, and all are in memory at once: 250 MB
-_FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates text that begins like this
+_MAX_CELLS = 1200  # limits the sheet to 65500 rows of pixels (the maximum of a JPEG) and 250 MB of memory
+_FORMULA = ("=", "+", "-", "@")  # spreadsheets evaluate text that begins with one of these
 _BACKGROUND, _INK, _FAULT = (24, 24, 24), (220, 220, 220), (230, 120, 100)
 
 
 def write_summary(folder: Path, entries: Sequence[Entry], unreadable: Mapping[str, str]) -> None:
-    """Write both files into the output folder, in place of those of an earlier run.
+    """Write both files to the output folder; they replace those of an earlier run.
 
     Args:
         folder: The output folder.
-        entries: Entries of the journal. Each burst gets a row of the table and a cell of the sheet; of more
-            than 1200 bursts the sheet shows the newest, and says so.
-        unreadable: Reason by path of each raw that cannot be read; each gets a row of the table.
+        entries: Entries of the journal. Each burst gets a row in the table and a cell in the sheet. If there
+            are more than 1200 bursts, the sheet shows the newest 1200, and a line at its top states this.
+        unreadable: Reason for each unreadable raw, by path. Each raw gets a row in the table.
 
     Raises:
         OutputError: A file cannot be written.
@@ -80,7 +80,7 @@ def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value that a spreadsheet shows as text, and that stays on one line."""
+    """Convert a value so that a spreadsheet shows it as text on one line."""
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -108,7 +108,7 @@ def _write_sheet(path: Path, entries: Sequence[Entry], title: str = "") -> None:
             draw.text((left + 8, top + 8), entry.state, fill=_FAULT, font=font)
         caption = printable(entry.output if entry.state == "done" else entry.name)
         while caption and draw.textlength(caption, font=font) > _CELL:
-            caption = caption[1:]  # the end of a path says more than its beginning
+            caption = caption[1:]  # keep the end of the path, which is more specific
         draw.text((left, top + _CELL + 6), caption, fill=_INK, font=font)
     with atomic_path(path, overwrite=True) as temporary:
         sheet.save(temporary, "JPEG", quality=88)

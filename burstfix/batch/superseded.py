@@ -1,7 +1,7 @@
-"""Pictures of earlier states of a burst, and when they are removed.
+"""Removal of superseded pictures, which show an earlier state of a burst.
 
-The name of a picture comes from the frames of its burst, so a burst that gains or loses frames gets another
-picture. The superseded picture stays, and stays in the journal, until newer pictures show all of its frames.
+The name of a picture depends on the frames of its burst, so a burst that gains or loses frames gets another
+picture. The superseded picture stays, also in the journal, until newer pictures contain all of its frames.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from burstfix.batch.raw_info import InfoReader, file_stamp
 from burstfix.errors import InputError
 from burstfix.io.read.xmp import sidecars
 
-_SEPARATOR = "//"  # occurs in no key and no output, except at the start of Windows network paths
+_SEPARATOR = "//"  # keys and outputs do not contain it, except at the start of Windows network paths
 
 log = logging.getLogger(__name__)
 
 
 def superseded_key(key: str, output: str) -> str:
-    """Returns the journal's key of a picture that a burst had earlier.
+    """Return the key under which the journal keeps an earlier picture of a burst.
 
     Args:
         key: Key of the burst.
@@ -39,7 +39,7 @@ def burst_key(key: str) -> str:
 
 
 def inputs_hash(paths: Iterable[Path], reader: InfoReader) -> str:
-    """Returns the sha256 over the content of frames and their sidecars, in hexadecimal.
+    """Return the SHA-256 of the content of frames and their sidecars, in hexadecimal.
 
     Raises:
         InputError: A file cannot be read.
@@ -51,23 +51,24 @@ def inputs_hash(paths: Iterable[Path], reader: InfoReader) -> str:
 
 
 def is_unchanged(entry: Entry, picture: Path) -> bool:
-    """True if an existing picture is as burstfix wrote it for this entry."""
+    """Return True if an existing picture has not changed since burstfix wrote it for this entry."""
     return entry.state == "running" or entry.stamp == file_stamp(picture)
 
 
 def remove_superseded(
     bursts: Iterable[FoundBurst], output: OutputFolder, layout: str, journal: Journal, reader: InfoReader
 ) -> None:
-    """Remove pictures whose frames, unchanged, are all in newer pictures; forgets failures likewise.
+    """Remove a picture if newer pictures contain all of its frames and the frames have not changed.
 
-    Pictures that were changed since they were written stay, and pictures of other layouts.
+    Entries of failed bursts are removed by the same rule. Pictures that were changed after they were written
+    stay, and so do pictures of other layouts.
 
     Args:
         bursts: The current bursts.
         output: The output folder.
         layout: The current pattern for names.
-        journal: Knows the pictures.
-        reader: Hashes the frames.
+        journal: Journal of the output folder.
+        reader: Reader that hashes the frames.
     """
     current = {burst.key: tuple(str(path) for path in burst.paths) for burst in bursts}
     entries = journal.entries()
@@ -83,12 +84,12 @@ def remove_superseded(
             if inputs_hash(map(Path, entry.frames), reader) == entry.inputs:
                 _remove(entry, output, journal)
         except (InputError, OSError) as error:
-            log.warning("%s: is kept beside newer pictures of the same frames (%s)", entry.output, error)
+            log.warning("%s: kept, although newer pictures contain its frames (%s)", entry.output, error)
 
 
 def _remove(entry: Entry, output: OutputFolder, journal: Journal) -> None:
-    """Remove an entry, and its picture unless somebody else wrote or changed it."""
+    """Remove an entry and its picture; keep a picture that was changed."""
     if output.has_picture(entry.output) and is_unchanged(entry, output.picture(entry.output)):
         output.picture(entry.output).unlink()
-        log.info("%s: removed; its frames are in newer pictures", entry.output)
+        log.info("%s: removed, because newer pictures contain its frames", entry.output)
     journal.forget(entry.key)

@@ -1,4 +1,4 @@
-"""Watches folders that are being filled, and plans bursts as their files become complete."""
+"""Watching of folders: bursts are planned when their files have arrived completely."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from burstfix.io.read.frames import natural_key
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 1.0  # between scans while files are arriving and no change is reported
-_WAIT_SECONDS = 0.5  # between checks of the stop condition
+_POLL_SECONDS = 1.0  # time between scans while files are arriving and no change is reported
+_WAIT_SECONDS = 0.5  # time between checks of the stop condition
 
 MakePlan = Callable[[frozenset[Path]], Plan]
 
 
 class Arrivals:
-    """Tells which files are still being written.
+    """Detection of files that are still being written.
 
-    A file counts as complete once it has not changed for `settle` seconds.
+    A file is complete if it has not changed for `settle` seconds.
 
     Attributes:
         stamps: Stamps of the files of the last scan.
@@ -41,7 +41,7 @@ class Arrivals:
         self._started = False
 
     def update(self, paths: Sequence[Path]) -> frozenset[Path]:
-        """Look at all files; return those that are new or have changed recently."""
+        """Check all files; return those that are new or have changed recently."""
         now = self._clock()
         arriving: set[Path] = set()
         self.stamps = {}
@@ -50,11 +50,11 @@ class Arrivals:
                 stamp = file_stamp(path)
                 age = max(0.0, time.time() - os.stat(path).st_mtime)
             except OSError:
-                continue  # removed again
+                continue  # removed in the meantime
             self.stamps[path] = stamp
             before = self._seen.get(path)
             if before is None:
-                # A copy may keep the time of its original, so the age counts only in the first scan.
+                # A copy may have the time of its original, so the age is used only in the first scan.
                 self._seen[path] = (stamp, now if self._started else now - age)
             elif before[0] != stamp:
                 self._seen[path] = (stamp, now)
@@ -65,14 +65,14 @@ class Arrivals:
 
 
 def complete(plan: Plan, raws: Sequence[Path], arriving: frozenset[Path]) -> tuple[FoundBurst, ...]:
-    """Return the groups that no arriving file can belong to: none is their neighbour by name.
+    """Return the groups that are complete: no arriving file is their neighbour in the order of names.
 
     Args:
-        plan: Made without the arriving files.
+        plan: Plan made without the arriving files.
         raws: All raws found.
         arriving: Files that are still being written.
     """
-    positions: dict[Path, int] = {}  # of each raw among those of its folder
+    positions: dict[Path, int] = {}  # index of each raw in its folder
     folders: dict[Path, list[Path]] = {}
     for path in sorted(raws, key=natural_key):
         listed = folders.setdefault(path.parent, [])
@@ -100,10 +100,10 @@ def watch_folders(
 
     Args:
         folders: Folders to watch, including their subfolders.
-        output: A folder that is not searched.
-        settle: Seconds without a change after which a file counts as complete.
-        make_plan: Groups all files except those given.
-        stopped: Called about every half second.
+        output: Folder that is not searched.
+        settle: Seconds without a change after which a file is complete.
+        make_plan: Function that plans all files except the given ones.
+        stopped: Function that returns True to stop; called about every half second.
     """
     watcher = _Watcher(roots_of(folders), output, settle, make_plan, stopped)
     is_waiting = False
@@ -120,7 +120,7 @@ def watch_folders(
 
 
 class _Watcher:
-    """Watches folders for as long as they exist (a drive may be unmounted)."""
+    """Watcher of folders that may disappear, for example when a drive is unmounted."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Watcher:
 
     def plans(self) -> Iterator[Plan]:
         """Yield plans until stopped, or until a folder is missing."""
-        # Forgotten when a folder goes missing: bursts that failed for that reason are tried again.
+        # Local variables, so that bursts that failed because a folder was missing are tried again.
         handled: dict[str, tuple[str, ...]] = {}
         unreadable: tuple[SkippedFile, ...] = ()
         seen: object = None
@@ -173,7 +173,7 @@ class _Watcher:
                 yield dataclasses.replace(plan, groups=tuple(fresh))
 
     def _changes(self) -> Iterator[bool]:
-        """Yield True after each change, and False at least every half second; first True."""
+        """Yield True at the start and after each change, and False at least every half second."""
         yield True
         try:
             for changed in watch(
@@ -191,7 +191,7 @@ class _Watcher:
 
 
 def _missing_folder(roots: Sequence[Path]) -> str:
-    """Return why a folder cannot be searched; "" if all can."""
+    """Return the reason why a folder cannot be searched; "" if all can be searched."""
     try:
         roots_of(roots)
     except InputError as error:

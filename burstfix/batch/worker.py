@@ -1,4 +1,4 @@
-"""Chooses who merges: this process, or the machines of a cluster."""
+"""The worker of a batch: this process, or the machines of a cluster."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from burstfix.batch.settings import BatchSettings
 
 
 class Worker(Protocol):
-    """Works through jobs."""
+    """Interface of workers."""
 
     def run(
         self, jobs: Iterable[Job], on_start: OnStart, on_progress: OnProgress | None
     ) -> Generator[Outcome, None, None]:
-        """Yield the outcome of each job, as they end; `on_start` is called before a job may write."""
+        """Yield the outcome of each job when it ends; `on_start` is called before a job writes files."""
         ...
 
 
@@ -26,11 +26,11 @@ def make_worker(settings: BatchSettings, cluster: str | None) -> Generator[Worke
     """Provide a worker while the body runs.
 
     Args:
-        settings: Device, model and memory.
-        cluster: Address of a Dask scheduler, "local" for one that is started here, or None for this process.
+        settings: Settings with the device, the model and the memory limit.
+        cluster: Address of a Dask scheduler; "local" = start one on this machine; None = this process.
 
     Raises:
-        UsageError: There is no such device, model or scheduler, or versions do not match.
+        UsageError: The device, model or scheduler does not exist, or versions do not match.
         WeightsError: The weights are missing or damaged.
     """
     if cluster is None:

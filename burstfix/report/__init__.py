@@ -1,1 +1,1 @@
-"""What a person looks at: tables and summaries."""
+"""Tables, summaries and HTML reports for display."""

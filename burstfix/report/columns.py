@@ -1,4 +1,4 @@
-"""A table that fits the terminal: columns of low priority make room, and are summed up below it."""
+"""A table that fits the terminal: less important columns are left out and summarised below the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-GAP = 2  # cells between columns
+GAP = 2  # characters between columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Column:
     """A column and its cells.
 
     Attributes:
-        title: Heading.
-        cells: One for each row.
-        priority: 0 is always shown; the column with the highest number goes first.
-        justify: Alignment.
-        shrinks: A cell that is too wide is cut in the middle instead ("IMG_00…5.dng").
-        wraps: A cell that is too wide is wrapped between words.
+        title: Heading of the column.
+        cells: Text of each row.
+        priority: Columns with the highest number are left out first; columns with 0 are always shown.
+        justify: Alignment of the cells.
+        shrinks: True to shorten cells that are too wide in the middle ("IMG_00…5.dng").
+        wraps: True to wrap cells that are too wide between words.
     """
 
     title: str
@@ -36,12 +36,12 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Cells that the column takes unless it is cut or wrapped."""
+        """Width in characters if no cell is shortened or wrapped."""
         return max(map(cell_len, (self.title, *self.cells)))
 
     @property
     def min_width(self) -> int:
-        """Cells that the column needs at least."""
+        """Minimum width in characters."""
         if self.wraps:
             words = [word for cell in self.cells for word in cell.split()]
             return min(self.width, max(map(cell_len, (self.title, "dropped:", *words))))
@@ -50,18 +50,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class FittedTable:
-    """A rich renderable of columns, as many as the width allows.
+    """A rich renderable that shows as many columns as fit into the width.
 
     Attributes:
-        columns: From left to right.
-        styles: Style of each row, "" for the default.
+        columns: Columns from left to right.
+        styles: Style of each row; "" = the default.
     """
 
     columns: Sequence[Column]
     styles: Sequence[str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Renders the columns that fit, then a line for each that does not."""
+        """Render the columns that fit, then lines about the columns that do not."""
         shown = fitting(self.columns, options.max_width)
         widths = _widths(shown, options.max_width)
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -79,11 +79,11 @@ class FittedTable:
         if facts := [f"{title} {value}" for title, value in uniform if value]:
             yield Text("in every row: " + ", ".join(facts), style="dim")
         if varying := [title for title, value in uniform if value is None]:
-            yield Text("not shown for lack of width: " + ", ".join(varying), style="dim")
+            yield Text("not shown for lack of space: " + ", ".join(varying), style="dim")
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Chooses the columns that fit into a width.
+    """Choose the columns that fit into a width.
 
     Columns of the highest priority number are left out first, those of priority 0 never.
     """
@@ -97,7 +97,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Distribute the width: spare cells go to shrunk columns, from the left."""
+    """Distribute the width; shortened columns get the spare characters, from left to right."""
     widths = [column.min_width for column in columns]
     spare = width - sum(widths) - GAP * (len(columns) - 1)
     for index, column in enumerate(columns):
@@ -108,7 +108,7 @@ def _widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _cut(text: str, width: int) -> str:
-    """Cuts the middle out of a text that is too wide; beginnings and ends of file names tell them apart."""
+    """Cut out the middle of a text that is too wide; file names mostly differ at the start and the end."""
     if cell_len(text) <= width:
         return text
     tail = (width - 1) * 2 // 3
@@ -117,6 +117,6 @@ def _cut(text: str, width: int) -> str:
 
 
 def _only(cells: Sequence[str]) -> str | None:
-    """The value that all cells with one share; None if they differ, "" if no cell has one."""
+    """Return the common value of all cells that have a value; None if they differ, "" if all are empty."""
     values = {cell for cell in cells if cell not in ("", "-")}
     return values.pop() if len(values) == 1 else None if values else ""

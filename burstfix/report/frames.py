@@ -1,4 +1,4 @@
-"""A burst as a JSON document, and the document as the table of `inspect`."""
+"""The description of a burst as a JSON document, and as the table of `inspect`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
 
     Args:
         burst: The burst.
-        dropped: Metadata of those dropped frames that could be read.
+        dropped: Metadata of the readable dropped frames.
 
     Returns:
         The fields of `records.BurstDocument`: frames are in time order, unreadable ones at the end. Numbers
@@ -86,13 +86,13 @@ def noise_document(noise: NoiseProfile) -> dict[str, Any]:
 
 
 def burst_tables(document: Mapping[str, Any]) -> RenderableType:
-    """Lays the document of `burst_document` out for people: a table of frames, and the facts below it.
+    """Format the document of `burst_document`: a table of frames, and facts about the burst below it.
 
     Args:
-        document: With control characters escaped.
+        document: The document, with control characters escaped.
 
     Returns:
-        A rich renderable. Where the terminal is narrow, columns that matter less are left out.
+        A rich renderable. On a narrow terminal, less important columns are left out.
     """
     from rich.console import Group
     from rich.text import Text
@@ -113,7 +113,7 @@ def burst_tables(document: Mapping[str, Any]) -> RenderableType:
         Column("black..white", exposures[5], priority=5),
         Column("sharp", analysis[0], justify="right"),
         Column("shift y, x", analysis[1], justify="right"),
-        Column("turn", analysis[2], justify="right"),
+        Column("rotation", analysis[2], justify="right"),
         Column("", [_state(frame) for frame in frames], wraps=True),
     ]
     styles = ["bold" if frame["reference"] else "" if frame["kept"] else "dim" for frame in frames]
@@ -165,7 +165,7 @@ def _metadata(metadata: FrameMetadata) -> dict[str, Any]:
 
 
 def _black(levels: Levels) -> list[float]:
-    """Distinct mean black levels of the pattern, smallest first, with row and column deltas averaged in."""
+    """Return the distinct mean black levels in ascending order, row and column deltas included."""
     extra = sum(float(np.mean(d)) for d in (levels.black_rows, levels.black_cols) if d is not None)
     return [round(float(value) + extra, 4) for value in np.unique(levels.black)]
 
@@ -214,12 +214,12 @@ def _analysis_cells(frame: Mapping[str, Any]) -> list[str]:
 
 
 def _signed(value: float, digits: int) -> str:
-    """With its sign, but never -0.0."""
+    """Format a number with its sign, but never as -0.0."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def exposure_text(seconds: float | None) -> str:
-    """1/60 s, 2.5 s; "-" if unknown."""
+    """Format an exposure time as "1/60 s" or "2.5 s"; "-" if unknown."""
     if not seconds:
         return "-"
     return f"{seconds:g} s" if seconds >= 0.3 else f"1/{1 / seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""The plan of a batch as people see it."""
+"""The plan of a batch as a table."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _KINDS = {"burst": "burst", "single": "single frame", "bracket": "bracket", "sho
 
 
 def plan_table(document: Mapping[str, Any], output: Path | None = None) -> Group:
-    """A row for each group, then what could not be read, the warnings, and a closing line.
+    """Format a plan: a row for each group, then unreadable files, warnings and a closing line.
 
     Args:
-        document: From `Plan.document`, with control characters escaped.
+        document: Result of `Plan.document`, with control characters escaped.
         output: Folder of the pictures, which are shown relative to it.
     """
     groups = document["groups"]
@@ -66,7 +66,7 @@ def _exposure(group: Mapping[str, Any]) -> str:
 
 
 def closing_line(document: Mapping[str, Any]) -> str:
-    """One line: how many of each kind."""
+    """Return one line with the number of groups of each kind."""
     counts = document["counts"]
     parts = [f"{counts['burst']} bursts", f"{counts['single']} single frames"]
     parts += [f"{counts['bracket']} brackets"] if counts["bracket"] else []

@@ -11,7 +11,7 @@ from burstfix.report.frames import NOISE_SOURCES
 
 
 def closing_line(document: Mapping[str, Any]) -> str:
-    """One line: frames used, reference, noise source, model, megapixels, seconds, output.
+    """Return one line with output, frames, reference, noise source, model, megapixels and seconds.
 
     Args:
         document: The document of `merge --json`.
@@ -28,7 +28,7 @@ def closing_line(document: Mapping[str, Any]) -> str:
 
 
 def shown_path(path: str) -> str:
-    """Shortens an absolute path in the working folder to a relative one."""
+    """Shorten an absolute path in the working folder to a relative one."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:

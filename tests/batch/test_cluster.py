@@ -150,7 +150,7 @@ def test_cluster_when_no_scheduler_answers_then_an_error_says_so(card: Path, tmp
     arguments = ["batch", str(card), "-o", str(tmp_path / "out"), "--cluster", f"127.0.0.1:{free_port()}"]
     command = [sys.executable, "-c", f"{code}sys.exit(main({arguments!r}))"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
-    assert ran.returncode == 2 and "no Dask scheduler answers there" in ran.stderr
+    assert ran.returncode == 2 and "no Dask scheduler answers at this address" in ran.stderr
 
 
 @pytest.mark.slow

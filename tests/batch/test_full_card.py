@@ -40,7 +40,7 @@ def test_plan_when_the_card_is_full_of_oddities_then_exactly_as_shot(card: Card)
     assert {a.path.relative_to(card.root).as_posix() for a in plan.unreadable} == card.unreadable
     assert {a.path.relative_to(card.root).as_posix() for a in plan.ignored} == card.ignored
     assert sorted(w.split(": ")[0].rsplit("/")[-1] for w in plan.warnings) == ["lost", "skewed"]
-    assert "goes back by 2.0 h" in plan.warnings[1] and "have no time" in plan.warnings[0]
+    assert "was set back by 2.0 h" in plan.warnings[1] and "have no time" in plan.warnings[0]
 
 
 def test_batch_when_run_on_the_card_then_a_picture_of_every_burst(
@@ -77,4 +77,4 @@ def test_batch_when_ended_then_summary_shows_every_burst(merged: tuple[BatchRepo
     with Image.open(output / "summary.jpg") as sheet:
         assert sheet.width == 6 * 250 + 10 and sheet.height > 7 * 250
     log = (output / "burstfix.log").read_text(encoding="utf-8")
-    assert "clock goes back" in log and log.count("megapixels") == 40
+    assert "clock was set back" in log and log.count("megapixels") == 40

@@ -106,7 +106,7 @@ def test_group_when_the_clock_is_set_back_two_hours_then_names_decide_with_a_war
     frames = [frame(1, 7200), frame(2, 7200.2), frame(3, 0.4), frame(4, 0.6), frame(5, 30.0), frame(6, 30.2)]
     grouping = grouped(*frames)
     assert shape(grouping) == [("burst", [1, 2, 3, 4]), ("burst", [5, 6])]
-    assert len(grouping.warnings) == 1 and "goes back by 2.0 h" in grouping.warnings[0]
+    assert len(grouping.warnings) == 1 and "was set back by 2.0 h" in grouping.warnings[0]
 
 
 def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_with_a_warning() -> None:
@@ -114,7 +114,7 @@ def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_wi
     frames = [frame(k, t) for k, t in enumerate(times, 1)]
     grouping = grouped(*frames, similarity=lambda a, b: 0.9)
     assert shape(grouping) == [("burst", [1, 2, 3, 4]), ("burst", [5, 6])]
-    assert len(grouping.warnings) == 1 and "goes forward by 2.0 h" in grouping.warnings[0]
+    assert len(grouping.warnings) == 1 and "was set forward by 2.0 h" in grouping.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_batch_when_a_picture_was_edited_then_other_settings_do_not_overwrite_it
     edited.write_bytes(b"better")
     assert len(run(card).skipped) == 3
     report = run(card, replace(SETTINGS, exposure=1.0))
-    assert "changed since" in report.failed["IMG_0001.dng"] and edited.read_bytes() == b"better"
+    assert "was changed after" in report.failed["IMG_0001.dng"] and edited.read_bytes() == b"better"
 
 
 def test_batch_when_another_run_holds_the_lock_then_stops_with_an_error(card: Path) -> None:
@@ -201,7 +201,7 @@ def test_batch_when_another_run_holds_the_lock_then_stops_with_an_error(card: Pa
     out.mkdir()
     with (
         only_run(out),
-        pytest.raises(OutputError, match=f"another batch is at work here .process {os.getpid()}"),
+        pytest.raises(OutputError, match=f"another batch is running in this folder .process {os.getpid()}"),
     ):
         run(card)
     assert len(run(card).done) == 3
@@ -285,7 +285,7 @@ def test_journal_when_written_by_a_newer_version_then_an_error_says_so(tmp_path:
     Journal(tmp_path).close()
     with sqlite3.connect(tmp_path / "burstfix.sqlite") as db:
         db.execute("PRAGMA user_version=99")
-    with pytest.raises(OutputError, match="newer burstfix"):
+    with pytest.raises(OutputError, match="newer version of burstfix"):
         Journal(tmp_path)
 
 

@@ -105,7 +105,7 @@ def test_watch_when_the_folder_is_missing_for_a_moment_then_the_watch_waits(
     threading.Timer(0.5, away.rename, [inbox]).start()
     back = [inbox / path.name for path in (*first, *second)]
     assert [path for g in next(found).groups for path in g.paths] == back
-    assert caplog.messages == [f"{inbox}: there is no such folder; waiting for it"]
+    assert caplog.messages == [f"{inbox}: this folder does not exist; waiting for it"]
 
 
 @pytest.mark.usefixtures("impatient")

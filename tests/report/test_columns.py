@@ -39,4 +39,4 @@ def test_table_when_narrow_then_names_are_cut_in_the_middle_and_uniform_columns_
     assert any(line.startswith("IMG_") and "…" in line and "1.dng" in line for line in lines)
     text = " ".join(lines)
     assert "in every row: ISO 6400" in text
-    assert "not shown for lack of width: time" in text
+    assert "not shown for lack of space: time" in text
