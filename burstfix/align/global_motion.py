@@ -19,7 +19,7 @@ from burstfix.align.blocks import CELL, match_blocks
 from burstfix.types import GlobalMotion
 
 _COARSE_SIDE = 160  # longest side of the pictures that are correlated; their noise is averaged away
-_FINE_SIDE = 700  # longest side of the pictures whose blocks are matched
+_FINE_SIDE = 700  # longest side of the pictures for block matching
 _MAX_ANGLE = math.radians(2.5)
 _ANGLES = 21  # a quarter of a degree apart: at most 0.4 pixels at the side of the reduced picture
 _BANDWIDTH = 0.15  # cycles per reduced pixel; noise and errors of bilinear rotation dominate above it

@@ -54,7 +54,7 @@ def prepare_burst(
             chooses the sharpest of the frames near the middle, or another one if most frames do not overlap
             it.
         noise: A known profile, or the source of the profile; see `burst_noise.find_noise`.
-        table: Noise profiles of cameras whose files contain none.
+        table: Noise profiles of cameras, for files without one.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         dropped: Frames left out earlier, to be reported too.
         warnings: Warnings so far.

@@ -75,7 +75,7 @@ def find_noise(
         noise: A known profile; "file" to trust the file; "measure" to ignore file and table. None uses the
             profile of the reference's file unless a burst of three or more frames contradicts it, then the
             table, then a measurement.
-        table: Profiles of cameras whose files contain none.
+        table: Noise profiles of cameras, for files without one.
 
     Returns:
         The profile, with a warning for each doubt about it.

@@ -21,7 +21,7 @@ _SHARED = 0.3  # independent noise gives a ratio near 1, shared noise near 0
 
 
 def find_repeats(frames: Sequence[Frame]) -> dict[int, int]:
-    """Find frames whose noise is that of an earlier frame.
+    """Find frames with the same noise as an earlier frame.
 
     In the flat parts of a scene, the difference of two frames with independent noise has the sum of their
     energies, but the difference of a frame and its repeat has almost none. With three or more frames, a pair

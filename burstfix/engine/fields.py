@@ -16,7 +16,7 @@ from burstfix.models.base import BurstModel
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import GlobalMotion
 
-_STRIP_PIXELS = 1 << 19  # packed pixels whose features are computed at once
+_STRIP_PIXELS = 1 << 19  # packed pixels for which features are computed at once
 
 
 def find_fields(

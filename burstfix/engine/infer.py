@@ -28,7 +28,7 @@ from burstfix.raw.frame_source import FrameSource
 from burstfix.types import CFA_PATTERNS, Burst, MergeMaps, NoiseProfile, Progress
 
 _LEAST_STRENGTH = 0.01
-"""Replaces strength 0, which would divide by zero; keeps all noise of the reference."""
+"""Replacement for strength 0, which would divide by zero; keeps all noise of the reference."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

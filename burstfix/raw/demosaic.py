@@ -29,7 +29,7 @@ _ROW, _COLUMN = (0, 1), (1, 0)
 MENON_HALO = 8
 """Packed pixels around a tile that influence the result of `menon`: one for each of its eight steps."""
 
-_TIE = 1e-3  # directions whose summed changes differ by less are blended
+_TIE = 1e-3  # two directions are blended if their summed changes differ by less
 _STRIP = 64  # packed rows processed at once, so that they stay in the processor's cache
 
 

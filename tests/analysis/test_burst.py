@@ -118,8 +118,8 @@ def test_prepare_burst_when_the_middle_shows_something_else_then_another_frame_i
         f"{reference.metadata.path.name} overlaps 3 other frames" in line and "f2.dng only 0" in line
         for line in caplog.messages
     )
-    told = prepare_burst(frames, reference=2, keep_all=keep_all)
-    assert told.frames[told.reference] is frames[2]
+    given = prepare_burst(frames, reference=2, keep_all=keep_all)
+    assert given.frames[given.reference] is frames[2]
 
 
 def test_prepare_burst_when_a_frame_hardly_overlaps_then_it_is_dropped(monkeypatch):

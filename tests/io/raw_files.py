@@ -86,7 +86,7 @@ def rename_tag(path: Path, tag: int, new: int) -> None:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag for `tiff_file`: numbers, or bytes as they stand in the file."""
+    """A tag for `tiff_file`: numbers, or bytes as in the file."""
 
     number: int
     kind: int
@@ -107,7 +107,7 @@ LEVEL_TAGS = (Tag(50714, SHORT, (64,)), Tag(50717, SHORT, (1023,)))
 
 
 def write_several(path: Path, mosaics: Sequence[NDArray[np.uint16]], *tags: Tag) -> Path:
-    """Write a DNG with a preview and several raws of 10 bits, as pixel shift cameras do."""
+    """Write a DNG with a preview and several 10-bit raws, like a pixel shift camera."""
 
     def extra(*tags: Tag) -> list[Any]:
         return [(t.number, t.kind, len(t.values), tuple(t.values), True) for t in tags]
@@ -135,15 +135,15 @@ def tiff_file(
 
     Args:
         directories: Tags of each directory of the chain.
-        below: SubIFDs of the first.
+        below: SubIFDs of the first directory.
         order: "<" or ">".
         big: Write a BigTIFF.
-        share: Let equal values stand in the file once.
+        share: Write equal values only once.
     """
     field = 8 if big else 4
     magic = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "H", 43 if big else 42)
     data = bytearray(magic + (struct.pack(order + "HHQ", 8, 0, 0) if big else struct.pack(order + "L", 0)))
-    link = len(data) - field  # where the offset of the next directory belongs
+    link = len(data) - field  # position for the offset of the next directory
     values: dict[bytes, int] = {}
 
     def add(tags: Sequence[Tag]) -> int:

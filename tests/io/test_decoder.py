@@ -28,7 +28,7 @@ from tests.io.raw_files import make_metadata, make_mosaic, write_raw
 
 
 def decoder_that(body: str) -> list[str]:
-    """Return the command of a decoder that runs `body` when it gets a file with "bad" in its name."""
+    """Return the command of a decoder that runs `body` for a file with "bad" in its name."""
     program = f"""
     import os, pathlib, signal, sys, time
     from burstfix.io.read import decode, decoder
@@ -69,7 +69,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[DecoderClient]:
     ],
     indirect=True,
 )
-def test_read_frame_when_the_decoder_crashes_then_it_is_an_error_and_the_next_file_is_read(
+def test_read_frame_when_the_decoder_crashes_then_it_raises_and_the_next_file_is_read(
     client: DecoderClient, good: Path, bad: Path
 ):
     client.read_frame(good)
@@ -110,24 +110,24 @@ def test_read_frame_when_the_decoder_hangs_or_dies_once_then_the_file_is_read(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory limit holds on Linux")
 @pytest.mark.parametrize("client", ["bytearray(6 << 30)", "bytearray(1200 << 20)"], indirect=True)
-def test_read_frame_when_memory_runs_out_then_it_is_an_error(client: DecoderClient, bad: Path):
+def test_read_frame_when_memory_runs_out_then_it_raises_input_error(client: DecoderClient, bad: Path):
     with pytest.raises(InputError, match="takes more memory than its size allows"):
         client.read_frame(bad)
 
 
 @pytest.mark.parametrize("client", ["raise RuntimeError('odd tag')"], indirect=True)
-def test_read_frame_when_a_parser_fails_then_it_is_an_error(client: DecoderClient, bad: Path):
+def test_read_frame_when_a_parser_fails_then_it_raises_input_error(client: DecoderClient, bad: Path):
     with pytest.raises(InputError, match="damaged .RuntimeError: odd tag"):
         client.read_frame(bad)
 
 
 @pytest.mark.parametrize("client", ["os.write(2, b'x.dng: data corrupted at 77')"], indirect=True)
-def test_read_frame_when_libraw_only_prints_that_data_are_corrupt_then_it_is_an_error(
+def test_read_frame_when_libraw_only_prints_that_data_are_corrupt_then_it_raises_input_error(
     client: DecoderClient, good: Path, bad: Path
 ):
     with pytest.raises(InputError, match="bad.dng: the picture data are damaged"):
         client.read_frame(bad)
-    client.read_frame(good)  # the log of one file is not read for the next
+    client.read_frame(good)  # the log of one file does not affect the next file
 
 
 @pytest.mark.parametrize("client", ["os.write(1, b'noise' * 1000); print('more', flush=True)"], indirect=True)
@@ -192,7 +192,7 @@ HOSTILE_REPLIES = {
 
 
 @pytest.mark.parametrize("reply", HOSTILE_REPLIES.values(), ids=HOSTILE_REPLIES.keys())
-def test_read_frame_when_the_answer_is_hostile_then_it_is_an_error_and_no_code_runs(
+def test_read_frame_when_the_answer_is_hostile_then_it_raises_input_error_and_runs_no_code(
     good: Path, tmp_path: Path, reply: str
 ):
     mark = tmp_path / "mark"
@@ -216,7 +216,7 @@ def test_read_frame_when_the_answer_is_hostile_then_it_is_an_error_and_no_code_r
     assert not mark.exists()
 
 
-def test_read_frame_when_the_answer_names_another_path_then_ours_counts(good: Path):
+def test_read_frame_when_the_answer_contains_another_path_then_the_requested_path_is_kept(good: Path):
     body = """
     import dataclasses, pathlib
     from burstfix.io.read import decoder
@@ -232,7 +232,7 @@ def test_read_frame_when_the_answer_names_another_path_then_ours_counts(good: Pa
     client.close()
 
 
-def test_encode_when_metadata_holds_every_type_then_decode_gives_them_back():
+def test_decode_when_encoded_metadata_contain_every_type_then_they_are_restored():
     exif = ExifTags(
         {1: "Zoë", 2: b"\0\xff"}, {3: Fraction(-1, 3), 4: (1, Fraction(2))}, {5: 6}, {"dc:title": "<x/>"}
     )
@@ -252,13 +252,13 @@ def test_encode_when_metadata_holds_every_type_then_decode_gives_them_back():
     assert (m.opcodes.first, m.opcodes.top) == (b"\1\2", 3)
 
 
-def test_decode_when_a_request_holds_a_text_for_a_bool_then_it_is_refused():
+def test_decode_when_a_request_contains_text_instead_of_a_bool_then_it_is_rejected():
     line = encode(Request("a", None, True)).replace(b"true", b'"yes"')
     with pytest.raises(ValueError, match="yes"):
         decode(Request, line)
 
 
-def test_read_frame_when_many_threads_ask_then_each_gets_its_own_frame(tmp_path: Path):
+def test_read_frame_when_called_from_many_threads_then_each_gets_its_own_frame(tmp_path: Path):
     paths = [write_raw(tmp_path / f"{k}.dng", seed=k) for k in range(6)]
     wrong: list[int] = []
 
@@ -310,8 +310,8 @@ def test_child_when_the_parent_is_killed_then_it_ends_too(good: Path):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_io_when_rawpy_is_missing_then_it_still_imports():
-    # Training machines may lack it; only the child needs it.
+def test_import_io_when_rawpy_is_missing_then_it_succeeds():
+    # rawpy may be missing on training machines; only the child needs it.
     program = "import sys; sys.modules['rawpy'] = None; import burstfix.io"
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -330,7 +330,7 @@ def test_read_frame_when_the_name_is_not_utf8_then_it_is_read_like_any_other(goo
         assert "directories are damaged" in str(caught.value)
 
 
-def test_seconds_for_a_file_then_they_grow_with_its_size(tmp_path: Path):
+def test_seconds_for_when_a_file_is_larger_then_the_time_limit_is_higher(tmp_path: Path):
     path = tmp_path / "a.dng"
     assert seconds_for(path) == BASE_SECONDS
     with open(path, "wb") as file:

@@ -1,4 +1,4 @@
-"""The table of output formats, and that everything follows from it."""
+"""The table of output formats, and its use in names, options and writers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from burstfix.settings.merge import MergeSettings
 
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
-def test_format_when_in_the_table_then_names_options_and_layouts_know_it(row: OutputFormat, tmp_path):
+def test_format_when_in_the_table_then_names_options_and_layouts_include_it(row: OutputFormat, tmp_path):
     assert format_named(row.name) is row
     for suffix in row.suffixes:
         assert format_of(f"x{suffix.upper()}") is row
@@ -32,7 +32,7 @@ def test_format_when_in_the_table_then_names_options_and_layouts_know_it(row: Ou
 
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
-def test_plan_when_the_format_does_not_have_a_setting_then_it_is_wrong_usage(row: OutputFormat, tmp_path):
+def test_plan_when_the_format_lacks_a_setting_then_it_raises_usage_error(row: OutputFormat, tmp_path):
     out = str(tmp_path / f"a{row.suffix}")
     for depth in {8, 16} - set(row.bit_depths):
         with pytest.raises(UsageError, match=f"{row.title} is written with .* not {depth}"):
@@ -44,13 +44,13 @@ def test_plan_when_the_format_does_not_have_a_setting_then_it_is_wrong_usage(row
             plan(out, MergeSettings(quality=50), typed={"quality"})
 
 
-def test_format_named_when_there_is_no_such_format_then_the_known_ones_are_listed():
+def test_format_named_when_the_format_is_unknown_then_the_error_lists_the_known_ones():
     with pytest.raises(UsageError, match="webp.*tiff, png, jpeg, jxl, avif, dng"):
         format_named("webp")
     assert format_of("a.webp") is None
 
 
 @pytest.mark.parametrize("module", [formats, jpeg_xl, merged_dng, pixels])
-def test_writers_when_their_examples_are_run_then_they_hold(module: ModuleType):
+def test_writers_when_their_examples_are_run_then_they_pass(module: ModuleType):
     tried = doctest.testmod(module)
     assert tried.attempted and not tried.failed

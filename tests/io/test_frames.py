@@ -35,19 +35,19 @@ def test_read_frames_when_frames_have_times_then_they_are_in_time_order(tmp_path
     assert names(read_frames(sorted(paths))) == ["IMG_4.dng", "IMG_3.dng", "IMG_2.dng", "IMG_1.dng"]
 
 
-def test_read_frames_when_only_some_times_have_zones_then_clock_readings_are_sorted(tmp_path: Path):
+def test_read_frames_when_only_some_times_have_zones_then_frames_are_sorted_by_local_time(tmp_path: Path):
     zone = timezone(timedelta(hours=9))
     a = write_raw(tmp_path / "a.dng", time=(START + timedelta(seconds=2)).replace(tzinfo=zone))
     b = write_raw(tmp_path / "b.dng", time=START)
     assert names(read_frames([a, b])) == ["b.dng", "a.dng"]
 
 
-def test_read_frames_when_a_time_is_missing_then_natural_names_are_sorted(tmp_path: Path):
+def test_read_frames_when_a_time_is_missing_then_frames_are_sorted_by_natural_name(tmp_path: Path):
     paths = [write_raw(tmp_path / f"IMG_{k}.dng", k, time=None if k == 2 else START) for k in (10, 9, 2)]
     assert names(read_frames(paths)) == ["IMG_2.dng", "IMG_9.dng", "IMG_10.dng"]
 
 
-def test_natural_key_when_names_mix_digits_and_letters_then_numbers_are_ordered():
+def test_natural_key_when_names_contain_digits_and_letters_then_numbers_are_ordered():
     ordered = ["1.dng", "02.dng", "a.dng", "a1.dng", "A2.dng", "a10.dng", "b.dng"]
     assert [p.name for p in sorted(map(Path, reversed(ordered)), key=natural_key)] == ordered
 
@@ -72,7 +72,7 @@ def test_read_frames_when_one_frame_is_given_then_it_is_read(tmp_path: Path):
 
 
 @pytest.mark.parametrize("paths", [[], ["x.jpg"]])
-def test_read_frames_when_no_raw_is_given_then_it_is_an_error(tmp_path: Path, paths: list[str]):
+def test_read_frames_when_no_raw_is_given_then_it_raises_input_error(tmp_path: Path, paths: list[str]):
     for name in paths:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="no raw files given"):
@@ -118,7 +118,7 @@ def test_read_frames_when_exposures_differ_by_rounding_then_all_are_kept(tmp_pat
     assert len(read_frames(paths).frames) == 4
 
 
-def test_read_frames_when_time_is_traded_for_iso_then_it_is_no_burst(tmp_path: Path):
+def test_read_frames_when_iso_compensates_exposure_time_then_it_raises_burst_error(tmp_path: Path):
     a = write_raw(tmp_path / "a.dng", exposure_time=1 / 30, iso=800.0)
     b = write_raw(tmp_path / "b.dng", exposure_time=1 / 60, iso=1600.0)
     with pytest.raises(BurstError, match="its ISO is 1600"):
@@ -142,7 +142,7 @@ def test_read_frames_when_a_file_is_damaged_then_it_raises_or_drops_the_file(tmp
     assert not got.dropped[0].reason.startswith(str(paths[1]))
 
 
-def test_read_frames_when_every_file_is_damaged_and_skipped_then_it_is_an_error(tmp_path: Path):
+def test_read_frames_when_every_file_is_damaged_and_skipped_then_it_raises_input_error(tmp_path: Path):
     path = tmp_path / "a.dng"
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="no frame"):
@@ -155,7 +155,7 @@ def test_read_frames_when_progress_is_given_then_it_is_called_for_each_file(tmp_
     assert seen == [("decode", k, 3) for k in range(4)]
 
 
-def test_read_frames_when_pixels_differ_then_each_frame_has_those_of_its_file(tmp_path: Path):
+def test_read_frames_when_pixels_differ_then_each_frame_has_the_pixels_of_its_file(tmp_path: Path):
     got = read_frames(burst(tmp_path, 3)).frames
     assert not np.array_equal(got[0].mosaic, got[1].mosaic)
 

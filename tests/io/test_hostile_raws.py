@@ -1,4 +1,4 @@
-"""Raws that promise more than they hold: refused soon, and without much memory."""
+"""Raws that claim more than they contain are rejected fast, and with little memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_levels_when_tables_are_longer_than_1024_then_they_are_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("count", [1024, 4096, 65536])
-def test_levels_when_a_linearisation_table_is_long_then_white_is_its_end(tmp_path: Path, count: int):
+def test_levels_when_a_linearisation_table_is_long_then_white_is_its_last_value(tmp_path: Path, count: int):
     table = np.linspace(0, 40_000, count).astype(np.uint16)
     metadata = make_metadata(levels=Levels(np.full((1, 1), 200, np.float32), 30_000.0))
     path = write_cfa_dng(tmp_path / "a.dng", make_mosaic(), metadata, linearization_table=table)
@@ -42,7 +42,7 @@ def test_levels_when_a_linearisation_table_is_long_then_white_is_its_end(tmp_pat
     assert frame.metadata.levels.white == 40_000
 
 
-def test_read_tags_when_hundreds_of_tags_share_one_value_then_it_is_refused_at_once(tmp_path: Path):
+def test_read_tags_when_hundreds_of_tags_share_one_value_then_the_file_is_rejected_fast(tmp_path: Path):
     fractions = np.arange(500_000, dtype=np.uint32).tobytes()
     known = [Tag(number, 5, fractions) for number in range(50712, 50736)]
     version = Tag(50706, 1, [1, 4, 0, 0])
@@ -72,7 +72,7 @@ def test_read_frame_when_a_small_file_claims_many_pixels_then_it_takes_no_memory
     client.close()
 
 
-def test_read_frame_when_strip_byte_counts_are_too_large_but_all_pixels_are_there_then_it_reads(
+def test_read_frame_when_byte_counts_are_too_large_but_pixels_are_complete_then_it_is_read(
     tmp_path: Path,
 ):
     path = write_raw(tmp_path / "a.dng")
@@ -88,14 +88,14 @@ def test_read_tags_when_strips_are_compressed_then_their_byte_counts_must_fit(tm
         read_tags(path)
 
 
-def test_read_tags_of_a_crw_names_the_camera(tmp_path: Path):
+def test_read_tags_when_the_file_is_a_crw_then_they_name_the_camera(tmp_path: Path):
     path = tmp_path / "a.crw"
     path.write_bytes(crw_file(b"Acme\0Acme One\0"))
     assert read_tags(path).exif.image == {271: "Acme", 272: "Acme One"}
 
 
 @pytest.mark.parametrize("keep", [14, 20, 40, 60])
-def test_read_tags_of_a_crw_when_cut_off_then_it_has_no_tags(tmp_path: Path, keep: int):
+def test_read_tags_when_a_crw_is_cut_off_then_there_are_no_tags(tmp_path: Path, keep: int):
     path = tmp_path / "a.crw"
     path.write_bytes(crw_file(b"Acme\0Acme One\0")[:keep])
     assert read_tags(path).exif.image == {}
@@ -111,11 +111,11 @@ def crw_file(names: bytes) -> bytes:
     return b"II\x1a\0\0\0HEAPCCDR" + bytes(12) + heap(heap(names, 0x080A), 0x2807)
 
 
-def test_read_frame_of_a_raw_without_strips_when_pixels_are_missing_then_it_is_cut_off(tmp_path: Path):
+def test_read_frame_when_pixels_are_missing_then_the_error_says_that_the_file_is_cut_off(tmp_path: Path):
     mosaic = make_mosaic(160, 64)
     mosaic[140:] = 0  # LibRaw leaves zeros where data are missing
     path = write_cfa_dng(tmp_path / "a.tif", mosaic, make_metadata(160, 64))
-    assert read_frame(path).mosaic.shape == (160, 64)  # a DNG says where its data are
+    assert read_frame(path).mosaic.shape == (160, 64)  # a DNG contains the position of its data
     rename_tag(path, 50706, 60001)
     with pytest.raises(InputError, match="a.tif: the file is cut off: the last 20 of 160 rows"):
         read_frame(path)
@@ -124,13 +124,13 @@ def test_read_frame_of_a_raw_without_strips_when_pixels_are_missing_then_it_is_c
 @pytest.mark.parametrize(
     ("pixels", "size", "refused"),
     [
-        (10_000_000, 12_000, True),  # the remnant of a camera raw
+        (10_000_000, 12_000, True),  # a truncated camera raw
         (10_000_000, 400_000, False),
-        (900_000, 10, False),  # costs nothing
+        (900_000, 10, False),  # needs little memory
         (2_000_000_000, 1 << 40, True),
     ],
 )
-def test_check_claim_when_a_file_cannot_hold_its_pixels_then_it_is_refused(
+def test_check_claim_when_a_file_cannot_hold_its_pixels_then_it_is_rejected(
     pixels: int, size: int, refused: bool
 ):
     with pytest.raises(InputError, match="a.rw2: ") if refused else nullcontext():
@@ -138,7 +138,7 @@ def test_check_claim_when_a_file_cannot_hold_its_pixels_then_it_is_refused(
 
 
 @pytest.mark.parametrize(("count", "said"), [(1, False), (2, True), (30, True)])
-def test_roll_warning_when_a_cr3_holds_several_raws_then_it_says_how_many(
+def test_roll_warning_when_a_cr3_contains_several_raws_then_it_states_their_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, said: bool
 ):
     def only(raw: object, path: Path, raw_index: int = 0) -> None:

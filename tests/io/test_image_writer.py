@@ -142,12 +142,12 @@ def _read(path: Path) -> np.ndarray:
 
 @needs_exiftool
 @pytest.mark.parametrize("name", NAMES)
-def test_write_image_when_read_by_exiftool_then_every_tag_is_there(name, tmp_path):
+def test_write_image_when_read_by_exiftool_then_every_tag_is_present(name, tmp_path):
     path = write_image(_picture(), tmp_path / name)
     tags = _exiftool(path, "-n", "-EXIF:all", "-GPS:all")
     expected = dict(EXPECTED)
     if name == "out.avif":
-        del expected["Orientation"]  # AVIF has a property instead of the tag
+        del expected["Orientation"]  # AVIF stores a property instead of the tag
     assert {tag: tags.get(tag) for tag in expected} == expected
 
 
@@ -161,7 +161,7 @@ def test_write_image_when_the_reference_has_no_caption_then_the_picture_has_none
 
 @needs_exiftool
 @pytest.mark.parametrize("name", NAMES)
-def test_write_image_when_read_by_exiftool_then_xmp_tells_the_settings_and_the_caption(name, tmp_path):
+def test_write_image_when_read_by_exiftool_then_xmp_contains_settings_and_caption(name, tmp_path):
     tags = _exiftool(write_image(_picture(), tmp_path / name), "-XMP:all")
     assert tags["Version"] == __version__ or str(tags["Version"]) == __version__
     assert tags["Model"] == "average"
@@ -174,20 +174,20 @@ def test_write_image_when_read_by_exiftool_then_xmp_tells_the_settings_and_the_c
 
 @needs_exiftool
 @pytest.mark.parametrize("name", NAMES)
-def test_write_image_when_validated_by_exiftool_then_no_serious_complaint(name, tmp_path):
+def test_write_image_when_validated_by_exiftool_then_there_is_no_serious_warning(name, tmp_path):
     path = write_image(_picture(), tmp_path / name)
     done = subprocess.run(
         ["exiftool", "-validate", "-warning", "-error", "-a", str(path)], capture_output=True, text=True
     )
     complaints = [line for line in done.stdout.splitlines() if line.startswith(("Warning", "Error"))]
-    # EXIF for TIFF does not know deflate, and requires a GPS processing method; both are common.
+    # Ignore two common violations: EXIF for TIFF excludes deflate and requires a GPS processing method.
     assert [c for c in complaints if "Compression" not in c and "GPSProcessingMethod" not in c] == []
 
 
 @needs_exiftool
 @pytest.mark.parametrize("space", ["srgb", "display-p3"])
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "out.jxl"])
-def test_write_image_when_read_by_others_then_the_icc_profile_is_whole(name, space, tmp_path):
+def test_write_image_when_read_by_other_programs_then_the_icc_profile_is_complete(name, space, tmp_path):
     image = _picture(icc_profile=icc_profile(space), settings={"render": {"color_space": space}})
     path = write_image(image, tmp_path / name)
     done = subprocess.run(["exiftool", "-b", "-icc_profile", str(path)], capture_output=True, check=True)
@@ -196,7 +196,7 @@ def test_write_image_when_read_by_others_then_the_icc_profile_is_whole(name, spa
     assert _exiftool(path, "-n", "-EXIF:ColorSpace")["ColorSpace"] == (1 if space == "srgb" else 65535)
 
 
-def test_write_image_when_jpeg_xl_is_asked_for_another_space_then_usage_error(tmp_path):
+def test_write_image_when_jpeg_xl_lacks_the_colour_space_then_it_raises_usage_error(tmp_path):
     image = _picture(settings={"render": {"color_space": "display-p3"}})
     with pytest.raises(UsageError, match="JPEG XL is written in srgb, not display-p3; use TIFF"):
         write_image(image, tmp_path / "out.jxl")
@@ -204,7 +204,7 @@ def test_write_image_when_jpeg_xl_is_asked_for_another_space_then_usage_error(tm
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.png"])
-def test_write_image_when_16_bit_then_pixels_come_back_exactly(name, tmp_path):
+def test_write_image_when_16_bit_then_pixels_are_read_back_exactly(name, tmp_path):
     image = _picture(131, 77)
     found = _read(write_image(image, tmp_path / name))
     assert found.dtype == np.uint16
@@ -226,7 +226,7 @@ def _drawing() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["out.jxl", "out.avif"])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_write_image_when_jpeg_xl_or_avif_then_close_to_the_picture(name, depth, tmp_path):
+def test_write_image_when_jpeg_xl_or_avif_then_pixels_are_close_to_the_picture(name, depth, tmp_path):
     if depth == 16 and name == "out.avif":
         pytest.skip("AVIF has 8 bits here")
     path = write_image(_picture(data=_drawing()), tmp_path / name, quality=97, bit_depth=depth)
@@ -235,7 +235,7 @@ def test_write_image_when_jpeg_xl_or_avif_then_close_to_the_picture(name, depth,
     assert np.abs(found / (2.0**depth - 1) - _drawing() / 65535).mean() < 0.008
 
 
-def test_write_image_when_jpeg_xl_of_quality_100_then_lossless(tmp_path):
+def test_write_image_when_jpeg_xl_has_quality_100_then_it_is_lossless(tmp_path):
     image = _picture()
     found = _read(write_image(image, tmp_path / "out.jxl", quality=100))
     np.testing.assert_array_equal(found, image.data)
@@ -254,7 +254,7 @@ def test_write_image_when_jpeg_then_it_has_a_thumbnail(tmp_path):
         assert np.abs(np.asarray(thumbnail, float).mean((0, 1)) - whole.mean((0, 1))).max() < 4
 
 
-def test_write_image_when_jpeg_then_close_at_full_colour_resolution(tmp_path):
+def test_write_image_when_jpeg_then_pixels_are_close_at_full_colour_resolution(tmp_path):
     data = _drawing()
     path = write_image(_picture(data=data), tmp_path / "out.JPG", quality=97)
     with Image.open(path) as opened:
@@ -263,19 +263,19 @@ def test_write_image_when_jpeg_then_close_at_full_colour_resolution(tmp_path):
     assert np.abs(found - data / 257.0).mean() < 2
 
 
-def test_write_image_when_jpeg_quality_falls_then_so_does_the_size(tmp_path):
+def test_write_image_when_jpeg_quality_is_lower_then_the_file_is_smaller(tmp_path):
     image = _picture()
     sizes = [write_image(image, tmp_path / f"{q}.jpg", quality=q).stat().st_size for q in (95, 40)]
     assert sizes[1] < sizes[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_write_image_when_written_twice_then_the_same_bytes(name, tmp_path):
+def test_write_image_when_written_twice_then_the_bytes_are_the_same(name, tmp_path):
     first = write_image(_picture(), tmp_path / name).read_bytes()
     assert write_image(_picture(), tmp_path / name, overwrite=True).read_bytes() == first
 
 
-def test_write_image_when_the_file_exists_then_refused_and_left_alone(tmp_path):
+def test_write_image_when_the_file_exists_then_it_raises_and_keeps_the_file(tmp_path):
     path = tmp_path / "out.tif"
     path.write_bytes(b"precious")
     with pytest.raises(OutputError, match="exists"):
@@ -286,13 +286,13 @@ def test_write_image_when_the_file_exists_then_refused_and_left_alone(tmp_path):
     assert os.listdir(tmp_path) == ["out.tif"]
 
 
-def test_write_image_when_the_folder_is_missing_then_output_error(tmp_path):
+def test_write_image_when_the_folder_is_missing_then_it_raises_output_error(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         write_image(_picture(), tmp_path / "nowhere" / "out.png")
 
 
 @pytest.mark.parametrize("name", ["out.bmp", "out", "out.dng"])
-def test_write_image_when_the_suffix_is_not_known_then_the_known_ones_are_listed(name, tmp_path):
+def test_write_image_when_the_suffix_is_unknown_then_the_error_lists_the_known_ones(name, tmp_path):
     with pytest.raises(OutputError, match=r"use \.tif, \.png, \.jpg, \.jxl or \.avif"):
         write_image(_picture(), tmp_path / name)
     assert os.listdir(tmp_path) == []
@@ -307,15 +307,15 @@ def test_write_image_when_the_suffix_is_not_known_then_the_known_ones_are_listed
         ("out.jpg", {"quality": 101}),
     ],
 )
-def test_write_image_when_a_setting_is_invalid_then_usage_error(name, options, tmp_path):
+def test_write_image_when_a_setting_is_invalid_then_it_raises_usage_error(name, options, tmp_path):
     with pytest.raises(UsageError, match=name):
         write_image(_picture(), tmp_path / name, **options)
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_write_image_when_the_disk_is_full_then_output_error_and_nothing_is_left(name, tmp_path):
-    # A limit on the file size simulates a full disk: writes fail half way with an error of the system.
+def test_write_image_when_the_disk_is_full_then_it_raises_output_error_and_leaves_no_file(name, tmp_path):
+    # A limit on the file size simulates a full disk: a write fails halfway with a system error.
     program = f"""
         import resource
         import numpy as np
@@ -337,7 +337,7 @@ def test_write_image_when_the_disk_is_full_then_output_error_and_nothing_is_left
     assert os.listdir(tmp_path) == []
 
 
-def test_write_image_when_exif_holds_nonsense_then_the_picture_is_written_without_it(tmp_path, caplog):
+def test_write_image_when_exif_tags_are_invalid_then_the_picture_is_written_without_them(tmp_path, caplog):
     exif = ExifTags(image={271: "Maker"}, exif={34855: -5, 33434: object(), 33437: Fraction(2)})
     with Image.open(write_image(_picture(exif=exif), tmp_path / "out.jpg")) as opened:
         tags = opened.getexif()
@@ -369,7 +369,7 @@ def extended_xmp(jpeg: bytes) -> bytes:
     return found
 
 
-def test_write_image_when_xmp_is_too_long_for_a_segment_then_the_longest_is_extended(
+def test_write_image_when_xmp_is_too_long_for_a_segment_then_the_longest_property_is_extended_xmp(
     tmp_path,
 ):
     space = 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
@@ -395,7 +395,7 @@ def test_write_image_when_xmp_is_short_then_a_jpeg_has_no_extended_xmp(tmp_path)
 
 
 @needs_exiftool
-def test_write_image_when_settings_have_odd_names_then_xmp_stays_well_formed(tmp_path):
+def test_write_image_when_settings_have_unusual_names_then_xmp_is_well_formed(tmp_path):
     settings = {"weird key/<1>": "a\x00b\udc80c", "7": 1, "nested": {"a": {"b c": [None, True]}}}
     tags = _exiftool(write_image(_picture(settings=settings), tmp_path / "out.tif"), "-XMP:all")
     assert tags["WeirdKey1"] == "a\ufffdb\ufffdc"

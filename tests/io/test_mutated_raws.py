@@ -1,4 +1,4 @@
-"""Damaged files: reading any mutation of a raw gives a frame or an `InputError`."""
+"""Damaged files: reading any mutation of a raw returns a frame or raises `InputError`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flip_bytes(data: bytearray, rng: random.Random) -> None:
 
 
 def flip_header(data: bytearray, rng: random.Random) -> None:
-    """Change directories and their values, which stand at the end and before the pixels."""
+    """Change directories and their values, which are at the end and before the pixels."""
     pixels = 48 * 64 * 2
     for _ in range(rng.choice([1, 3, 10])):
         place = rng.randrange(len(data) - pixels)
@@ -37,7 +37,7 @@ def cut(data: bytearray, rng: random.Random) -> None:
 
 
 def swap_tags(data: bytearray, rng: random.Random) -> None:
-    """Swap the numbers of two tags; their values stay."""
+    """Swap the numbers of two tags, but not their values."""
     a, b = rng.sample(sorted(entries(data).values()), 2)
     data[a : a + 2], data[b : b + 2] = data[b : b + 2], data[a : a + 2]
 
@@ -61,7 +61,7 @@ def open_files() -> int:
 
 
 @pytest.mark.slow
-def test_read_frame_of_300_mutated_raws_then_each_is_a_frame_or_an_input_error(tmp_path: Path):
+def test_read_frame_when_raws_are_mutated_then_each_is_read_or_raises_input_error(tmp_path: Path):
     metadata = make_metadata(
         40, 50, levels=Levels(np.full((2, 2), 64, np.float32), 1023.0, black_cols=np.zeros(50, np.float32))
     )
@@ -97,7 +97,7 @@ def test_read_frame_of_300_mutated_raws_then_each_is_a_frame_or_an_input_error(t
             assert float(m.levels.black.max()) < m.levels.white, number
             assert np.isfinite(m.color.color_matrix_1).all(), number
         assert time.monotonic() - start < 20, number
-    # Mutations that are all read, or all refused, would prove little.
+    # The test is only meaningful if some mutations are read and others rejected.
     assert read > 30 and refused > 30
     children = psutil.Process().children()
     assert [c.pid for c in children] == [shared_client().pid]

@@ -1,4 +1,4 @@
-"""Every tag that is read, with every TIFF type and odd counts: metadata come out, or an `InputError`."""
+"""Every tag that is read, with every TIFF type and unusual counts: reading works or raises `InputError`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES = {"zeros": 0, "ones": 1, "large": 250, "nan": 255}  # every byte; 255 gi
 
 
 def read(path: Path) -> bytes:
-    """Read the metadata of a DNG as the decoder process does, without its pixels."""
+    """Read the metadata of a DNG like the decoder process, without its pixels."""
     tags = read_tags(path)
     if tags.is_dng:
         dng.check_sensor(tags)
@@ -37,7 +37,7 @@ def read(path: Path) -> bytes:
 @pytest.mark.parametrize(
     "count", [2, 1025, *(pytest.param(count, marks=pytest.mark.slow) for count in (0, 1, 3, 4, 1024, 65536))]
 )
-def test_read_of_each_tag_with_each_type_then_there_are_metadata_or_an_input_error(
+def test_read_when_tags_have_any_type_and_count_then_it_succeeds_or_raises_input_error(
     tmp_path: Path, count: int, value: int
 ):
     path = tmp_path / "a.dng"
@@ -53,7 +53,7 @@ def test_read_of_each_tag_with_each_type_then_there_are_metadata_or_an_input_err
                 read_well += bool(read(path))
             except InputError as error:
                 assert str(path) in str(error)
-            except Exception as error:  # the test lists them all
+            except Exception as error:  # the test lists all failures
                 unexpected.append(f"tag {number}, type {kind}: {type(error).__name__}: {error}")
     assert unexpected == []
     assert read_well > 50

@@ -1,4 +1,4 @@
-"""Raws other than DNGs: known through LibRaw, with tags in their own containers."""
+"""Raws other than DNGs: metadata from LibRaw, and tags in their own containers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def write_other_raw(path: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_read_frame_of_another_raw_then_pattern_and_levels_are_those_of_libraw(tmp_path: Path, cfa: str):
+def test_read_frame_when_the_raw_is_not_a_dng_then_pattern_and_levels_are_from_libraw(
+    tmp_path: Path, cfa: str
+):
     levels = Levels(np.array([[61, 62], [63, 64]], np.float32), 1020.0)
     frame = read_frame(write_other_raw(tmp_path / "a.tif", cfa=cfa, levels=levels))
     m = frame.metadata
@@ -47,7 +49,7 @@ def test_read_frame_of_another_raw_then_pattern_and_levels_are_those_of_libraw(t
     assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 0.7], abs=1e-5)
 
 
-def test_read_metadata_of_another_raw_then_it_is_that_of_read_frame(tmp_path: Path):
+def test_read_metadata_when_the_raw_is_not_a_dng_then_it_equals_that_of_read_frame(tmp_path: Path):
     path = write_other_raw(tmp_path / "a.tif", orientation=8)
     alone, whole = read_metadata(path), read_frame(path).metadata
     assert (alone.cfa, alone.levels.white, alone.orientation) == (whole.cfa, whole.levels.white, 8)
@@ -64,7 +66,7 @@ def test_read_metadata_of_another_raw_then_it_is_that_of_read_frame(tmp_path: Pa
         (None, None),
     ],
 )
-def test_build_metadata_when_the_camera_crops_its_pictures_then_the_crop_is_the_same(
+def test_build_metadata_when_the_camera_crops_its_pictures_then_the_default_crop_is_equal(
     crop: Area | None, found: tuple[int, int, int, int] | None
 ):
     given = replace(facts(), visible=Area(4, 4, 36, 54), crop=crop)
@@ -93,19 +95,19 @@ def facts(**changes: object) -> LibRawFacts:
     return LibRawFacts(Area(0, 0, 40, 60), 40, 60, 6, CameraFacts(**camera))  # type: ignore[arg-type]
 
 
-def test_build_metadata_when_tags_are_absent_then_libraw_fills_in():
+def test_build_metadata_when_tags_are_absent_then_values_are_from_libraw():
     m = build_metadata(FileTags(Path("a.x"), 1), facts()).value
     assert m.levels.black.tolist() == [[64, 65], [67, 66]]
     assert m.color.as_shot_neutral == pytest.approx([0.5, 1, 2 / 3])
     assert (m.orientation, m.iso, m.exposure_time, m.lens) == (6, 100, 0.1, "Slow 35")
 
 
-def test_build_metadata_when_libraw_knows_no_matrix_then_a_warning_says_so():
+def test_build_metadata_when_libraw_has_no_matrix_then_there_is_a_warning():
     (warning,) = build_metadata(FileTags(Path("a.x"), 1), facts(xyz_to_camera=np.zeros((3, 3)))).warnings
     assert "no colour matrix" in warning
 
 
-def test_build_metadata_when_libraw_converts_by_a_hidden_matrix_then_colours_come_out_as_it_makes_them():
+def test_build_metadata_when_libraw_has_a_hidden_matrix_then_colours_equal_those_of_libraw():
     saturating = np.array([[1.6, -0.4, -0.2], [-0.2, 1.5, -0.3], [-0.1, -0.5, 1.6]])
     known = facts(xyz_to_camera=np.zeros((3, 3)), balanced_to_srgb=saturating)
     noted = build_metadata(FileTags(Path("a.x"), 1), known)
@@ -155,7 +157,7 @@ def test_build_metadata_when_the_sensor_is_not_bayer_then_the_error_names_it(
 @pytest.mark.parametrize(
     "area", [Area(0, 0, 41, 60), Area(0, 10, 40, 60), Area(0, 0, 0, 60), Area(-1, 0, 4, 4)]
 )
-def test_visible_area_when_libraw_places_it_outside_the_pixels_then_it_is_an_error(area: Area):
+def test_visible_area_when_it_lies_outside_the_pixels_then_it_raises_input_error(area: Area):
     with pytest.raises(InputError, match="a.x: .*damaged"):
         visible_area(FileTags(Path("a.x"), 1), LibRawFacts(area, 40, 60, 0, facts().camera))
 
@@ -165,7 +167,7 @@ def check_tags(found: ExifTags) -> None:
         assert getattr(EXIF, group).items() <= getattr(found, group).items()
 
 
-def test_read_tags_of_a_raf_then_they_come_from_the_jpeg_inside(tmp_path: Path):
+def test_read_tags_when_the_file_is_a_raf_then_they_are_from_the_embedded_jpeg(tmp_path: Path):
     segment = b"Exif\0\0" + exif_block(EXIF)
     jpeg = b"\xff\xd8\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + b"\xff\xda\0\2\xff\xd9"
     head = b"FUJIFILMCCD-RAW 0201FF".ljust(84, b"\0") + struct.pack(">LL", 160, len(jpeg))
@@ -174,11 +176,11 @@ def test_read_tags_of_a_raf_then_they_come_from_the_jpeg_inside(tmp_path: Path):
     check_tags(read_tags(path).exif)
 
 
-def test_read_tags_of_a_cr3_then_they_come_from_its_boxes(tmp_path: Path):
-    # Each box holds a TIFF whose first directory is the EXIF, or GPS, directory itself.
+def test_read_tags_when_the_file_is_a_cr3_then_they_are_from_its_boxes(tmp_path: Path):
+    # Each box contains a TIFF. Its first directory is the EXIF or GPS directory.
     exif = exif_block(ExifTags(image=EXIF.exif))
     gps = bytearray(exif_block(ExifTags(gps=EXIF.gps)))
-    struct.pack_into("<L", gps, 4, 8)  # the GPS directory stands first in the block
+    struct.pack_into("<L", gps, 4, 8)  # the GPS directory is the first one in the box
     boxes = ((b"CMT1", exif_block(ExifTags(image=EXIF.image))), (b"CMT2", exif), (b"CMT4", bytes(gps)))
     data = b"\0\0\0\x18ftypcrx \0\0\0\1crx isom"
     for name, body in boxes:

@@ -1,4 +1,4 @@
-"""DNGs whose pixels, planes or directories are laid out in unusual ways (DNG 1.7.1)."""
+"""DNGs with unusual layouts of pixels, planes or directories (DNG 1.7.1)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JPEG_XL = 52546
 
 
 def write_dng(path: Path, pixels: np.ndarray, *tags: Tag, **options: Any) -> Path:
-    """Write a DNG as tifffile lays it out; a Bayer mosaic unless `photometric` says otherwise."""
+    """Write a DNG with tifffile; a Bayer mosaic unless `photometric` differs."""
     options = {"photometric": 32803, "metadata": None, **options}
     mosaic_tags = CFA_TAGS if options["photometric"] == 32803 else ()
     chosen = {tag.number: tag for tag in (Tag(50706, BYTE, (1, 7, 1, 0)), *mosaic_tags, *LEVEL_TAGS, *tags)}
@@ -67,7 +67,7 @@ def test_read_frame_when_a_linear_dng_is_in_jpeg_xl_then_it_is_decoded(tmp_path:
 
 @pytest.mark.parametrize("compression", [None, JPEG_XL])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_decode_when_memory_is_reserved_then_all_values_count(
+def test_decode_when_memory_is_reserved_then_all_values_are_included(
     tmp_path: Path, channels: int, compression: int | None
 ):
     pixels = np.full((48, 64, channels), 100, np.uint16)
@@ -78,7 +78,7 @@ def test_decode_when_memory_is_reserved_then_all_values_count(
     assert reserved[-1] == 48 * 64 * channels
 
 
-def test_read_frame_when_jpeg_xl_has_8_bits_and_a_table_then_its_numbers_are_linear(tmp_path: Path):
+def test_read_frame_when_jpeg_xl_has_8_bits_and_a_table_then_values_are_linear(tmp_path: Path):
     codes = np.random.default_rng(1).integers(0, 256, (48, 64)).astype(np.uint8)
     table = np.arange(200) * 5
     tags = Tag(50712, SHORT, table.tolist()), Tag(50829, LONG, (2, 4, 46, 60))
@@ -86,7 +86,7 @@ def test_read_frame_when_jpeg_xl_has_8_bits_and_a_table_then_its_numbers_are_lin
     np.testing.assert_array_equal(frame.mosaic, table[np.minimum(codes, 199)][2:46, 4:60])
 
 
-def test_read_frame_when_jpeg_xl_data_are_damaged_then_it_is_an_error(tmp_path: Path):
+def test_read_frame_when_jpeg_xl_data_are_damaged_then_it_raises_input_error(tmp_path: Path):
     path = write_dng(tmp_path / "a.dng", make_mosaic(), compression=JPEG_XL)
     with tifffile.TiffFile(path) as tif:
         start = tif.pages[0].dataoffsets[0]  # type: ignore[union-attr]
@@ -125,13 +125,13 @@ def test_read_frame_when_rows_and_columns_are_interleaved_then_they_are_put_in_o
     np.testing.assert_array_equal(read_frame(path).mosaic, mosaic)
 
 
-def test_read_frame_when_pixels_are_stored_in_blocks_then_it_is_refused(tmp_path: Path):
+def test_read_frame_when_pixels_are_stored_in_blocks_then_it_raises_unsupported_sensor(tmp_path: Path):
     path = write_dng(tmp_path / "a.dng", make_mosaic(), Tag(50974, SHORT, (2, 2)))
     with pytest.raises(UnsupportedSensorError, match="a.dng: .*SubTileBlockSize.*DNG Converter"):
         read_frame(path)
 
 
-def test_read_frame_when_a_mosaic_has_two_values_a_pixel_then_the_first_is_taken(tmp_path: Path):
+def test_read_frame_when_a_mosaic_has_two_values_per_pixel_then_it_uses_the_first(tmp_path: Path):
     pixels = np.stack([make_mosaic(), make_mosaic(seed=1)], axis=-1)
     path = tmp_path / "a.dng"
     black = Tag(50714, SHORT, (64, 32))
@@ -151,7 +151,7 @@ COLOR_TAGS = {
 }
 
 
-def test_color_when_planes_are_in_another_order_then_matrices_follow_red_green_blue(tmp_path: Path):
+def test_color_when_planes_are_in_another_order_then_matrices_are_in_the_order_red_green_blue(tmp_path: Path):
     order = [2, 0, 1]  # the planes are blue, red, green
     rows, columns = np.ix_(order, range(3)), np.ix_(range(3), order)
     turned = {
@@ -171,7 +171,7 @@ def test_color_when_planes_are_in_another_order_then_matrices_follow_red_green_b
     np.testing.assert_allclose(got.camera_calibration_1, expected.camera_calibration_1)
 
 
-def test_noise_when_planes_are_in_another_order_then_it_follows_red_green_blue(tmp_path: Path):
+def test_noise_when_planes_are_in_another_order_then_it_is_in_the_order_red_green_blue(tmp_path: Path):
     pairs = np.array([0.3, 0.03, 0.1, 0.01, 0.2, 0.02])  # blue, red, green
     path = write_dng(tmp_path / "a.dng", make_mosaic(), Tag(50710, BYTE, [2, 0, 1]), Tag(51041, 5, pairs))
     noise = read_metadata(path).noise
@@ -179,7 +179,7 @@ def test_noise_when_planes_are_in_another_order_then_it_follows_red_green_blue(t
     assert noise.read_variance == pytest.approx((0.01, 0.02, 0.02, 0.03))
 
 
-def test_read_frame_when_planes_are_not_red_green_blue_then_it_is_refused(tmp_path: Path):
+def test_read_frame_when_planes_are_not_red_green_blue_then_it_raises_unsupported_sensor(tmp_path: Path):
     path = write_dng(tmp_path / "a.dng", make_mosaic(), Tag(50710, BYTE, (3, 4, 5)))
     with pytest.raises(UnsupportedSensorError, match="CFAPlaneColor 3, 4, 5"):
         read_frame(path)
@@ -196,7 +196,7 @@ def test_read_frame_when_planes_are_not_red_green_blue_then_it_is_refused(tmp_pa
         ((0, 1), None),
     ],
 )
-def test_default_scale_then_height_and_width_are_stretched_to_square_pixels(
+def test_default_scale_when_pixels_are_not_square_then_height_or_width_is_stretched(
     tmp_path: Path, scale: tuple[float, float], found: tuple[float, float] | None
 ):
     path = write_dng(tmp_path / "a.dng", make_mosaic(), Tag(50718, RATIONAL, scale))
@@ -213,14 +213,14 @@ def test_default_scale_then_height_and_width_are_stretched_to_square_pixels(
         ((0, 0, 1), None),
     ],
 )
-def test_default_user_crop_then_it_is_kept_if_it_makes_sense(
+def test_default_user_crop_when_it_is_read_then_only_valid_values_are_kept(
     tmp_path: Path, crop: tuple[float, ...], found: tuple[float, ...] | None
 ):
     path = write_dng(tmp_path / "a.dng", make_mosaic(), Tag(51125, RATIONAL, crop))
     assert read_metadata(path).default_user_crop == found
 
 
-def test_read_frame_when_a_file_holds_several_raws_then_each_can_be_read(tmp_path: Path):
+def test_read_frame_when_a_file_contains_several_raws_then_each_can_be_read(tmp_path: Path):
     path = write_several(tmp_path / "a.dng", [make_mosaic(seed=k) for k in range(4)])
     for k in range(4):
         frame = read_frame(path, raw_index=k)
@@ -232,7 +232,7 @@ def test_read_frame_when_a_file_holds_several_raws_then_each_can_be_read(tmp_pat
 
 
 @pytest.mark.parametrize("value", [100, 60_000])
-def test_read_frame_when_pixels_lie_far_above_white_then_white_is_raised_and_said(
+def test_read_frame_when_pixels_are_far_above_white_then_white_is_raised_with_a_warning(
     tmp_path: Path, value: int, caplog: pytest.LogCaptureFixture
 ):
     mosaic = np.full((48, 64), value, np.uint16)
@@ -243,6 +243,6 @@ def test_read_frame_when_pixels_lie_far_above_white_then_white_is_raised_and_sai
 
 @pytest.mark.parametrize("iso", [65535, 65534, 0])
 @pytest.mark.parametrize("tag", [34865, 34866, 34867])
-def test_iso_when_its_tag_is_at_its_end_then_the_larger_tags_are_read(tmp_path: Path, tag: int, iso: int):
+def test_iso_when_its_tag_is_at_the_maximum_then_the_larger_tags_are_read(tmp_path: Path, tag: int, iso: int):
     path = write_dng(tmp_path / "a.dng", make_mosaic(), Tag(34855, SHORT, (iso,)), Tag(tag, LONG, (204_800,)))
     assert read_metadata(path).iso == (iso if iso == 65534 else 204_800)

@@ -21,7 +21,9 @@ from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, s
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_read_frame_of_each_pattern_then_pixels_and_pattern_are_those_written(tmp_path: Path, cfa: str):
+def test_read_frame_when_given_any_pattern_then_pixels_and_pattern_are_those_written(
+    tmp_path: Path, cfa: str
+):
     path = write_raw(tmp_path / "a.dng", cfa=cfa)
     frame = read_frame(path)
     assert frame.metadata.cfa == cfa
@@ -84,7 +86,7 @@ def test_levels_when_black_repeats_and_is_rational_then_it_is_exact(tmp_path: Pa
     assert levels.white == 1000.0
 
 
-def test_levels_when_there_are_deltas_then_rows_and_columns_are_kept_apart(tmp_path: Path):
+def test_levels_when_there_are_deltas_then_rows_and_columns_are_separate(tmp_path: Path):
     rows, cols = np.linspace(-2, 2, 48, dtype=np.float32), np.linspace(0, 5, 64, dtype=np.float32)
     levels = Levels(np.full((1, 1), 64, np.float32), 1023.0, black_rows=rows, black_cols=cols)
     got = read_metadata(write_raw(tmp_path / "a.dng", levels=levels)).levels
@@ -107,7 +109,7 @@ def test_read_frame_when_there_is_a_linearisation_table_then_it_is_applied_once(
     frame = read_frame(path)
     np.testing.assert_array_equal(frame.mosaic, table[codes])
     assert frame.metadata.levels.white == 8000
-    # LibRaw also takes levels as outputs of the table.
+    # LibRaw also interprets levels as outputs of the table.
     with rawpy.imread(str(path)) as raw:
         np.testing.assert_array_equal(raw.raw_image, table[codes])
         assert (raw.black_level_per_channel[0], raw.white_level) == (200, 8000)
@@ -127,7 +129,7 @@ def test_read_frame_when_the_active_area_is_offset_then_its_phase_is_kept(
     np.testing.assert_array_equal(frame.mosaic, sensor[top : top + 40, left : left + 50])
     assert frame.metadata.cfa == cfa
     np.testing.assert_array_equal(frame.metadata.levels.black, black)
-    # LibRaw finds the same colours at the same places; it counts from its own visible area.
+    # LibRaw has the same colours at the same positions; its positions count from its own visible area.
     with rawpy.imread(str(path)) as raw:
         for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
             index = int(raw.raw_colors_visible[y, x])
@@ -135,7 +137,7 @@ def test_read_frame_when_the_active_area_is_offset_then_its_phase_is_kept(
             assert raw.color_desc.decode()[index] == cfa[2 * (at_y % 2) + at_x % 2]
 
 
-def test_noise_when_one_pair_is_given_then_it_holds_for_all_planes(tmp_path: Path):
+def test_noise_when_one_pair_is_given_then_it_applies_to_all_planes(tmp_path: Path):
     noise = read_metadata(write_raw(tmp_path / "a.dng")).noise
     assert noise == NoiseProfile((1e-3,) * 4, (1e-6,) * 4, "file")
 
@@ -176,7 +178,7 @@ def test_read_tags_when_a_comment_is_blank_or_damaged_then_it_is_left_out(tmp_pa
     assert 37510 not in read_tags(path).exif.exif
 
 
-def test_read_tags_when_a_name_is_not_utf_8_then_it_is_kept(tmp_path: Path):
+def test_read_tags_when_a_name_is_not_utf8_then_it_is_kept(tmp_path: Path):
     path = write_raw(tmp_path / "a.dng", exif=ExifTags(image={315: "Zoe Photographer"}))
     path.write_bytes(path.read_bytes().replace(b"Zoe Ph", b"Zo\xeb Ph"))
     assert read_tags(path).exif.image[315] == "Zoë Photographer"
@@ -217,7 +219,7 @@ def test_read_frame_when_the_sensor_is_not_bayer_then_the_error_names_it(
     assert str(path) in str(caught.value)
 
 
-def test_read_frame_when_a_dng_is_demosaiced_then_it_has_three_values_per_pixel(tmp_path: Path):
+def test_read_frame_when_a_dng_is_demosaicked_then_it_has_three_values_per_pixel(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     pixels = np.random.default_rng(1).integers(0, 65536, (48, 64, 3)).astype(np.uint16)
@@ -227,7 +229,7 @@ def test_read_frame_when_a_dng_is_demosaiced_then_it_has_three_values_per_pixel(
     np.testing.assert_array_equal(frame.mosaic, pixels)
 
 
-def test_read_frame_when_pixels_have_four_values_then_it_is_an_error(tmp_path: Path):
+def test_read_frame_when_pixels_have_four_values_then_it_raises_unsupported_sensor(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     pixels = np.zeros((48, 64, 4), np.uint16)
@@ -236,7 +238,7 @@ def test_read_frame_when_pixels_have_four_values_then_it_is_an_error(tmp_path: P
         read_frame(path)
 
 
-def test_read_frame_when_pixels_are_floating_point_then_it_is_an_error(tmp_path: Path):
+def test_read_frame_when_pixels_are_floating_point_then_it_raises_unsupported_sensor(tmp_path: Path):
     path = tmp_path / "a.dng"
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     tifffile.imwrite(path, np.zeros((48, 64), np.float32), photometric=32803, extratags=[version])
@@ -266,7 +268,7 @@ def test_read_frame_when_tags_contradict_the_file_then_the_error_names_them(
     assert "\n" not in str(caught.value)
 
 
-def test_read_frame_when_a_gigapixel_is_claimed_then_the_header_is_refused(tmp_path: Path):
+def test_read_frame_when_the_header_claims_over_a_gigapixel_then_it_is_rejected(tmp_path: Path):
     path = write_raw(tmp_path / "a.dng")
     set_tag(path, 256, 40_000)
     set_tag(path, 257, 40_000)
@@ -274,7 +276,7 @@ def test_read_frame_when_a_gigapixel_is_claimed_then_the_header_is_refused(tmp_p
         read_frame(path)
 
 
-def test_read_frame_when_all_pixels_are_zero_then_the_file_is_refused(tmp_path: Path):
+def test_read_frame_when_all_pixels_are_zero_then_the_file_is_rejected(tmp_path: Path):
     metadata = make_metadata(48, 64)
     path = write_cfa_dng(tmp_path / "a.dng", np.zeros((48, 64), np.uint16), metadata)
     with pytest.raises(InputError, match="all its pixels are zero; the file is damaged"):
@@ -283,7 +285,7 @@ def test_read_frame_when_all_pixels_are_zero_then_the_file_is_refused(tmp_path: 
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
-def test_read_frame_when_the_file_is_cut_off_then_it_is_an_error(tmp_path: Path, keep: float):
+def test_read_frame_when_the_file_is_cut_off_then_it_raises_input_error(tmp_path: Path, keep: float):
     path = write_raw(tmp_path / "a.dng")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
@@ -291,7 +293,7 @@ def test_read_frame_when_the_file_is_cut_off_then_it_is_an_error(tmp_path: Path,
         read_frame(path)
 
 
-def test_read_frame_when_the_path_is_not_a_file_then_it_is_an_error(tmp_path: Path):
+def test_read_frame_when_the_path_is_not_a_file_then_it_raises_input_error(tmp_path: Path):
     (tmp_path / "empty.dng").touch()
     for path, message in (
         (tmp_path / "none.dng", "no such file"),
@@ -322,5 +324,7 @@ def test_read_frame_when_the_path_is_relative_and_not_ascii_then_it_is_read(
         ("0000:00:00 00:00:00", None),
     ],
 )
-def test_capture_time_when_a_date_is_of_exif_or_iso_8601_then_it_is_read(text: str, time: datetime | None):
+def test_capture_time_when_a_date_has_the_form_of_exif_or_iso_8601_then_it_is_read(
+    text: str, time: datetime | None
+):
     assert capture_time(ExifTags(exif={36867: text})) == time

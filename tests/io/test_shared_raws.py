@@ -15,7 +15,7 @@ from burstfix.io import read_frame, read_frames, write_cfa_dng
 from burstfix.pipeline import merge_burst, read_burst
 
 
-def test_read_frame_of_a_gopro_then_metadata_are_those_of_the_file(shared_data: Path):
+def test_read_frame_when_the_raw_is_from_a_gopro_then_metadata_are_those_of_the_file(shared_data: Path):
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"
     frame = read_frame(path)
     m = frame.metadata
@@ -39,13 +39,13 @@ def test_read_frame_of_a_gopro_then_metadata_are_those_of_the_file(shared_data: 
     assert m.exif.gps[1] == "N" and m.exif.exif[41989] == 15
 
 
-def test_read_frame_of_the_other_gopro_then_size_and_noise_are_its_own(shared_data: Path):
+def test_read_frame_when_the_raw_is_from_another_gopro_then_size_and_noise_differ(shared_data: Path):
     m = read_frame(shared_data / "raws" / "good" / "gopro_fusion.dng").metadata
     assert (m.height, m.width, m.iso, m.orientation) == (3000, 3104, 100, 2)
     assert m.noise is not None and m.noise.shot_gain[0] == pytest.approx(7.81e-5)
 
 
-def test_read_frames_of_the_wine_burst_then_there_are_nine_in_order(shared_data: Path):
+def test_read_frames_when_given_the_wine_burst_then_nine_frames_are_in_order(shared_data: Path):
     paths = sorted((shared_data / "bursts" / "wine").glob("*.dng"))
     got = read_frames(reversed(paths))
     assert [f.metadata.path for f in got.frames] == paths
@@ -66,7 +66,9 @@ def test_read_frames_of_the_wine_burst_then_there_are_nine_in_order(shared_data:
         ("headerless.raw", "no header that names a camera"),
     ],
 )
-def test_read_frame_of_a_bad_raw_then_the_error_is_one_line(shared_data: Path, name: str, message: str):
+def test_read_frame_when_a_real_raw_is_damaged_then_the_error_is_one_line(
+    shared_data: Path, name: str, message: str
+):
     path = shared_data / "raws" / "bad" / name
     with pytest.raises(InputError, match=message) as caught:
         read_frame(path)
@@ -75,7 +77,7 @@ def test_read_frame_of_a_bad_raw_then_the_error_is_one_line(shared_data: Path, n
 
 
 @pytest.mark.parametrize("share", [0.3, 0.999])
-def test_read_frame_of_a_gopro_when_cut_off_then_it_is_an_error(
+def test_read_frame_when_a_gopro_raw_is_cut_off_then_it_raises_input_error(
     shared_data: Path, tmp_path: Path, share: float
 ):
     data = (shared_data / "raws" / "good" / "gopro_fusion.dng").read_bytes()
@@ -84,7 +86,9 @@ def test_read_frame_of_a_gopro_when_cut_off_then_it_is_an_error(
         read_frame(tmp_path / "cut.dng")
 
 
-def test_write_cfa_dng_of_a_real_frame_then_it_reads_back_the_same(shared_data: Path, tmp_path: Path):
+def test_write_cfa_dng_when_the_frame_is_real_then_it_is_read_back_unchanged(
+    shared_data: Path, tmp_path: Path
+):
     frame = read_frame(shared_data / "bursts" / "wine" / "wine_004.dng")
     again = read_frame(write_cfa_dng(tmp_path / "again.dng", frame.mosaic, frame.metadata))
     np.testing.assert_array_equal(again.mosaic, frame.mosaic)
@@ -101,7 +105,7 @@ def test_write_cfa_dng_of_a_real_frame_then_it_reads_back_the_same(shared_data: 
         ("Kodak__DC50__DC50IMG__DC0008L.KDC", "Kodak Digital Science DC50 Zoom Camera"),
     ],
 )
-def test_render_of_an_odd_raw_then_colours_and_shape_are_as_libraw_makes_them(
+def test_render_when_the_raw_is_unusual_then_colours_and_shape_match_those_of_libraw(
     shared_data: Path, name: str, camera: str
 ):
     path = shared_data / "raws" / "odd" / name
@@ -112,7 +116,7 @@ def test_render_of_an_odd_raw_then_colours_and_shape_are_as_libraw_makes_them(
         expected = raw.postprocess(use_camera_wb=True) / 255
 
     def chroma(rgb: np.ndarray) -> np.ndarray:
-        """Mean share of each colour, and mean saturation."""
+        """Return the mean share of each colour, and the mean saturation."""
         mean = rgb.mean((0, 1))
         saturation = (np.ptp(rgb, axis=-1) / np.maximum(rgb.max(-1), 1 / 255)).mean()
         return np.array([*(mean / mean.sum()), saturation / 3])

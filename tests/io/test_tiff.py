@@ -27,7 +27,7 @@ def read(data: bytes, *tags: int) -> tuple[Directory, ...]:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("count", [1, 3, 1024, 1025, 65536])
 @pytest.mark.parametrize("kind", [kind for kind in SIZES if kind != 2])
-def test_numbers_of_every_type_and_count_then_they_are_those_written(
+def test_numbers_when_given_any_type_and_count_then_they_are_those_written(
     kind: int, count: int, order: str, big: bool
 ):
     values = (np.arange(count) * 7 + 1) % 120
@@ -51,7 +51,7 @@ def test_array_when_a_denominator_is_zero_then_it_is_nan():
     assert directory.exif(50712) is None
 
 
-def test_directory_when_types_differ_from_what_is_asked_then_it_gives_nothing():
+def test_directory_when_a_tag_has_another_type_then_the_result_is_empty():
     tags = [Tag(1, 2, b"text\0"), Tag(2, 3, [5, 6]), Tag(3, 99, b"\1\2\3\4"), Tag(4, 7, b"\1\2")]
     (directory,) = read(tiff_file([tags]), 1, 2, 3, 4, 5)
     assert (directory.text(1), directory.numbers(1), directory.data(1)) == ("text", (), b"")
@@ -66,7 +66,7 @@ def test_directory_when_types_differ_from_what_is_asked_then_it_gives_nothing():
     )
 
 
-def test_exif_of_each_type_then_values_are_exact():
+def test_exif_when_given_any_type_then_values_are_exact():
     tags = [
         Tag(1, 5, struct.pack("<LL", 1, 3)),
         Tag(2, 3, [5, 6]),
@@ -82,7 +82,7 @@ def test_chain_when_there_are_sub_directories_then_they_follow_their_parent():
     assert [d.number(256, 0) for d in read(data, 256)] == [1, 3, 4, 2]
 
 
-def test_chain_when_directories_form_a_circle_then_it_ends():
+def test_chain_when_directories_form_a_cycle_then_reading_ends():
     data = bytearray(tiff_file([[Tag(256, 3, [1])]]))
     data[-4:] = data[4:8]  # the next directory is the first
     assert len(read(bytes(data), 256)) == 1
@@ -93,7 +93,7 @@ def test_chain_when_there_are_thousands_of_directories_then_few_are_read():
     assert len(read(data, 256)) == MAX_DIRECTORIES
 
 
-def test_chain_when_tags_share_one_value_then_the_budget_of_the_file_ends_it():
+def test_chain_when_tags_share_one_value_then_the_size_limit_ends_reading():
     value = bytes(100_000)
     tags = [Tag(256 + k, 7, value) for k in range(50)]
     data = tiff_file([tags], share=True)
@@ -104,7 +104,7 @@ def test_chain_when_tags_share_one_value_then_the_budget_of_the_file_ends_it():
 
 
 @pytest.mark.parametrize("cut", [5, 9, 20, 30])
-def test_chain_when_the_file_is_cut_off_then_it_is_damaged(cut: int):
+def test_chain_when_the_file_is_cut_off_then_it_raises_tiff_error(cut: int):
     data = tiff_file([[Tag(256, 3, [1]), Tag(257, 3, [1]), Tag(50706, 1, [1, 4, 0, 0])]])
     with pytest.raises(TiffError):
         read(data[:-cut], 256, 257)
@@ -119,12 +119,12 @@ def test_chain_when_a_value_lies_outside_the_file_then_it_is_left_out():
 
 
 @pytest.mark.parametrize("head", [b"", b"II", b"PK\3\4aaaaaaaa", b"\x89PNG\r\n\x1a\n"])
-def test_reader_when_the_file_is_no_tiff_then_it_says_so(head: bytes):
+def test_reader_when_the_file_is_not_a_tiff_then_it_raises_tiff_error(head: bytes):
     with pytest.raises(TiffError):
         read(head, 256)
 
 
-def test_reader_when_the_raw_is_of_olympus_or_panasonic_then_it_is_read_as_a_tiff(tmp_path: Path):
+def test_reader_when_the_raw_is_from_olympus_or_panasonic_then_it_is_read_as_a_tiff(tmp_path: Path):
     plain = tiff_file([[Tag(256, 3, [7])]])
     for head in (b"IIRO", b"IIRS", b"IIU\0"):
         assert read(head + plain[4:], 256)[0].number(256, 0) == 7

@@ -21,14 +21,14 @@ needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="ne
 
 
 def exiftool(path: Path, *options: str) -> dict[str, object]:
-    """Tags by "group:name", as exiftool reads them."""
+    """Return tags by "group:name", as read by exiftool."""
     command = ["exiftool", "-j", "-G1", *options, str(path)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)[0]
 
 
 @needs_exiftool
 @pytest.mark.parametrize("cfa", ["RGGB", "GBRG"])
-def test_write_cfa_dng_when_everything_is_set_passes_exiftool_without_a_warning(tmp_path: Path, cfa: str):
+def test_write_cfa_dng_when_everything_is_set_then_exiftool_gives_no_warning(tmp_path: Path, cfa: str):
     metadata = make_metadata(
         40,
         50,
@@ -73,12 +73,12 @@ def test_write_cfa_dng_when_everything_is_set_passes_exiftool_without_a_warning(
     assert {name: tags.get(name) for name in expected} == expected
 
 
-def test_write_cfa_dng_twice_when_the_input_is_the_same_gives_the_same_bytes(tmp_path: Path):
+def test_write_cfa_dng_when_called_twice_then_the_bytes_are_the_same(tmp_path: Path):
     a, b = (write_cfa_dng(tmp_path / f"{n}.dng", make_mosaic(), make_metadata()).read_bytes() for n in "ab")
     assert a == b
 
 
-def test_write_cfa_dng_when_the_file_exists_leaves_it_alone_unless_told(tmp_path: Path):
+def test_write_cfa_dng_when_the_file_exists_then_it_is_kept_unless_overwrite_is_set(tmp_path: Path):
     path = tmp_path / "a.dng"
     path.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists already"):
@@ -90,7 +90,7 @@ def test_write_cfa_dng_when_the_file_exists_leaves_it_alone_unless_told(tmp_path
 
 
 @pytest.mark.parametrize("change", [{"height": 47}, {"cfa": "RGBG"}])
-def test_write_cfa_dng_when_sizes_or_pattern_do_not_fit_raises_and_writes_nothing(
+def test_write_cfa_dng_when_sizes_or_pattern_do_not_match_then_it_raises_and_writes_nothing(
     tmp_path: Path, change: dict
 ):
     with pytest.raises(ValueError):
@@ -100,7 +100,7 @@ def test_write_cfa_dng_when_sizes_or_pattern_do_not_fit_raises_and_writes_nothin
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_cfa_dng_when_the_mosaic_is_not_uint16_raises(tmp_path: Path):
+def test_write_cfa_dng_when_the_mosaic_is_not_uint16_then_it_raises_value_error(tmp_path: Path):
     with pytest.raises(ValueError, match="uint16"):
         write_cfa_dng(tmp_path / "a.dng", make_mosaic().astype(np.float32), make_metadata())  # type: ignore[arg-type]
 
@@ -122,7 +122,7 @@ TAGS = ExifTags(
 
 @needs_exiftool
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_append_exif_ifds_to_a_tiff_when_read_by_exiftool_gives_every_tag(tmp_path: Path, byteorder: str):
+def test_append_exif_ifds_when_read_by_exiftool_then_every_tag_is_present(tmp_path: Path, byteorder: str):
     path = tmp_path / "a.tif"
     pixels = np.arange(60, dtype=np.uint16).reshape(5, 12)
     tifffile.imwrite(path, pixels, byteorder=byteorder, metadata=None, description="an odd word")  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ def test_append_exif_ifds_to_a_tiff_when_read_by_exiftool_gives_every_tag(tmp_pa
 
 
 @needs_exiftool
-def test_append_exif_ifds_twice_when_values_change_keeps_the_last(tmp_path: Path):
+def test_append_exif_ifds_when_called_twice_then_the_last_values_are_kept(tmp_path: Path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((5, 12), np.uint8))
     for name in ("first", "second"):
@@ -157,7 +157,7 @@ def test_append_exif_ifds_twice_when_values_change_keeps_the_last(tmp_path: Path
 
 
 @needs_exiftool
-def test_exif_block_when_read_by_exiftool_gives_the_tags(tmp_path: Path):
+def test_exif_block_when_read_by_exiftool_then_the_tags_are_present(tmp_path: Path):
     path = tmp_path / "block.exif"
     path.write_bytes(exif_block(TAGS))
     tags = exiftool(path)
@@ -168,7 +168,7 @@ def test_exif_block_when_read_by_exiftool_gives_the_tags(tmp_path: Path):
     )
 
 
-def test_append_exif_ifds_when_the_file_is_no_tiff_raises(tmp_path: Path):
+def test_append_exif_ifds_when_the_file_is_not_a_tiff_then_it_raises_value_error(tmp_path: Path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8 and so on")
     with pytest.raises(ValueError, match="not a classic TIFF"):
@@ -177,6 +177,6 @@ def test_append_exif_ifds_when_the_file_is_no_tiff_raises(tmp_path: Path):
 
 
 @pytest.mark.parametrize("value", [1.5, (1, "a"), (), -3])
-def test_exif_block_when_a_value_is_of_no_exif_type_raises(value: object):
+def test_exif_block_when_a_value_has_an_invalid_type_then_it_raises_value_error(value: object):
     with pytest.raises(ValueError, match="tag 270"):
         exif_block(ExifTags(image={270: value}))

@@ -1,4 +1,4 @@
-"""XMP: which properties are carried, and from which packet or sidecar."""
+"""XMP: the properties that are copied, and the packet or sidecar that they come from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def found(content: bytes, path: Path = Path("nowhere.dng")) -> Mapping[str, str]
     return xmp.properties
 
 
-def test_read_xmp_when_a_packet_has_descriptions_and_settings_then_only_descriptions_are_carried():
+def test_read_xmp_when_a_packet_has_descriptions_and_settings_then_only_descriptions_are_copied():
     inside = TITLE + "<crs:Exposure2012>+1.50</crs:Exposure2012><dc:format>image/x-raw</dc:format>"
     xmp = found(
         packet('xmp:Rating="4" xmp:CreatorTool="me" GEO:GPSLatitude="47,4N" GEO:FNumber="4/1"', inside)
@@ -46,7 +46,7 @@ def test_read_xmp_when_a_packet_has_descriptions_and_settings_then_only_descript
     assert xmp["dc:title"].startswith("<dc:title ") and "ns0" not in xmp["dc:title"]
 
 
-def test_read_xmp_when_a_property_has_parts_then_they_stay_inside_it():
+def test_read_xmp_when_a_property_is_nested_then_its_parts_stay_inside_it():
     place = '<rdf:Description dc:title="no title" e:City="Graz"/>'
     inside = f"<e:LocationCreated><rdf:Bag><rdf:li>{place}</rdf:li></rdf:Bag></e:LocationCreated>"
     xmp = found(packet(inside=inside))
@@ -54,7 +54,7 @@ def test_read_xmp_when_a_property_has_parts_then_they_stay_inside_it():
     assert "Graz" in xmp["Iptc4xmpExt:LocationCreated"]
 
 
-def test_read_xmp_when_there_are_sidecars_then_the_nearest_name_wins(tmp_path: Path):
+def test_read_xmp_when_there_are_several_sidecars_then_the_longer_name_has_precedence(tmp_path: Path):
     raw = tmp_path / "shot.dng"
     inside = packet('xmp:Rating="1" xmp:Label="Red"')
     assert set(found(inside, raw)) == {"xmp:Rating", "xmp:Label"}
@@ -75,11 +75,11 @@ def test_read_xmp_when_a_packet_is_utf_16_or_padded_then_it_is_read():
     assert found(b'<?xpacket begin="" id="W5M0"?>   <?xpacket end="w"?>') == {}
 
 
-def test_read_xmp_when_names_differ_by_case_or_are_too_long_then_nothing_is_read_twice(
+def test_read_xmp_when_names_differ_in_case_or_are_too_long_then_no_sidecar_is_read_twice(
     tmp_path: Path,
 ):
     (tmp_path / "shot.xmp").write_bytes(b"<x")
-    os.link(tmp_path / "shot.xmp", tmp_path / "shot.XMP")  # as on a file system that ignores case
+    os.link(tmp_path / "shot.xmp", tmp_path / "shot.XMP")  # simulates a file system that ignores case
     xmp = read_xmp(tmp_path / "shot.dng", b"")
     assert xmp.properties == {} and len(xmp.warnings) == 1
     assert found(packet('xmp:Rating="1"'), tmp_path / ("x" * 248 + ".dng")).keys() == {"xmp:Rating"}
@@ -106,7 +106,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
     ],
     ids=["cut off", "binary", "entities", "huge", "unknown encoding", "deep"],
 )
-def test_read_xmp_when_a_sidecar_is_not_xmp_then_a_warning_says_so(tmp_path: Path, content: bytes):
+def test_read_xmp_when_a_sidecar_is_not_xmp_then_there_is_a_warning(tmp_path: Path, content: bytes):
     raw = tmp_path / "shot.dng"
     (tmp_path / "shot.xmp").write_bytes(content)
     xmp = read_xmp(raw, packet('xmp:Rating="1"'))
@@ -115,7 +115,7 @@ def test_read_xmp_when_a_sidecar_is_not_xmp_then_a_warning_says_so(tmp_path: Pat
     assert warning.startswith(f"{tmp_path / 'shot.xmp'}: its XMP cannot be parsed")
 
 
-def test_read_xmp_when_rdf_is_nested_then_the_result_stays_smaller_than_the_packet():
+def test_read_xmp_when_rdf_is_nested_then_the_result_is_smaller_than_the_packet():
     depth = 100
     start = "".join(f"<rdf:RDF><rdf:Description><e:p{k}>" for k in range(depth))
     end = "".join(f"</e:p{k}></rdf:Description></rdf:RDF>" for k in reversed(range(depth)))
@@ -124,6 +124,6 @@ def test_read_xmp_when_rdf_is_nested_then_the_result_stays_smaller_than_the_pack
     assert sum(map(len, found(nested).values())) < 2 * len(nested)
 
 
-def test_with_xmp_when_a_property_replaces_a_windows_tag_then_the_tag_goes():
+def test_with_xmp_when_a_property_replaces_a_windows_tag_then_the_tag_is_removed():
     exif = with_xmp(ExifTags(image={18246: 2, 40091: b"old", 271: "Acme"}), {"xmp:Rating": "<x/>"})
     assert exif.image == {40091: b"old", 271: "Acme"} and exif.xmp == {"xmp:Rating": "<x/>"}

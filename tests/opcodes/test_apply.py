@@ -262,10 +262,10 @@ def test_merge_when_a_gain_map_corrects_a_flat_field_then_the_model_gets_the_rig
     for tile in seen["tiles"]:
         pixels = tile.aligned()[0]
         inside = slice(24, -24)
-        told = pixels.clamp(min=0) * 0 + light * tile.shot_gain[0, 0] + tile.read_variance[0, 0]
-        residual = (pixels - light) ** 2 / told
+        assumed = pixels.clamp(min=0) * 0 + light * tile.shot_gain[0, 0] + tile.read_variance[0, 0]
+        residual = (pixels - light) ** 2 / assumed
         ratios.append(residual[:, inside, inside])
-        corner, centre = told[:, 40, 40].mean(), told.amin()
+        corner, centre = assumed[:, 40, 40].mean(), assumed.amin()
         assert corner > 1.5 * centre
     ratio = float(torch.cat([r.flatten() for r in ratios]).mean())
     print(f"variance of the residual, relative to the noise given to the model: {ratio:.3f}")  # noqa: T201

@@ -42,7 +42,7 @@ def levels(tags: FileTags, area: Area) -> Noted[Levels]:
     if len(values) == 1:
         values = values * samples  # violates the specification, but such files exist
     if rows < 1 or columns < 1 or rows * columns * samples != len(values):
-        raise InputError(f"{tags.path}: {len(values)} black levels for a pattern of {rows}x{columns}")
+        raise InputError(f"{tags.path}: has {len(values)} black levels for a pattern of {rows}x{columns}")
     blacks = _float32(np.array(values)).reshape(rows, columns, samples)
     if samples == 2:
         blacks = blacks[..., :1]  # the first value of each pixel is the mosaic
@@ -117,9 +117,9 @@ def color(tags: FileTags) -> Noted[ColorProfile]:
         count = len(tags.numbers(tn.COLOR_MATRIX_1))
         if count in (3, 12):
             raise UnsupportedSensorError(
-                f"{tags.path}: a sensor of {count // 3} colours; three are supported"
+                f"{tags.path}: the sensor has {count // 3} colours; only three are supported"
             )
-        warnings = (f"{tags.path}: no usable colour matrix; its colours are taken for sRGB",)
+        warnings = (f"{tags.path}: has no usable colour matrix; its colours are treated as sRGB",)
         first = XYZ_TO_SRGB.copy()
     second = _matrix(tags, tn.COLOR_MATRIX_2, rows)
     illuminant_2 = tags.find(tn.ILLUMINANT_2).number(tn.ILLUMINANT_2, 0)

@@ -71,7 +71,7 @@ def cfa(tags: FileTags, known: CameraFacts) -> str:
     """
     if known.is_foveon:
         raise UnsupportedSensorError(
-            f"{tags.path}: comes from a Foveon sensor, whose three layers need the maker's own colours; "
+            f"{tags.path}: comes from a Foveon sensor; only its maker's software can convert its colours; "
             f"{dng.CONVERT}"
         )
     if known.channels == 3:
@@ -112,7 +112,7 @@ def color(tags: FileTags, known: CameraFacts) -> Noted[ColorProfile]:
             matrix = balanced if neutral is None else neutral[:, None] * balanced
         else:
             warnings.append(
-                f"{tags.path}: LibRaw knows no colour matrix for this camera; its colours are taken for sRGB"
+                f"{tags.path}: LibRaw has no colour matrix for this camera; its colours are treated as sRGB"
             )
     return Noted(ColorProfile(color_matrix_1=matrix, as_shot_neutral=neutral), tuple(warnings))
 

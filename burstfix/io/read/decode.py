@@ -194,7 +194,7 @@ def _open(raw: rawpy.RawPy, path: Path, raw_index: int = 0) -> None:
 
 
 def _roll_warning(path: Path) -> tuple[str, ...]:
-    """Warn of a CR3 that holds more raws than the first (a roll; the halves of a dual-pixel raw)."""
+    """Warn about a CR3 that contains several raws (a roll, or the halves of a dual-pixel raw)."""
     with open(path, "rb") as file:
         if file.read(12)[4:] != b"ftypcrx ":
             return ()
@@ -208,7 +208,7 @@ def _roll_warning(path: Path) -> tuple[str, ...]:
         pass
     if count == 1:
         return ()
-    return (f"{path}: holds {count} raws; only the first is used (extract those of a roll with Canon's DPP)",)
+    return (f"{path}: holds {count} raws; only the first is used (Canon's DPP extracts the raws of a roll)",)
 
 
 def _crop(sizes: Any) -> Area | None:

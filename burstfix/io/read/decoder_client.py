@@ -153,8 +153,8 @@ class DecoderClient:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  stays open while the child runs
         except OSError as error:
             raise OutputError(
-                f"there is no folder for temporary files ({error.strerror or error}); make one that can be "
-                "written to, and name it in the environment variable TMPDIR"
+                f"there is no folder for temporary files ({error.strerror or error}); create one with "
+                "write access, and set the environment variable TMPDIR to it"
             ) from error
         try:
             self._process = subprocess.Popen(

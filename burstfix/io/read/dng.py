@@ -32,7 +32,7 @@ class Area:
 def check_sensor(tags: FileTags) -> None:
     """Raise an error for DNGs without a raw picture that burstfix can merge.
 
-    A mosaic has one value per pixel, or two of which the first is the mosaic (Fuji SR, dual-pixel sensors).
+    A mosaic has one value per pixel, or two (Fuji SR, dual-pixel sensors). The first one is the mosaic.
 
     Raises:
         UnsupportedSensorError: The pixels are floating point, have another number of values, or are stored
@@ -41,7 +41,7 @@ def check_sensor(tags: FileTags) -> None:
     """
     raw = tags.raw
     if raw is None:
-        raise InputError(f"{tags.path}: a DNG without a raw picture in it")
+        raise InputError(f"{tags.path}: is a DNG without a raw picture")
     samples = raw.number(tn.SAMPLES_PER_PIXEL, 1)
     linear = raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW
     if samples not in ((1, 3) if linear else (1, 2)):
@@ -237,7 +237,7 @@ def _left_by_libraw(tags: FileTags, area: Area, second: bytes) -> bytes:
         isinstance(opcode, Polynomial) for opcode in opcodes[3:]
     ):
         raise UnsupportedSensorError(
-            f"{tags.path}: a lossy DNG whose OpcodeList2 does not begin with one curve per colour, as LibRaw "
-            "expects; convert it to a lossless DNG first"
+            f"{tags.path}: is a lossy DNG, but OpcodeList2 does not begin with one curve per colour, which "
+            "LibRaw expects; convert it to a lossless DNG first"
         )
     return without_polynomials(second)

@@ -42,7 +42,7 @@ def _checked(path: Path | str) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: is not a regular file")
     if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: may not be read (permissions)")
+        raise InputError(f"{path}: cannot be read (no permission)")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty")
     return path

@@ -23,7 +23,7 @@ MAX_PIXELS_PER_BYTE = 500
 """Limit against hostile claims. A flat grey JPEG reaches 85, deflated zeros 500."""
 
 MIN_PIXELS_REFUSED = 1_000_000
-"""Claims of fewer pixels need little memory and are not checked."""
+"""Claims of fewer pixels need little memory and are accepted."""
 
 _BODY_SERIAL_NUMBER, _LENS_SPECIFICATION = 42033, 42034
 _DIRECTORY_TAGS = frozenset(number for number in vars(tn).values() if isinstance(number, int))
