@@ -1,4 +1,4 @@
-"""How fast `burstfix merge` is and how much memory it takes, on a burst drawn for the purpose.
+"""Measure the speed and the memory of `burstfix merge` on a synthetic burst.
 
     python benchmarks/merge.py                      # 12 megapixels x 5, the default model, 2 threads
     python benchmarks/merge.py --model kpn --frames 8
@@ -54,7 +54,7 @@ def main(
     precision: str,
     ensemble: int,
 ) -> None:
-    """Draw a burst, merges it, and prints what that took."""
+    """Draw a burst, merge it, and print time and memory."""
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:
         folder = Path(name)
         paths = write_burst(folder, height, width, frames)
@@ -92,7 +92,7 @@ def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 
     levels = Levels(np.full((2, 2), BLACK, np.float32), WHITE)
     s, o = SHOT_GAIN, READ_VARIANCE
     noise = NoiseProfile((s, s, s, s), (o, o, o, o), "file")
-    # XYZ to linear sRGB: a camera that sees as displays show.
+    # XYZ to linear sRGB: a camera with the primaries of sRGB displays.
     color = ColorProfile(
         np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]),
         np.array([0.5, 1.0, 0.7]),
@@ -123,7 +123,7 @@ def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 
 
 
 def draw_mosaic(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A clean RGGB mosaic in 0..1: shading, stripes of many widths, and discs with sharp edges."""
+    """Draw a clean RGGB mosaic in 0..1: shading, stripes of many widths, and discs with sharp edges."""
     ys, xs = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     scene = 0.25 + 0.15 * np.sin(xs / 310) * np.cos(ys / 270)
     scene += 0.05 * np.sin(xs * (3 + xs / width) / 9) * (np.sin(ys / 41) > 0)
@@ -140,7 +140,7 @@ def draw_mosaic(height: int, width: int, rng: np.random.Generator) -> NDArray[np
 
 
 def watch(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process; returns the most bytes that it and its children held at one time."""
+    """Wait for a process and return the peak memory of it and its children in bytes."""
     root = psutil.Process(process.pid)
     most = 0
     while process.poll() is None:
@@ -148,7 +148,7 @@ def watch(process: subprocess.Popen[bytes]) -> int:
             tree = [root, *root.children(recursive=True)]
             most = max(most, sum(each.memory_info().rss for each in tree))
         except psutil.Error:
-            pass  # one of them ended in the meantime
+            pass  # a child ended in the meantime
         time.sleep(POLL_SECONDS)
     return most
 

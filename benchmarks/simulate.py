@@ -33,7 +33,7 @@ from burstfix.training.recipe import load_recipe
 @click.option("--steps", default=10, show_default=True, help="Timed steps, after two untimed ones.")
 @click.option("--threads", default=None, type=int, help="Processor threads to use.")
 def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> None:
-    """Measure the speed of training with RECIPE; prints a JSON document."""
+    """Measure the speed of training with RECIPE and print a JSON document."""
     if threads:
         torch.set_num_threads(threads)
     recipe = load_recipe(recipe_path)

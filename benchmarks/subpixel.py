@@ -41,7 +41,7 @@ class Remaining:
 
 @torch.no_grad()
 def measure(model: BurstModel, burst: SimulatedBurst) -> Remaining:
-    """Merge bursts and measures what remains of the noise."""
+    """Merge bursts and measure the remaining noise."""
     reference = burst.reference
     with torch.autocast("cpu", torch.bfloat16):
         frames = align_frames(model, burst, MARGIN).float()

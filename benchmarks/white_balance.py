@@ -50,7 +50,7 @@ CAMERAS = (
 
 
 def photographs(folder: Path) -> Iterator[NDArray[np.float32]]:
-    """(3, h, w) linear sRGB of every photograph, reduced."""
+    """Return every photograph, reduced, as linear sRGB (3, h, w)."""
     for path in sorted(folder.iterdir()):
         if path.suffix == ".tar":
             with tarfile.open(path) as archive:
@@ -71,7 +71,7 @@ def _linear(image: Image.Image) -> NDArray[np.float32]:
 def under_light(
     picture: NDArray[np.float32], camera: ColorProfile, light: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """What a camera records of a photograph under a light of this chromaticity, clipped at 1."""
+    """Simulate the camera RGB of a photograph under a light of this chromaticity, clipped at 1."""
     to_camera = xyz_to_camera(camera, light) @ adaptation(xy_to_xyz(D65_XY), xy_to_xyz(light))
     to_camera = to_camera @ SPACES["srgb"].to_xyz()
     to_camera /= to_camera.sum(axis=1).max()
@@ -98,7 +98,7 @@ def errors(pictures: list[NDArray[np.float32]], seed: int = 1) -> NDArray[np.flo
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Fit or measure the automatic white balance.")
     parser.add_argument("action", choices=["fit", "measure"])
     parser.add_argument("folder", type=Path)

@@ -25,7 +25,7 @@ LABEL_HEIGHT, GAP = 26, 6
 
 
 def single_frame(burst: Burst) -> LinearImage:
-    """The reference alone, demosaicked (Menon 2007) and nothing else."""
+    """Demosaick the reference frame (Menon 2007) without denoising."""
     frame = burst.frames[burst.reference]
     dn = torch.from_numpy(frame.mosaic.astype(np.float32))
     padded = pad_to_rggb(normalise(dn, frame.metadata.levels), frame.metadata.cfa)
@@ -43,7 +43,7 @@ def to_eight_bits(linear: LinearImage, exposure: float | str) -> NDArray[np.uint
 def montage(
     pictures: dict[str, NDArray[np.uint8]], corners: list[tuple[int, int]], size: tuple[int, int], zoom: int
 ) -> Image.Image:
-    """Labelled crops: a row for each corner (y, x), a column for each picture."""
+    """Draw labelled crops: a row for each corner (y, x), a column for each picture."""
     height, width = size[0] * zoom, size[1] * zoom
     font = ImageFont.load_default(16)
     sheet = Image.new(
@@ -59,7 +59,7 @@ def montage(
             y = min(max(y, 0), max(picture.shape[0] - size[0], 0))
             x = min(max(x, 0), max(picture.shape[1] - size[1], 0))
             crop = Image.fromarray(picture[y : y + size[0], x : x + size[1]])
-            # Whole pixels, not smoothed: what is to be judged is the pixels.
+            # Enlarge without smoothing, so that single pixels are visible.
             crop = crop.resize((crop.width * zoom, crop.height * zoom), Image.Resampling.NEAREST)
             sheet.paste(crop, (left, LABEL_HEIGHT + row * (height + GAP)))
     return sheet
@@ -75,7 +75,7 @@ def _exposure(text: str) -> float | str:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Single frame beside merged, as one PNG.")
     parser.add_argument("paths", type=Path, nargs="+", help="the raws of one burst")
     parser.add_argument("-o", "--output", type=Path, required=True, help="PNG to write")

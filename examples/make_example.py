@@ -65,7 +65,7 @@ SWATCHES = (
 
 @dataclass(frozen=True)
 class Pose:
-    """How the camera is held for one frame: shift in sensor pixels, turn in degrees."""
+    """Pose of the camera for one frame: shift in sensor pixels, rotation in degrees."""
 
     dy: float
     dx: float
@@ -80,7 +80,7 @@ class Scene:
         self.rgb = np.zeros((height * SCALE, width * SCALE, 3), np.float32)
 
     def copy(self) -> Scene:
-        """A second scene to paint on."""
+        """Return a copy of the scene to paint on."""
         other = Scene(self.height, self.width)
         other.rgb[:] = self.rgb
         return other
@@ -106,26 +106,26 @@ class Scene:
         self.rgb[y0:y1, x0:x1] = self.rgb[y0:y1, x0:x1] * (1 - cover) + light * cover
 
     def box(self, y: float, x: float, height: float, width: float, colour: tuple[int, int, int]) -> None:
-        """A plain rectangle."""
+        """Paint a plain rectangle."""
         mask, pen = self.mask()
         pen.rectangle(scaled(x, y, x + width, y + height), fill=255)
         self.paint(mask, colour)
 
 
 def linear(colour: tuple[int, int, int]) -> FloatImage:
-    """SRGB 0..255 to linear light 0..1."""
+    """Convert sRGB 0..255 to linear light 0..1."""
     encoded = np.asarray(colour, np.float32) / 255
     light = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     return light.astype(np.float32)
 
 
 def scaled(*values: float) -> list[float]:
-    """Sensor pixels to samples of the scene."""
+    """Convert sensor pixels to samples of the scene."""
     return [value * SCALE for value in values]
 
 
 def draw_scene(height: int, width: int) -> Scene:
-    """The room without the toy that moves through it."""
+    """Paint the room without the moving ball."""
     scene = Scene(height, width)
     ys, xs = scene.grid()
     wall = (0.16 + 0.10 * xs / width)[..., None] * np.array([1.0, 0.86, 0.68], np.float32)
@@ -144,7 +144,7 @@ def draw_scene(height: int, width: int) -> Scene:
 
 
 def _lamp(scene: Scene, ys: FloatImage, xs: FloatImage) -> None:
-    """A bulb brighter than the sensor's white, and the light that it sheds on the wall."""
+    """Paint a bulb that is brighter than the sensor's white level, and its light on the wall."""
     distance = np.hypot(ys - 95, xs - 800)
     scene.rgb += (0.35 * np.exp(-distance / 70))[..., None] * np.array([1.0, 0.8, 0.5], np.float32)
     bulb = np.clip(22 - distance, 0, 1)[..., None]
@@ -170,7 +170,7 @@ def _swatches(scene: Scene, y: float, x: float) -> None:
 
 
 def _star(scene: Scene, y: float, x: float, radius: float) -> None:
-    """Spokes that grow finer towards the middle: where they melt is the resolution."""
+    """Paint spokes that become finer towards the centre; they merge at the limit of the resolution."""
     mask, pen = scene.mask()
     pen.ellipse(scaled(x - radius, y - radius, x + radius, y + radius), fill=255)
     scene.paint(mask, (236, 236, 232))
@@ -188,7 +188,7 @@ def _star(scene: Scene, y: float, x: float, radius: float) -> None:
 def _weave(
     scene: Scene, ys: FloatImage, xs: FloatImage, y: float, x: float, height: float, width: float
 ) -> None:
-    """Cloth: two sets of threads 3.4 sensor pixels apart."""
+    """Paint cloth: two sets of threads 3.4 sensor pixels apart."""
     u, v = (xs + 0.3 * ys) / 3.4, (ys - 0.3 * xs) / 3.4
     over = np.sin(math.pi * (np.floor(u) + np.floor(v)) + 0.5) > 0
     threads = np.where(over, np.abs(np.sin(math.pi * u)), np.abs(np.sin(math.pi * v)))
@@ -200,7 +200,7 @@ def _weave(
 
 
 def _gratings(scene: Scene, y: float, x: float) -> None:
-    """Bars of 8, 6, 5, 4, 3 and 2.5 sensor pixels, upright and slanted."""
+    """Paint bars of 8, 6, 5, 4, 3 and 2.5 sensor pixels, upright and slanted."""
     scene.box(y, x, 130, 340, (214, 216, 214))
     mask, pen = scene.mask()
     for k, pitch in enumerate((8.0, 6.0, 5.0, 4.0, 3.0, 2.5)):
@@ -214,7 +214,7 @@ def _gratings(scene: Scene, y: float, x: float) -> None:
 
 
 def _ramps(scene: Scene, y: float, x: float) -> None:
-    """A ramp of grey and one of colour: noise and banding show here first."""
+    """Paint a grey and a coloured gradient, which show noise and banding."""
     height, width = 28, 310
     _, xs = scene.grid()
     along = np.clip((xs - x) / width, 0, 1)[..., None]
@@ -226,7 +226,7 @@ def _ramps(scene: Scene, y: float, x: float) -> None:
 
 
 def _wires(scene: Scene, y: float, x: float) -> None:
-    """Thin lines at small angles, and a square whose edges are slanted."""
+    """Paint thin lines at small angles, and a square with slanted edges."""
     for k in range(9):
         mask, pen = scene.mask()
         end = scaled(x, y + 8 * k, x + 230, y + 8 * k + 3 * k - 8)
@@ -242,7 +242,7 @@ def _wires(scene: Scene, y: float, x: float) -> None:
 
 
 def draw_toy(scene: Scene, y: float, x: float, turn: float) -> None:
-    """A striped ball that rolls over the table: the one thing that moves by itself."""
+    """Paint a striped ball that rolls over the table, the only moving object."""
     radius = 34.0
     mask, pen = scene.mask()
     pen.ellipse(scaled(x - radius * 0.9, y + radius - 8, x + radius * 1.2, y + radius + 5), fill=150)
@@ -261,7 +261,7 @@ def draw_toy(scene: Scene, y: float, x: float, turn: float) -> None:
 
 
 def expose(scene: Scene, pose: Pose, height: int, width: int) -> FloatImage:
-    """What reaches the sensor: the scene seen from a pose, averaged over pixels; (H, W, 3) linear sRGB."""
+    """Return the light on the sensor for a pose, averaged over pixels: (H, W, 3) linear sRGB."""
     angle = math.radians(pose.degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     cy, cx = scene.height / 2 + pose.dy, scene.width / 2 + pose.dx
@@ -281,13 +281,13 @@ def expose(scene: Scene, pose: Pose, height: int, width: int) -> FloatImage:
 
 
 def to_camera() -> NDArray[np.float64]:
-    """Linear sRGB to camera RGB, white paper's green = EXPOSURE."""
+    """Convert linear sRGB to camera RGB; the green value of white paper is EXPOSURE."""
     matrix = COLOR_MATRIX @ SRGB_TO_XYZ
     return matrix * (EXPOSURE / matrix[1].sum())
 
 
 def read_out(light: FloatImage, hot: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Linear sRGB to the sensor's numbers: colour filter, hot pixels, noise, black level, 12 bits."""
+    """Convert linear sRGB to raw values: colour filter, hot pixels, noise, black level, 12 bits."""
     camera = light @ to_camera().T
     mosaic = np.empty(light.shape[:2])
     for k, colour in enumerate(CFA):
@@ -300,7 +300,7 @@ def read_out(light: FloatImage, hot: NDArray[np.int32], rng: np.random.Generator
 
 
 def hand_shake(count: int, rng: np.random.Generator) -> list[Pose]:
-    """A slow drift with jitter on it, as hands do; up to about 12 pixels and half a degree."""
+    """Return poses with the slow drift and jitter of hands, up to about 12 pixels and half a degree."""
     drift = np.linspace(-1, 1, count)
     return [
         Pose(
@@ -313,7 +313,7 @@ def hand_shake(count: int, rng: np.random.Generator) -> list[Pose]:
 
 
 def metadata(path: Path, index: int, height: int, width: int) -> FrameMetadata:
-    """What a camera would say about a frame."""
+    """Return the metadata of a frame."""
     neutral = to_camera().sum(axis=1)
     gain, read = SHOT_GAIN, READ_VARIANCE
     return FrameMetadata(
@@ -335,12 +335,12 @@ def metadata(path: Path, index: int, height: int, width: int) -> FrameMetadata:
 
 
 def make_burst(folder: Path, *, frames: int = FRAMES, seed: int = 7) -> list[Path]:
-    """Write the burst; returns its files.
+    """Write the burst and return its files.
 
     Args:
-        folder: Is made if it does not exist; files of the same names are replaced.
-        frames: How many.
-        seed: Of the hand, the noise and the hot pixels.
+        folder: Output folder, created if missing; files with the same names are replaced.
+        frames: Number of frames.
+        seed: Seed of the motion, the noise and the hot pixels.
     """
     rng = np.random.default_rng(seed)
     poses = hand_shake(frames, rng)
@@ -360,7 +360,7 @@ def make_burst(folder: Path, *, frames: int = FRAMES, seed: int = 7) -> list[Pat
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Draw the example burst.")
     parser.add_argument("folder", type=Path, help="where the DNGs go")
     parser.add_argument("--frames", type=int, default=FRAMES)

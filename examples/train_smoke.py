@@ -37,7 +37,7 @@ def draw_photos(folder: Path) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Train a tiny network for a minute.")
     parser.add_argument("output", type=Path, help="folder of the run; an older one is replaced")
     output = parser.parse_args().output

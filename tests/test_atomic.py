@@ -10,7 +10,7 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import OutputError
 
 
-def test_atomic_path_when_all_goes_well_leaves_one_whole_file(tmp_path: Path):
+def test_atomic_path_when_the_body_succeeds_then_one_complete_file_exists(tmp_path: Path):
     target = tmp_path / "a.tif"
     with atomic_path(target) as temporary:
         assert temporary.suffix == ".tif" and temporary.parent == tmp_path
@@ -21,7 +21,7 @@ def test_atomic_path_when_all_goes_well_leaves_one_whole_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_atomic_path_when_the_body_raises_leaves_the_old_file_and_nothing_else(
+def test_atomic_path_when_the_body_raises_then_only_the_old_file_exists(
     tmp_path: Path, error: type[BaseException]
 ):
     target = tmp_path / "a.tif"
@@ -33,7 +33,7 @@ def test_atomic_path_when_the_body_raises_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_atomic_path_when_the_target_exists_refuses_before_any_work(tmp_path: Path):
+def test_atomic_path_when_the_target_exists_then_it_fails_before_the_body_runs(tmp_path: Path):
     target = tmp_path / "a.tif"
     target.write_bytes(b"old")
     with pytest.raises(OutputError, match="exists already"), atomic_path(target):
@@ -41,7 +41,7 @@ def test_atomic_path_when_the_target_exists_refuses_before_any_work(tmp_path: Pa
     assert target.read_bytes() == b"old"
 
 
-def test_atomic_path_when_the_target_appears_meanwhile_does_not_overwrite_it(tmp_path: Path):
+def test_atomic_path_when_the_target_appears_during_the_body_then_it_is_not_overwritten(tmp_path: Path):
     target = tmp_path / "a.tif"
     with pytest.raises(OutputError, match="exists already"), atomic_path(target) as temporary:
         temporary.write_bytes(b"mine")
@@ -50,13 +50,13 @@ def test_atomic_path_when_the_target_appears_meanwhile_does_not_overwrite_it(tmp
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_atomic_path_when_the_disk_is_full_is_an_output_error(tmp_path: Path):
+def test_atomic_path_when_the_disk_is_full_then_output_error(tmp_path: Path):
     with pytest.raises(OutputError, match="cannot be written .No space left"), atomic_path(tmp_path / "a"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_atomic_path_when_the_folder_is_missing_or_the_target_a_folder_says_so(tmp_path: Path):
+def test_atomic_path_when_the_folder_is_missing_or_the_target_is_a_folder_then_output_error(tmp_path: Path):
     with pytest.raises(OutputError, match="cannot be written"), atomic_path(tmp_path / "none" / "a"):
         pytest.fail("the body must not run")
     with pytest.raises(OutputError, match="is a folder"), atomic_path(tmp_path, overwrite=True):
@@ -64,7 +64,7 @@ def test_atomic_path_when_the_folder_is_missing_or_the_target_a_folder_says_so(t
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
-def test_atomic_path_when_done_gives_the_rights_any_new_file_has(tmp_path: Path):
+def test_atomic_path_when_done_then_the_file_has_the_usual_permissions(tmp_path: Path):
     (tmp_path / "usual").touch()
     with atomic_path(tmp_path / "a"):
         pass
@@ -72,7 +72,7 @@ def test_atomic_path_when_done_gives_the_rights_any_new_file_has(tmp_path: Path)
     assert len(modes) == 1
 
 
-def test_atomic_path_when_the_disk_knows_no_rights_leaves_the_file_all_the_same(
+def test_atomic_path_when_the_file_system_has_no_permissions_then_the_file_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:

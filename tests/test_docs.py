@@ -1,4 +1,4 @@
-"""What the documents show works: their commands run on the example burst, their tables match the code."""
+"""Commands in the documents run on the example burst, and tables in the documents match the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def shown_commands() -> list[str]:
-    """Every line of a block marked `sh` that begins with burstfix."""
+    """Return every line in `sh` blocks that begins with burstfix."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("burstfix ")]
@@ -37,7 +37,7 @@ def command(name: str) -> click.Command:
 
 @pytest.fixture
 def workplace(tmp_path: Path, example_burst: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the documents suppose it: raws in shots/, and a folder for pictures."""
+    """Create the folders that the documents assume: shots/ with raws, and one for pictures."""
     for folder in ("shots", "pictures"):
         (tmp_path / folder).mkdir()
     for path in example_burst[:4]:
@@ -46,13 +46,13 @@ def workplace(tmp_path: Path, example_burst: list[Path], monkeypatch: pytest.Mon
     return tmp_path
 
 
-def test_documents_when_searched_then_show_commands() -> None:
+def test_documents_when_searched_then_contain_commands() -> None:
     assert sum(line.startswith("burstfix merge ") for line in shown_commands()) >= 4
     assert any(line.startswith("burstfix inspect ") for line in shown_commands())
 
 
 @pytest.mark.parametrize("line", shown_commands())
-def test_shown_command_when_run_on_the_example_then_does_what_it_says(
+def test_command_in_document_when_run_on_the_example_then_succeeds(
     line: str, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = shlex.split(line)[1:]
@@ -72,7 +72,7 @@ def test_shown_command_when_run_on_the_example_then_does_what_it_says(
         assert len(written) == 1 and re.fullmatch(r"example_00\d_merged\.tif", written[0])
 
 
-def test_python_document_when_its_examples_run_in_order_then_they_do_what_it_says(
+def test_python_document_when_its_examples_run_in_order_then_they_succeed(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_python_document_when_its_examples_run_in_order_then_they_do_what_it_say
     assert (workplace / "night.tif").exists() and (workplace / "night.dng").exists()
 
 
-def test_manual_pages_when_made_then_each_command_has_one_with_its_options() -> None:
+def test_manual_pages_when_built_then_each_command_has_one_with_its_options() -> None:
     spec = importlib.util.spec_from_file_location("man", ROOT / "docs" / "man.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -99,7 +99,7 @@ def test_manual_pages_when_made_then_each_command_has_one_with_its_options() -> 
 
 
 def all_commands() -> dict[str, click.Command]:
-    """Every command that does something, by the words that call it."""
+    """Return every command that is not a group, by its full name such as "weights list"."""
     found: dict[str, click.Command] = {}
     for name in app.COMMANDS:
         one = command(name)
@@ -109,7 +109,7 @@ def all_commands() -> dict[str, click.Command]:
 
 
 @pytest.mark.parametrize("name", all_commands())
-def test_cli_document_when_compared_with_a_command_then_its_section_lists_its_options(name: str) -> None:
+def test_cli_document_when_compared_with_a_command_then_its_section_lists_all_options(name: str) -> None:
     document = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", document, flags=re.MULTILINE | re.DOTALL)
     assert section, f"docs/cli.md has no section {name}"
@@ -123,7 +123,7 @@ def test_cli_document_when_compared_with_a_command_then_its_section_lists_its_op
     assert listed - everywhere == {option for option in options if option.startswith("--")} - everywhere
 
 
-def test_exit_codes_when_compared_then_are_the_same_in_errors_help_and_document() -> None:
+def test_exit_codes_when_compared_then_errors_help_and_document_agree() -> None:
     classes = [error for error in vars(errors).values() if isinstance(error, type)]
     used = {error.exit_code for error in classes if issubclass(error, errors.BurstfixError)}
     document = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ def test_exit_codes_when_compared_then_are_the_same_in_errors_help_and_document(
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
-def test_links_when_followed_then_lead_to_files(document: Path) -> None:
+def test_links_when_followed_then_their_targets_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not link.startswith(("http:", "https:")):

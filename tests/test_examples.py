@@ -1,4 +1,4 @@
-"""The example burst: ours, reproducible, and what the documents say it is."""
+"""The example burst is reproducible, and matches its description in the documents."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_make_example_when_run_twice_then_writes_the_same_bytes(made: list[Path]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(made, again, strict=True))
 
 
-def test_example_burst_when_drawn_anew_then_is_the_one_that_ships(
+def test_example_burst_when_drawn_again_then_it_equals_the_stored_one(
     made: list[Path], example_burst: list[Path]
 ) -> None:
     assert [path.name for path in example_burst] == [path.name for path in made]
     for new, shipped in zip(made, example_burst, strict=True):
         difference = tifffile.imread(new).astype(int) - tifffile.imread(shipped).astype(int)
-        # Another processor or font renderer may round a few values differently, no more.
+        # Other processors and font renderers may round a few values differently.
         assert np.mean(difference != 0) < 0.01, f"{shipped}: run `make example` and commit what it writes"
 
 
-def test_example_burst_when_read_then_says_what_a_camera_would(example_burst: list[Path]) -> None:
+def test_example_burst_when_read_then_it_has_the_metadata_of_a_camera(example_burst: list[Path]) -> None:
     assert sum(path.stat().st_size for path in example_burst) < 8e6
     frames = [read_metadata(path) for path in example_burst]
     times = [frame.time for frame in frames if frame.time]
@@ -56,9 +56,9 @@ def test_example_burst_when_read_then_says_what_a_camera_would(example_burst: li
         assert frame.noise.read_variance == pytest.approx((4e-4,) * 4)
 
 
-def test_example_burst_when_measured_then_is_as_noisy_as_its_profile_says(example_burst: list[Path]) -> None:
+def test_example_burst_when_measured_then_its_noise_matches_its_profile(example_burst: list[Path]) -> None:
     mosaic = tifffile.imread(example_burst[0]).astype(float)
-    # The wall above everything is nearly flat; neighbours of one colour differ by the noise alone.
+    # The wall at the top is nearly flat, so neighbours of one colour differ only by noise.
     green = (mosaic[0:24:2, 1:400:2] - 256) / (4095 - 256)
     variance = np.var(np.diff(green, axis=1)) / 2
     assert variance == pytest.approx(6e-3 * green.mean() + 4e-4, rel=0.15)

@@ -1,4 +1,4 @@
-"""Golden values of two real raws: channel means that a wrong black level, opcode or matrix would shift."""
+"""Golden channel means of two real raws; a wrong black level, opcode or matrix would change them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def half_size(path: Path, mode: OpcodeMode) -> LinearImage:
 
 
 def corners_over_centre(data: np.ndarray) -> np.ndarray:
-    """Return (3,) the mean of the four corners, 100 pixels square, over that of the middle."""
+    """Return the mean of the four corners (100 pixels square) divided by the mean of the centre, (3,)."""
     height, width = data.shape[1:]
     corners = [
         data[:, y, x] for y in (slice(100), slice(-100, None)) for x in (slice(100), slice(-100, None))
@@ -40,7 +40,7 @@ def corners_over_centre(data: np.ndarray) -> np.ndarray:
         ("gopro_fusion.dng", (0.0636641, 0.1063113, 0.0633326), (0.315869, 0.276917, 0.264544)),
     ],
 )
-def test_gopro_when_read_and_rendered_then_its_means_are_the_golden_values(
+def test_gopro_when_read_and_rendered_then_means_equal_the_golden_values(
     shared_data: Path, name: str, linear: tuple[float, ...], rendered: tuple[float, ...]
 ):
     image = half_size(shared_data / "raws" / "good" / name, "apply")
@@ -78,5 +78,5 @@ def test_gopro_hero7_when_its_gain_maps_are_applied_then_corners_become_brighter
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"
     before, after = (corners_over_centre(half_size(path, mode).data) for mode in ("skip", "apply"))
     print(f"corners over centre, R G B: before {before.round(3)}, after {after.round(3)}")  # noqa: T201
-    # The mean of the maps is 1.60 over these corners and 1.001 in the middle, if all pixels count the same.
+    # The unweighted mean of the maps is 1.60 over these corners and 1.001 in the centre.
     assert after / before == pytest.approx([1.60] * 3, rel=0.08)

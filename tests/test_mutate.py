@@ -1,4 +1,4 @@
-"""The mutation script: changes one line, and the result still parses."""
+"""The mutation script changes one line, and the result still parses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_choose_when_a_package_is_named_then_every_mutant_parses_and_differs(pac
         assert ast.parse(changed) and changed != original
 
 
-def test_is_caught_when_a_break_is_tested_then_true_and_the_file_is_restored(tmp_path: Path) -> None:
+def test_is_caught_when_a_test_fails_for_a_mutant_then_true_and_the_file_is_restored(tmp_path: Path) -> None:
     (tmp_path / "suite").mkdir()
     module = tmp_path / "burstfix" / "errors.py"
     module.parent.mkdir()

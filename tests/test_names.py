@@ -13,7 +13,7 @@ from burstfix.names import NAME_LIMIT, fit_name, name_limit, printable, printabl
 
 
 @given(st.text(max_size=300))
-def test_printable_when_given_any_text_then_one_line_without_control_characters(text: str) -> None:
+def test_printable_when_given_any_text_then_result_is_one_line_without_control_characters(text: str) -> None:
     shown = printable(text)
     assert len(shown.splitlines()) <= 1 and "\x1b" not in shown and "\u202e" not in shown
     assert printable(shown) == shown
@@ -31,18 +31,18 @@ def test_printable_document_when_nested_then_every_string_is_escaped() -> None:
 
 
 @given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=200))
-def test_fit_name_when_a_name_has_any_length_then_it_fits_and_keeps_its_suffix(stem: str) -> None:
+def test_fit_name_when_given_any_length_then_result_fits_and_keeps_the_suffix(stem: str) -> None:
     name = fit_name(f"{stem}.tif", 143)
     assert len(os.fsencode(name)) <= 143 and name.endswith(".tif")
     assert name == f"{stem}.tif" or len(os.fsencode(f"{stem}.tif")) > 143
 
 
-def test_fit_name_when_long_names_differ_at_the_end_then_the_cut_ones_differ() -> None:
+def test_fit_name_when_long_names_differ_at_the_end_then_the_shortened_names_differ() -> None:
     names = {fit_name("n" * 300 + f"{k}.tif") for k in range(50)}
     assert len(names) == 50 and all(len(name) <= NAME_LIMIT for name in names)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="asks the file system")
-def test_name_limit_when_a_folder_exists_then_a_name_of_that_length_can_be_made(tmp_path: Path) -> None:
+def test_name_limit_when_a_folder_exists_then_a_file_name_of_that_length_is_valid(tmp_path: Path) -> None:
     (tmp_path / ("n" * name_limit(tmp_path))).touch()
     assert name_limit(tmp_path / "missing") == NAME_LIMIT

@@ -33,7 +33,7 @@ PREVIEW = RenderedImage(np.zeros((16, 16, 3), np.uint16), b"")
 
 
 def write_frames(folder: Path, cfa: str, count: int = 4) -> tuple[list[Path], torch.Tensor]:
-    """Frames that move by two pixels each, and the clean picture of frame 1: (3, H, W), or (1, H, W)."""
+    """Return frames that move by two pixels each, and the clean picture of frame 1: (3 or 1, H, W)."""
     scene = draw_scene(HEIGHT + 20, WIDTH + 20, seed=5)
     scene = scene[:1] if cfa == MONOCHROME else scene
     noise = NoiseProfile((GAIN,) * 4, (READ,) * 4, "file")
@@ -63,7 +63,7 @@ def test_merge_when_frames_have_no_mosaic_then_noise_falls_and_nothing_is_demosa
     after = linear.data[: clean.shape[0]] - clean.numpy()
     inside = np.s_[:, 12:-12, 12:-12]
     share = float((after[inside] ** 2).mean() / (before[inside] ** 2).mean())
-    print(f"{cfa}: {share:.2f} of the noise is left")  # noqa: T201
+    print(f"{cfa}: {share:.2f} of the noise remains")  # noqa: T201
     assert share < 0.45
     if cfa == MONOCHROME:
         assert (linear.data[0] == linear.data[2]).all()
@@ -82,7 +82,7 @@ def test_merge_command_when_frames_are_monochrome_then_the_picture_is_grey(tmp_p
 
 
 def write_jpeg_dng(path: Path, codes: np.ndarray, bits: int, lossless: bool, second: bytes = b"") -> Path:
-    """A demosaiced DNG in JPEG tiles, lossless (as ProRAW) or lossy (as Adobe's lossy DNGs)."""
+    """Write a demosaicked DNG in JPEG tiles: lossless (like ProRAW) or lossy (like lossy DNGs of Adobe)."""
     tags = [
         tag(tn.DNG_VERSION, 1, (1, 6, 0, 0)),
         tag(tn.DNG_BACKWARD_VERSION, 1, (1, 4, 0, 0)),
@@ -109,7 +109,7 @@ def test_read_frame_when_a_linear_dng_is_lossless_jpeg_then_it_is_exact(tmp_path
     np.testing.assert_array_equal(frame.mosaic, codes)
 
 
-def test_merge_when_a_dng_is_lossy_then_its_curves_are_applied_once(tmp_path: Path):
+def test_merge_when_a_dng_is_lossy_then_its_curves_are_applied_exactly_once(tmp_path: Path):
     scene = draw_scene(HEIGHT, WIDTH, seed=5).numpy().transpose(1, 2, 0).clip(0, 1)
     codes = np.rint(np.sqrt(scene) * 255).astype(np.uint8)
     whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(3)]
@@ -123,10 +123,8 @@ def test_merge_when_a_dng_is_lossy_then_its_curves_are_applied_once(tmp_path: Pa
 
 
 @pytest.mark.parametrize("curves", [0, 1, 2])
-def test_read_frame_when_a_lossy_dng_has_no_curves_then_the_error_says_what_to_do(
-    tmp_path: Path, curves: int
-):
-    # LibRaw would use its own curve for colours without one.
+def test_read_frame_when_a_lossy_dng_has_no_curves_then_the_error_gives_advice(tmp_path: Path, curves: int):
+    # For colours without a curve, LibRaw would use its own.
     whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(curves)]
     second = make.opcode_list(*[make.polynomial(area, [0, 0, 1.0]) for area in whole]) if whole else b""
     codes = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
@@ -150,7 +148,7 @@ def test_merge_when_a_network_gets_demosaicked_frames_then_the_error_names_a_mod
         ("CMYG", (2, 2), "the colour pattern CMYG"),
     ],
 )
-def test_checked_pattern_when_the_mosaic_is_not_bayer_then_the_error_says_what_to_do(
+def test_checked_pattern_when_the_mosaic_is_not_bayer_then_the_error_gives_advice(
     names: str, repeat, words: str
 ):
     with pytest.raises(UnsupportedSensorError, match=words) as caught:
@@ -176,6 +174,6 @@ def test_metadata_when_a_raw_has_three_channels_then_it_is_linear():
     assert (mono.cfa, mono.color.as_shot_neutral.tolist()) == (MONOCHROME, [1, 1, 1])
 
 
-def test_metadata_when_the_sensor_is_foveon_then_the_error_says_so():
+def test_metadata_when_the_sensor_is_foveon_then_the_error_names_it():
     with pytest.raises(UnsupportedSensorError, match="Foveon"):
         build_metadata(FileTags(Path("x.x3f"), 1), camera_facts(is_foveon=True))

@@ -68,7 +68,7 @@ def test_merge_to_a_dng_when_calibrated_then_exiftool_reads_the_references_calib
         assert numbers(tags[name]) == pytest.approx(np.ravel(expected), abs=2e-6), name
 
 
-def test_merge_to_a_dng_when_the_reference_has_no_baseline_exposure_then_zero_is_stated(tmp_path: Path):
+def test_merge_to_a_dng_when_the_reference_has_no_baseline_exposure_then_zero_is_written(tmp_path: Path):
     assert merged_tags(tmp_path, "out.dng")["BaselineExposure"] == 0
 
 
@@ -95,7 +95,7 @@ def test_merge_to_a_dng_when_done_then_its_noise_profile_is_lower_than_that_of_t
         ("skip", "mosaic", GAINS, WARP),
     ],
 )
-def test_merge_to_a_dng_when_opcodes_were_applied_then_exiftool_finds_only_the_others(
+def test_merge_to_a_dng_when_opcodes_were_applied_then_only_the_other_opcodes_are_written(
     tmp_path: Path, mode: str, kind: str, second: bytes, third: bytes
 ):
     merged_tags(tmp_path, "out.dng", "--opcodes", mode, "--dng", kind, opcodes=LISTS)
@@ -124,7 +124,7 @@ def test_merge_to_any_format_when_done_then_exiftool_reads_frames_and_opcodes(
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.png", "out.jpg", "out.jxl", "out.avif", "out.dng"])
-def test_merge_when_the_reference_has_a_sidecar_then_every_format_carries_its_xmp(tmp_path: Path, name: str):
+def test_merge_when_the_reference_has_a_sidecar_then_every_format_contains_its_xmp(tmp_path: Path, name: str):
     namespaces = 'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
     keywords = "".join(f"<rdf:li>word {k:05}</rdf:li>" for k in range(20))
     (tmp_path / "shot_1.xmp").write_text(
@@ -138,11 +138,11 @@ def test_merge_when_the_reference_has_a_sidecar_then_every_format_carries_its_xm
     assert tags["Subject"] == [f"word {k:05}" for k in range(20)]
     assert tags["XPTitle"] == "Füße"
     assert "Rating" in tags and tags_of(tmp_path / name, "-IFD0:Rating").get("Rating") is None
-    # exiftool shows tags of a wrong type without complaint unless it validates.
+    # Without -validate, exiftool accepts tags of a wrong type.
     assert "XPTitle" not in str(tags_of(tmp_path / name, "-validate", "-warning", "-a"))
 
 
-def test_merge_when_only_dng_tags_name_body_and_lens_then_exif_has_them(tmp_path: Path):
+def test_merge_when_only_dng_tags_contain_body_and_lens_then_exif_contains_them(tmp_path: Path):
     paths = burst_of(tmp_path, 1, HEIGHT, WIDTH)
     tags_of(paths[0], "-overwrite_original", "-IFD0:CameraSerialNumber=A1", "-IFD0:DNGLensInfo=24 70 2.8 4")
     assert main(["merge", str(paths[0]), "-m", "average", "-o", str(tmp_path / "out.jpg"), "-q"]) == 0

@@ -32,7 +32,7 @@ def test_read_burst_when_noise_is_given_as_numbers_then_every_plane_has_it(small
 
 
 @pytest.mark.parametrize("noise", [(0.0, 0.0), (-1e-3, 1e-4), (1e-3, float("nan")), (2.0, 400.0)])
-def test_read_burst_when_the_noise_given_is_impossible_then_it_is_refused(small_burst, noise):
+def test_read_burst_when_the_given_noise_is_invalid_then_usage_error(small_burst, noise):
     with pytest.raises(UsageError, match="noise"):
         burstfix.read_burst(small_burst, noise=noise)
 
@@ -73,7 +73,7 @@ def test_merge_burst_when_given_a_model_then_it_is_used(small_burst):
     np.testing.assert_array_equal(named.data, given.data)
 
 
-def test_finish_picture_when_a_largest_size_is_given_then_the_file_has_it(small_burst, tmp_path):
+def test_finish_picture_when_max_size_is_given_then_the_file_has_this_size(small_burst, tmp_path):
     linear = burstfix.merge_burst(burstfix.read_burst(small_burst[:1]), model="average", device="cpu")
     settings = MergeSettings(scale=0.75, max_size=120)
     finished = finish_picture(linear, tmp_path / "a.png", settings)
@@ -82,7 +82,7 @@ def test_finish_picture_when_a_largest_size_is_given_then_the_file_has_it(small_
         assert opened.size == (120, 88)
 
 
-def test_finish_picture_when_it_is_a_dng_then_it_is_compressed_as_the_settings_say(small_burst, tmp_path):
+def test_finish_picture_when_it_is_a_dng_then_the_compression_setting_is_used(small_burst, tmp_path):
     linear = burstfix.merge_burst(burstfix.read_burst(small_burst[:1]), model="average", device="cpu")
     sizes = []
     for compression in ("none", "ljpeg"):
@@ -107,7 +107,7 @@ def test_read_burst_when_the_files_have_no_profile_then_the_estimate_is_close(ex
             assert (measured / expected) ** 0.5 == pytest.approx(1, abs=0.2)
 
 
-def test_read_burst_when_a_real_profile_is_wrong_then_the_noise_is_measured(shared_data):
+def test_read_burst_when_the_profile_in_a_real_file_is_wrong_then_the_noise_is_measured(shared_data):
     burst = burstfix.read_burst(sorted((shared_data / "bursts" / "wine").glob("*.dng")))
     # The NoiseProfile of these files is a rough fit with half of the true read variance.
     said = burst.frames[0].metadata.noise

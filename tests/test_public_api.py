@@ -24,7 +24,7 @@ def test_api_when_listed_then_dir_and_help_show_every_name() -> None:
     assert 'read_burst("shots/")' in text
 
 
-def test_import_when_burstfix_is_imported_then_no_torch_and_no_numpy() -> None:
+def test_import_when_burstfix_is_imported_then_torch_and_numpy_are_not() -> None:
     script = "import sys, burstfix; dir(burstfix); print([m for m in ('torch', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
@@ -52,7 +52,7 @@ def test_read_burst_when_the_path_does_not_exist_then_the_error_names_it() -> No
 
 
 @pytest.mark.parametrize("as_floats", [False, True])
-def test_arrays_when_merged_then_the_picture_is_that_of_the_files(
+def test_arrays_when_merged_then_the_picture_equals_that_of_the_files(
     as_floats: bool, small_burst: list[Path]
 ) -> None:
     noise = (6e-3, 4e-4)
@@ -95,7 +95,7 @@ def test_arrays_when_the_noise_is_not_given_then_it_is_measured() -> None:
         ([np.zeros((64, 64))], "RGGB", {"noise": (-1.0, 0.0)}, UsageError, "noise"),
     ],
 )
-def test_arrays_when_they_make_no_burst_then_an_error_says_why(
+def test_arrays_when_they_do_not_form_a_burst_then_the_error_states_the_reason(
     mosaics: list, cfa: str, options: dict, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):

@@ -15,7 +15,7 @@ from burstfix.raw.frame_source import FrameSource
 from burstfix.scratch import Scratch, release
 
 
-def test_scratch_when_the_limit_is_reached_then_further_arrays_are_in_files():
+def test_scratch_when_the_limit_is_reached_then_new_arrays_are_stored_in_files():
     scratch = Scratch(limit=1000)
     arrays = [np.arange(300, dtype=np.uint16).reshape(15, 20) + k for k in range(4)]
     kept = [scratch.keep(array) for array in arrays]
@@ -37,7 +37,7 @@ def test_release_when_the_array_is_in_a_file_then_its_memory_is_free_and_its_val
     assert int(array.min()) == 7
 
 
-def test_release_when_the_array_is_in_memory_then_it_stays_as_it_is():
+def test_release_when_the_array_is_in_memory_then_it_is_unchanged():
     array = np.arange(5)
     release(array)
     assert array.tolist() == [0, 1, 2, 3, 4]
@@ -53,7 +53,7 @@ def test_scratch_when_there_is_no_folder_for_temporary_files_then_arrays_stay_in
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="lists open files in /proc")
-def test_scratch_when_an_array_is_gone_then_so_is_its_file():
+def test_scratch_when_an_array_is_deleted_then_its_file_is_deleted():
     def mapped() -> int:
         return Path("/proc/self/maps").read_text().count("(deleted)")
 

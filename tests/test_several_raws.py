@@ -20,7 +20,7 @@ SIZE = 96
 
 @pytest.fixture
 def shifted(tmp_path: Path) -> Path:
-    """A file of four raws, between which the sensor moved by one pixel, and another noise in each."""
+    """Create a file of four raws with independent noise; the sensor moves by one pixel between them."""
     scene = draw_scene(SIZE + 2, SIZE + 2, seed=4)
     mosaics = []
     for k, (dy, dx) in enumerate(((0, 0), (0, 1), (1, 1), (1, 0))):
@@ -31,7 +31,7 @@ def shifted(tmp_path: Path) -> Path:
     return write_several(tmp_path / "card" / "shift.dng", mosaics)
 
 
-def test_read_burst_of_a_file_with_four_raws_then_it_has_four_frames(shifted: Path):
+def test_read_burst_when_a_file_has_four_raws_then_the_burst_has_four_frames(shifted: Path):
     burst = read_burst([shifted], keep_all=True)
     assert [frame.metadata.name for frame in burst.frames] == [f"shift.dng[{k}]" for k in range(4)]
     assert not np.array_equal(burst.frames[0].mosaic, burst.frames[3].mosaic)
@@ -45,7 +45,7 @@ def test_read_frames_when_one_raw_of_a_file_is_damaged_then_the_whole_file_is_le
     assert [dropped.path for dropped in read.dropped] == [bad]
 
 
-def test_merge_and_inspect_of_a_file_with_four_raws_then_they_say_four_frames(
+def test_merge_and_inspect_when_a_file_has_four_raws_then_they_report_four_frames(
     shifted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out.tif"
@@ -55,7 +55,7 @@ def test_merge_and_inspect_of_a_file_with_four_raws_then_they_say_four_frames(
     assert len(json.loads(capsys.readouterr().out)["frames"]) == 4
 
 
-def test_batch_of_a_file_with_four_raws_then_it_is_a_burst_of_its_own(shifted: Path, tmp_path: Path):
+def test_batch_when_a_file_has_four_raws_then_it_is_one_burst(shifted: Path, tmp_path: Path):
     plan = find_bursts([shifted.parent])
     assert [(burst.kind, burst.paths) for burst in plan.bursts] == [("burst", (shifted,))]
     assert any("shift.dng: holds 4 raws" in warning for warning in plan.warnings)

@@ -1,4 +1,4 @@
-"""Merged DNGs: their tags and pixels, and what other programs make of them."""
+"""Merged DNGs: their tags and pixels, and their rendering by other programs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_write_dng_when_done_then_tags_are_those_of_the_reference(merged):
 
 
 @pytest.mark.parametrize(("unique", "expected"), [("Nikon D1", "Nikon D1"), ("", "Acme Caméra ™")])
-def test_write_dng_when_names_are_unusual_and_a_tag_is_invalid_then_the_rest_is_carried(
+def test_write_dng_when_names_are_unusual_and_a_tag_is_invalid_then_other_tags_are_copied(
     merged, tmp_path: Path, unique: str, expected: str
 ):
     linear = merged["linear"]
@@ -89,7 +89,7 @@ def test_write_dng_when_names_are_unusual_and_a_tag_is_invalid_then_the_rest_is_
 @pytest.mark.parametrize(
     ("crop", "found"), [((4, 6, 240, 300), (4, 6, 240, 300)), ((4, 6, 260, 300), None), ((0, 0, 0, 9), None)]
 )
-def test_write_dng_when_the_reference_is_cropped_for_display_then_so_is_the_result(
+def test_write_dng_when_the_reference_is_cropped_for_display_then_the_result_is_cropped_as_well(
     merged, tmp_path: Path, crop: tuple[int, int, int, int], found: tuple[int, int, int, int] | None
 ):
     linear = merged["linear"]
@@ -101,7 +101,7 @@ def test_write_dng_when_the_reference_is_cropped_for_display_then_so_is_the_resu
 
 
 @pytest.mark.parametrize("kind", ["linear", "mosaic"])
-def test_write_dng_when_the_reference_has_a_user_crop_and_a_scale_then_they_are_carried(
+def test_write_dng_when_the_reference_has_a_user_crop_and_a_scale_then_they_are_copied(
     merged, tmp_path: Path, kind: str
 ):
     image = merged[kind]
@@ -122,7 +122,7 @@ def test_write_dng_when_a_mosaic_has_an_odd_size_then_the_preview_shows_whole_bl
     assert read_metadata(write_dng(odd, tmp_path / "odd.dng")).width == 165
 
 
-def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_there(merged):
+def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_readable(merged):
     with rawpy.imread(str(merged["folder"] / "linear.dng")) as raw:
         pixels = raw.raw_image[..., :3].transpose(2, 0, 1) / 65535
         preview = raw.extract_thumb()
@@ -156,12 +156,12 @@ def test_write_dng_when_compressed_or_not_then_libraw_reads_the_same_pixels(
     expected = balance_greens(changed, noise_left(changed)).data.transpose(1, 2, 0) * (65535 - black) + black
     assert codes.shape == expected.shape
     np.testing.assert_allclose(codes, expected.clip(0, 65535), atol=0.51)
-    if large.size > 300_000:  # below that, preview and tags outweigh the pixels
+    if large.size > 300_000:  # smaller files consist mostly of preview and tags
         assert (path.stat().st_size > 2 * large.size) == (compression == "none")
 
 
 @pytest.mark.parametrize("kind", ["linear", "mosaic"])
-def test_write_dng_when_compressed_as_jpeg_xl_then_the_pixels_are_exact_and_the_version_says_so(
+def test_write_dng_when_compressed_as_jpeg_xl_then_the_pixels_are_exact_and_the_version_is_1_7(
     merged, tmp_path: Path, kind: str
 ):
     image = merged[kind]
@@ -177,14 +177,14 @@ def test_write_dng_when_compressed_as_jpeg_xl_then_the_pixels_are_exact_and_the_
     assert (tags["DNGVersion"], tags["DNGBackwardVersion"]) == ("1 7 0 0", "1 7 0 0")
 
 
-def test_write_dng_when_the_compression_is_unknown_then_it_is_refused(merged, tmp_path: Path):
+def test_write_dng_when_the_compression_is_unknown_then_usage_error(merged, tmp_path: Path):
     with pytest.raises(ValueError, match="none, ljpeg, jxl"):
         write_dng(merged["linear"], tmp_path / "a.dng", compression="zip")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("cfa", ["GRBG", "BGGR"])
-def test_merge_to_a_mosaic_when_the_pattern_is_any_then_it_matches_the_linear_picture(
+def test_merge_to_a_mosaic_when_given_any_pattern_then_it_matches_the_linear_picture(
     tmp_path: Path, cfa: str
 ):
     burst = read_burst(burst_of(tmp_path, height=96, width=128, cfa=cfa), reference=1)
@@ -202,7 +202,7 @@ def test_merge_to_a_mosaic_when_the_pattern_is_any_then_it_matches_the_linear_pi
     ("mode", "kind", "carried"),
     [("apply", "linear", ""), ("skip", "linear", "3"), ("apply", "mosaic", "3"), ("skip", "mosaic", "23")],
 )
-def test_merge_command_when_opcodes_were_not_applied_then_the_dng_carries_them(
+def test_merge_command_when_opcodes_were_not_applied_then_the_dng_contains_them(
     tmp_path: Path, mode: str, kind: str, carried: str
 ):
     gains = make.gain_map(make.area(0, 0, 96, 128), np.full((1, 1, 1), 1.5))
@@ -221,7 +221,7 @@ def test_merge_command_when_opcodes_were_not_applied_then_the_dng_carries_them(
     }
 
 
-def test_merge_command_when_dng_kind_is_for_a_tiff_then_wrong_usage(small_burst, tmp_path: Path, capsys):
+def test_merge_command_when_dng_kind_is_given_for_a_tiff_then_exit_2(small_burst, tmp_path: Path, capsys):
     arguments = ["merge", *map(str, small_burst), "--dng", "mosaic", "-o", str(tmp_path / "a.tif")]
     assert main(arguments) == 2
     assert "--dng" in capsys.readouterr().err
@@ -246,7 +246,7 @@ DEVELOPERS: dict[str, Any] = {
 
 
 def developed(program: str, raw: Path, folder: Path) -> np.ndarray:
-    """Develop a raw file with a program of `DEVELOPERS`; returns (H, W, 3) in 0..1."""
+    """Render a raw file with a program of `DEVELOPERS`; return (H, W, 3) in 0..1."""
     out = folder / f"{program}_{raw.stem}.png"
     home = folder / "home"
     home.mkdir(exist_ok=True)
@@ -260,7 +260,7 @@ def developed(program: str, raw: Path, folder: Path) -> np.ndarray:
 
 
 def difference_of(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean CIEDE2000 of two pictures reduced 8x; one may lack some pixels on each side."""
+    """Return the mean CIEDE2000 of two pictures reduced 8x; one may lack some pixels on each side."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     height, width = (min(x, y) // 8 * 8 for x, y in zip(a.shape[:2], b.shape[:2], strict=True))
@@ -282,7 +282,9 @@ def difference_of(a: np.ndarray, b: np.ndarray) -> float:
         ("rawtherapee", "mosaic.dng"),
     ],
 )
-def test_write_dng_when_developed_elsewhere_then_colours_are_the_references(merged, program: str, name: str):
+def test_write_dng_when_rendered_by_another_program_then_colours_match_the_reference(
+    merged, program: str, name: str
+):
     folder = merged["folder"]
     before = developed(program, merged["reference"], folder)
     after = developed(program, folder / name, folder)
@@ -293,7 +295,7 @@ def test_write_dng_when_developed_elsewhere_then_colours_are_the_references(merg
 
 
 def pattern_of(picture: np.ndarray) -> float:
-    """Strength of patterns that repeat every two pixels and hold their phase over 16 of them."""
+    """Return the strength of patterns that repeat every two pixels and keep their phase over 16 pixels."""
     gray = picture.mean(2)
     height, width = (size // 16 * 16 for size in gray.shape)
     y, x = np.mgrid[:height, :width]
@@ -306,7 +308,9 @@ def pattern_of(picture: np.ndarray) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", ["darktable", "rawtherapee"])
-def test_write_dng_when_the_greens_differ_then_developers_show_no_maze(tmp_path: Path, program: str):
+def test_write_dng_when_the_greens_differ_then_raw_converters_show_no_maze_pattern(
+    tmp_path: Path, program: str
+):
     def mosaic_dng(name: str, imbalance: float) -> Path:
         return write_dng(dark_mosaic("RGGB", imbalance, sigma=1e-4), tmp_path / name)
 
@@ -318,7 +322,7 @@ def test_write_dng_when_the_greens_differ_then_developers_show_no_maze(tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", ["darktable sigmoid", "rawtherapee default"])
-def test_write_dng_of_a_gopro_when_developed_elsewhere_then_colours_are_the_references(
+def test_write_dng_of_a_gopro_when_rendered_by_another_program_then_colours_match_the_reference(
     shared_data: Path, tmp_path: Path, program: str
 ):
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"

@@ -1,4 +1,4 @@
-"""A burst that ends the process is tried last, alone and in smaller tiles; in the end it has failed."""
+"""A burst that kills the process is retried last, alone and in smaller tiles, and fails in the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.batch.cards import burst
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu")
 
-# Ends the process at work on one burst, as the system does when memory runs out.
+# Ends the process while it merges one burst, as the system does when memory runs out.
 DYING = """
 import os, signal, sys
 import burstfix.batch.local as local

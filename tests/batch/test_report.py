@@ -1,4 +1,4 @@
-"""The report of a batch: each burst counts once, and errors of callbacks fail no burst."""
+"""The report of a batch: each burst is counted once, and errors in callbacks do not fail a burst."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ COMMAND = ["-m", "average", "--device", "cpu"]
 
 @pytest.fixture
 def cards(tmp_path: Path) -> list[Path]:
-    """Two cards with one burst each; both bursts have the same name."""
+    """Create two cards with one burst each; both bursts have the same name."""
     for k, name in enumerate("AB"):
         burst(tmp_path / name / "DCIM", 1, 2, 100.0 * k, scene=k)
     return [tmp_path / "A", tmp_path / "B"]
 
 
-def test_batch_when_two_bursts_have_one_name_then_each_counts(cards: list[Path], tmp_path: Path) -> None:
+def test_batch_when_two_bursts_have_the_same_name_then_both_are_counted(
+    cards: list[Path], tmp_path: Path
+) -> None:
     report = run_batch(cards, tmp_path / "out", SETTINGS)
     other = f"{cards[1]}/DCIM/IMG_0001.dng@2024-05-31T21:01:40"
     assert report.done == ["DCIM/IMG_0001.dng", other]
     assert run_batch(cards, tmp_path / "out", SETTINGS).skipped == report.done
 
 
-def test_batch_when_one_of_two_of_a_name_fails_then_the_other_does_not_hide_it(
+def test_batch_when_one_of_two_bursts_with_the_same_name_fails_then_the_failure_is_reported(
     cards: list[Path], tmp_path: Path
 ) -> None:
     foreign = tmp_path / "out" / "DCIM" / "IMG_0001-IMG_0002.tif"
@@ -87,7 +89,7 @@ def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_r
 
 
 @pytest.mark.parametrize("name", ["summary.csv", "summary.jpg"])
-def test_batch_when_the_summary_cannot_be_written_then_says_so_and_all_else_is_done(
+def test_batch_when_the_summary_cannot_be_written_then_it_is_reported_and_bursts_are_merged(
     name: str, cards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"

@@ -143,7 +143,7 @@ def test_batch_when_raws_have_a_default_crop_then_megapixels_are_those_of_the_pi
     assert {row["megapixels"] for row in rows} == {"0.004"}
 
 
-def test_batch_when_a_setting_changes_then_all_is_redone_and_when_the_device_changes_then_nothing(
+def test_batch_when_a_setting_changes_then_all_is_merged_again_but_not_when_the_device_changes(
     card: Path,
 ) -> None:
     run(card)
@@ -176,7 +176,7 @@ def test_batch_when_the_card_is_mounted_elsewhere_then_nothing_is_redone(card: P
     assert len(run(moved).skipped) == 3
 
 
-def test_batch_when_a_foreign_file_has_the_name_then_it_is_kept(card: Path) -> None:
+def test_batch_when_another_file_has_the_name_of_a_picture_then_it_is_kept(card: Path) -> None:
     out = card.parent / "out"
     out.mkdir()
     (out / "IMG_0001-IMG_0002.jpg").write_bytes(b"precious")
@@ -230,7 +230,7 @@ def test_batch_when_picture_was_in_place_but_not_recorded_then_it_is_taken_as_it
     assert len(run(card).done) == 3 and pictures(card) == before
 
 
-def test_batch_when_memory_is_too_small_for_a_burst_then_it_fails_and_says_what_to_do(
+def test_batch_when_memory_is_too_small_for_a_burst_then_it_fails_with_advice(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = replace(ONE, height=640, width=960)
@@ -295,7 +295,7 @@ def test_batch_when_the_model_is_unknown_then_no_burst_is_started(card: Path) ->
     assert states(card) == {}
 
 
-def test_batch_when_a_burst_has_no_mosaic_then_auto_takes_what_can_merge_it_and_loads_each_model_once(
+def test_batch_when_a_burst_has_no_mosaic_then_auto_chooses_a_usable_model_and_loads_each_model_once(
     card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for cfa in (MONOCHROME, LINEAR):
@@ -315,7 +315,7 @@ def test_batch_when_a_burst_has_no_mosaic_then_auto_takes_what_can_merge_it_and_
     assert merged_by["linear/linear_0.dng"] == merged_by["monochrome/monochrome_0.dng"] == "average"
 
 
-def test_batch_when_dngs_are_wanted_then_the_same_as_of_merge(card: Path, tmp_path: Path) -> None:
+def test_batch_when_dngs_are_requested_then_they_equal_those_of_merge(card: Path, tmp_path: Path) -> None:
     report = run(card, replace(SETTINGS, layout="{first}", format="dng"))
     assert len(report.done) == 3 and read_entries(card.parent / "out")[0].result["thumb"]
     one = str(tmp_path / "one.dng")
@@ -366,7 +366,7 @@ def test_batch_when_memory_is_too_small_for_every_burst_then_all_fail_and_it_end
     assert not report.done and len(report.failed) == 3
 
 
-def test_batch_when_names_are_as_long_as_they_may_be_then_pictures_get_cut_unique_names(
+def test_batch_when_names_have_the_maximum_length_then_pictures_get_shortened_unique_names(
     tmp_path: Path,
 ) -> None:
     card = tmp_path / "card"

@@ -1,4 +1,4 @@
-"""Settings are checked one by one and layered, and their sources are known."""
+"""Settings are checked, combined from several sources, and listed with their sources."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ resolve = partial(resolve_as, kind=BatchSettings)
         ("ensemble", 3),
     ],
 )  # fmt: skip
-def test_settings_when_a_value_makes_no_sense_then_an_error_names_it(name: str, value: Any) -> None:
+def test_settings_when_a_value_is_invalid_then_an_error_names_it(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=rf"^here: {name} = |layout"):
         resolve([("here", {name: value})])
 
 
-def test_settings_when_a_whole_number_is_written_as_a_fraction_then_it_is_one() -> None:
+def test_settings_when_a_whole_number_is_given_as_float_then_it_is_accepted() -> None:
     assert repr(resolve([("here", {"ensemble": 2.0, "bit_depth": 16.0})]).settings.ensemble) == "2"
 
 
@@ -54,7 +54,7 @@ def test_settings_hash_when_there_is_no_ensemble_then_earlier_journals_stay_vali
     assert settings_hash(BatchSettings()) == earlier != settings_hash(BatchSettings(ensemble=2))
 
 
-def test_settings_when_layered_then_the_later_holds_and_its_source_is_told() -> None:
+def test_settings_when_layered_then_the_later_value_is_used_with_its_source() -> None:
     resolved = resolve(
         [("user", {"gap": 1, "jobs": 3}), ("folder", {"gap": 3.0}), ("command line", {"wb": "auto"})]
     )
@@ -69,7 +69,7 @@ def test_settings_when_a_key_is_unknown_then_an_error_names_file_and_key(tmp_pat
         resolve(file_layers(settings_files([tmp_path])))
 
 
-def test_settings_files_when_in_all_places_then_read_in_order(tmp_path: Path) -> None:
+def test_settings_files_when_all_exist_then_they_are_read_in_order(tmp_path: Path) -> None:
     places = [tmp_path / name for name in ("user", "card")]
     for place in places:
         place.mkdir()
@@ -80,7 +80,7 @@ def test_settings_files_when_in_all_places_then_read_in_order(tmp_path: Path) ->
     assert [values["model"] for _, values in layers] == ["user", "card", "night"]
 
 
-def test_settings_files_when_two_folders_have_one_then_asks_which(tmp_path: Path) -> None:
+def test_settings_files_when_two_folders_have_one_then_the_error_names_config(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "burstfix.toml").write_text("gap = 1\n")
@@ -96,7 +96,7 @@ def test_settings_file_when_it_begins_with_a_byte_order_mark_then_it_is_read(
 
 
 @pytest.mark.parametrize("content", [b"gap = ", b"\xff\xfe"])
-def test_settings_file_when_no_toml_then_an_error(tmp_path: Path, content: bytes) -> None:
+def test_settings_file_when_not_toml_then_usage_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "burstfix.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="is not valid TOML"):
@@ -143,7 +143,7 @@ def test_settings_when_one_is_changed_then_pictures_are_redone_if_and_only_if_it
 @pytest.mark.parametrize(
     ("text", "size"), [("8GB", 8 * 10**9), ("2 GiB", 2**31), ("500MB", 5 * 10**8), ("7", 7)]
 )
-def test_size_when_written_as_people_do_then_bytes(text: str, size: int) -> None:
+def test_size_when_given_with_a_unit_then_bytes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
@@ -159,7 +159,9 @@ def test_size_when_written_as_people_do_then_bytes(text: str, size: int) -> None
         'model = "evil:Model"',
     ],
 )
-def test_settings_file_when_in_a_folder_of_raws_then_it_may_not_do_harm(line: str, tmp_path: Path) -> None:
+def test_settings_file_when_in_a_folder_of_raws_then_unsafe_settings_are_refused(
+    line: str, tmp_path: Path
+) -> None:
     path = tmp_path / "burstfix.toml"
     path.write_text(f'gap = 1\nmodel = "kpn"\n{line}\n' if "model" not in line else line)
     with pytest.raises(UsageError, match=r"burstfix\.toml: .* is not allowed in a folder of raws"):
@@ -170,7 +172,7 @@ def test_settings_file_when_in_a_folder_of_raws_then_it_may_not_do_harm(line: st
     assert file_layers(settings_files([tmp_path], config=path))
 
 
-def test_config_show_when_asked_then_says_what_folders_may_not_set(
+def test_config_show_when_run_then_lists_settings_not_allowed_in_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["config", "show", str(tmp_path)]) == 0

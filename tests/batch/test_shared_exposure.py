@@ -19,7 +19,7 @@ SETTINGS = BatchSettings(model="average", device="cpu", format="jpeg", exposure=
 def exposures_of(
     card: Path, monkeypatch: pytest.MonkeyPatch, settings: BatchSettings = SETTINGS
 ) -> list[float]:
-    """The exposure that each picture of a batch was rendered with, in the order of the bursts."""
+    """Return the exposure of each picture of a batch, in the order of the bursts."""
     found: dict[str, float] = {}
     finish = job.finish_picture
 
@@ -36,7 +36,7 @@ def exposures_of(
 
 @pytest.fixture
 def series(tmp_path: Path) -> Path:
-    """Three dark bursts, each darker than the one before."""
+    """Create three dark bursts, each darker than the previous one."""
     card = tmp_path / "card"
     for k, exposure in enumerate((1 / 150, 1 / 250, 1 / 400)):
         burst(card, 10 * k + 1, 2, 100.0 * k, exposure=exposure, scene=1)

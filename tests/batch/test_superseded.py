@@ -46,7 +46,7 @@ def card(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repaired(card: Path) -> Path:
-    """A card whose first frame was unreadable in the first run, and has been repaired."""
+    """Create a card; its first frame was unreadable in the first run and is repaired now."""
     first = card / "IMG_0001.dng"
     whole = first.read_bytes()
     first.write_bytes(whole[:3000])

@@ -1,4 +1,4 @@
-"""Files and folders that are unreadable for now, for good, or because they were removed."""
+"""Files and folders that are unreadable temporarily, permanently, or because they were removed."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_batch_when_dngs_are_written_among_the_raws_then_they_are_no_frames_of_t
         pictures = sorted(path.name for path in tmp_path.rglob("*-*.dng"))
         assert report.exit_code == 0 and len(pictures) == 2 and pictures == (before or pictures)
         before = pictures
-    # A run with another output folder ignores them, too.
+    # A run with another output folder ignores them as well.
     assert len(find_bursts([tmp_path]).ignored) >= 2
     assert {len(g.paths) for g in find_bursts([tmp_path]).groups} == {4}
 

@@ -57,7 +57,7 @@ def test_arrivals_when_a_file_grows_then_it_settles_after_the_last_change(tmp_pa
 
 
 def plans(inbox: Path, made: list[Plan] | None = None) -> Iterator[Plan]:
-    """Watch a folder for at most 20 s; if `made` is given, it records every plan that the watch asks for."""
+    """Watch a folder for at most 20 s; record every requested plan in `made` if it is given."""
     end, reader = time.monotonic() + 20, InfoReader()
 
     def make_plan(arriving: frozenset[Path]) -> Plan:
@@ -76,7 +76,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_watch_when_a_corrupt_raw_arrives_then_a_plan_reports_it_and_again_when_it_is_removed(
+def test_watch_when_a_corrupt_raw_arrives_and_is_removed_then_plans_report_both(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox = tmp_path / "inbox"

@@ -1,4 +1,4 @@
-"""The command as a whole: help, speed, errors as exit codes, what goes to which stream."""
+"""The command as a whole: help, speed, exit codes of errors, output on stdout and stderr."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
-def test_group_when_asked_for_help_then_imports_nothing_slow(arguments: list[str]) -> None:
+def test_group_when_help_is_requested_then_no_slow_module_is_imported(arguments: list[str]) -> None:
     script = (
         "import sys; from burstfix.cli import main; code = main(sys.argv[1:]); "
         f"print([m for m in {SLOW_IMPORTS!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"
@@ -40,7 +40,7 @@ def test_group_when_asked_for_help_then_imports_nothing_slow(arguments: list[str
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_when_asked_for_help_then_shows_examples_and_no_exit_codes(
+def test_command_when_help_is_requested_then_it_shows_examples_and_no_exit_codes(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name, "--help"]) == 0
@@ -50,7 +50,9 @@ def test_command_when_asked_for_help_then_shows_examples_and_no_exit_codes(
     assert err == ""
 
 
-def test_group_when_asked_for_help_then_shows_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_group_when_help_is_requested_then_it_shows_the_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert "Exit codes:" in out and "130" in out
@@ -60,7 +62,7 @@ def test_group_when_asked_for_help_then_shows_the_exit_codes(capsys: pytest.Capt
     ("typed", "hint"),
     [("merg", "did you mean merge?"), ("insepct", "did you mean inspect?"), ("x", "choose from merge,")],
 )
-def test_command_when_misspelled_then_a_suggestion(
+def test_command_when_misspelled_then_the_error_suggests_a_name(
     typed: str, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([typed]) == 2
@@ -68,7 +70,7 @@ def test_command_when_misspelled_then_a_suggestion(
 
 
 @pytest.mark.parametrize("name", ["weights", "config"])
-def test_command_of_commands_when_none_is_named_then_shows_its_help(
+def test_command_group_when_no_subcommand_is_given_then_it_shows_help(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name]) == 0
@@ -78,11 +80,11 @@ def test_command_of_commands_when_none_is_named_then_shows_its_help(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_when_loaded_then_its_help_begins_as_it_is_listed(name: str) -> None:
+def test_command_when_loaded_then_its_help_begins_with_the_listed_summary(name: str) -> None:
     ctx = app.group.make_context("burstfix", [], resilient_parsing=True)
     command = app.group.get_command(ctx, name)
     assert command is not None
-    # The list is written by hand, so that --help imports no command: it must not drift away.
+    # The list repeats the summaries, so that --help imports no command.
     first_paragraph = " ".join((command.help or "").split("\n\n")[0].split())
     assert first_paragraph == COMMANDS[name]
 
@@ -117,7 +119,7 @@ def test_main_when_usage_is_wrong_then_exits_2_with_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where nothing is called "out"
+    monkeypatch.chdir(tmp_path)  # an empty folder
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -143,7 +145,7 @@ def raise_from_merge(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> N
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_main_when_the_library_refuses_then_exits_with_the_code_of_the_error(
+def test_main_when_the_library_raises_an_error_then_exits_with_its_code(
     kind: type[errors.BurstfixError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raise_from_merge(monkeypatch, kind("a.dng: is odd\nin two lines"))
@@ -152,7 +154,7 @@ def test_main_when_the_library_refuses_then_exits_with_the_code_of_the_error(
     assert (out, err) == ("", "burstfix: a.dng: is odd in two lines\n")
 
 
-def test_main_when_json_is_asked_for_then_an_error_is_one_document(
+def test_main_when_json_is_requested_then_an_error_is_one_document(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raise_from_merge(monkeypatch, errors.BurstError("frames differ"))
@@ -164,14 +166,14 @@ def test_main_when_json_is_asked_for_then_an_error_is_one_document(
     assert err == "burstfix: frames differ\n"
 
 
-def test_main_when_usage_is_wrong_and_json_is_asked_for_then_prints_one_document(
+def test_main_when_usage_is_wrong_and_json_is_requested_then_prints_one_document(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["inspect", "--json", "--nonsense"]) == 2
     assert json.loads(capsys.readouterr().out)["exit_code"] == 2
 
 
-def test_main_when_something_unexpected_happens_then_exits_1_with_a_hint(
+def test_main_when_an_unexpected_error_occurs_then_exits_1_with_a_hint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raise_from_merge(monkeypatch, RuntimeError("the sky fell"))
@@ -198,11 +200,11 @@ def test_main_when_very_verbose_then_shows_the_traceback(
         (BrokenPipeError(), 141),
     ],
 )
-def test_main_when_stopped_from_outside_then_exits_with_its_code(
+def test_main_when_stopped_by_a_signal_or_broken_pipe_then_exits_with_its_code(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_from_merge(monkeypatch, error)
-    # A broken pipe points the real stdout at nothing: keep that from the test runner's.
+    # After a broken pipe, `main` redirects stdout; protect the stdout of the test runner.
     monkeypatch.setattr("os.dup2", lambda *_: None)
     assert main(["merge", "a.dng"]) == code
 
@@ -211,11 +213,11 @@ def test_main_when_stopped_from_outside_then_exits_with_its_code(
 @pytest.mark.parametrize(
     ("number", "words", "code"), [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)]
 )
-def test_main_when_stopped_by_a_signal_and_json_is_asked_for_then_prints_one_document(
+def test_main_when_stopped_by_a_signal_and_json_is_requested_then_prints_one_document(
     number: int, words: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(merge_file, "expand", lambda _: signal.raise_signal(number))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs in the background
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT
     try:
         assert main(["merge", "a.dng", "--json"]) == code
     finally:
@@ -227,7 +229,7 @@ def test_main_when_stopped_by_a_signal_and_json_is_asked_for_then_prints_one_doc
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_module_when_a_pipe_cannot_take_a_name_then_the_result_is_printed_all_the_same(
+def test_module_when_a_pipe_cannot_encode_a_name_then_the_result_is_printed(
     flags: list[str], example_burst: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "夜").mkdir()
@@ -245,7 +247,7 @@ def test_module_when_a_pipe_cannot_take_a_name_then_the_result_is_printed_all_th
         assert b"\\u591c" in done.stdout
 
 
-def test_main_when_the_reader_of_stdout_has_gone_then_is_quiet() -> None:
+def test_main_when_the_reader_of_stdout_has_ended_then_prints_no_error() -> None:
     script = f'"{sys.executable}" -m burstfix --help'
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; (sleep 1; {script}; echo code $? >&2) | true"],
@@ -265,7 +267,7 @@ def test_main_when_the_reader_of_stdout_has_gone_then_is_quiet() -> None:
         (["-vv"], ["odd", "noise from the file", "details", "strange tag"]),
     ],
 )
-def test_log_when_verbosity_changes_then_shows_what_belongs_to_it(
+def test_log_when_verbosity_changes_then_shows_the_records_of_this_level(
     flags: list[str],
     expected: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -288,7 +290,7 @@ def test_log_when_verbosity_changes_then_shows_what_belongs_to_it(
     assert all(text in line for text, line in zip(expected, lines, strict=False))
 
 
-def test_main_when_it_starts_then_has_threads_wait_quietly_and_freed_memory_kept(
+def test_main_when_started_then_threads_wait_passively_and_glibc_keeps_freed_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Library:
@@ -308,7 +310,7 @@ def test_main_when_it_starts_then_has_threads_wait_quietly_and_freed_memory_kept
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
-def test_main_when_the_c_library_is_another_then_works_the_same(
+def test_main_when_the_c_library_is_not_glibc_then_succeeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(app.ctypes, "CDLL", lambda name: object())  # without mallopt
@@ -316,14 +318,14 @@ def test_main_when_the_c_library_is_another_then_works_the_same(
     assert "burstfix" in capsys.readouterr().out
 
 
-def test_module_when_run_then_is_the_command() -> None:
+def test_module_when_run_then_behaves_like_the_command() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("burstfix, version ")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_when_the_script_is_asked_for_then_prints_it(shell: str) -> None:
+def test_completion_when_the_script_is_requested_then_prints_it(shell: str) -> None:
     if shell == "bash" and not shutil.which("bash"):
         pytest.skip("bash is not installed")
     done = complete(f"{shell}_source", "burstfix ")
@@ -340,7 +342,7 @@ def test_completion_when_the_script_is_asked_for_then_prints_it(shell: str) -> N
         ("burstfix merge --preset n", ["night"]),
     ],
 )
-def test_completion_when_a_word_is_begun_then_offers_how_it_may_end(
+def test_completion_when_a_word_is_incomplete_then_offers_the_matching_words(
     line: str, expected: list[str], tmp_path: Path
 ) -> None:
     presets = tmp_path / "burstfix" / "presets"

@@ -13,7 +13,7 @@ from tests.batch.cards import burst, shoot
 
 @pytest.fixture(autouse=True)
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's config folder that is no real one."""
+    """Create a temporary config folder for the user."""
     folder = tmp_path / "config"
     folder.mkdir()
     monkeypatch.setattr(finding, "user_folder", lambda: folder)
@@ -42,7 +42,7 @@ def test_group_when_run_then_shows_the_plan_as_table_and_json(
     assert names == ["IMG_0001.dng", "IMG_0002.dng", "IMG_0003.dng"]
 
 
-def test_batch_when_dry_then_shows_pictures_and_writes_nothing(
+def test_batch_when_dry_run_then_shows_pictures_and_writes_nothing(
     card: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = card.parent / "out"
@@ -79,7 +79,9 @@ def test_batch_when_a_burst_fails_then_exit_8_and_a_line_for_it(
     assert "0 merged, 0 done before, 1 failed, 1 raws unreadable" in lines[-1]
 
 
-def test_batch_when_another_is_at_work_then_exit_5(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_batch_when_another_batch_is_running_then_exit_5(
+    card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from burstfix.batch.lock import only_run
 
     out = card.parent / "out"
@@ -89,7 +91,7 @@ def test_batch_when_another_is_at_work_then_exit_5(card: Path, capsys: pytest.Ca
     assert "another batch is running in this folder" in capsys.readouterr().err
 
 
-def test_batch_when_settings_files_say_so_then_command_line_over_folder_over_user(
+def test_batch_when_settings_come_from_several_sources_then_command_line_overrides_folder_and_user(
     card: Path, user: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (user / "burstfix.toml").write_text('format = "png"\nmodel = "average"\ngap = 9.0\n')

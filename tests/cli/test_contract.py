@@ -1,4 +1,4 @@
-"""What --json prints is what docs/schema promises: every command, every event."""
+"""The JSON output of every command and event matches its schema in docs/schema."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAST = ["-m", "average", "--device", "cpu"]
 
 
 def validated(text: str) -> dict[str, Any]:
-    """The document, checked against the published schema that it names."""
+    """Return the document after checking it against the published schema that it names."""
     document = json.loads(text)
     assert next(iter(document)) == "schema"
     schema = json.loads((SCHEMAS / f"{document['schema']}.json").read_text(encoding="utf-8"))
@@ -37,7 +37,7 @@ def validated(text: str) -> dict[str, Any]:
 
 
 def paths_in(value: Any, name: str = "") -> list[str]:
-    """All values of fields that hold paths, except the settings stored in pictures."""
+    """Return all values of fields with paths, except the settings stored in pictures."""
     if isinstance(value, dict):
         return [path for key, one in value.items() if key != "settings" for path in paths_in(one, key)]
     if isinstance(value, list):
@@ -50,10 +50,10 @@ def paths_in(value: Any, name: str = "") -> list[str]:
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     burst(tmp_path / "card", 1, 3, 0.0)
-    return Path("card")  # relative: the documents must not be
+    return Path("card")  # relative, to test that paths in the documents are absolute
 
 
-def test_schemas_when_generated_anew_then_are_those_published() -> None:
+def test_schemas_when_generated_again_then_equal_the_published_ones() -> None:
     spec = importlib.util.spec_from_file_location("schema", ROOT / "docs" / "schema.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -62,7 +62,7 @@ def test_schemas_when_generated_anew_then_are_those_published() -> None:
     assert published == module.files(), "run `make schema` and commit docs/schema"
 
 
-def test_schemas_when_named_then_no_two_are_alike() -> None:
+def test_schemas_when_listed_then_names_are_unique() -> None:
     assert len({schema_name(kind) for kind in DOCUMENTS}) == len(DOCUMENTS)
 
 
@@ -142,7 +142,7 @@ def test_batch_when_it_prints_json_then_every_event_fits_its_schema(
 
     monkeypatch.setattr(jobs, "read_burst", read)
     seen: dict[str, dict[str, Any]] = {}
-    for _run in range(2):  # the second skips what the first has done
+    for _run in range(2):  # the second run skips the bursts of the first
         assert main(["batch", "card", "-o", "out", "--json", *FAST]) == 8
         for line in capsys.readouterr().out.splitlines():
             document = validated(line)

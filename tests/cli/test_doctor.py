@@ -1,4 +1,4 @@
-"""`burstfix doctor`: what it reports, and its exit code."""
+"""`burstfix doctor`: its report and its exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_doctor_when_all_is_well_then_the_report_is_complete_and_exit_0(monkeypatch, capsys, cache):
+def test_doctor_when_there_are_no_problems_then_the_report_is_complete_and_exit_0(monkeypatch, capsys, cache):
     install(monkeypatch, FakeGpu)
     assert main(["doctor", "--json"]) == 0
     found = report(capsys)
@@ -49,7 +49,7 @@ def test_doctor_when_all_is_well_then_the_report_is_complete_and_exit_0(monkeypa
     assert "Fake GPU" in cache.read_text()
 
 
-def test_doctor_when_asked_for_text_then_it_is_on_stdout(monkeypatch, capsys):
+def test_doctor_when_run_without_json_then_text_is_on_stdout(monkeypatch, capsys):
     install(monkeypatch, FakeGpu)
     assert main(["doctor"]) == 0
     out, err = capsys.readouterr()
@@ -70,12 +70,12 @@ def test_doctor_when_a_gpu_computes_wrongly_then_exit_1_and_auto_is_the_cpu(
     (problem,) = found["problems"]
     assert problem.startswith("xpu (Fake GPU): float32: WRONG") and words in problem
     assert not found["devices"][1]["checks"][0]["passed"]
-    # The outcome is known from now on.
+    # The outcome is stored now.
     monkeypatch.setattr(check, "check_device", lambda device: pytest.fail("checked again"))
     assert type(select_device("auto")) is CpuDevice
 
 
-def test_doctor_when_the_gpu_has_been_repaired_then_auto_takes_it_again(monkeypatch, capsys):
+def test_doctor_when_the_gpu_computes_correctly_again_then_auto_chooses_it(monkeypatch, capsys):
     install(monkeypatch, WrongGpu)
     assert main(["doctor"]) == 1
     install(monkeypatch, FakeGpu)

@@ -35,7 +35,7 @@ def test_evaluate_when_json_then_document_on_stdout_and_in_the_file(
     assert sorted(p.name for p in pictures.iterdir()) == ["clips_walk_high.png", "clips_walk_low.png"]
 
 
-def test_evaluate_when_markdown_then_only_the_levels_asked_for(
+def test_evaluate_when_markdown_then_only_the_requested_levels(
     clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "--clips", str(clip), "-m", "menon", "--noise-level", "low", "--markdown"]) == 0
@@ -58,7 +58,7 @@ def test_evaluate_when_markdown_then_only_the_levels_asked_for(
         (["--clips", "{clip}", "-m", "menon", "-o", "{clip}/0.png"], 5, "exists already"),
     ],
 )
-def test_evaluate_when_arguments_are_wrong_then_error_says_why(
+def test_evaluate_when_arguments_are_wrong_then_error_states_the_reason(
     arguments: list[str], code: int, says: str, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", *(a.format(clip=clip) for a in arguments)]) == code

@@ -1,4 +1,4 @@
-"""`burstfix merge` and `burstfix inspect` on real files: results, refusals, and what is left behind."""
+"""`burstfix merge` and `burstfix inspect` on real files: results, errors, and the remaining files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shots(burst: list[Path]) -> list[str]:
     return [str(path) for path in burst]
 
 
-def test_merge_when_it_works_then_writes_one_picture_and_one_line(
+def test_merge_when_it_succeeds_then_writes_one_picture_and_one_line(
     small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["merge", *shots(small_burst), "-o", "night.tif", "--model", "average"]) == 0
@@ -45,7 +45,7 @@ def test_merge_when_it_works_then_writes_one_picture_and_one_line(
     assert (picture.shape, str(picture.dtype)) == ((176, 240, 3), "uint16")
 
 
-def test_merge_when_json_is_asked_for_then_prints_one_document(
+def test_merge_when_json_is_requested_then_prints_one_document(
     small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["merge", *shots(small_burst), "--json", "--model", "average", "--reference", "2"]
@@ -62,7 +62,7 @@ def test_merge_when_json_is_asked_for_then_prints_one_document(
     assert document["seconds"]["total"] > 0
 
 
-def test_merge_when_the_reference_is_named_by_its_file_then_the_result_is_called_after_it(
+def test_merge_when_the_reference_is_a_file_then_the_output_is_named_after_it(
     small_burst: list[Path], workplace: Path
 ) -> None:
     command = ["merge", *shots(small_burst), "-q", "--model", "average", "--reference", str(small_burst[2])]
@@ -70,12 +70,12 @@ def test_merge_when_the_reference_is_named_by_its_file_then_the_result_is_called
     assert [path.name for path in workplace.iterdir()] == [f"{small_burst[2].stem}_merged.tif"]
 
 
-def test_merge_when_a_settings_file_lies_beside_the_raws_then_the_command_line_overrides_it(
+def test_merge_when_a_settings_file_is_beside_the_raws_then_the_command_line_overrides_it(
     small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in small_burst:
         shutil.copy(path, workplace)
-    # Settings of `batch` may stand in the same file.
+    # The file may contain settings of `batch`.
     Path("burstfix.toml").write_text('model = "average"\nformat = "png"\nlook = "vivid"\ngap = 3\n')
     assert main(["merge", ".", "--json", "--look", "plain", "--strength", "0.5"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -86,7 +86,7 @@ def test_merge_when_a_settings_file_lies_beside_the_raws_then_the_command_line_o
     assert "unknown setting 'looks'" in capsys.readouterr().err
 
 
-def test_merge_when_a_preview_is_asked_for_then_the_picture_is_the_whole_one_at_a_quarter_of_its_size(
+def test_merge_when_preview_is_requested_then_the_whole_picture_has_a_quarter_of_the_size(
     example_burst: list[Path], workplace: Path
 ) -> None:
     options = ["-q", "--model", "average", "--device", "cpu", "--reference", "2"]
@@ -99,14 +99,14 @@ def test_merge_when_a_preview_is_asked_for_then_the_picture_is_the_whole_one_at_
     assert np.abs(small - means).mean() < 0.02
 
 
-def test_merge_when_quiet_then_says_nothing(
+def test_merge_when_quiet_then_prints_nothing(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["merge", *shots(small_burst), "-q", "--model", "average", "-o", "a.jpg"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_merge_when_told_how_to_compute_then_hands_it_all_on(
+def test_merge_when_compute_options_are_given_then_the_library_gets_them(
     small_burst: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, object] = {}
@@ -137,7 +137,7 @@ def test_merge_when_the_output_is_a_dng_then_renders_its_preview_once(
     assert rendered == [1]
 
 
-def test_merge_when_the_output_exists_then_leaves_it_alone(
+def test_merge_when_the_output_exists_then_does_not_change_it(
     small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("night.tif").write_text("precious")
@@ -149,7 +149,7 @@ def test_merge_when_the_output_exists_then_leaves_it_alone(
 
 
 @pytest.mark.parametrize("output", ["missing/a.tif", "missing/"])
-def test_merge_when_the_folder_is_missing_then_says_so_before_reading(
+def test_merge_when_the_folder_is_missing_then_fails_before_reading(
     output: str, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("a.dng").write_text("never opened")
@@ -159,7 +159,7 @@ def test_merge_when_the_folder_is_missing_then_says_so_before_reading(
 
 
 @pytest.mark.parametrize("name", ["merge", "inspect"])
-def test_command_when_a_file_is_no_raw_then_exits_3_and_leaves_nothing(
+def test_command_when_a_file_is_not_a_raw_then_exits_3_and_writes_nothing(
     name: str, small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("bad.dng").write_bytes(b"this is no raw at all" * 100)
@@ -170,7 +170,7 @@ def test_command_when_a_file_is_no_raw_then_exits_3_and_leaves_nothing(
     assert [path.name for path in workplace.iterdir()] == ["bad.dng"]
 
 
-def test_merge_when_told_to_skip_bad_then_says_what_was_left_out(
+def test_merge_when_skip_bad_is_given_then_names_the_frames_left_out(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("bad.dng").write_bytes(b"this is no raw at all" * 100)
@@ -182,7 +182,7 @@ def test_merge_when_told_to_skip_bad_then_says_what_was_left_out(
     assert dropped[0]["reason"]
 
 
-def test_merge_when_frames_differ_in_size_then_exits_4_naming_the_odd_one(
+def test_merge_when_frames_differ_in_size_then_exits_4_and_names_the_file(
     small_burst: list[Path], example_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["merge", *shots(small_burst), str(example_burst[5]), "-o", "a.tif"]) == 4
@@ -200,7 +200,7 @@ def test_merge_when_frames_differ_in_size_then_exits_4_naming_the_odd_one(
         (["--model", "missing.safetensors"], 7),
     ],
 )
-def test_merge_when_an_argument_cannot_be_right_then_no_raw_is_read(
+def test_merge_when_an_argument_is_invalid_then_no_raw_is_read(
     options: list[str],
     code: int,
     small_burst: list[Path],
@@ -215,7 +215,7 @@ def test_merge_when_an_argument_cannot_be_right_then_no_raw_is_read(
     assert list(workplace.iterdir()) == []
 
 
-def test_merge_when_every_default_name_is_taken_then_no_raw_is_read(
+def test_merge_when_every_default_output_exists_then_no_raw_is_read(
     small_burst: list[Path],
     workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -228,7 +228,7 @@ def test_merge_when_every_default_name_is_taken_then_no_raw_is_read(
     assert "exists already" in capsys.readouterr().err
 
 
-def test_merge_when_one_default_name_is_taken_then_another_reference_may_be_chosen(
+def test_merge_when_one_default_output_exists_then_another_reference_is_accepted(
     small_burst: list[Path], workplace: Path
 ) -> None:
     (workplace / f"{small_burst[0].stem}_merged.tif").touch()
@@ -237,7 +237,7 @@ def test_merge_when_one_default_name_is_taken_then_another_reference_may_be_chos
     assert (workplace / f"{small_burst[1].stem}_merged.tif").exists()
 
 
-def test_merge_when_a_preset_is_named_then_it_overrides_the_folder_s_settings(
+def test_merge_when_a_preset_is_given_then_it_overrides_the_settings_of_the_folder(
     small_burst: list[Path],
     workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,7 +256,7 @@ def test_merge_when_a_preset_is_named_then_it_overrides_the_folder_s_settings(
     assert main(["merge", *shots(small_burst), "--preset", "../x"]) == 2
 
 
-def test_inspect_when_it_works_then_prints_a_row_for_each_frame(
+def test_inspect_when_it_succeeds_then_prints_a_row_for_each_frame(
     small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["inspect", *shots(small_burst)]) == 0
@@ -269,7 +269,7 @@ def test_inspect_when_it_works_then_prints_a_row_for_each_frame(
     assert list(workplace.iterdir()) == []
 
 
-def test_inspect_when_json_is_asked_for_then_tells_shifts_and_noise(
+def test_inspect_when_json_is_requested_then_prints_shifts_and_noise(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["inspect", *shots(small_burst), "--json"]) == 0
@@ -281,7 +281,7 @@ def test_inspect_when_json_is_asked_for_then_tells_shifts_and_noise(
     assert any(abs(motion["dy"]) + abs(motion["dx"]) > 0.5 for motion in moved)
 
 
-def test_inspect_when_noise_is_to_be_measured_then_the_files_do_not_count(
+def test_inspect_when_noise_is_measured_then_profiles_in_files_are_ignored(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["inspect", *shots(small_burst), "--json", "--noise", "measure"]) == 0
@@ -292,7 +292,7 @@ def test_inspect_when_noise_is_to_be_measured_then_the_files_do_not_count(
     assert "expected S,O|file|measure" in capsys.readouterr().err
 
 
-def test_command_when_given_a_folder_then_takes_its_raws(
+def test_command_when_given_a_folder_then_uses_its_raws(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("shots").mkdir()
@@ -305,7 +305,7 @@ def test_command_when_given_a_folder_then_takes_its_raws(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_merge_when_interrupted_then_leaves_nothing_behind(
+def test_merge_when_interrupted_then_no_file_remains(
     signal_number: int, code: int, example_burst: list[Path], workplace: Path
 ) -> None:
     process = subprocess.Popen(
@@ -314,11 +314,11 @@ def test_merge_when_interrupted_then_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Shells start background jobs with the interrupt ignored, and so it would be here.
+        # In background jobs of a shell, SIGINT is ignored; restore its default.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
-    process.stderr.readline()  # -v names the reference, and then the merge begins
+    process.stderr.readline()  # with -v, this line names the reference; the merge starts after it
     os.killpg(process.pid, signal_number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
@@ -337,7 +337,7 @@ def test_merge_when_interrupted_then_leaves_nothing_behind(
         "headerless.raw",
     ],
 )
-def test_merge_when_given_a_bad_raw_then_exits_3_with_one_line(
+def test_merge_when_given_a_damaged_raw_then_exits_3_with_one_line(
     name: str, shared_data: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["merge", str(shared_data / "raws" / "bad" / name), "-o", "a.tif"]) == 3

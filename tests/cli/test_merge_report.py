@@ -38,7 +38,7 @@ def test_report_when_a_burst_is_merged_then_one_page_with_its_frames(
     assert "Frames used" in page and "Motion in the scene" in page
 
 
-def test_report_when_its_command_is_run_then_the_same_picture(workplace: Path) -> None:
+def test_report_when_its_command_is_run_then_the_picture_is_the_same(workplace: Path) -> None:
     assert merge("-o", "a.png", "--report", "a.html", "--exposure", "0.5", "--strength", "0.8") == 0
     command = re.search(r"<pre>(.*?)</pre>", Path("a.html").read_text(encoding="utf-8"), re.DOTALL)
     assert command is not None
@@ -57,7 +57,7 @@ def test_report_when_its_command_is_run_then_the_same_picture(workplace: Path) -
         (("--report", "a.html", "-o", "a.dng", "--dng", "mosaic"), 2),
     ],
 )
-def test_report_when_it_cannot_be_written_then_refused_before_a_raw_is_read(
+def test_report_when_it_cannot_be_written_then_it_fails_before_a_raw_is_read(
     workplace: Path, arguments: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("there.html").write_text("mine")
@@ -71,7 +71,7 @@ def test_report_when_the_output_is_a_linear_dng_then_pictures_have_full_size(wor
     assert 'data-width="240"' in Path("a.html").read_text(encoding="utf-8")
 
 
-def test_merge_command_when_settings_differ_from_defaults_then_they_are_named() -> None:
+def test_merge_command_when_settings_differ_from_defaults_then_it_contains_them() -> None:
     settings = MergeSettings(noise=(1e-3, 2e-5), skip_bad=True, exposure=-1.5, model="average")
     command = merge_command([Path("a b.dng"), Path("c.dng")], Path("c.dng"), "out.tif", settings)
     words = shlex.split(command)

@@ -20,7 +20,7 @@ def workplace(small_burst: list[Path], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
-def test_report_when_a_picture_was_merged_before_then_its_settings_are_found_again(
+def test_report_when_a_picture_was_merged_earlier_then_its_settings_are_used(
     name: str, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     merged = ["merge", "shots", "-o", name, "-m", "average", "--strength", "0.8", "--reference", "2"]
@@ -35,7 +35,7 @@ def test_report_when_a_picture_was_merged_before_then_its_settings_are_found_aga
     assert Path(name).read_bytes() == before
 
 
-def test_report_when_a_folder_is_given_then_pictures_of_burstfix_are_taken(workplace: Path) -> None:
+def test_report_when_a_folder_is_given_then_only_pictures_of_burstfix_are_used(workplace: Path) -> None:
     Path("pictures").mkdir()
     Path("pictures/other.jpg").write_bytes(b"\xff\xd8 not ours")
     assert main(["merge", "shots", "-o", "pictures/a.jpg", "-m", "average"]) == 0
@@ -43,12 +43,12 @@ def test_report_when_a_folder_is_given_then_pictures_of_burstfix_are_taken(workp
     assert sorted(path.name for path in Path("pictures").iterdir()) == ["a.html", "a.jpg", "other.jpg"]
 
 
-def test_report_when_the_picture_is_not_ours_or_raws_are_missing_then_exit_3(
+def test_report_when_the_picture_is_not_from_burstfix_or_raws_are_missing_then_exit_3(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("other.jpg").write_bytes(b"\xff\xd8 not ours")
     assert main(["report", "other.jpg"]) == 3
-    assert "only pictures that it wrote" in capsys.readouterr().err
+    assert "choose a picture that burstfix wrote" in capsys.readouterr().err
     assert main(["merge", "shots", "-o", "a.jpg", "-m", "average"]) == 0
     Path("shots", "example_002.dng").unlink()
     assert main(["report", "a.jpg", "--raws", "shots"]) == 3
@@ -56,7 +56,7 @@ def test_report_when_the_picture_is_not_ours_or_raws_are_missing_then_exit_3(
     assert not Path("a.html").exists()
 
 
-def test_inspect_when_a_page_is_asked_for_then_frames_without_a_merge(workplace: Path) -> None:
+def test_inspect_when_plot_is_given_then_the_page_shows_frames_without_a_merge(workplace: Path) -> None:
     assert main(["inspect", "shots", "--plot", "burst.html"]) == 0
     page = Path("burst.html").read_text(encoding="utf-8")
     assert "frames to be merged" in page and "example_002.dng" in page and "<script>" not in page

@@ -22,7 +22,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_simulate_when_photo_then_burst_as_asked(
+def test_simulate_when_given_a_photo_then_the_burst_matches_the_options(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = (
@@ -38,7 +38,7 @@ def test_simulate_when_photo_then_burst_as_asked(
     assert max(abs(f["motion"][k]) for f in facts["frames"] for k in ("dx", "dy")) * 2**0.5 >= 2.5
 
 
-def test_simulate_when_clip_then_its_frames(
+def test_simulate_when_given_a_clip_then_its_frames_are_recorded(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = tmp_path / "clip"
@@ -51,7 +51,7 @@ def test_simulate_when_clip_then_its_frames(
     assert "2 frames of 64x48" in capsys.readouterr().out
 
 
-def test_simulate_when_read_as_a_burst_then_motion_and_noise_are_those_written(
+def test_simulate_when_read_as_a_burst_then_motion_and_noise_match_the_json_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pixels = (draw_scene(420, 480, seed=4) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
@@ -88,7 +88,7 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_are_those_written(
         (["{folder}/none.mp4"], 3, "no such file or folder"),
     ],
 )
-def test_simulate_when_arguments_are_wrong_then_error_says_why_and_nothing_is_written(
+def test_simulate_when_arguments_are_wrong_then_error_states_the_reason_and_nothing_is_written(
     arguments: list[str],
     code: int,
     says: str,
@@ -102,7 +102,7 @@ def test_simulate_when_arguments_are_wrong_then_error_says_why_and_nothing_is_wr
     assert not (tmp_path / "b").exists()
 
 
-def test_simulate_when_folder_holds_other_things_then_refused_even_with_overwrite(
+def test_simulate_when_folder_contains_other_files_then_exit_5_even_with_overwrite(
     photo: Path, tmp_path: Path
 ) -> None:
     assert main(["simulate", str(photo), "-o", str(tmp_path), "--shift", "3", "--overwrite"]) == 5

@@ -1,4 +1,4 @@
-"""Closed and full streams, signals, and a system without a folder for temporary files."""
+"""Closed and full streams, signals, and systems without a folder for temporary files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /de
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line in which `burstfix` stands for the command."""
+    """Run a shell command in which `burstfix` is replaced by the tested command."""
     line = line.replace("burstfix", f"{sys.executable} -m burstfix", 1)
     return subprocess.run(
         ["sh", "-c", line],
@@ -43,7 +43,7 @@ def card(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("command", ["merge", "batch"])
-def test_command_when_a_stream_is_closed_then_it_works_all_the_same(
+def test_command_when_a_stream_is_closed_then_it_succeeds(
     command: str, closed: str, card: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -76,7 +76,7 @@ def test_batch_when_stderr_is_full_then_the_pictures_are_made(card: Path, tmp_pa
 
 
 @pytest.mark.parametrize("command", ["merge {card} -o {out}.tif", "batch {card} -o {out}", "inspect {card}"])
-def test_command_when_there_is_no_temporary_folder_then_exit_code_5_says_what_to_do(
+def test_command_when_there_is_no_temporary_folder_then_exit_code_5_with_advice(
     command: str, card: Path, tmp_path: Path
 ) -> None:
     prepare = "import tempfile, sys; tempfile._candidate_tempdir_list = lambda: ['/nowhere']; "
@@ -130,7 +130,7 @@ def test_merge_when_a_signal_ends_it_then_no_temporary_file_is_left(
     assert not list(out.iterdir())
 
 
-def test_batch_when_sighup_is_ignored_as_by_nohup_then_it_goes_on(card: Path, tmp_path: Path) -> None:
+def test_batch_when_sighup_is_ignored_as_by_nohup_then_it_continues(card: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = f"trap '' HUP; burstfix batch {card} -o {out} {FAST} -q & kill -HUP $!; wait $!"
     assert shell(line).returncode == 0 and len(list(out.glob("*.tif"))) == 1

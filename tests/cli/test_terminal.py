@@ -1,4 +1,4 @@
-"""Progress bars, and what they leave on the streams."""
+"""Progress bars and results on the standard streams."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Screen(io.StringIO):
 
 
 def screen_as_stderr(monkeypatch: pytest.MonkeyPatch) -> Screen:
-    """To be called inside a test: pytest sets its own stderr between fixtures and test."""
+    """Replace stderr by a terminal; to be called in tests, because pytest replaces stderr after fixtures."""
     monkeypatch.setenv("TERM", "xterm")
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
@@ -49,13 +49,11 @@ def test_progress_when_stderr_is_a_terminal_then_one_bar_names_the_stages(
     shown = screen.getvalue()
     for stage in ("Starting", "Decoding", "Analysing", "Merging"):
         assert stage in shown
-    assert (
-        "100%" not in shown and "45%" in shown
-    )  # a tenth of the merge is done: .05 + .08 + .12 + .15 + .052
+    assert "100%" not in shown and "45%" in shown  # with a tenth of the merge: .05 + .08 + .12 + .15 + .052
     assert " left" in shown and "-:--" not in shown
 
 
-def test_overall_progress_when_stages_follow_each_other_then_never_goes_back() -> None:
+def test_overall_progress_when_stages_follow_each_other_then_never_decreases() -> None:
     now = iter([0.0, 1.0, 10.0])
     overall = OverallProgress(MERGING, clock=lambda: next(now))
     assert (overall.description, overall.time_text) == ("Starting", "0:01 elapsed")
@@ -74,7 +72,7 @@ def test_overall_progress_when_stages_follow_each_other_then_never_goes_back() -
     assert overall.time_text == "0:10 left"
 
 
-def test_overall_progress_when_a_stage_is_not_listed_then_counts_alone() -> None:
+def test_overall_progress_when_a_stage_is_not_listed_then_fraction_is_of_this_stage() -> None:
     overall = OverallProgress({})
     overall.report("train", 1, 4)
     assert (overall.description, overall.fraction) == ("Training", 0.25)
@@ -100,7 +98,7 @@ def test_progress_when_stderr_is_a_pipe_then_shows_nothing(capsys: pytest.Captur
     assert capsys.readouterr() == ("", "")
 
 
-def test_result_when_names_look_like_markup_then_shows_them_as_they_are(
+def test_result_when_names_look_like_markup_then_shows_them_unchanged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     table = Table("[night] :cat:")
@@ -110,7 +108,7 @@ def test_result_when_names_look_like_markup_then_shows_them_as_they_are(
     assert "[night] :cat:" in out and "[bold]a[/bold] [/]" in out
 
 
-def test_batch_display_when_a_burst_looks_like_markup_then_shows_it_as_it_is(
+def test_batch_display_when_a_name_looks_like_markup_then_shows_it_unchanged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = screen_as_stderr(monkeypatch)
@@ -119,7 +117,7 @@ def test_batch_display_when_a_burst_looks_like_markup_then_shows_it_as_it_is(
     assert "[night]/a.dng" in screen.getvalue()
 
 
-def test_result_when_closing_and_quiet_then_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_result_when_closing_and_quiet_then_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal(quiet=True).result(Error, {}, lambda _: "done", closing=True)
     assert capsys.readouterr() == ("", "")
     Terminal(quiet=True).result(Error, {}, lambda _: "the answer")
@@ -137,7 +135,7 @@ def test_result_when_json_and_quiet_then_prints_the_document(capsys: pytest.Capt
 HOSTILE = "IMG\x1b[31m\u202e\n_1"
 
 
-def test_log_line_when_a_name_holds_control_characters_then_they_are_escaped(
+def test_log_line_when_a_name_contains_control_characters_then_they_are_escaped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Terminal().error(f"{HOSTILE}.dng: is damaged", 3)
@@ -151,7 +149,7 @@ def test_log_line_when_a_name_holds_control_characters_then_they_are_escaped(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
 @pytest.mark.parametrize("command", ["batch", "group", "inspect", "merge"])
-def test_command_when_names_and_tags_hold_control_characters_then_none_reaches_the_terminal(
+def test_command_when_names_and_tags_contain_control_characters_then_none_reaches_the_terminal(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card, out = tmp_path / "card\x1b[2J", tmp_path / "out"

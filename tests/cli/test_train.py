@@ -1,4 +1,4 @@
-"""`burstfix train`: what it leaves behind, and what it refuses."""
+"""`burstfix train`: its output files and its errors."""
 
 import json
 
@@ -35,7 +35,7 @@ def run(tmp_path):
     return lambda *more: main([*paths, "-o", str(tmp_path / "run"), "--device", "cpu", *more])
 
 
-def test_train_when_done_then_leaves_weights_that_load_with_a_card_and_a_log(run, tmp_path, capsys):
+def test_train_when_done_then_weights_load_and_card_and_log_exist(run, tmp_path, capsys):
     assert run("--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["step"], said["steps"]) == (2, 2)
@@ -46,7 +46,7 @@ def test_train_when_done_then_leaves_weights_that_load_with_a_card_and_a_log(run
     assert "steps = 2" in (tmp_path / "run" / "kpn.toml").read_text()
 
 
-def test_train_when_started_again_then_asks_to_resume(run, capsys):
+def test_train_when_started_again_then_the_error_names_resume(run, capsys):
     assert run() == 0
     assert run() == 2
     assert "resume" in capsys.readouterr().err
@@ -57,7 +57,7 @@ def test_train_when_started_again_then_asks_to_resume(run, capsys):
     ("name", "text", "code"),
     [("missing.toml", None, 2), ("typo.toml", "[model]\nname = 'kpn'\n[trian]\n", 2)],
 )
-def test_train_when_the_recipe_is_bad_then_one_line_and_exit_2(tmp_path, capsys, name, text, code):
+def test_train_when_the_recipe_is_invalid_then_one_line_and_the_exit_code(tmp_path, capsys, name, text, code):
     if text:
         (tmp_path / name).write_text(text)
     (tmp_path / "p").mkdir()
@@ -68,7 +68,7 @@ def test_train_when_the_recipe_is_bad_then_one_line_and_exit_2(tmp_path, capsys,
     assert error.count("\n") == 1
 
 
-def test_train_when_there_is_no_such_device_then_exit_2_with_advice(run, tmp_path, capsys):
+def test_train_when_the_device_does_not_exist_then_exit_2_with_advice(run, tmp_path, capsys):
     assert run("--device", "cuda:77") == 2
     error = capsys.readouterr().err
     assert "cuda:77" in error and "use auto or cpu" in error and error.count("\n") == 1

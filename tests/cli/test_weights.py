@@ -1,4 +1,4 @@
-"""`burstfix weights`: the list names what ships, and imported checkpoints merge."""
+"""`burstfix weights`: the list of models, and the import of checkpoints."""
 
 import json
 
@@ -15,7 +15,7 @@ def checkpoints(tmp_path):
     return _save(tmp_path, _network(), _coarse())
 
 
-def test_weights_list_when_asked_then_says_what_can_merge_and_what_auto_takes(capsys):
+def test_weights_list_when_run_then_shows_usable_models_and_the_choice_of_auto(capsys):
     assert main(["weights", "list", "--json"]) == 0
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
     assert models["average"]["usable"]
@@ -41,6 +41,6 @@ def test_weights_import_when_files_are_swapped_then_one_line_and_exit_7(checkpoi
     assert not out.exists()
 
 
-def test_weights_import_when_the_output_is_no_safetensors_then_exit_2(checkpoints, tmp_path):
+def test_weights_import_when_the_output_is_not_safetensors_then_exit_2(checkpoints, tmp_path):
     network, coarse = map(str, checkpoints)
     assert main(["weights", "import", network, coarse, "-o", str(tmp_path / "theirs.pth")]) == 2

@@ -103,7 +103,7 @@ def test_table_when_printed_then_has_a_row_for_each_frame(burst: Burst) -> None:
     assert any("e.txt: not a raw" in line for line in lines)
 
 
-def test_table_when_a_name_looks_like_markup_then_shows_it_as_it_is(burst: Burst) -> None:
+def test_table_when_a_name_looks_like_markup_then_shows_it_unchanged(burst: Burst) -> None:
     frame = Frame(np.zeros((4, 6), np.uint16), metadata("x[red]y.dng"))
     odd = Burst((frame,), 0, NOISE, (GlobalMotion(),), (1.0,), np.zeros((0, 2), np.int32))
     assert any("x[red]y.dng" in line for line in printed(odd))
@@ -112,7 +112,9 @@ def test_table_when_a_name_looks_like_markup_then_shows_it_as_it_is(burst: Burst
 @pytest.mark.parametrize(
     ("seconds", "text"), [(1 / 60, "1/60 s"), (0.5, "0.5 s"), (2.0, "2 s"), (None, "-"), (0.0, "-")]
 )
-def test_exposure_when_shown_then_reads_as_on_a_camera(seconds: float | None, text: str) -> None:
+def test_exposure_text_when_given_seconds_then_uses_the_notation_of_cameras(
+    seconds: float | None, text: str
+) -> None:
     assert exposure_text(seconds) == text
 
 
@@ -132,7 +134,7 @@ def test_closing_line_when_made_then_counts_the_frames_used(burst: Burst) -> Non
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
-def test_table_when_the_terminal_is_narrow_then_no_line_wraps_and_no_fact_is_lost(
+def test_table_when_the_terminal_is_narrow_then_no_line_wraps_and_uniform_values_follow_below(
     burst: Burst, width: int
 ) -> None:
     lines = printed(burst, width)

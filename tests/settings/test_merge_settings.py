@@ -1,4 +1,4 @@
-"""One dataclass of settings: checks, options and help from one declaration."""
+"""The dataclass of settings, which defines checks, options and help."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_settings_when_a_value_is_wrong_then_an_error_names_it(name: str, value:
         MergeSettings(**{name: value})
 
 
-def test_settings_when_handed_on_then_every_argument_exists_and_has_the_same_default() -> None:
+def test_settings_when_passed_to_functions_then_every_argument_exists_and_has_the_same_default() -> None:
     settings = MergeSettings()
     for function, values in [
         (read_burst, settings.reading()),
@@ -69,7 +69,7 @@ def test_settings_when_handed_on_then_every_argument_exists_and_has_the_same_def
         assert values == {name: parameters[name].default for name in values}
 
 
-def test_choices_when_compared_with_the_library_then_are_the_same() -> None:
+def test_choices_when_compared_with_the_library_then_they_are_equal() -> None:
     assert choices("precision") == PRECISIONS
     assert set(choices("format")) == set(FORMAT_NAMES)
     assert choices("opcodes") == get_args(OpcodeMode)
@@ -82,7 +82,7 @@ def test_settings_when_listed_then_each_has_help_and_a_valid_default() -> None:
         assert one.check(one.default) == one.default
 
 
-def test_resolve_when_a_layer_holds_settings_of_batch_then_merge_ignores_them() -> None:
+def test_resolve_when_a_layer_contains_settings_of_batch_then_merge_ignores_them() -> None:
     layers = [("file", {"gap": 3, "tile": 64})]
     assert resolve(layers, MergeSettings, ignored=["gap"]).settings.tile == 64
     with pytest.raises(UsageError, match="file: unknown setting 'gap'"):

@@ -1,4 +1,4 @@
-"""Gather what a report shows from a finished merge."""
+"""Collect the pictures, maps and measurements of a report."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _CELL = 2 * CELL  # sensor pixels on a side of a cell of the maps
 def collect(
     burst: Burst, linear: LinearImage, document: Mapping[str, Any], settings: MergeSettings, command: str = ""
 ) -> ReportData:
-    """Render the reference alone beside the merge, and gather maps and measurements.
+    """Render the reference alone and the merge, and collect maps and measurements.
 
     Args:
-        burst: What was merged.
-        linear: (3, H, W) the merge, with `maps` if the maps shall be shown.
+        burst: The merged burst.
+        linear: The merge, (3, H, W); with `maps` if the report should show maps.
         document: The JSON document of the merge.
-        settings: How it was merged and rendered.
-        command: The command line that makes it again.
+        settings: Settings of the merge.
+        command: Command line that repeats the merge.
     """
     alone = reference_alone(burst)
     rendering = {**settings.rendering(), "color_space": "srgb"}
     after = render(linear, **rendering)
-    # The noise of a single frame must not change the exposure that was chosen for the merge.
+    # Use the exposure chosen for the merge, because the noise of a single frame could change it.
     exposure = after.settings["render"].get("exposure_ev")
     if rendering.get("exposure") == "auto" and exposure is not None:
         rendering["exposure"] = exposure - linear.metadata.color.baseline_exposure
@@ -63,7 +63,7 @@ def collect(
 
 
 def collect_inspection(burst: Burst, document: Mapping[str, Any], settings: MergeSettings) -> ReportData:
-    """Gather what can be shown before a merge; arguments as for `collect`."""
+    """Collect the parts of a report that need no merge; arguments as for `collect`."""
     rendering = {**settings.rendering(), "color_space": "srgb"}
     alone = _eight_bit(render(reference_alone(burst), **rendering).data)
     thumbnails = [_eight_bit(_thumbnail(frame, rendering)) for frame in burst.frames]
@@ -78,7 +78,7 @@ def reference_alone(burst: Burst) -> LinearImage:
 
 
 def _thumbnail(frame: Frame, rendering: Mapping[str, Any]) -> NDArray[np.uint16]:
-    """Render a frame at a small size, as the merge was rendered."""
+    """Render a frame at a small size, with the rendering of the merge."""
     source = FrameSource(frame)
     mosaic = unpack(source.read(source.whole).unflatten(0, (-1, 4))).numpy()
     top, left = source.padding.top, source.padding.left
@@ -88,7 +88,7 @@ def _thumbnail(frame: Frame, rendering: Mapping[str, Any]) -> NDArray[np.uint16]
 
 
 def _upright(cells: NDArray[np.float32], linear: LinearImage) -> NDArray[np.float32]:
-    """Crop and turn a map of cells as `render` crops and turns the picture."""
+    """Crop and rotate a map of cells as `render` crops and rotates the picture."""
     top, left, height, width = linear.metadata.shown_area
     part = cells[top // _CELL : -(-(top + height) // _CELL), left // _CELL : -(-(left + width) // _CELL)]
     orientation = linear.metadata.orientation

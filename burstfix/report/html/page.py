@@ -1,4 +1,4 @@
-"""From the facts of a merge to the HTML of its report."""
+"""Build the HTML of a report from the data of a merge."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ _THUMBNAIL_SIDE = 240
 _MAP_SIDE = 640
 _BINS = 64
 _MOVED = 3.0  # sensor pixels beyond the movement of the camera that count as motion
-_FEW_MISSING = 0.2  # share of the frames that may be missing in a still place
+_FEW_MISSING = 0.2  # share of the frames that may be unused where nothing moves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReportData:
-    """What a report shows.
+    """Data of a report.
 
     Attributes:
         document: The JSON document of the merge (`burst_document` and the facts that `merge` adds).
-        before: uint8 (H, W, 3) sRGB of the reference alone.
-        after: The same of the merge, with the same look; None before a merge.
-        thumbnails: uint8 (h, w, 3) of each frame that was kept, in time order.
-        gain: Noise before and after; None before a merge.
-        motion: float32 (h, w), the largest motion beyond the camera's own in sensor pixels; None if unknown.
-        frames_used: float32 (h, w), how many frames each place effectively used; None if unknown.
-        noise_points: Signals and variances that the noise was measured from; None if it was not measured.
-        command: The command line that makes the picture again; "" if unknown.
+        before: The reference alone, uint8 (H, W, 3) sRGB.
+        after: The merge with the same look, uint8 (H, W, 3) sRGB; None without a merge.
+        thumbnails: Each kept frame in time order, uint8 (h, w, 3).
+        gain: Noise before and after; None without a merge.
+        motion: Map of the largest motion in addition to the camera motion, in sensor pixels, float32 (h, w);
+            None if unknown.
+        frames_used: Map of the effective number of frames, float32 (h, w); None if unknown.
+        noise_points: Signals and variances from which the noise was measured; None if it was not measured.
+        command: Command line that repeats the merge; "" if unknown.
     """
 
     document: Mapping[str, Any]
@@ -58,7 +59,7 @@ class ReportData:
 
 
 def render_page(data: ReportData) -> str:
-    """Return the report as one HTML document that loads nothing from elsewhere.
+    """Return the report as one self-contained HTML document.
 
     All text from files and arguments is escaped by the template engine.
     """
@@ -116,18 +117,18 @@ def _facts(data: ReportData) -> list[dict[str, str]]:
             facts.append(
                 {
                     "value": f"ISO {equivalent:g}",
-                    "label": f"what the noise looks like, instead of ISO {iso:g}",
+                    "label": f"equivalent noise, instead of ISO {iso:g}",
                 }
             )
     if data.frames_used is not None and len(kept) > 1:
         alone = float(np.mean(data.frames_used < 1.5))
-        facts.append({"value": f"{alone:.0%}", "label": "of the picture used one frame alone"})
+        facts.append({"value": f"{alone:.0%}", "label": "of the picture from one frame only"})
     if "seconds" in document:
         facts.append(
             {"value": f"{document['seconds']['total']:.1f} s", "label": "for reading, merging and writing"}
         )
     if data.memory_bytes:
-        facts.append({"value": f"{data.memory_bytes / 1e9:.2f} GB", "label": "of memory at most"})
+        facts.append({"value": f"{data.memory_bytes / 1e9:.2f} GB", "label": "peak memory"})
     return facts
 
 
@@ -139,7 +140,7 @@ def _two_digits(value: float) -> float:
 
 
 def _views(data: ReportData) -> list[dict[str, Any]]:
-    """The whole picture first, then the crops."""
+    """Return the views of the comparison: the whole picture, then the crops."""
     before = reduced(data.before, _OVERVIEW_SIDE)
     if data.after is None:
         return [{"name": "whole", "before": data_uri(before), "width": before.shape[1]}]
@@ -158,7 +159,10 @@ def _views(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _moving(data: ReportData) -> NDArray[np.floating] | None:
-    """Where something moved and the merge used fewer frames for it: motion alone can be a chance match."""
+    """Return a map of moving parts: places with motion where the merge used fewer frames.
+
+    Motion alone is not enough, because flat areas can match by chance.
+    """
     if data.motion is None or data.frames_used is None:
         return data.motion
     count = max(2, sum(frame["kept"] for frame in data.document["frames"]))

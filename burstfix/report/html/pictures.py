@@ -1,4 +1,4 @@
-"""Pictures in the report: encoded into the page, and crops chosen where they show most."""
+"""Pictures in the report: encoding into the page, and the choice of crops."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_GRID = 24  # display pixels on a side of the cells that crops are chosen by
-_SHADOW = (0.03, 0.22)  # display luminance of what counts as deep shadow
+_GRID = 24  # side of the cells for the choice of crops, in display pixels
+_SHADOW = (0.03, 0.22)  # range of display luminance in deep shadows
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A rectangle of the picture that is worth looking at.
+    """A detail of the picture.
 
     Attributes:
-        reason: Why it was chosen: "texture", "edge", "deep shadow" or "moving part".
-        top, left, height, width: In pixels of the picture.
+        reason: Reason for the choice: "texture", "edge", "deep shadow" or "moving part".
+        top, left, height, width: Position and size in pixels of the picture.
     """
 
     reason: str
@@ -30,7 +30,7 @@ class Crop:
     width: int
 
     def of(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The part of an (H, W, 3) picture."""
+        """Return this part of an (H, W, 3) picture."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
@@ -53,9 +53,10 @@ def reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def color_map(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
-    """Colour a map (h, w) from dark blue (`low`) over green to yellow (`high`); (h, w, 3) uint8.
+    """Colour a map (h, w) from dark blue (`low`) over green to yellow (`high`); return (h, w, 3) uint8.
 
-    The stops rise in lightness, so the map reads in grey as well. Values that are not finite are mid grey.
+    Lightness rises with the value, so that the map is readable in grey. Values that are not finite are mid
+    grey.
     """
     stops = np.array(
         [(38, 18, 82), (45, 72, 138), (34, 124, 140), (61, 176, 110), (170, 218, 60), (252, 232, 70)]
@@ -70,19 +71,19 @@ def color_map(values: NDArray[np.floating], low: float, high: float) -> NDArray[
 
 
 def luminance_of(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) display values -> (H, W) their weighted mean, 0 to 255 (weights of ITU-R BT.709)."""
+    """Return the luminance (H, W), 0 to 255, of display values (H, W, 3), with weights of ITU-R BT.709."""
     return picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def choose_crops(
     picture: NDArray[np.uint8], moving: NDArray[np.floating] | None = None, *, side: int = 480
 ) -> list[Crop]:
-    """Choose crops that show most of a merge, none of which overlaps another by more than a half.
+    """Choose crops that show the effect of a merge; two crops overlap by at most a half.
 
     Args:
-        picture: (H, W, 3) the merged picture.
-        moving: (h, w) map over the same view that is large where something moved, or None.
-        side: Height and width of a crop in pixels, less where the picture is smaller.
+        picture: The merged picture, (H, W, 3).
+        moving: Map (h, w) of the same view with high values where something moved, or None.
+        side: Height and width of a crop in pixels; less if the picture is smaller.
     """
     height, width = picture.shape[:2]
     crop_height, crop_width = min(side, height), min(side, width)
@@ -114,7 +115,7 @@ def _best(
     size: tuple[int, int],
     crop_size: tuple[int, int],
 ) -> Crop | None:
-    """The crop with the highest mean score that keeps clear of those taken; None if nothing scores."""
+    """Return the crop with the highest mean score outside the taken crops; None if all scores are 0."""
     rows, cols = (max(1, side // _GRID) for side in crop_size)
     sums = np.pad(np.asarray(score, np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     rows, cols = min(rows, score.shape[0]), min(cols, score.shape[1])
@@ -131,14 +132,14 @@ def _best(
 
 
 def _shared(a: Crop, b: Crop) -> float:
-    """Share of crop a that lies in crop b."""
+    """Return the share of crop `a` that lies in crop `b`."""
     rows = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
     cols = min(a.left + a.width, b.left + b.width) - max(a.left, b.left)
     return max(0, rows) * max(0, cols) / (a.height * a.width)
 
 
 def _cell_means(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means over cells of `_GRID` pixels; incomplete cells at the border are left out."""
+    """Average over cells of `_GRID` pixels; incomplete cells at the border are left out."""
     height, width = x.shape
     cell_y, cell_x = min(_GRID, height), min(_GRID, width)
     rows, cols = height // cell_y, width // cell_x
@@ -153,7 +154,7 @@ def _gradient(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _detail(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Size of the second difference: fine structure, but not slopes."""
+    """Return the magnitude of the second difference, which responds to fine structure but not to slopes."""
     out = np.zeros_like(x)
     out[1:-1] += np.abs(x[2:] - 2 * x[1:-1] + x[:-2])
     out[:, 1:-1] += np.abs(x[:, 2:] - 2 * x[:, 1:-1] + x[:, :-2])

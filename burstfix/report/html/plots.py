@@ -20,7 +20,7 @@ class Axis:
     Attributes:
         low, high: Values at the ends, low < high; both positive on a logarithmic axis.
         label: Text beside the axis.
-        log: Whether the axis is logarithmic.
+        log: True for a logarithmic axis.
     """
 
     low: float
@@ -29,14 +29,14 @@ class Axis:
     log: bool = False
 
     def position(self, value: float) -> float:
-        """Position of a value: 0 at `low`, 1 at `high`, clipped to the axis."""
+        """Return the position of a value: 0 at `low`, 1 at `high`, clipped to the axis."""
         value = min(max(value, self.low), self.high)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Round values along the axis: powers of ten if logarithmic, else steps of 1, 2 or 5."""
+        """Return round values along the axis: powers of ten if logarithmic, otherwise steps of 1, 2 or 5."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             return [10.0**k for k in range(first, last + 1)]
@@ -47,7 +47,7 @@ class Axis:
 
 
 class Plot:
-    """An SVG picture with two axes; every method adds one element."""
+    """An SVG picture with two axes; each drawing method adds one element."""
 
     def __init__(self, title: str, x: Axis, y: Axis, *, width: int = 460, height: int = 280) -> None:
         self.title, self.x, self.y = title, x, y
@@ -78,7 +78,7 @@ class Plot:
         self._parts.append(Markup('<text x="{}" y="{}">{}</text>').format(across + 6, down - 5, text))
 
     def svg(self) -> Markup:
-        """The finished picture."""
+        """Return the finished picture."""
         right, bottom = self.width - _RIGHT, self.height - _BOTTOM
         parts = [
             Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
@@ -136,12 +136,12 @@ def noise_plot(
     used: tuple[float, float],
     file: tuple[float, float] | None,
 ) -> Markup:
-    """Variance against signal: measured points, the line that was used, and the file's own line.
+    """Plot variance against signal: measured points, the profile of the merge, and the profile in the file.
 
     Args:
-        points: Signals and variances, normalised units; None if nothing was measured.
+        points: Measured signals and variances in normalised units, or None.
         used: Shot gain and read variance of the merge, mean over the planes.
-        file: The same from the reference file's NoiseProfile, or None.
+        file: Shot gain and read variance from the NoiseProfile in the reference file, or None.
     """
     signals = np.geomspace(1e-4, 1.0, 60)
     lines = [gain * signals + read for gain, read in filter(None, (used, file))]
@@ -163,11 +163,11 @@ def noise_plot(
 
 
 def path_plot(shifts: Sequence[tuple[float, float]], names: Sequence[str], reference: int) -> Markup:
-    """The camera's path: where each frame lies against the reference, in sensor pixels.
+    """Plot the camera motion: the shift of each frame relative to the reference, in sensor pixels.
 
     Args:
-        shifts: (dy, dx) of each frame; y grows downwards in the plot, as in the picture.
-        names: A short name for each frame.
+        shifts: (dy, dx) of each frame; y points downwards in the plot, as in the picture.
+        names: Short name of each frame.
         reference: Index of the reference.
     """
     reach = max(1.0, *(abs(value) for shift in shifts for value in shift)) * 1.15
@@ -187,11 +187,11 @@ def path_plot(shifts: Sequence[tuple[float, float]], names: Sequence[str], refer
 
 
 def histogram_plot(before: NDArray[np.float64], after: NDArray[np.float64]) -> Markup:
-    """Brightness histograms of the reference alone and of the merge.
+    """Plot the brightness histograms of the reference alone and of the merge.
 
     Args:
-        before: (n,) share of pixels in each of n equal ranges of display brightness, black first.
-        after: The same of the merged picture.
+        before: Share of pixels in n equal ranges of display brightness from black to white, (n,).
+        after: The same for the merged picture.
     """
     top = max(float(before.max()), float(after.max()), 1e-6) * 1.05
     plot = Plot("Histogram", Axis(0, 255, "display value"), Axis(0, top, "share of pixels"))
@@ -202,7 +202,7 @@ def histogram_plot(before: NDArray[np.float64], after: NDArray[np.float64]) -> M
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """A legend of (CSS class, text) pairs."""
+    """Return a legend of (CSS class, text) pairs."""
     items = [
         Markup('<span><i class="swatch {}"></i>{}</span>').format(style, escape(text))
         for style, text in entries

@@ -1,4 +1,4 @@
-"""Repeat the merge of a picture from the settings in its XMP, for a report afterwards."""
+"""Read the settings of a merge from the XMP of its picture, so that a report can repeat the merge."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from burstfix.errors import InputError
 from burstfix.settings import MergeSettings, settings_of
 
 _PROPERTY = re.compile(rb"<burstfix:([A-Za-z0-9]+)>(.*?)</burstfix:\1>", re.DOTALL)
-_MOST_BYTES = 1 << 30  # of a picture that is searched for its settings
+_MOST_BYTES = 1 << 30  # part of a picture that is searched for its settings
 
 
 @dataclass(frozen=True, slots=True)
 class PictureRecipe:
-    """How a picture was made.
+    """Raws and settings of a merged picture.
 
     Attributes:
         frames: Names of the raws that were merged, in time order.
@@ -33,7 +33,7 @@ class PictureRecipe:
 
 
 def read_recipe(path: Path) -> PictureRecipe:
-    """Read how a picture was made from the XMP that burstfix wrote into it.
+    """Read raws and settings from the XMP that burstfix wrote to a picture.
 
     Raises:
         InputError: The file cannot be read, or burstfix did not write it.
@@ -51,14 +51,16 @@ def read_recipe(path: Path) -> PictureRecipe:
         frames = tuple(str(name) for name in json.loads(found["Frames"]))
         return PictureRecipe(frames, found["Reference"], _merge_settings(found))
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: holds no settings of burstfix; only pictures that it wrote do") from error
+        raise InputError(
+            f"{path}: contains no settings of burstfix; choose a picture that burstfix wrote"
+        ) from error
 
 
 def find_raws(names: Iterable[str], folders: Iterable[Path]) -> list[Path]:
-    """Find the raws of a recipe by name, in the order of the names; subfolders are searched too.
+    """Find the raws of a recipe by name, in the order of the names; subfolders are searched as well.
 
     Raises:
-        InputError: A raw is missing, or several have its name.
+        InputError: A raw is missing, or several raws have its name.
     """
     searched = list(folders)
     wanted = list(names)
@@ -70,13 +72,13 @@ def find_raws(names: Iterable[str], folders: Iterable[Path]) -> list[Path]:
     for name, paths in places.items():
         if len(paths) != 1:
             listed = ", ".join(map(str, searched))
-            what = "not found" if not paths else f"there {len(paths)} times"
+            what = "not found" if not paths else f"found {len(paths)} times"
             raise InputError(f"raw {name}: {what} in {listed}; name its folder with --raws")
     return [places[name][0] for name in wanted]
 
 
 def _merge_settings(found: Mapping[str, str]) -> MergeSettings:
-    """Translate the properties of a picture to settings; properties that are no settings are left out."""
+    """Convert the properties of a picture to settings; other properties are left out."""
     names = {
         "Model": "model",
         "Strength": "strength",

@@ -52,13 +52,13 @@ def write_inspection(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write what `inspect` sees as one HTML file: frames, camera path, noise, the reference; no merge.
+    """Write the results of `inspect` as one HTML file: frames, camera motion, noise, the reference.
 
     Args:
         path: Output file.
         burst: The frames.
         document: The JSON document of `inspect`.
-        settings: How pictures are rendered.
+        settings: Settings with the rendering of the pictures.
         overwrite: Replace an existing file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The report in a real browser: it works, and nothing leaves the page."""
+"""The report in a real browser works without requests to other addresses."""
 
 from __future__ import annotations
 
