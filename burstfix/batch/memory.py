@@ -1,6 +1,6 @@
 """Estimates of the memory that bursts need, so that reading ahead stays below a limit.
 
-The estimates are upper bounds for common cases.
+The estimates are deliberately high.
 """
 
 from __future__ import annotations

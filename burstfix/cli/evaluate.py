@@ -60,7 +60,7 @@ EXAMPLES = (
     metavar="NAME|FILE[+V][:N]",
     help="Model or reference method to evaluate; +V averages V views (1, 2, 4, 8), :N uses N frames. "
     "Reference methods: menon (one frame, demosaicked), nlm, wavelet, bm3d, hdrplus. May be given several "
-    "times.  [default: all models with weights]",
+    "times.  [default: all usable built-in models]",
 )
 @click.option(
     "--noise-level",
