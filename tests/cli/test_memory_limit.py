@@ -17,8 +17,8 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the limit")
-# The limits are too low to import torch, or to allocate its first tensors.
-@pytest.mark.parametrize("limit", [350_000_000, 550_000_000])
+# Too low to import torch. With more, its libraries end the process themselves (std::bad_alloc).
+@pytest.mark.parametrize("limit", [350_000_000])
 def test_merge_when_the_address_space_is_small_then_exit_6(
     limit: int, small_burst: list[Path], tmp_path: Path
 ):
