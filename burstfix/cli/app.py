@@ -16,6 +16,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, shell_complete
@@ -133,9 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # --json is looked up before parsing, so that an error in the arguments is reported as JSON as well.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     terminal = Terminal(json="--json" in options)
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    stdout: Any = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
         # Otherwise a file name outside the pipe's encoding would make the command fail after its work.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        stdout.reconfigure(errors="backslashreplace")
     with terminal.logging(), signals_as_exceptions():
         try:
             with group.make_context("burstfix", arguments, obj=terminal) as ctx:

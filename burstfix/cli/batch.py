@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def _show_plan(terminal: Terminal, folders: list[Path], output: Path, settings: 
 
 
 @contextmanager
-def _stopping(watching: bool) -> Iterator[threading.Event]:
+def _stopping(watching: bool) -> Generator[threading.Event, None, None]:
     """Provide an event that SIGTERM, SIGHUP or Ctrl-C sets.
 
     A watch ends after the current burst when the event is set. A second signal ends it at once.

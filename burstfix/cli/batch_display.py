@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ class BatchDisplay:
         self._current: TaskID | None = None
 
     @contextmanager
-    def shown(self) -> Iterator[BatchDisplay]:
+    def shown(self) -> Generator[BatchDisplay, None, None]:
         """Show the bars while the body runs, if stderr is a terminal."""
         console = self._terminal.bars_console()
         if console is None:

@@ -73,7 +73,7 @@ class Source:
         return [*file_layers(self.files(where)), (_COMMAND_LINE, typed)]
 
 
-class _Preset(click.ParamType):
+class _Preset(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # not generic in click 8.1
     name = "NAME"
 
     def shell_complete(

@@ -78,7 +78,7 @@ def _dropped_metadata(burst: Burst) -> dict[Path, FrameMetadata]:
     """Read the metadata of the dropped frames; leave out unreadable files."""
     from burstfix.io import read_metadata
 
-    found = {}
+    found: dict[Path, FrameMetadata] = {}
     for frame in burst.dropped:
         try:
             found[frame.path] = read_metadata(frame.path)

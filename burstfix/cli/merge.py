@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -88,7 +88,7 @@ def command(
         from burstfix.report.summary import closing_line
 
         model = load_chosen_model(settings)
-        how = settings.reading() | {"reference": index_of(reference), "preview": preview}
+        how: dict[str, Any] = settings.reading() | {"reference": index_of(reference), "preview": preview}
         burst = read_burst(files, **how, progress=progress)
         path = destination.path(burst.frames[burst.reference].metadata.path, files)
         was_read = time.perf_counter()
@@ -134,7 +134,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in cast(Mapping[Any, Any], value).items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast(Sequence[Any], value)]
     return str(value)

@@ -49,7 +49,7 @@ def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite:
 
     table = load_table(output) if output.exists() else NoiseTable()
     selection = select_raws(files)
-    entries = []
+    entries: list[dict[str, Any]] = []
     with terminal.progress() as progress:
         for measured in measure_noise(selection.paths, progress=progress):
             if measured.iso in table.cameras.get(measured.camera, {}) and not overwrite:

@@ -29,7 +29,7 @@ EXAMPLES = (
 _PHOTO_ONLY = ("shift", "rotation", "zoom", "perspective", "moving_object", "blur")
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # not generic in click 8.1
     """A size typed as WIDTHxHEIGHT; its value is (height, width)."""
 
     name = "WIDTHxHEIGHT"

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE: the program that reads stdout has ended
@@ -49,7 +49,7 @@ class Terminated(SystemExit):
 
 
 @contextlib.contextmanager
-def signals_as_exceptions() -> Iterator[None]:
+def signals_as_exceptions() -> Generator[None, None, None]:
     """Raise `Terminated` on SIGTERM (a timeout, a shutdown) and SIGHUP (a closed terminal).
 
     The stack unwinds, so that temporary files are removed. Signals that are ignored (nohup) stay ignored.

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ class Terminal:
         return self._stderr()
 
     @contextlib.contextmanager
-    def progress(self, weights: Mapping[str, float] | None = None) -> Iterator[Progress]:
+    def progress(self, weights: Mapping[str, float] | None = None) -> Generator[Progress, None, None]:
         """Yield a progress callback for the library; it shows a bar if stderr is a terminal.
 
         Args:
@@ -140,7 +140,7 @@ class Terminal:
             yield report
 
     @contextlib.contextmanager
-    def logging(self) -> Iterator[None]:
+    def logging(self) -> Generator[None, None, None]:
         """Send the log of burstfix to stderr; with -vv, that of other libraries as well."""
         handler = _LogLines(self)
         ours, root = logging.getLogger("burstfix"), logging.getLogger()

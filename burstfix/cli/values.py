@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from burstfix.settings.kinds import Kind
 
 
-class Value(click.ParamType):
+class Value(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # not generic in click 8.1
     """A value of a setting, checked by the setting's kind."""
 
     def __init__(self, kind: Kind) -> None:
@@ -47,7 +47,7 @@ class ModelName(Value):
         return found or [CompletionItem(incomplete, type="file")]
 
 
-class Reference(click.ParamType):
+class Reference(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # not generic in click 8.1
     """A frame: its number in `inspect`, or its file."""
 
     name = "N|FILE"

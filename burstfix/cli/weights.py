@@ -45,7 +45,7 @@ def list_weights(terminal: Terminal) -> None:
     from burstfix.settings.kinds import DEVICE_TYPES
 
     default = {device: best_for(device) for device in DEVICE_TYPES}
-    models = []
+    models: list[dict[str, Any]] = []
     for entry in (*CATALOG, *plugins()):
         chosen = [device for device, name in default.items() if name == entry.name]
         models.append(
