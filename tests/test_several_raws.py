@@ -58,6 +58,6 @@ def test_merge_and_inspect_when_a_file_has_four_raws_then_they_report_four_frame
 def test_batch_when_a_file_has_four_raws_then_it_is_one_burst(shifted: Path, tmp_path: Path):
     plan = find_bursts([shifted.parent])
     assert [(burst.kind, burst.paths) for burst in plan.bursts] == [("burst", (shifted,))]
-    assert any("shift.dng: holds 4 raws" in warning for warning in plan.warnings)
+    assert any("shift.dng: contains 4 raws" in warning for warning in plan.warnings)
     assert main(["batch", str(shifted.parent), "-o", str(tmp_path / "out"), "--model", "average", "-q"]) == 0
     assert len(list((tmp_path / "out").rglob("*.tif"))) == 1
