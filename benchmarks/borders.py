@@ -50,7 +50,7 @@ def main(photos: tuple[Path, ...], models: tuple[str, ...], level: str) -> None:
     for photo in find_photos(photos):
         case = photo_case(photo, level, Limits())
         for name, network in networks.items():
-            shown = case.shown(merge_tiled(case.burst, network, device="cpu"))
+            shown = case.shown(merge_tiled(case.burst, network, device="cpu").data)
             sums[name] += rings((shown - case.truth) ** 2)
     bounds = [f"{low} to {high} px" for low, high in zip(RINGS, (*RINGS[1:], "..."), strict=True)]
     for name, total in sums.items():

@@ -25,12 +25,13 @@ import numpy as np
 import torch
 
 from burstfix.analysis.burst import prepare_burst
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.errors import InputError
 from burstfix.sim.files import frame_metadata, noise_at
 from burstfix.sim.motion import MotionSettings
 from burstfix.sim.recording import Recording, RecordingSettings, record_photo
 from burstfix.sim.sources import pictures_in, read_picture
-from burstfix.types import CFA_PATTERNS, Frame
+from burstfix.types import Frame
 
 LEVELS = (
     (2e-5, 1e-4, 14),

@@ -19,7 +19,7 @@ from burstfix.analysis.remaining_noise import noise_left
 from burstfix.color import render
 from burstfix.color.preview import preview_as_stored, preview_of
 from burstfix.color.resize import smaller
-from burstfix.engine.infer import merge_with_maps
+from burstfix.engine.infer import merge_tiled
 from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
@@ -149,7 +149,7 @@ def merge_burst(
     """
     chosen = select_device(device)
     network = network_for(burst, model, chosen.type, ensemble)
-    merged = merge_with_maps(
+    merged = merge_tiled(
         burst,
         network,
         device=chosen,

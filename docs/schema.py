@@ -1,6 +1,6 @@
 """Write the JSON Schemas of all documents: `python docs/schema.py` (what `make schema` runs).
 
-A test compares the files in docs/schema with the types in burstfix/records.py.
+A test compares the files in docs/schema with the types in burstfix/records.
 """
 
 from __future__ import annotations

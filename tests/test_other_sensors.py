@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 
+from burstfix.cfa import LINEAR, MONOCHROME
 from burstfix.cli import main
 from burstfix.errors import UnsupportedSensorError, UsageError
 from burstfix.io import read_frame
@@ -22,7 +23,7 @@ from burstfix.io.write.cfa_dng import color_tags, tag
 from burstfix.io.write.merged_dng import write_merged_dng
 from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.pipeline import merge_burst, read_burst
-from burstfix.types import LINEAR, MONOCHROME, ExifTags, Levels, NoiseProfile, RenderedImage
+from burstfix.types import ExifTags, Levels, NoiseProfile, RenderedImage
 from tests.io.raw_files import MATRIX, make_metadata, set_tag
 from tests.opcodes import lists as make
 from tests.scenes import add_noise, draw_scene

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from burstfix.cfa import CFA_PATTERNS, LINEAR, MONOCHROME, CfaLayout
 from burstfix.errors import UnsupportedSensorError
-from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME, CfaLayout, GlobalMotion, camera_name
+from burstfix.types import GlobalMotion, camera_name
 
 
 @pytest.mark.parametrize("pattern", CFA_PATTERNS)

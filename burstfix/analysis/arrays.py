@@ -9,18 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from burstfix.analysis.burst import prepare_burst
+from burstfix.cfa import LINEAR, CfaLayout
 from burstfix.errors import BurstError, InputError
-from burstfix.types import (
-    LINEAR,
-    Burst,
-    CfaLayout,
-    ColorProfile,
-    Frame,
-    FrameMetadata,
-    Levels,
-    NoiseProfile,
-    Progress,
-)
+from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, Levels, NoiseProfile, Progress
 
 # Normalised values from -1/6 to 7/6 are stored as DN, to keep values below black and above white.
 _BLACK, _WHITE = 8192, 57344

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.types import CFA_PATTERNS, Frame, NoiseProfile
+from burstfix.cfa import CFA_PATTERNS
+from burstfix.types import Frame, NoiseProfile
 
 _HIGHEST = 0.98  # a peak this close to white makes no visible difference
 _LOWEST = 0.5  # no sensor clips below this share of its white level

@@ -14,12 +14,12 @@ import sys
 import psutil
 
 from burstfix.batch.plan import FoundBurst
+from burstfix.cfa import LINEAR
 from burstfix.engine.device import Device
 from burstfix.engine.host_memory import free_memory
 from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.engine.tiling import SCALE, round_up
 from burstfix.models.base import ModelInfo
-from burstfix.types import LINEAR
 
 _FRAME = 4  # bytes per sensor pixel for a frame: its mosaic (2), its grey picture and temporary strips (2)
 _PICTURE = 60  # bytes per sensor pixel for the merged picture (12), its rendering and its encoder

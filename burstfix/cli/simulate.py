@@ -10,13 +10,13 @@ import click
 from click.core import ParameterSource
 
 from burstfix import records
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.cli import options, values
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import UsageError
 from burstfix.names import printable
 from burstfix.settings import kinds
-from burstfix.types import CFA_PATTERNS
 
 EXAMPLES = (
     "burstfix simulate photo.jpg -o burst/",

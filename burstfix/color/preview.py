@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.cfa import MONOCHROME
 from burstfix.color.blocks import block_mean
 from burstfix.color.orientation import as_stored
 from burstfix.color.rendering import render
-from burstfix.types import MONOCHROME, LinearImage, RenderedImage
+from burstfix.types import LinearImage, RenderedImage
 
 _PREVIEW_SIDE = 1280
 

@@ -164,7 +164,7 @@ def _compare(device: Device, precision: str) -> CheckResult:
     for name in ("average", "auto"):
         model = load_model(name, device.torch_device)
         try:
-            merged = merge_tiled(burst, model, device=device, precision=precision)
+            merged = merge_tiled(burst, model, device=device, precision=precision).data
         except Exception as error:  # a broken driver can raise anything
             first_line = (str(error).splitlines() or [""])[0]
             return CheckResult(str(device), precision, float("inf"), first_line or type(error).__name__)
@@ -177,7 +177,7 @@ def _compare(device: Device, precision: str) -> CheckResult:
 def _expected(name: str, device_type: str) -> NDArray[np.float32]:
     """Return the CPU's result in float32, with the model that `device_type` would use."""
     model: BurstModel = load_model(name, device_type)
-    return merge_tiled(built_in_burst(), model, device=CpuDevice(), precision="float32")
+    return merge_tiled(built_in_burst(), model, device=CpuDevice(), precision="float32").data
 
 
 def _cache_key(device: Device) -> str:

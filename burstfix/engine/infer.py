@@ -16,6 +16,7 @@ from torch import Tensor
 
 from burstfix.align.blocks import CELL
 from burstfix.align.gather import BurstTile
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.engine.device import CpuDevice, Device, find_device, pick_precision
 from burstfix.engine.fields import find_fields, scene_motion
 from burstfix.engine.noise_left import noise_of_difference, sample_tiles, with_added_noise
@@ -25,7 +26,7 @@ from burstfix.engine.tiling import SCALE, Tile, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
 from burstfix.raw.frame_source import FrameSource
-from burstfix.types import CFA_PATTERNS, Burst, MergeMaps, NoiseProfile, Progress
+from burstfix.types import Burst, MergeMaps, NoiseProfile, Progress
 
 _LEAST_STRENGTH = 0.01
 """Replacement for strength 0, which would divide by zero; keeps all noise of the reference."""
@@ -36,10 +37,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiledMerge:
-    """Result of `merge_with_maps`.
+    """Result of `merge_tiled`.
 
     Attributes:
-        data: The picture, as `merge_tiled` returns it.
+        data: float32 (3, H, W): camera RGB; 0 = black, 1 = white, unclipped. With `mosaic`, (1, H, W), or
+            (3, H, W) if the frames are already demosaicked.
         maps: Motion and number of frames used.
         noise: Remaining noise in `data`; None if its measurement was not requested or not possible.
     """
@@ -58,8 +60,9 @@ def merge_tiled(
     precision: str = "auto",
     strength: float = 1.0,
     mosaic: bool = False,
+    measure_noise: bool = False,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
+) -> TiledMerge:
     """Merge a burst into the linear picture of its reference.
 
     Opcode lists 1 and 2 are applied according to the plans of the frames, and the noise passed to the model
@@ -76,46 +79,17 @@ def merge_tiled(
             or "float16".
         strength: Multiplier of the noise level that the model assumes, 0 to 2; 1 = as measured.
         mosaic: Stop before demosaicking; frames without a Bayer mosaic are never demosaicked.
+        measure_noise: Measure the remaining noise: a few small tiles are merged two more times.
         progress: Called with the stages "align" (frames) and "merge" (tiles; the total grows if tiles are
             halved).
 
     Returns:
-        float32 (3, H, W): camera RGB of the reference's visible area; 0 = black, 1 = white, unclipped. With
-        `mosaic`, (1, H, W), or (3, H, W) if the frames are already demosaicked.
+        The picture of the reference's visible area, with maps.
 
     Raises:
         UsageError: An argument is invalid.
         OutOfMemoryError: Memory ran out after every fallback.
         WeightsError: The model's result is not finite, even in float32.
-    """
-    return merge_with_maps(
-        burst,
-        model,
-        device=device,
-        tile=tile,
-        precision=precision,
-        strength=strength,
-        mosaic=mosaic,
-        progress=progress,
-    ).data
-
-
-def merge_with_maps(
-    burst: Burst,
-    model: BurstModel,
-    *,
-    device: Device | str = "cpu",
-    tile: int = 0,
-    precision: str = "auto",
-    strength: float = 1.0,
-    mosaic: bool = False,
-    measure_noise: bool = False,
-    progress: Progress | None = None,
-) -> TiledMerge:
-    """Merge a burst, and map its motion and the number of frames used.
-
-    The arguments are those of `merge_tiled`. With `measure_noise`, a few small tiles are merged two more
-    times to measure the remaining noise.
     """
     device = device if isinstance(device, Device) else find_device(device)
     pick_precision(precision, device)  # raises for an unknown name
@@ -187,7 +161,7 @@ class _Merge:
         self.grid = TileGrid(self.sources[0].height, self.sources[0].width, model.info)
 
     def run(self, device: Device, tile: int, measure_noise: bool) -> TiledMerge:
-        """Align, then merge tile by tile; see `merge_with_maps`."""
+        """Align, then merge tile by tile; see `merge_tiled`."""
         rows, cols = self.burst.frames[0].mosaic.shape[:2]
         out = np.zeros((self.layout.channels if self.mosaic else 3, rows, cols), np.float32)
         setup = self._setup_on(device)

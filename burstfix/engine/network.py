@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.checkpoints import load_model
 from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel
 from burstfix.models.ensemble import SelfEnsemble, self_ensemble
-from burstfix.types import CFA_PATTERNS, Burst
+from burstfix.types import Burst
 
 
 def model_for(burst: Burst, model: str) -> str:

@@ -172,4 +172,4 @@ def around_reference(burst: Burst, count: int) -> Burst:
 def _merge(name: str, views: int, device: str, tile: int, precision: str) -> Merge:
     chosen = select_device(device)
     model = self_ensemble(load_model(name, chosen.type), views)
-    return lambda burst: merge_tiled(burst, model, device=chosen, tile=tile, precision=precision)
+    return lambda burst: merge_tiled(burst, model, device=chosen, tile=tile, precision=precision).data

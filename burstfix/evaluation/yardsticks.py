@@ -32,7 +32,7 @@ Plane = NDArray[np.float64]
 
 
 def _hdrplus(burst: Burst) -> NDArray[np.float32]:
-    return merge_tiled(burst, HdrPlus(), device="cpu")
+    return merge_tiled(burst, HdrPlus(), device="cpu").data
 
 
 def _single(denoise: Callable[[Plane], Plane] | None) -> Merge:

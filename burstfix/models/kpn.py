@@ -25,7 +25,17 @@ from burstfix.align.gather import BurstTile
 from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
-from burstfix.models.layers import act, channels_last, double_size
+from burstfix.models.layers import (
+    CoarserLevel,
+    DoubleConv,
+    Residual,
+    act,
+    channels_last,
+    conv,
+    double_size,
+    rounded,
+    unshuffle,
+)
 from burstfix.models.losses import Losses, TrainingBatch, kernel_losses, picture_losses
 from burstfix.raw.demosaic import bilinear
 
@@ -70,63 +80,6 @@ class KpnConfig:
         for name in ("channels", "head_channels"):
             if getattr(self, name) < 1:
                 raise UsageError(f"kpn: {name} {getattr(self, name)} must be at least 1")
-
-
-def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
-    """Create a 3x3 convolution with zero padding and torch's initial weights."""
-    return nn.Conv2d(c_in, c_out, 3, stride, 1)
-
-
-class DoubleConv(nn.Module):
-    """Two 3x3 convolutions; the first one may have a stride."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
-        super().__init__()
-        self.first = conv(c_in, c_out, stride)
-        self.second = conv(c_out, c_out)
-
-    def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
-        """Map (B, c_in, h, w) to (B, c_out, h', w'); add `more` to the output of the first convolution."""
-        y = self.first(x)
-        return act(self.second(act(y if more is None else y + more)))
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = conv(channels, channels)
-        self.second = conv(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.second(act(self.first(x))).add_(x)
-
-
-class _Coarser(nn.Module):
-    """A level of the head at half the size of its input; contributes zero before training."""
-
-    def __init__(
-        self, channels: int, width: int, blocks: int, context: int = 0, below: _Coarser | None = None
-    ) -> None:
-        super().__init__()
-        self.down = conv(channels, width, stride=2)
-        self.context = nn.Conv2d(context, width, 1) if context else None
-        self.below = below
-        self.blocks = nn.ModuleList(_Residual(width) for _ in range(blocks))
-        self.up = nn.ConvTranspose2d(width, channels, 2, 2)
-        nn.init.zeros_(self.up.weight)
-        assert self.up.bias is not None
-        nn.init.zeros_(self.up.bias)
-
-    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        y = self.down(x)
-        if self.context is not None:
-            y = y.add_(self.context(shared))
-        y = act(y)
-        if self.below is not None:
-            y = self.below(y)
-        for block in self.blocks:
-            y = block(y)
-        return self.up(act(y)).add_(x)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,12 +153,12 @@ class Kpn(BurstModel):
         self.head_context = nn.Conv2d(c, 4 * (h // 4), 1)
         self.head_in = conv(4 + 4 + 4 + h // 4, h)
         self.head_color = conv(12, h) if config.color else None
-        self.head_blocks = nn.ModuleList(_Residual(h) for _ in range(config.head_blocks))
+        self.head_blocks = nn.ModuleList(Residual(h) for _ in range(config.head_blocks))
         self.head_out = conv(h, 12)
         r, coarse = config.refine_channels, None
         if r and config.coarse_channels:
-            coarse = _Coarser(r, config.coarse_channels, config.coarse_blocks)
-        self.refine = _Coarser(h, r, config.refine_blocks, context=c, below=coarse) if r else None
+            coarse = CoarserLevel(r, config.coarse_channels, config.coarse_blocks)
+        self.refine = CoarserLevel(h, r, config.refine_blocks, context=c, below=coarse) if r else None
         self._start_as_average()
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -374,11 +327,11 @@ class Kpn(BurstModel):
     ) -> Tensor:
         base = bilinear(mosaic)
         context = F.pixel_shuffle(self.head_context(shared), 2)
-        parts = [_rounded(torch.cat([mosaic, anchor, std], 1)), context]
+        parts = [rounded(torch.cat([mosaic, anchor, std], 1)), context]
         weights, bias = [self.head_in.weight], self.head_in.bias
         if self.head_color is not None:
             assert color is not None and bias is not None and self.head_color.bias is not None
-            parts.append(F.pixel_unshuffle(_rounded(color - base), 2))
+            parts.append(F.pixel_unshuffle(rounded(color - base), 2))
             weights.append(self.head_color.weight)
             bias = bias + self.head_color.bias
         x = channels_last(torch.cat(parts, 1))
@@ -389,17 +342,6 @@ class Kpn(BurstModel):
         for block in self.head_blocks:
             x = block(x)
         return F.pixel_shuffle(self.head_out(act(x)).float(), 2).add_(base)
-
-
-def unshuffle(x: Tensor) -> Tensor:
-    """Move 2x2 packed pixels to channels: (B, C, h, w) to (B, 4C, h / 2, w / 2), channels last."""
-    return channels_last(F.pixel_unshuffle(_rounded(x), 2))
-
-
-def _rounded(x: Tensor) -> Tensor:
-    """Convert to the dtype that autocast gives to convolutions, which halves the memory traffic."""
-    kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def _box3(x: Tensor) -> Tensor:

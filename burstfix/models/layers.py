@@ -50,6 +50,86 @@ def init_conv(conv: nn.Conv2d | nn.ConvTranspose2d, gain: float = 1.0) -> None:
         nn.init.zeros_(conv.bias)
 
 
+def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
+    """Create a 3x3 convolution with zero padding and torch's initial weights."""
+    return nn.Conv2d(c_in, c_out, 3, stride, 1)
+
+
+class DoubleConv(nn.Module):
+    """Two 3x3 convolutions; the first one may have a stride."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = conv(c_in, c_out, stride)
+        self.second = conv(c_out, c_out)
+
+    def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
+        """Map (B, c_in, h, w) to (B, c_out, h', w'); add `more` to the output of the first convolution."""
+        y = self.first(x)
+        return act(self.second(act(y if more is None else y + more)))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions, added to their input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv(channels, channels)
+        self.second = conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, h, w) to the same shape."""
+        return self.second(act(self.first(x))).add_(x)
+
+
+class CoarserLevel(nn.Module):
+    """Residual blocks at half the size of their input; their contribution is zero before training.
+
+    Args:
+        channels: Channels of input and output.
+        width: Channels of the blocks.
+        blocks: Number of blocks.
+        context: Channels of the context that is added to the input of the blocks; 0 for none.
+        below: A further level at half the size.
+    """
+
+    def __init__(
+        self, channels: int, width: int, blocks: int, context: int = 0, below: CoarserLevel | None = None
+    ) -> None:
+        super().__init__()
+        self.down = conv(channels, width, stride=2)
+        self.context = nn.Conv2d(context, width, 1) if context else None
+        self.below = below
+        self.blocks = nn.ModuleList(Residual(width) for _ in range(blocks))
+        self.up = nn.ConvTranspose2d(width, channels, 2, 2)
+        nn.init.zeros_(self.up.weight)
+        assert self.up.bias is not None
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Map (B, channels, h, w) to the same shape, given the context (B, context, h / 2, w / 2)."""
+        y = self.down(x)
+        if self.context is not None:
+            y = y.add_(self.context(context))
+        y = act(y)
+        if self.below is not None:
+            y = self.below(y)
+        for block in self.blocks:
+            y = block(y)
+        return self.up(act(y)).add_(x)
+
+
+def unshuffle(x: Tensor) -> Tensor:
+    """Move 2x2 packed pixels to channels: (B, C, h, w) to (B, 4C, h / 2, w / 2), channels last."""
+    return channels_last(F.pixel_unshuffle(rounded(x), 2))
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Convert to the dtype that autocast gives to convolutions, which halves the memory traffic."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 class ConvStack(nn.Module):
     """3x3 convolutions with activations between them, none after the last; only the first has a bias."""
 

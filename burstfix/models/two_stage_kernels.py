@@ -28,13 +28,20 @@ from burstfix.models.kpn import (
     BYTES_PER_PIXEL,
     BYTES_PER_PIXEL_FIXED,
     AlignedFeatures,
-    DoubleConv,
     Kpn,
     KpnConfig,
+)
+from burstfix.models.layers import (
+    ConvGru,
+    DoubleConv,
+    act,
+    channels_last,
     conv,
+    conv3,
+    double_size,
+    init_conv,
     unshuffle,
 )
-from burstfix.models.layers import ConvGru, act, channels_last, conv3, double_size, init_conv
 from burstfix.models.two_stage import frame_order
 
 _LEVELS = 3

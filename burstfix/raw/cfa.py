@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.types import CfaLayout
+from burstfix.cfa import CfaLayout
 
 
 @dataclass(frozen=True, slots=True)

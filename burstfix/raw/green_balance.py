@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.types import CFA_PATTERNS, LinearImage, NoiseProfile
+from burstfix.cfa import CFA_PATTERNS
+from burstfix.types import LinearImage, NoiseProfile
 
 _RADIUS = 8  # packed pixels: the gain is a mean over 17x17 of them
 _SIGNIFICANT = 2.0  # standard errors of the mean: smaller differences are not corrected

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.cfa import CFA_PATTERNS, MONOCHROME
 from burstfix.opcodes import OpcodeLists
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import CFA_PATTERNS, MONOCHROME, Frame, LinearImage
+from burstfix.types import Frame, LinearImage
 
 
 def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:

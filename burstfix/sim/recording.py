@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.errors import UsageError
 from burstfix.raw.cfa import mosaic
 from burstfix.sim.camera import Camera, protocol_camera, random_camera, unprocess
 from burstfix.sim.motion import MotionSettings, camera_path, object_mask, warp
-from burstfix.types import CFA_PATTERNS, GlobalMotion
+from burstfix.types import GlobalMotion
 
 # Shot gain and standard deviation of the read noise of the two levels of the REDS4 protocol.
 NOISE_LEVELS = {"high": (6.4e-3, 2e-2), "low": (2.5e-3, 1e-2)}

@@ -11,17 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from burstfix.analysis.burst import prepare_burst
+from burstfix.cfa import CFA_PATTERNS, LINEAR
 from burstfix.errors import UsageError
-from burstfix.types import (
-    CFA_PATTERNS,
-    LINEAR,
-    ColorProfile,
-    Frame,
-    FrameMetadata,
-    GlobalMotion,
-    Levels,
-    NoiseProfile,
-)
+from burstfix.types import ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
 HEIGHT, WIDTH, REACH = 300, 400, 200

@@ -9,16 +9,9 @@ import torch
 
 from burstfix.analysis.burst import prepare_burst
 from burstfix.analysis.hot_pixels import find_hot_pixels
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.io import read_frame
-from burstfix.types import (
-    CFA_PATTERNS,
-    ColorProfile,
-    Frame,
-    FrameMetadata,
-    GlobalMotion,
-    Levels,
-    NoiseProfile,
-)
+from burstfix.types import ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
 LEVELS = Levels(np.array([[64, 60], [66, 63]], np.float32), 1023.0)

@@ -22,13 +22,13 @@ from burstfix.batch.plan import find_bursts
 from burstfix.batch.report import BatchReport
 from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
+from burstfix.cfa import LINEAR, MONOCHROME
 from burstfix.checkpoints import load_model
 from burstfix.cli import main
 from burstfix.errors import BurstError, OutputError, UsageError
 from burstfix.io import read_frame
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import best_for
-from burstfix.types import LINEAR, MONOCHROME
 from tests.batch.cards import ONE, burst, shoot
 from tests.io.raw_files import set_tag
 from tests.test_other_sensors import write_frames

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from burstfix.align.gather import BurstTile
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.engine.infer import merge_tiled
 from burstfix.engine.tile_reader import BORDER
 from burstfix.engine.tiling import SCALE
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError
 from burstfix.models.catalog import build
-from burstfix.types import CFA_PATTERNS, Levels, NoiseProfile
+from burstfix.types import Levels, NoiseProfile
 from tests.engine.bursts import WHITE, Identity, Mean, SmallNet, make_burst, normalised
 from tests.engine.fakes import FakeGpu
 from tests.scenes import draw_scene, mosaic_of
@@ -28,7 +29,7 @@ def test_merge_tiled_when_the_model_is_the_identity_then_the_result_is_the_refer
     burst = make_burst(height, width, 2, cfa)
     expected = normalised(burst.frames[burst.reference])
     for tile in (0, 16, 48):
-        merged = merge_tiled(burst, Identity(), tile=tile, **CPU)
+        merged = merge_tiled(burst, Identity(), tile=tile, **CPU).data
         assert merged.shape == (3, height, width) and merged.dtype == np.float32
         np.testing.assert_allclose(merged, np.stack([expected] * 3), atol=1e-6)
 
@@ -42,7 +43,7 @@ def test_merge_tiled_when_black_differs_by_row_and_column_then_every_tile_subtra
         rng.uniform(0, 9, 90).astype(np.float32),
     )
     burst = make_burst(75, 90, 1, "GBRG", levels=levels)
-    merged = merge_tiled(burst, Identity(), tile=32, **CPU)
+    merged = merge_tiled(burst, Identity(), tile=32, **CPU).data
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 
@@ -59,10 +60,10 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_is_the_same(
 ):
     model = SmallNet() if name == "net" else build("average")
     burst = make_burst(height, width, frames, cfa)
-    one_tile = merge_tiled(burst, model, tile=1000, precision=precision, **CPU)
+    one_tile = merge_tiled(burst, model, tile=1000, precision=precision, **CPU).data
     assert np.isfinite(one_tile).all() and one_tile.std() > 0.01
     for tile in (32, 100):
-        merged = merge_tiled(burst, model, tile=tile, precision=precision, **CPU)
+        merged = merge_tiled(burst, model, tile=tile, precision=precision, **CPU).data
         np.testing.assert_allclose(merged, one_tile, atol=atol)
 
 
@@ -70,7 +71,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_is_the_same(
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (5, 90), (31, 3)])
 def test_merge_tiled_when_the_picture_is_smaller_than_the_halo_then_it_is_merged(name, height, width):
     model = SmallNet() if name == "net" else build("average")
-    merged = merge_tiled(make_burst(height, width, 3, "GRBG"), model, **CPU)
+    merged = merge_tiled(make_burst(height, width, 3, "GRBG"), model, **CPU).data
     assert merged.shape == (3, height, width)
     assert np.isfinite(merged).all()
 
@@ -81,7 +82,7 @@ def test_merge_tiled_when_the_noise_of_black_is_zero_then_black_stays_black(name
     below = np.arange(64)[:, None] >= 40
     frames = tuple(replace(frame, mosaic=frame.mosaic * below) for frame in burst.frames)
     burst = replace(burst, frames=frames, noise=NoiseProfile((1e-3,) * 4, (0.0,) * 4))
-    merged = merge_tiled(burst, build(name), **CPU)
+    merged = merge_tiled(burst, build(name), **CPU).data
     assert np.isfinite(merged).all()
     assert np.abs(merged[:, :16]).max() < (1e-3 if name == "average" else 0.05)  # networks are untrained
 
@@ -91,7 +92,7 @@ def test_merge_tiled_when_the_noise_of_black_is_zero_then_black_stays_black(name
 def test_merge_tiled_when_frames_moved_then_the_model_gets_aligned_frames(shift, reference):
     burst = make_burst(160, 192, 4, shift=shift, reference=reference)
     clean = mosaic_of(draw_scene(160 + 8 * shift, 192 + 8 * shift, seed=3)[:, 4 * shift :, 4 * shift :])
-    merged = merge_tiled(burst, Mean(), tile=64, **CPU)[0]
+    merged = merge_tiled(burst, Mean(), tile=64, **CPU).data[0]
     inside = np.s_[shift * 4 : 160 - shift * 4 or None, shift * 4 : 192 - shift * 4 or None]
     if shift == 40:  # the fourth frame is shifted by 120 pixels: only a strip is visible in all frames
         inside = np.s_[:40, :72] if reference == 0 else np.s_[80:120, 80:152]
@@ -108,9 +109,9 @@ def test_merge_tiled_when_pixels_are_hot_then_they_are_repaired_in_every_tiling(
     mosaic.setflags(write=True)
     mosaic[tuple(np.transpose(hot))] = 1023
     mosaic.setflags(write=False)
-    merged = merge_tiled(burst, Identity(), **CPU)
+    merged = merge_tiled(burst, Identity(), **CPU).data
     assert merged[0][tuple(np.transpose(hot))].max() < 0.95
-    np.testing.assert_allclose(merge_tiled(burst, Identity(), tile=16, **CPU), merged, atol=1e-6)
+    np.testing.assert_allclose(merge_tiled(burst, Identity(), tile=16, **CPU).data, merged, atol=1e-6)
     untouched = np.ones((80, 67), bool)
     untouched[tuple(np.transpose(hot))] = False
     np.testing.assert_allclose(merged[0][untouched], normalised(burst.frames[0])[untouched], atol=1e-6)
@@ -141,7 +142,7 @@ class Limited(Mean):
 )
 def test_merge_tiled_when_memory_runs_out_then_tiles_are_halved_and_the_result_is_the_same(error, caplog):
     burst = make_burst(300, 600, 2)
-    expected = merge_tiled(burst, Mean(), **CPU)
+    expected = merge_tiled(burst, Mean(), **CPU).data
     model = Limited(100, error)
     seen: list[tuple[int, int]] = []
     with caplog.at_level(logging.WARNING, "burstfix"):
@@ -151,7 +152,7 @@ def test_merge_tiled_when_memory_runs_out_then_tiles_are_halved_and_the_result_i
             tile=560,
             progress=lambda s, d, t: seen.append((d, t)) if s == "merge" else None,
             **CPU,
-        )
+        ).data
     np.testing.assert_allclose(merged, expected, atol=1e-5)
     assert [record.message for record in caplog.records] == [
         "out of memory on cpu: continuing with tiles of 288 sensor pixels",
@@ -189,9 +190,9 @@ def test_merge_tiled_when_alignment_does_not_fit_on_a_gpu_then_the_cpu_aligns(ca
 
     burst = make_burst(64, 64, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
-        merged = merge_tiled(burst, NoMatchAtFirst(), device=FakeGpu())
+        merged = merge_tiled(burst, NoMatchAtFirst(), device=FakeGpu()).data
     assert caplog.messages == ["out of memory on xpu while aligning: aligning on the CPU"]
-    np.testing.assert_array_equal(merged, merge_tiled(burst, Mean(), **CPU))
+    np.testing.assert_array_equal(merged, merge_tiled(burst, Mean(), **CPU).data)
 
 
 def test_merge_tiled_when_the_smallest_tile_does_not_fit_on_a_gpu_then_the_cpu_finishes(caplog):
@@ -203,9 +204,9 @@ def test_merge_tiled_when_the_smallest_tile_does_not_fit_on_a_gpu_then_the_cpu_f
 
     burst = make_burst(64, 64, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
-        merged = merge_tiled(burst, OnlyOnCpu(), device=FakeGpu())
+        merged = merge_tiled(burst, OnlyOnCpu(), device=FakeGpu()).data
     assert caplog.messages == ["out of memory on xpu with the smallest tiles: continuing on the CPU"]
-    np.testing.assert_array_equal(merged, merge_tiled(burst, Mean(), **CPU))
+    np.testing.assert_array_equal(merged, merge_tiled(burst, Mean(), **CPU).data)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 2.0])
@@ -249,8 +250,8 @@ class Overflows(Mean):
 def test_merge_tiled_when_a_tile_is_not_finite_in_bfloat16_then_it_is_repeated_in_float32(caplog):
     burst = make_burst(64, 64, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
-        merged = merge_tiled(burst, Overflows(False), precision="bfloat16", **CPU)
-    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), **CPU), atol=1e-6)
+        merged = merge_tiled(burst, Overflows(False), precision="bfloat16", **CPU).data
+    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), **CPU).data, atol=1e-6)
     assert "computing it in float32" in caplog.text
 
 
@@ -262,8 +263,8 @@ def test_merge_tiled_when_the_result_is_not_finite_then_it_raises_weights_error(
 
 def test_merge_tiled_when_in_bfloat16_then_it_is_close_to_float32():
     burst = make_burst(100, 100, 3)
-    full = merge_tiled(burst, SmallNet(), precision="float32", **CPU)
-    half = merge_tiled(burst, SmallNet(), precision="bfloat16", **CPU)
+    full = merge_tiled(burst, SmallNet(), precision="float32", **CPU).data
+    half = merge_tiled(burst, SmallNet(), precision="bfloat16", **CPU).data
     assert 0 < np.abs(full - half).max() < 0.03
 
 
@@ -308,7 +309,7 @@ def test_merge_tiled_when_it_returns_then_the_model_is_unchanged():
     model = SmallNet().train()
     merge_tiled(make_burst(32, 32, 2), model, **CPU)
     assert model.training and model.first.weight.grad is None
-    assert merge_tiled(make_burst(32, 32, 1), Identity().eval(), **CPU).sum() != 0
+    assert merge_tiled(make_burst(32, 32, 1), Identity().eval(), **CPU).data.sum() != 0
 
 
 @pytest.mark.parametrize(
@@ -332,7 +333,7 @@ def test_merge_tiled_when_the_size_multiple_is_not_a_multiple_of_cells_then_tile
             return super().merge_tile(tile)
 
     burst = make_burst(90, 90, 1)
-    merged = merge_tiled(burst, Checks(size_multiple=12, halo=12), tile=50, **CPU)
+    merged = merge_tiled(burst, Checks(size_multiple=12, halo=12), tile=50, **CPU).data
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 
@@ -345,7 +346,7 @@ def test_merge_tiled_when_tiles_end_at_the_border_then_they_exceed_it_by_less_th
             return super().merge_tile(tile)
 
     burst = make_burst(200, 40, 1)  # 100 packed rows: whole cells end at row 104
-    merged = merge_tiled(burst, Watched(halo=32), tile=64, **CPU)
+    merged = merge_tiled(burst, Watched(halo=32), tile=64, **CPU).data
     assert min(spans)[0] == -BORDER
     assert max(bottom for _, bottom in spans) == 104 + BORDER
     assert any(bottom - top == 32 + 2 * 32 for top, bottom in spans)

@@ -35,8 +35,8 @@ def small_model(name: str) -> BurstModel:
 def test_merge_tiled_when_on_cuda_in_float32_then_it_is_close_to_the_cpu(name):
     burst = make_burst(200, 230, 4, "GRBG")
     model = small_model(name)
-    on_cpu = merge_tiled(burst, model, device="cpu", precision="float32")
-    on_cuda = merge_tiled(burst, model, device=CUDA, precision="float32")
+    on_cpu = merge_tiled(burst, model, device="cpu", precision="float32").data
+    on_cuda = merge_tiled(burst, model, device=CUDA, precision="float32").data
     difference = np.abs(on_cpu - on_cuda)
     # The tolerance covers TF32 convolutions and rare cells in flat noise with two equally good offsets.
     assert np.median(difference) < 2e-3 and difference.mean() < 3e-3
@@ -46,8 +46,8 @@ def test_merge_tiled_when_on_cuda_in_float32_then_it_is_close_to_the_cpu(name):
 def test_merge_tiled_when_in_bfloat16_then_it_is_close_to_float32(name):
     burst = make_burst(200, 230, 4)
     model = small_model(name)
-    full = merge_tiled(burst, model, device=CUDA, precision="float32")
-    half = merge_tiled(burst, model, device=CUDA)
+    full = merge_tiled(burst, model, device=CUDA, precision="float32").data
+    half = merge_tiled(burst, model, device=CUDA).data
     assert np.isfinite(half).all()
     assert np.abs(full - half).mean() < 0.01
 
@@ -60,7 +60,8 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_on_cuda_is_the
     torch.backends.cudnn.allow_tf32 = False  # avoids different rounding by the size
     try:
         one, many = (
-            merge_tiled(burst, model, device=CUDA, precision="float32", tile=tile) for tile in (2000, 128)
+            merge_tiled(burst, model, device=CUDA, precision="float32", tile=tile).data
+            for tile in (2000, 128)
         )
     finally:
         torch.backends.cudnn.allow_tf32 = allow
@@ -109,16 +110,16 @@ def one_gigabyte():
 def test_merge_tiled_when_cuda_memory_runs_out_then_tiles_are_halved(one_gigabyte, caplog):
     burst = make_burst(600, 600, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
-        merged = merge_tiled(burst, Greedy(20_000), device=CUDA, precision="float32", tile=600)
-    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu"), atol=1e-4)
+        merged = merge_tiled(burst, Greedy(20_000), device=CUDA, precision="float32", tile=600).data
+    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu").data, atol=1e-4)
     assert caplog.messages == ["out of memory on cuda: continuing with tiles of 304 sensor pixels"]
 
 
 def test_merge_tiled_when_not_even_small_tiles_fit_on_cuda_then_the_cpu_finishes(one_gigabyte, caplog):
     burst = make_burst(300, 300, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
-        merged = merge_tiled(burst, Greedy(1_000_000), device=CUDA, precision="float32")
-    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu"), atol=1e-4)
+        merged = merge_tiled(burst, Greedy(1_000_000), device=CUDA, precision="float32").data
+    np.testing.assert_allclose(merged, merge_tiled(burst, Mean(), device="cpu").data, atol=1e-4)
     assert caplog.messages[-1] == "out of memory on cuda with the smallest tiles: continuing on the CPU"
 
 
@@ -133,7 +134,7 @@ def test_merge_tiled_when_done_on_cuda_then_the_model_is_on_the_cpu_and_memory_i
 
 def test_merge_tiled_when_padded_to_phase_then_cuda_reads_the_same_pixels():
     burst = make_burst(33, 47, 1, "BGGR")
-    merged = merge_tiled(burst, Identity(), device=CUDA, tile=32)
+    merged = merge_tiled(burst, Identity(), device=CUDA, tile=32).data
     np.testing.assert_allclose(merged[0], normalised(burst.frames[0]), atol=1e-6)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata
 from burstfix.io.read.calibration import XYZ_TO_SRGB
@@ -18,7 +19,7 @@ from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.tags import FileTags, read_tags
 from burstfix.io.write.exif_ifd import exif_block
-from burstfix.types import CFA_PATTERNS, ExifTags, Levels
+from burstfix.types import ExifTags, Levels
 from tests.io.raw_files import make_mosaic, rename_tag, write_raw
 
 EXIF = ExifTags(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from burstfix.cfa import LINEAR
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata
 from burstfix.io.read.decode import decode
-from burstfix.types import LINEAR
 from tests.io.raw_files import (
     BYTE,
     CFA_TAGS,

@@ -11,12 +11,13 @@ import pytest
 import rawpy
 import tifffile
 
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import read_frame, read_metadata, write_cfa_dng
 from burstfix.io.read.metadata import capture_time
 from burstfix.io.read.tags import read_tags
 from burstfix.io.write.exif_ifd import append_exif_ifds
-from burstfix.types import CFA_PATTERNS, ColorProfile, ExifTags, Levels, NoiseProfile
+from burstfix.types import ColorProfile, ExifTags, Levels, NoiseProfile
 from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, set_tag, write_raw
 
 

@@ -80,7 +80,7 @@ def test_self_ensemble_when_it_has_eight_views_then_a_rotated_burst_gives_a_rota
 def test_merge_tiled_when_an_ensemble_gets_other_tiles_then_the_result_is_the_same():
     burst = make_burst(150, 170, 3, "GRBG")
     model = self_ensemble(SmallNet(), 8)
-    one, many = (merge_tiled(burst, model, device="cpu", precision="float32", tile=t) for t in (400, 64))
+    one, many = (merge_tiled(burst, model, device="cpu", precision="float32", tile=t).data for t in (400, 64))
     np.testing.assert_allclose(many, one, atol=1e-5)
 
 

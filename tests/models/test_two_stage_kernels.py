@@ -105,6 +105,6 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_picture_is_the_same(
 ) -> None:
     model = small()
     burst = make_burst(141, 170, frames, cfa, reference=reference)
-    whole = merge_tiled(burst, model, tile=1000, precision="float32")
+    whole = merge_tiled(burst, model, tile=1000, precision="float32").data
     assert np.isfinite(whole).all() and whole.std() > 0.01
-    np.testing.assert_allclose(merge_tiled(burst, model, tile=96, precision="float32"), whole, atol=1e-4)
+    np.testing.assert_allclose(merge_tiled(burst, model, tile=96, precision="float32").data, whole, atol=1e-4)

@@ -25,16 +25,16 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_two_stage_result_is_t
         for layer in model.align.deform:  # type: ignore[union-attr]
             layer.offset_mask.weight.mul_(20)  # offsets as after training  # type: ignore[union-attr]
     burst = make_burst(141, 170, frames, cfa, reference=reference)
-    whole = merge_tiled(burst, model, tile=1000, **ONCE)
+    whole = merge_tiled(burst, model, tile=1000, **ONCE).data
     assert whole.shape == (3, 141, 170) and np.isfinite(whole).all() and whole.std() > 0.01
-    np.testing.assert_allclose(merge_tiled(burst, model, tile=96, **ONCE), whole, atol=1e-4)
+    np.testing.assert_allclose(merge_tiled(burst, model, tile=96, **ONCE).data, whole, atol=1e-4)
 
 
 def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_similar():
     torch.manual_seed(0)
     model = build("two-stage", {**SIZES, "feature_blocks": 1, "unet_blocks": False})
     pictures = [
-        merge_tiled(make_burst(128, 128, 2, cfa, noise=(1e-9, 1e-12)), model, **ONCE)
+        merge_tiled(make_burst(128, 128, 2, cfa, noise=(1e-9, 1e-12)), model, **ONCE).data
         for cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     ]
     for picture in pictures[1:]:

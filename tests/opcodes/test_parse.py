@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from burstfix.cfa import LINEAR
 from burstfix.errors import InputError
 from burstfix.opcodes import GainMap, OpcodeLists, WarpRectilinear, parse_list
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
 from burstfix.raw.picture_opcodes import apply_to_picture
-from burstfix.types import LINEAR, Frame
+from burstfix.types import Frame
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 

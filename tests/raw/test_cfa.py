@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.errors import UnsupportedSensorError
 from burstfix.raw.cfa import mosaic as sample
 from burstfix.raw.cfa import pack, pad_to_rggb, reflect, rggb_padding, unpack
-from burstfix.types import CFA_PATTERNS
 from tests.scenes import draw_scene, mosaic_of
 
 sizes = st.integers(2, 19)

@@ -10,17 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burstfix.cfa import CFA_PATTERNS, LINEAR, MONOCHROME, CfaLayout
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.types import (
-    CFA_PATTERNS,
-    LINEAR,
-    MONOCHROME,
-    CfaLayout,
-    ColorProfile,
-    Frame,
-    FrameMetadata,
-    Levels,
-)
+from burstfix.types import ColorProfile, Frame, FrameMetadata, Levels
 
 KINDS = (*CFA_PATTERNS, MONOCHROME, LINEAR)
 BLACK = np.array([[64, 60], [66, 63]], np.float32)

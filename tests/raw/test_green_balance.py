@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from burstfix.cfa import CFA_PATTERNS, LINEAR
 from burstfix.raw.cfa import mosaic
 from burstfix.raw.green_balance import balance_greens
-from burstfix.types import CFA_PATTERNS, LINEAR, LinearImage, NoiseProfile
+from burstfix.types import LinearImage, NoiseProfile
 from tests.io.raw_files import make_metadata
 from tests.scenes import draw_scene
 

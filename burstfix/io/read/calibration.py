@@ -7,13 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.cfa import MONOCHROME
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.read import dng
 from burstfix.io.read.dng import Area
 from burstfix.io.read.noted import Noted
 from burstfix.io.read.tags import FileTags
-from burstfix.types import MONOCHROME, ColorProfile, Levels, NoiseProfile
+from burstfix.types import ColorProfile, Levels, NoiseProfile
 
 XYZ_TO_SRGB = np.array(
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]], dtype=np.float64

@@ -8,13 +8,14 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.cfa import LINEAR, MONOCHROME
 from burstfix.errors import UnsupportedSensorError
 from burstfix.io.read import dng
 from burstfix.io.read.calibration import XYZ_TO_SRGB, checked_levels
 from burstfix.io.read.dng import Area
 from burstfix.io.read.noted import Noted
 from burstfix.io.read.tags import FileTags
-from burstfix.types import LINEAR, MONOCHROME, ColorProfile, Levels, lies_within
+from burstfix.types import ColorProfile, Levels, lies_within
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 import rawpy
 from numpy.typing import NDArray
 
+from burstfix.cfa import LINEAR
 from burstfix.errors import InputError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.read import dng, pixels
@@ -20,7 +21,7 @@ from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.tags import FileTags, check_claim, read_tags
 from burstfix.io.read.xmp import read_xmp, with_xmp
-from burstfix.types import LINEAR, FrameMetadata
+from burstfix.types import FrameMetadata
 
 _UNREADABLE = {tn.COMPRESSION_VC5: "VC-5 (GoPro's GPR)"}
 # Pixels per byte that raws other than DNGs reach: even dark frames take more than 1/4 bit per pixel.

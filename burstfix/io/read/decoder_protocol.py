@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burstfix.cfa import LINEAR
 from burstfix.io.read.plain import from_plain, to_plain
-from burstfix.types import LINEAR, FrameMetadata
+from burstfix.types import FrameMetadata
 
 HEADER = struct.Struct("<QQ")
 READY = b"burstfix decoder\n"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from burstfix.cfa import CFA_PATTERNS, LINEAR, MONOCHROME
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.read.tags import FileTags
 from burstfix.opcodes import Area as OpcodeArea
 from burstfix.opcodes import OpcodeLists, Polynomial, parse_list, without_polynomials
-from burstfix.types import CFA_PATTERNS, LINEAR, MONOCHROME, lies_within
+from burstfix.types import lies_within
 
 CONVERT = "convert the frames to linear (demosaicked) DNGs, which merge with --model average"
 """Hint for mosaics that are not Bayer mosaics."""

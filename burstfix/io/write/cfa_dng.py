@@ -13,10 +13,11 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from burstfix.atomic import atomic_path
+from burstfix.cfa import CFA_PATTERNS
 from burstfix.io import tag_numbers as tn
 from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import writable
-from burstfix.types import CFA_PATTERNS, ExifTags, FrameMetadata, NoiseProfile, camera_key
+from burstfix.types import ExifTags, FrameMetadata, NoiseProfile, camera_key
 
 _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _DOUBLE = 1, 3, 4, 5, 7, 10, 12
 _OPCODE_LISTS = (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)

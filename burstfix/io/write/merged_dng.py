@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from burstfix.atomic import atomic_path
+from burstfix.cfa import CFA_PATTERNS, MONOCHROME
 from burstfix.errors import OutputError
 from burstfix.io import tag_numbers as tn
 from burstfix.io.write.cfa_dng import Tag, color_tags, exif_tags, noise_values, rationals, tag
@@ -24,7 +25,7 @@ from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.formats import DNG_COMPRESSIONS, DngCompression
 from burstfix.io.write.picture_tags import SOFTWARE
 from burstfix.io.write.xmp_packet import xmp_elements, xmp_packet
-from burstfix.types import CFA_PATTERNS, MONOCHROME, ExifTags, FrameMetadata, NoiseProfile, RenderedImage
+from burstfix.types import ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 
 WHITE_CODE = 65535
 BLACK_CODE = 4096
