@@ -65,6 +65,21 @@ class NoiseProfile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NoiseMeasurement:
+    """Noise measured on a burst or a frame.
+
+    Attributes:
+        profile: The profile that was fitted to the points.
+        signal: float64 (count,), normalised signals of the points, all planes together.
+        variance: float64 (count,), variances measured at these signals. Scene detail can increase them.
+    """
+
+    profile: NoiseProfile
+    signal: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Levels:
     """Black and white levels in DN (DNG specification 1.7, chapter "Mapping raw values to linear").
 
@@ -316,6 +331,8 @@ class Burst:
         hot_pixels: int32 (count, 2), rows and columns of defective pixels, to be repaired.
         dropped: Frames left out.
         warnings: Sentences for the user.
+        measured_noise: The measurement from which `noise` was taken, or with which it was compared; None if
+            the noise was not measured.
     """
 
     frames: tuple[Frame, ...]
@@ -326,6 +343,7 @@ class Burst:
     hot_pixels: NDArray[np.int32]
     dropped: tuple[DroppedFrame, ...] = ()
     warnings: tuple[str, ...] = ()
+    measured_noise: NoiseMeasurement | None = None
 
 
 def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> bool:

@@ -111,6 +111,7 @@ def prepare_burst(
         hot_pixels=hot,
         dropped=(*dropped, *left_out),
         warnings=(*warnings, *left_out_warnings, *_opcode_warnings(kept_frames), *found_noise.warnings),
+        measured_noise=found_noise.measured,
     )
 
 

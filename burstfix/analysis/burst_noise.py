@@ -18,7 +18,7 @@ from burstfix.analysis.noise_estimate import estimate_from_burst, estimate_from_
 from burstfix.analysis.noise_table import NoiseTable
 from burstfix.errors import UsageError
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.types import Frame, GlobalMotion, NoiseChoice, NoiseProfile
+from burstfix.types import Frame, GlobalMotion, NoiseChoice, NoiseMeasurement, NoiseProfile
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,17 @@ _MATCHING_NOISE = 1e-3, 1e-5  # shot gain, read variance; any plausible values a
 
 @dataclass(frozen=True, slots=True)
 class FoundNoise:
-    """The noise profile of a burst, and warnings about it."""
+    """The noise profile of a burst.
+
+    Attributes:
+        profile: The profile.
+        warnings: Doubts about the profile, as sentences for the user.
+        measured: Measurement of the burst; None if the noise was not measured.
+    """
 
     profile: NoiseProfile
     warnings: tuple[str, ...] = ()
+    measured: NoiseMeasurement | None = None
 
 
 def check_noise_argument(noise: NoiseProfile | NoiseChoice | None) -> None:
@@ -97,7 +104,7 @@ def find_noise(
         if listed is not None:
             return _logged(FoundNoise(listed, warnings))
     measured = _measure(frames, motions, reference)
-    return _logged(FoundNoise(measured.profile, (*warnings, *measured.warnings)))
+    return _logged(replace(measured, warnings=(*warnings, *measured.warnings)))
 
 
 def is_plausible(noise: NoiseProfile) -> bool:
@@ -136,15 +143,15 @@ def _checked(
     except ValueError as error:
         log.info("the file's noise cannot be checked: %s", error)
         return FoundNoise(stated)
-    ratio = _largest_ratio(stated, measured, pictures[0])
+    ratio = _largest_ratio(stated, measured.profile, pictures[0])
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
-        return FoundNoise(stated)
+        return FoundNoise(stated, measured=measured)
     # Not a warning: it is common with some cameras, and users cannot change it.
     log.info(
         "noise: measured, because it is %.2f times the value in the file (--noise file trusts the file)",
         ratio,
     )
-    return FoundNoise(measured)
+    return FoundNoise(measured.profile, measured=measured)
 
 
 def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor) -> float:
@@ -173,12 +180,14 @@ def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference
     """Measure noise on the burst; if impossible, on the reference alone; if impossible, return a guess."""
     try:
         pictures = _aligned_patches(frames, motions, reference)
-        return FoundNoise(estimate_from_burst(pictures[0], pictures[1:]))
+        measured = estimate_from_burst(pictures[0], pictures[1:])
+        return FoundNoise(measured.profile, measured=measured)
     except ValueError as error:
         log.info("noise is measured on one frame: %s", error)
     try:
         source = FrameSource(frames[reference])
-        return FoundNoise(estimate_from_frame(source.read_for_matching(source.whole)))
+        measured = estimate_from_frame(source.read_for_matching(source.whole))
+        return FoundNoise(measured.profile, measured=measured)
     except ValueError as error:
         return FoundNoise(FALLBACK_NOISE, (f"the noise is a guess, because {error}; give it if you know it",))
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.analysis.noise_fit import SMALLEST, Line, Points, fit_planes, joined
-from burstfix.types import NoiseProfile, NoiseSource
+from burstfix.types import NoiseMeasurement, NoiseProfile, NoiseSource
 
 _BLOCK = 4  # side of a block in squares: 16 details, 8x8 packed pixels
 _FREEDOM = _BLOCK**2
@@ -59,7 +59,7 @@ class _Blocks:
     edges: NDArray[np.float64]
 
 
-def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
+def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseMeasurement:
     """Estimate noise from the differences between a frame and its aligned neighbours.
 
     Args:
@@ -68,7 +68,7 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
             may remain.
 
     Returns:
-        The profile, source "burst".
+        The profile, source "burst", and the points to which it was fitted.
 
     Raises:
         ValueError: The picture is too small, or clipped everywhere.
@@ -79,14 +79,14 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseProfile:
     return _estimate(reference, measured, _EDGES_OF_PAIRS, (1 + len(neighbours)) / 2, "burst")
 
 
-def estimate_from_frame(packed: Tensor) -> NoiseProfile:
+def estimate_from_frame(packed: Tensor) -> NoiseMeasurement:
     """Estimate noise from the flattest patches of a single frame.
 
     Args:
         packed: (4, h, w) normalised packed mosaic.
 
     Returns:
-        The profile, source "frame".
+        The profile, source "frame", and the points to which it was fitted.
 
     Raises:
         ValueError: The picture is too small, or clipped everywhere.
@@ -100,7 +100,7 @@ def _estimate(
     edges: float,
     repeats: float,
     source: NoiseSource,
-) -> NoiseProfile:
+) -> NoiseMeasurement:
     """Fit a noise profile.
 
     Args:
@@ -116,6 +116,7 @@ def _estimate(
     blocks = _Blocks(*(np.concatenate([getattr(p, f.name) for p in parts], 1) for f in fields(_Blocks)))
     floors = [_clipping_level(plane) for plane in frame]
     lines = [Line(0.0, max(float(np.median(blocks.diagonal)), SMALLEST))] * 4
+    points: list[Points] = []
     for k in range(_ROUNDS):
         disturbed = _disturbance(blocks, lines)
         points = [
@@ -126,11 +127,13 @@ def _estimate(
         # The disturbance of points can be computed once the lines are approximately right.
         lines = fit_planes(points, trust_disturbance=k >= _ROUNDS // 2)
     first, second, third, fourth = lines
-    return NoiseProfile(
+    profile = NoiseProfile(
         (first.slope, second.slope, third.slope, fourth.slope),
         (first.intercept, second.intercept, third.intercept, fourth.intercept),
         source,
     )
+    fitted = joined(points)
+    return NoiseMeasurement(profile, fitted.signal, fitted.variance)
 
 
 def _measure(detail: Tensor, signal: Tensor) -> _Blocks:

@@ -36,7 +36,7 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
         pixels, cfa = mosaic(pixels)[None], "RGGB"
     packed = pack(pad_to_rggb(pixels[0], cfa).mosaic)
     try:
-        measured = estimate_from_frame(packed)
+        measured = estimate_from_frame(packed).profile
     except ValueError:  # too few flat, unclipped parts: assume that the frames were averaged
         share = 1 / max(1, len(linear.settings.get("frames", ())))
         gains, reads = ([share * x for x in before[name]] for name in ("shot_gain", "read_variance"))

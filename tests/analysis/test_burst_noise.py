@@ -11,6 +11,7 @@ import torch
 
 from burstfix.analysis.burst_noise import FALLBACK_NOISE, _aligned_patches, check_noise_argument, find_noise
 from burstfix.errors import UsageError
+from burstfix.io import read_frame
 from burstfix.types import ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 from tests.align.motions import view
 from tests.scenes import add_noise, draw_scene, mosaic_of
@@ -50,6 +51,16 @@ def test_find_noise_when_the_profile_is_given_then_it_is_used_unchanged():
     given = NoiseProfile.uniform(1e-3, 1e-6)
     frames = [frame_of(draw_scene(64, 64), "RGGB", 0)]
     assert find_noise(frames, [GlobalMotion()], 0, given).profile is given
+
+
+@pytest.mark.parametrize(("noise", "measured"), [(None, True), ("measure", True), ("file", False)])
+def test_find_noise_when_the_burst_was_measured_then_the_measurement_is_returned(
+    noise, measured: bool, small_burst: list[Path]
+):
+    frames = [read_frame(path) for path in small_burst]
+    found = find_noise(frames, [GlobalMotion()] * 3, 1, noise)
+    assert (found.measured is not None) == measured
+    assert found.profile.source == ("burst" if noise == "measure" else "file")
 
 
 @pytest.mark.parametrize("gain", [-1e-3, 0.0, 2.0, math.nan])

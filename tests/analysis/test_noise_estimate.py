@@ -117,10 +117,10 @@ def test_estimates_when_the_burst_is_simulated_then_they_are_close_to_the_truth(
     noise, brightness, bits, clip
 ):
     *frames, clean = shoot(noise, brightness=brightness, bits=bits, clip=clip)
-    burst = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    burst = estimate_from_burst(frames[0], torch.stack(frames[1:])).profile
     assert burst.source == "burst"
     assert worst_ratio(burst, noise, clean) < 1.2
-    single = estimate_from_frame(frames[0])
+    single = estimate_from_frame(frames[0]).profile
     assert single.source == "frame"
     assert worst_ratio(single, noise, clean) < 1.35
 
@@ -131,7 +131,7 @@ def test_estimate_from_burst_when_planes_differ_then_each_gets_its_own_noise():
     generator = torch.Generator().manual_seed(0)
     std = (gains[:, None, None] * ramp + reads[:, None, None]).sqrt()
     frames = [ramp + std * torch.randn(ramp.shape, generator=generator) for _ in range(3)]
-    found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    found = estimate_from_burst(frames[0], torch.stack(frames[1:])).profile
     for plane in range(4):
         for signal in (0.05, 0.4, 0.8):
             true = float(gains[plane] * signal + reads[plane])
@@ -139,10 +139,19 @@ def test_estimate_from_burst_when_planes_differ_then_each_gets_its_own_noise():
             assert (measured / true) ** 0.5 == pytest.approx(1, abs=0.12)
 
 
+def test_estimate_from_burst_when_noise_is_measured_then_the_points_lie_near_the_fitted_line():
+    ramp = torch.linspace(0.05, 0.8, 300).expand(4, 240, 300)
+    frames = [add_noise(ramp, 4e-3, 1e-4, seed) for seed in range(3)]
+    found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    assert len(found.signal) == len(found.variance) > 40  # four planes, up to 20 ranges of signal each
+    line = np.mean(found.profile.shot_gain) * found.signal + np.mean(found.profile.read_variance)
+    assert np.median(np.abs(np.log(found.variance / line))) < 0.1
+
+
 def test_estimate_from_burst_when_highlights_are_clipped_then_they_are_ignored():
     ramp = torch.linspace(0.02, 1.6, 400).expand(4, 200, 400)
     frames = [add_noise(ramp, 4e-3, 1e-4, seed).clamp(0, 1) for seed in range(3)]
-    found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
+    found = estimate_from_burst(frames[0], torch.stack(frames[1:])).profile
     assert worst_ratio(found, (4e-3, 1e-4), ramp.clamp(max=0.95)) < 1.2
 
 
