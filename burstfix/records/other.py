@@ -149,6 +149,7 @@ class Doctor(Document, tag_field="schema", tag="burstfix.doctor"):
 
     versions: dict[str, str]
     cpu: dict[str, Any]
+    decoder: dict[str, Any]
     devices: list[dict[str, Any]]
     weights: list[dict[str, Any]]
     settings_files: list[dict[str, Any]]

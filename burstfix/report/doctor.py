@@ -16,7 +16,9 @@ from burstfix._version import __version__
 from burstfix.checkpoints import load_model, weights_folder
 from burstfix.engine.check import TOLERANCES, CheckResult, cache_folder, check_device, remember
 from burstfix.engine.device import CpuDevice, Device, all_devices
-from burstfix.errors import BurstfixError, WeightsError
+from burstfix.errors import BurstfixError, InputError, WeightsError
+from burstfix.io.read.decoder_client import shared_client
+from burstfix.io.read.sandbox import Sandbox
 from burstfix.models.catalog import CATALOG
 
 _PACKAGES = ("torch", "numpy", "rawpy", "tifffile", "imagecodecs", "safetensors")
@@ -51,6 +53,7 @@ def examine(settings_files: Sequence[Path]) -> Examination:
     document = {
         "versions": _versions(),
         "cpu": _cpu(),
+        "decoder": _decoder(),
         "devices": devices,
         "weights": weights,
         "settings_files": [{"path": str(path), "exists": path.is_file()} for path in settings_files],
@@ -68,6 +71,10 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         "versions   " + ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"processor  {cpu['name']}: {cpu['capability']}, {bfloat16}, {cpu['threads']} threads",
     ]
+    decoder = document["decoder"]
+    files = "cannot change files" if decoder["read_only"] else "can change files"
+    network = "no network" if decoder["offline"] else "has network access"
+    text.append(f"decoder    {decoder['error'] or f'{files}, {network}'}")
     for device in document["devices"]:
         free, total = device["free_memory"] / 1e9, device["total_memory"] / 1e9
         text.append(f"device     {device['name']}: {device['hardware']}, {free:.1f} of {total:.1f} GB free")
@@ -115,6 +122,14 @@ def _cpu() -> dict[str, Any]:
         "bfloat16": device.has_bfloat16(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _decoder() -> dict[str, Any]:
+    try:
+        sandbox, error = shared_client().sandbox(), ""
+    except InputError as fault:
+        sandbox, error = Sandbox(), str(fault)
+    return {"read_only": sandbox.read_only, "offline": sandbox.offline, "error": error}
 
 
 def _weights(model: str, file: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from burstfix.cli import main
 from burstfix.engine import check
 from burstfix.engine.device import BACKENDS, CpuDevice, Device
 from burstfix.engine.select import select_device
+from burstfix.io.read.decoder_client import DecoderClient, shared_client
+from burstfix.io.read.sandbox import Sandbox
 from tests.engine.fakes import BrokenGpu, FakeGpu, WrongGpu
 
 
@@ -45,6 +48,7 @@ def test_doctor_when_there_are_no_problems_then_the_report_is_complete_and_exit_
         assert 0 < device["free_memory"] <= device["total_memory"]
         assert device["checks"][0]["precision"] == "float32" and device["checks"][0]["difference"] == 0
     assert [one["model"] for one in found["weights"]] == ["kpn"] and found["weights"][0]["error"] == ""
+    assert found["decoder"] == {**asdict(shared_client().sandbox()), "error": ""}
     assert found["settings_files"][0]["path"].endswith("burstfix.toml")
     assert "Fake GPU" in cache.read_text()
 
@@ -56,6 +60,22 @@ def test_doctor_when_run_without_json_then_text_is_on_stdout(monkeypatch, capsys
     assert err == ""
     for word in ("LibRaw", "Fake GPU", "float32: correct", "kpn.safetensors: intact", "no problems found"):
         assert word in out
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "line"),
+    [
+        (Sandbox(read_only=True, offline=True), "decoder    cannot change files, no network"),
+        (Sandbox(), "decoder    can change files, has network access"),
+    ],
+)
+def test_doctor_when_the_decoder_is_restricted_or_not_then_a_line_states_it(
+    sandbox, line, monkeypatch, capsys
+):
+    install(monkeypatch, FakeGpu)
+    monkeypatch.setattr(DecoderClient, "sandbox", lambda self: sandbox)
+    assert main(["doctor"]) == 0
+    assert line in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(

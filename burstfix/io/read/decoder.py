@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 
 from burstfix.errors import InputError, UnsupportedSensorError
 from burstfix.io.read import decode as reading
-from burstfix.io.read.decoder_protocol import HEADER, READY, Reply, Request, decode, encode, seconds_for
+from burstfix.io.read import sandbox
+from burstfix.io.read.decoder_protocol import (
+    HEADER,
+    Reply,
+    Request,
+    decode,
+    encode,
+    encode_greeting,
+    seconds_for,
+)
 
 try:
     import resource
@@ -113,7 +122,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     _limit_log()
     memory = _Memory()
-    _write(out, READY)
+    _write(out, encode_greeting(sandbox.enter()))
     for line in sys.stdin.buffer:
         request: Request = decode(Request, line)
         if request.folder is not None:

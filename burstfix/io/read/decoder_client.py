@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from burstfix.errors import InputError, OutputError, UnsupportedSensorError
 from burstfix.io.read.decoder_protocol import (
     BASE_SECONDS,
+    GREETING_BYTES,
     HEADER,
     MAX_REPLY_BYTES,
-    READY,
     Reply,
     Request,
     decode,
+    decode_greeting,
     encode,
     seconds_for,
 )
+from burstfix.io.read.sandbox import Sandbox
 from burstfix.types import Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class DecoderClient:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
+        self._sandbox = Sandbox()
         atexit.register(self.close)
 
     @property
@@ -89,6 +92,19 @@ class DecoderClient:
             InputError: The file cannot be read.
         """
         return self._ask(path, pixels=False, raw_index=0)[0]
+
+    def sandbox(self) -> Sandbox:
+        """Return the restrictions of the child; start it if it does not run.
+
+        Raises:
+            InputError: The child does not start.
+        """
+        with self._lock:
+            try:
+                self._running()
+            except _StartError as error:
+                raise InputError(f"the raw decoder did not start ({error})") from error
+        return self._sandbox
 
     def close(self) -> None:
         """End the child."""
@@ -170,14 +186,16 @@ class DecoderClient:
             raise _StartError(str(error)) from error
         assert self._process.stdout is not None
         _widen(self._process.stdout)
-        greeting = bytearray(len(READY))
+        greeting = bytearray(GREETING_BYTES)
         with self._deadline(self._process, _START_SECONDS):
             _fill(self._process.stdout, memoryview(greeting))
-        if greeting != READY:
+        sandbox = decode_greeting(greeting)
+        if sandbox is None:
             self._stderr.seek(0)
             lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
             self._stop()
             raise _StartError(lines[-1] if lines else "no reason given")
+        self._sandbox = sandbox
         return self._process
 
     @contextlib.contextmanager

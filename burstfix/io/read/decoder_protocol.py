@@ -1,7 +1,8 @@
 """Messages between `decoder` and `decoder_client`.
 
-The child first sends `READY`. A request is one line of JSON, a `Request`. An answer is `HEADER` (the lengths
-of the two parts that follow, in bytes), a `Reply` in JSON, and the rows of the mosaic as uint16.
+The child first sends a greeting (`encode_greeting`), which states its restrictions. A request is one line of
+JSON, a `Request`. An answer is `HEADER` (the lengths of the two parts that follow, in bytes), a `Reply` in
+JSON, and the rows of the mosaic as uint16.
 
 The parent validates every answer: a raw that takes over the decoder must not take over the parent.
 """
@@ -17,10 +18,12 @@ from typing import Any
 
 from burstfix.cfa import LINEAR
 from burstfix.io.read.plain import from_plain, to_plain
+from burstfix.io.read.sandbox import Sandbox
 from burstfix.types import FrameMetadata
 
 HEADER = struct.Struct("<QQ")
-READY = b"burstfix decoder\n"
+READY = b"burstfix decoder "
+GREETING_BYTES = len(READY) + 2
 
 MAX_REPLY_BYTES = 1 << 26
 """Maximum length of a reply; opcode lists take a few megabytes."""
@@ -79,6 +82,19 @@ class Reply:
         if m is None:
             return (0,)
         return (m.height, m.width, 3) if m.cfa == LINEAR else (m.height, m.width)
+
+
+def encode_greeting(sandbox: Sandbox) -> bytes:
+    """Return the first bytes that the child sends: `READY`, and one digit for each restriction."""
+    return READY + f"{sandbox.read_only:d}{sandbox.offline:d}".encode("ascii")
+
+
+def decode_greeting(greeting: bytes | bytearray) -> Sandbox | None:
+    """Return the restrictions that a greeting states, or None if it is not a greeting."""
+    flags = greeting.removeprefix(READY)
+    if len(greeting) != GREETING_BYTES or len(flags) != 2:
+        return None
+    return Sandbox(read_only=flags[:1] == b"1", offline=flags[1:] == b"1")
 
 
 def encode(message: Request | Reply) -> bytes:
