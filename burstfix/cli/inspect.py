@@ -32,10 +32,10 @@ EXAMPLES = (
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.html",
-    help="Also write an HTML page with the frames, the camera motion and the noise.",
+    metavar="FILE.html|FILE.png",
+    help="Also write the frames, the camera motion and the noise as a page of HTML or as a picture.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the page if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --plot if it exists.")
 @finding.source
 @options.settings(options.named(options.MERGE, "reading"))
 @options.speech
@@ -57,7 +57,7 @@ def command(
     """
     settings = source.merge(folders_of(paths), typed)
     if plot is not None:
-        target.check_report_file(plot, overwrite=overwrite)
+        target.check_report_file(plot, suffixes=(".html", ".htm", ".png"), overwrite=overwrite)
     files = expand(paths)
     check_reference(reference, files)
 
@@ -68,9 +68,9 @@ def command(
         burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
         document = burst_document(burst, _dropped_metadata(burst))
         if plot is not None:
-            from burstfix.report.html.write import write_inspection
+            from burstfix.report.html.write import write_report
 
-            write_inspection(plot, burst, document, settings, overwrite=overwrite)
+            write_report(plot, burst, document, settings, overwrite=overwrite)
     terminal.result(records.Inspect, document, burst_tables)
 
 

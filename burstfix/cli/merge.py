@@ -83,6 +83,7 @@ def command(
     stages = MERGING if report is None else MERGING | REPORTING
     with terminal.progress(stages) as progress:
         # Importing torch takes seconds; nothing above needs it.
+        from burstfix.engine.host_memory import peak_memory
         from burstfix.pipeline import finish_picture, merge_burst, read_burst
         from burstfix.report.frames import burst_document
         from burstfix.report.summary import closing_line
@@ -118,13 +119,14 @@ def command(
                 "write": round(ended - was_merged, 3),
                 "total": round(ended - started, 3),
             },
+            "peak_memory_bytes": peak_memory(),
         }
         if report is not None:
             from burstfix.report.html.write import write_report
 
             progress("report", 0, 1)
             complete = records.complete(records.Merge, document)
-            write_report(report, burst, linear, complete, picture, overwrite=overwrite)
+            write_report(report, burst, complete, picture, linear, overwrite=overwrite)
             progress("report", 1, 1)
     terminal.result(records.Merge, document, closing_line, closing=True)
 

@@ -125,5 +125,5 @@ def _write(
     document = {"output": str(picture), **burst_document(burst), "settings": dict(linear.settings)}
     document["model"] = linear.settings["model"]
     progress("report", 0, 1)
-    write_report(path, burst, linear, document, settings, overwrite=overwrite)
+    write_report(path, burst, document, settings, linear, overwrite=overwrite)
     progress("report", 1, 1)

@@ -121,15 +121,23 @@ def check_report(report: Path, destination: Target, settings: MergeSettings, *, 
     check_report_file(report, overwrite=overwrite)
 
 
-def check_report_file(path: Path, *, overwrite: bool) -> None:
+def check_report_file(
+    path: Path, *, suffixes: Sequence[str] = (".html", ".htm"), overwrite: bool = False
+) -> None:
     """Check where a report will be written.
 
+    Args:
+        path: File of the report.
+        suffixes: Allowed suffixes.
+        overwrite: Replace an existing file.
+
     Raises:
-        UsageError: The name does not end in .html.
+        UsageError: The name has another suffix.
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path}: a report is an HTML file; give it a name that ends in .html")
+    if path.suffix.lower() not in suffixes:
+        names = " or ".join(suffix for suffix in suffixes if suffix != ".htm")
+        raise UsageError(f"{path}: cannot write a report to this file; give it a name that ends in {names}")
     _check_folder(path.parent)
     _refuse_existing(path, overwrite)
 

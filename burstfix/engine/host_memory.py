@@ -25,6 +25,19 @@ def free_memory() -> int:
     return min(limit for limit in limits if limit is not None)
 
 
+def peak_memory() -> int:
+    """Return the largest number of bytes that this process held in memory so far."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    if sys.platform == "linux":
+        # Not getrusage: its maximum includes the process that started this one.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
 def container_memory(root: Path, own_cgroups: Path) -> int | None:
     """Return the remaining bytes in this process's control groups, versions 1 and 2.
 

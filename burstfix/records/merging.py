@@ -21,7 +21,11 @@ class Seconds(Record):
 
 
 class Merge(BurstDocument, tag_field="schema", tag="burstfix.merge"):
-    """`burstfix merge`. `settings` are those stored in the picture; `report` is the HTML file of --report."""
+    """`burstfix merge`.
+
+    `settings` are those stored in the picture. `report` is the HTML file of --report. `peak_memory_bytes` is
+    the largest memory of the process, without the raw decoder.
+    """
 
     output: str
     report: str | None
@@ -33,6 +37,7 @@ class Merge(BurstDocument, tag_field="schema", tag="burstfix.merge"):
     model: str
     settings: dict[str, Any]
     seconds: Seconds
+    peak_memory_bytes: int | None = None
 
 
 class WrittenReport(Record):

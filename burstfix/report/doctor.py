@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any
 
 import torch
 
-from burstfix._version import __version__
 from burstfix.checkpoints import load_model, weights_folder
 from burstfix.engine.check import TOLERANCES, CheckResult, cache_folder, check_device, remember
 from burstfix.engine.device import CpuDevice, Device, all_devices
@@ -20,8 +17,8 @@ from burstfix.errors import BurstfixError, InputError, WeightsError
 from burstfix.io.read.decoder_client import shared_client
 from burstfix.io.read.sandbox import Sandbox
 from burstfix.models.catalog import CATALOG
+from burstfix.report.versions import installed_versions
 
-_PACKAGES = ("torch", "numpy", "rawpy", "tifffile", "imagecodecs", "safetensors")
 DEVICE_FAULT, WEIGHTS_FAULT = 1, WeightsError.exit_code
 
 
@@ -51,7 +48,7 @@ def examine(settings_files: Sequence[Path]) -> Examination:
     devices = [_device(device, check=not damaged) for device in all_devices()]
     wrong = [problem for device in devices for problem in device["problems"]]
     document = {
-        "versions": _versions(),
+        "versions": installed_versions(),
         "cpu": _cpu(),
         "decoder": _decoder(),
         "devices": devices,
@@ -88,30 +85,6 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     text.append(f"cache      {document['cache_folder']}")
     text += [f"PROBLEM    {problem}" for problem in document["problems"]]
     return text if document["problems"] else [*text, "no problems found"]
-
-
-def _versions() -> dict[str, str]:
-    found = {"burstfix": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return {
-        **found,
-        "torch": torch.__version__,  # with the build, such as +cpu
-        "LibRaw": _libraw(),
-        "Python": platform.python_version(),
-        "system": platform.platform(),
-    }
-
-
-def _libraw() -> str:
-    try:
-        import rawpy
-    except ImportError as error:
-        return f"cannot be loaded ({error})"
-    return ".".join(map(str, rawpy.libraw_version))
 
 
 def _cpu() -> dict[str, Any]:

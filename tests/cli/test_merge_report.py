@@ -36,6 +36,8 @@ def test_report_when_a_burst_is_merged_then_one_page_with_its_frames(
     for frame in document["frames"]:
         assert Path(frame["path"]).name in page
     assert "Frames used" in page and "Motion in the scene" in page
+    assert document["peak_memory_bytes"] > 1e8 and f"{document['peak_memory_bytes'] / 1e9:.2f} GB" in page
+    assert "torch" in page and "measured in this burst" in page
 
 
 def test_report_when_its_command_is_run_then_the_picture_is_the_same(workplace: Path) -> None:

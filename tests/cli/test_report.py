@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from burstfix.cli import main
 
@@ -61,3 +63,13 @@ def test_inspect_when_plot_is_given_then_the_page_shows_frames_without_a_merge(w
     page = Path("burst.html").read_text(encoding="utf-8")
     assert "frames to be merged" in page and "example_002.dng" in page and "<script>" not in page
     assert main(["inspect", "shots", "--plot", "burst.html"]) == 5
+
+
+def test_inspect_when_plot_is_a_png_then_the_picture_shows_thumbnails_and_plots(workplace: Path) -> None:
+    assert main(["inspect", "shots", "--plot", "burst.png"]) == 0
+    picture = np.asarray(Image.open("burst.png").convert("RGB")).astype(int)
+    assert picture.shape[1] == 1440
+    plots = picture[picture.shape[0] // 2 :]
+    for color in ((200, 84, 26), (61, 139, 64)):  # the line of the file, and the measured points
+        assert (np.abs(plots - color).max(-1) <= 2).sum() > 100
+    assert main(["inspect", "shots", "--plot", "burst.jpg"]) == 2

@@ -70,3 +70,14 @@ def test_free_memory_when_the_address_space_is_limited_then_it_is_the_rest_of_it
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0 < int(run.stdout) < 900_000_000
+
+
+def test_peak_memory_when_a_process_frees_its_memory_then_the_peak_remains() -> None:
+    script = (
+        "from burstfix.engine.host_memory import peak_memory\n"
+        "block = bytearray(b'x' * 200_000_000)\n"
+        "del block\n"
+        "print(peak_memory())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert 200e6 < int(done.stdout) < 900e6

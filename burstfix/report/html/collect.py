@@ -17,57 +17,54 @@ from burstfix.color.preview import small_rgb
 from burstfix.pipeline import merge_burst
 from burstfix.raw.cfa import unpack
 from burstfix.raw.frame_source import FrameSource
-from burstfix.report.html.page import ReportData
+from burstfix.report.html.data import ReportData
+from burstfix.report.versions import installed_versions
 from burstfix.settings import MergeSettings
-from burstfix.types import Burst, Frame, GlobalMotion, LinearImage
+from burstfix.types import Burst, Frame, FrameMetadata, GlobalMotion, LinearImage
 
 _THUMBNAIL = 240  # pixels on the longer side
 _CELL = 2 * CELL  # sensor pixels on a side of a cell of the maps
 
 
 def collect(
-    burst: Burst, linear: LinearImage, document: Mapping[str, Any], settings: MergeSettings, command: str = ""
+    burst: Burst,
+    document: Mapping[str, Any],
+    settings: MergeSettings,
+    linear: LinearImage | None = None,
+    command: str = "",
 ) -> ReportData:
     """Render the reference alone and the merge, and collect maps and measurements.
 
     Args:
-        burst: The merged burst.
-        linear: The merge, (3, H, W); with `maps` if the report should show maps.
-        document: The JSON document of the merge.
+        burst: The frames.
+        document: The JSON document of `merge`, or that of `inspect`.
         settings: Settings of the merge.
+        linear: The merge, (3, H, W), with `maps` if the report should show maps; None without a merge.
         command: Command line that repeats the merge.
     """
     alone = reference_alone(burst)
     rendering = {**settings.rendering(), "color_space": "srgb"}
-    after = render(linear, **rendering)
-    # Use the exposure chosen for the merge, because the noise of a single frame could change it.
-    exposure = after.settings["render"].get("exposure_ev")
-    if rendering.get("exposure") == "auto" and exposure is not None:
-        rendering["exposure"] = exposure - linear.metadata.color.baseline_exposure
+    after = None if linear is None else render(linear, **rendering)
+    if after is not None and rendering.get("exposure") == "auto":
+        # Use the exposure chosen for the merge, because the noise of a single frame could change it.
+        exposure = after.settings["render"].get("exposure_ev")
+        if exposure is not None:
+            rendering["exposure"] = exposure - alone.metadata.color.baseline_exposure
     before = render(alone, **rendering)
-    maps = linear.maps
-    motion = frames_used = None
-    if maps is not None:
-        motion = _upright(maps.motion, linear)
-        frames_used = None if maps.frames_used is None else _upright(maps.frames_used, linear)
+    maps = None if linear is None else linear.maps
+    frames_used = None if maps is None else maps.frames_used
     return ReportData(
         document,
         _eight_bit(before.data),
-        _eight_bit(after.data),
+        None if after is None else _eight_bit(after.data),
         [_eight_bit(_thumbnail(frame, rendering)) for frame in burst.frames],
-        measure_noise_gain(alone.shown(), linear.shown()),
-        motion=motion,
-        frames_used=frames_used,
+        None if linear is None else measure_noise_gain(alone.shown(), linear.shown()),
+        motion=None if maps is None else _upright(maps.motion, alone.metadata),
+        frames_used=None if frames_used is None else _upright(frames_used, alone.metadata),
+        measured_noise=burst.measured_noise,
         command=command,
+        versions=installed_versions(),
     )
-
-
-def collect_inspection(burst: Burst, document: Mapping[str, Any], settings: MergeSettings) -> ReportData:
-    """Collect the parts of a report that need no merge; arguments as for `collect`."""
-    rendering = {**settings.rendering(), "color_space": "srgb"}
-    alone = _eight_bit(render(reference_alone(burst), **rendering).data)
-    thumbnails = [_eight_bit(_thumbnail(frame, rendering)) for frame in burst.frames]
-    return ReportData(document, alone, None, thumbnails, None)
 
 
 def reference_alone(burst: Burst) -> LinearImage:
@@ -87,11 +84,11 @@ def _thumbnail(frame: Frame, rendering: Mapping[str, Any]) -> NDArray[np.uint16]
     return render(LinearImage(small, frame.metadata), **rendering).data
 
 
-def _upright(cells: NDArray[np.float32], linear: LinearImage) -> NDArray[np.float32]:
+def _upright(cells: NDArray[np.float32], metadata: FrameMetadata) -> NDArray[np.float32]:
     """Crop and rotate a map of cells as `render` crops and rotates the picture."""
-    top, left, height, width = linear.metadata.shown_area
+    top, left, height, width = metadata.shown_area
     part = cells[top // _CELL : -(-(top + height) // _CELL), left // _CELL : -(-(left + width) // _CELL)]
-    orientation = linear.metadata.orientation
+    orientation = metadata.orientation
     rows, cols = part.shape
     upright = np.empty((cols, rows) if orientation in (5, 6, 7, 8) else (rows, cols), np.float32)
     as_stored(upright, orientation)[...] = part

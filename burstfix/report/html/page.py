@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -14,48 +13,18 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from burstfix.analysis.noise_gain import NoiseGain
 from burstfix.names import printable
 from burstfix.report.frames import exposure_text
-from burstfix.report.html.pictures import choose_crops, color_map, data_uri, luminance_of, reduced
-from burstfix.report.html.plots import histogram_plot, legend, noise_plot, path_plot
+from burstfix.report.html.data import ReportData
+from burstfix.report.html.diagrams import diagrams
+from burstfix.report.html.pictures import choose_crops, color_map, data_uri, reduced
+from burstfix.report.html.plots import legend
 
 _OVERVIEW_SIDE = 1600
 _THUMBNAIL_SIDE = 240
 _MAP_SIDE = 640
-_BINS = 64
 _MOVED = 3.0  # sensor pixels beyond the movement of the camera that count as motion
 _FEW_MISSING = 0.2  # share of the frames that may be unused where nothing moves
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReportData:
-    """Data of a report.
-
-    Attributes:
-        document: The JSON document of the merge (`burst_document` and the facts that `merge` adds).
-        before: The reference alone, uint8 (H, W, 3) sRGB.
-        after: The merge with the same look, uint8 (H, W, 3) sRGB; None without a merge.
-        thumbnails: Each kept frame in time order, uint8 (h, w, 3).
-        gain: Noise before and after; None without a merge.
-        motion: Map of the largest motion in addition to the camera motion, in sensor pixels, float32 (h, w);
-            None if unknown.
-        frames_used: Map of the effective number of frames, float32 (h, w); None if unknown.
-        noise_points: Signals and variances from which the noise was measured; None if it was not measured.
-        command: Command line that repeats the merge; "" if unknown.
-    """
-
-    document: Mapping[str, Any]
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8] | None
-    thumbnails: Sequence[NDArray[np.uint8]]
-    gain: NoiseGain | None
-    motion: NDArray[np.float32] | None = None
-    frames_used: NDArray[np.float32] | None = None
-    noise_points: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    command: str = ""
-    memory_bytes: int | None = None
-    extra_settings: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
 
 def render_page(data: ReportData) -> str:
@@ -69,7 +38,7 @@ def render_page(data: ReportData) -> str:
     document = data.document
     return template.render(
         title=PurePath(str(document.get("output", document["reference"]["path"]))).name,
-        subtitle=_subtitle(document),
+        subtitle=subtitle_of(document),
         facts=_facts(data),
         warnings=document["warnings"],
         views=_views(data),
@@ -88,7 +57,8 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def _subtitle(document: Mapping[str, Any]) -> str:
+def subtitle_of(document: Mapping[str, Any]) -> str:
+    """Return camera, lens, exposure, ISO and time of the reference."""
     reference = next(frame for frame in document["frames"] if frame["reference"])
     parts = [
         document["camera"],
@@ -121,14 +91,14 @@ def _facts(data: ReportData) -> list[dict[str, str]]:
                 }
             )
     if data.frames_used is not None and len(kept) > 1:
-        alone = float(np.mean(data.frames_used < 1.5))
-        facts.append({"value": f"{alone:.0%}", "label": "of the picture from one frame only"})
+        rejected = float(np.mean(_unused(data.frames_used, len(kept)) > 0.5))
+        facts.append({"value": f"{rejected:.0%}", "label": "of the picture where most frames were rejected"})
     if "seconds" in document:
         facts.append(
             {"value": f"{document['seconds']['total']:.1f} s", "label": "for reading, merging and writing"}
         )
-    if data.memory_bytes:
-        facts.append({"value": f"{data.memory_bytes / 1e9:.2f} GB", "label": "peak memory"})
+    if document.get("peak_memory_bytes"):
+        facts.append({"value": f"{document['peak_memory_bytes'] / 1e9:.2f} GB", "label": "peak memory"})
     return facts
 
 
@@ -165,23 +135,32 @@ def _moving(data: ReportData) -> NDArray[np.floating] | None:
     """
     if data.motion is None or data.frames_used is None:
         return data.motion
-    count = max(2, sum(frame["kept"] for frame in data.document["frames"]))
-    missing = np.clip((count - data.frames_used) / (count - 1) - _FEW_MISSING, 0, None)
+    count = sum(frame["kept"] for frame in data.document["frames"])
+    missing = np.clip(_unused(data.frames_used, count) - _FEW_MISSING, 0, None)
     return np.where(data.motion >= _MOVED, data.motion * np.nan_to_num(missing), 0)
+
+
+def _unused(frames_used: NDArray[np.float32], count: int) -> NDArray[np.floating]:
+    """Return the share of the frames beside the reference that each place did not use, 0 to 1."""
+    return (count - frames_used) / max(1, count - 1)
+
+
+def frame_notes(frame: Mapping[str, Any]) -> list[str]:
+    """Return the measurements of a frame as short texts."""
+    notes = []
+    if frame.get("sharpness") is not None:
+        notes.append(f"sharpness {frame['sharpness']:.2f}")
+    motion = frame.get("motion")
+    if motion and not frame["reference"]:
+        notes.append(f"moved {motion['dy']:+.1f}, {motion['dx']:+.1f} px")
+        notes.append(f"rotated {motion['degrees']:+.2f}°")
+    return notes
 
 
 def _frames(data: ReportData) -> list[dict[str, Any]]:
     thumbnails = iter(data.thumbnails)
     frames = []
     for frame in data.document["frames"]:
-        notes = []
-        if frame.get("sharpness") is not None:
-            notes.append(f"sharpness {frame['sharpness']:.2f}")
-        if frame.get("motion") and not frame["reference"]:
-            motion = frame["motion"]
-            notes.append(
-                f"moved {motion['dy']:+.1f}, {motion['dx']:+.1f} px, turned {motion['degrees']:+.2f}°"
-            )
         thumbnail = next(thumbnails, None) if frame["kept"] else None
         frames.append(
             {
@@ -189,7 +168,7 @@ def _frames(data: ReportData) -> list[dict[str, Any]]:
                 "reference": frame["reference"],
                 "kept": frame["kept"],
                 "reason": frame["reason"],
-                "notes": notes,
+                "notes": frame_notes(frame),
                 "thumbnail": None
                 if thumbnail is None
                 else data_uri(reduced(thumbnail, _THUMBNAIL_SIDE), quality=80),
@@ -225,7 +204,7 @@ def _maps(data: ReportData) -> list[dict[str, Any]]:
     if data.gain is not None and np.isfinite(data.gain.left).any():
         maps.append(
             _map(
-                "Noise that is left",
+                "Remaining noise",
                 data.gain.left,
                 (0, 1),
                 "Noise of the merge as a share of one frame's, in flat parts; grey where there is detail.",
@@ -236,7 +215,11 @@ def _maps(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _map(
-    title: str, values: NDArray[np.float32], span: tuple[float, float], caption: str, text: Any
+    title: str,
+    values: NDArray[np.floating],
+    span: tuple[float, float],
+    caption: str,
+    text: Callable[[float], str],
 ) -> dict[str, Any]:
     colored = color_map(values, *span)
     factor = max(1, _MAP_SIDE // max(colored.shape[:2]))
@@ -251,64 +234,20 @@ def _map(
 
 
 def _plots(data: ReportData) -> list[dict[str, Any]]:
-    document = data.document
-    reference = next(frame for frame in document["frames"] if frame["reference"])
-    used = _mean_noise(document["noise"])
-    assert used is not None
-    file = _mean_noise(reference.get("file_noise"))
-    names = [("first", f"used: {document['noise']['source']}")]
-    if file is not None:
-        names.append(("second", "the file's NoiseProfile"))
-    plots = [
+    return [
         {
-            "svg": noise_plot(data.noise_points, used, file),
-            "legend": legend(names),
-            "caption": "Variance of the noise against the signal. Dots are measurements in this burst.",
+            "svg": diagram.plot.svg(),
+            "legend": legend(tuple(diagram.legend.items())),
+            "caption": diagram.caption,
         }
+        for diagram in diagrams(data)
     ]
-    kept = [frame for frame in document["frames"] if frame["kept"]]
-    if len(kept) > 1:
-        shifts = [(frame["motion"]["dy"], frame["motion"]["dx"]) for frame in kept]
-        labels = [str(frame["number"]) for frame in kept]
-        index = next(i for i, frame in enumerate(kept) if frame["reference"])
-        plots.append(
-            {
-                "svg": path_plot(shifts, labels, index),
-                "legend": legend(
-                    [("first", "reference"), ("second", "other frames, numbered in time order")]
-                ),
-                "caption": "Shift of each frame against the reference, in sensor pixels.",
-            }
-        )
-    if data.after is None:
-        return plots
-    before, after = _histogram(data.before), _histogram(data.after)
-    clipped = [float(np.mean((p >= 255).any(-1))) for p in (data.before, data.after)]
-    plots.append(
-        {
-            "svg": histogram_plot(before, after),
-            "legend": legend([("second", "one frame"), ("first", "merged")]),
-            "caption": f"Display brightness. Clipped: {clipped[0]:.2%} before, {clipped[1]:.2%} after.",
-        }
-    )
-    return plots
-
-
-def _histogram(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    counts, _ = np.histogram(luminance_of(picture[::2, ::2]), _BINS, (0, 256))
-    return counts / max(1, counts.sum())
-
-
-def _mean_noise(noise: Mapping[str, Any] | None) -> tuple[float, float] | None:
-    if not noise:
-        return None
-    return float(np.mean(noise["shot_gain"])), float(np.mean(noise["read_variance"]))
 
 
 def _settings(data: ReportData) -> list[tuple[str, str | Markup]]:
     document = data.document
     rows: list[tuple[str, str | Markup]] = []
-    for name in ("output", "model", "format", "bit_depth", "version"):
+    for name in ("output", "model", "format", "bit_depth"):
         if document.get(name) is not None:
             rows.append((name.replace("_", " "), str(document[name])))
     for fate in ("applied", "skipped"):
@@ -319,7 +258,7 @@ def _settings(data: ReportData) -> list[tuple[str, str | Markup]]:
         rows.append((f"seconds: {name}", f"{seconds:.2f}"))
     render = document.get("settings", {}).get("render", {})
     rows += [(name.replace("_", " "), _plain(value)) for name, value in render.items()]
-    return [*rows, *data.extra_settings]
+    return [*rows, ("versions", ", ".join(f"{name} {version}" for name, version in data.versions.items()))]
 
 
 def _plain(value: Any) -> str:

@@ -1,16 +1,26 @@
-"""Small SVG plots for the report, drawn as text; colours come from the page's CSS classes."""
+"""Small plots for reports.
+
+A plot is a list of shapes. `svg` writes it for a page, where CSS classes set the colours; `paint` draws it on
+a Pillow image.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40  # margins in SVG units around the plotting area
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40  # margins around the plotting area, in units of the plot
+_FONT_SIZE = 11
+
+Style = Literal["first", "second", "third", "grid"]
+Anchor = Literal["start", "middle", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,81 +56,140 @@ class Axis:
         return [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    points: tuple[_Point, ...]
+    style: Style
+
+
+@dataclass(frozen=True, slots=True)
+class _Dot:
+    at: _Point
+    style: Style
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    at: _Point
+    text: str
+    anchor: Anchor
+    is_tick: bool = False
+    is_vertical: bool = False
+
+
 class Plot:
-    """An SVG picture with two axes; each drawing method adds one element."""
+    """A picture with two axes; each drawing method adds shapes."""
 
     def __init__(self, title: str, x: Axis, y: Axis, *, width: int = 460, height: int = 280) -> None:
         self.title, self.x, self.y = title, x, y
         self.width, self.height = width, height
-        self._parts: list[Markup] = []
+        self._shapes: list[_Line | _Dot | _Label] = []
+        self._draw_axes()
 
-    def _at(self, x: float, y: float) -> tuple[float, float]:
-        across = _LEFT + self.x.position(x) * (self.width - _LEFT - _RIGHT)
-        down = self.height - _BOTTOM - self.y.position(y) * (self.height - _TOP - _BOTTOM)
-        return round(across, 2), round(down, 2)
+    def points(self, xs: Sequence[float], ys: Sequence[float], style: Style) -> None:
+        """Draw a dot for each point."""
+        self._shapes += [_Dot(self._at(x, y), style) for x, y in zip(xs, ys, strict=True)]
 
-    def points(self, xs: Sequence[float], ys: Sequence[float], style: str) -> None:
-        """Draw a dot for each point; `style` is a CSS class of the page."""
-        for x, y in zip(xs, ys, strict=True):
-            across, down = self._at(x, y)
-            self._parts.append(
-                Markup('<circle cx="{}" cy="{}" r="3" class="{}"/>').format(across, down, style)
-            )
-
-    def line(self, xs: Sequence[float], ys: Sequence[float], style: str) -> None:
+    def line(self, xs: Sequence[float], ys: Sequence[float], style: Style) -> None:
         """Draw a line through the points."""
-        path = " ".join("{},{}".format(*self._at(x, y)) for x, y in zip(xs, ys, strict=True))
-        self._parts.append(Markup('<polyline points="{}" class="line {}"/>').format(path, style))
+        points = tuple(self._at(x, y) for x, y in zip(xs, ys, strict=True))
+        self._shapes.append(_Line(points, style))
 
     def text(self, x: float, y: float, text: str) -> None:
         """Write a short text to the right of a point."""
-        across, down = self._at(x, y)
-        self._parts.append(Markup('<text x="{}" y="{}">{}</text>').format(across + 6, down - 5, text))
+        at = self._at(x, y)
+        self._shapes.append(_Label(_Point(at.x + 6, at.y - 5), text, "start"))
 
     def svg(self) -> Markup:
-        """Return the finished picture."""
+        """Return the plot as an SVG element."""
+        head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(
+            self.width, self.height, self.title, self.title
+        )
+        return Markup("").join([head, *map(_markup, self._shapes), Markup("</svg>")])
+
+    def paint(self, image: Image.Image, left: int, top: int, colors: Mapping[str, str], scale: float) -> None:
+        """Draw the plot on an image.
+
+        Args:
+            image: RGB image to draw on.
+            left, top: Position of the plot in the image, in pixels.
+            colors: Colour of each style, and of "text" and "tick".
+            scale: Pixels per unit of the plot.
+        """
+        draw = ImageDraw.Draw(image)
+        font = ImageFont.load_default(round(_FONT_SIZE * scale))
+
+        def place(at: _Point) -> tuple[float, float]:
+            return left + at.x * scale, top + at.y * scale
+
+        for shape in self._shapes:
+            if isinstance(shape, _Line):
+                thickness = round(scale if shape.style == "grid" else 2 * scale)
+                draw.line([place(at) for at in shape.points], fill=colors[shape.style], width=thickness)
+            elif isinstance(shape, _Dot):
+                draw.circle(place(shape.at), 3 * scale, fill=colors[shape.style])
+            else:
+                color = colors["tick" if shape.is_tick else "text"]
+                _paint_label(image, shape, place(shape.at), font, color)
+
+    def _at(self, x: float, y: float) -> _Point:
+        across = _LEFT + self.x.position(x) * (self.width - _LEFT - _RIGHT)
+        down = self.height - _BOTTOM - self.y.position(y) * (self.height - _TOP - _BOTTOM)
+        return _Point(round(across, 2), round(down, 2))
+
+    def _draw_axes(self) -> None:
         right, bottom = self.width - _RIGHT, self.height - _BOTTOM
-        parts = [
-            Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-                self.width, self.height, self.title
-            ),
-            Markup("<title>{}</title>").format(self.title),
-        ]
         for tick in self.x.ticks():
-            across, _ = self._at(tick, self.y.low)
-            parts.append(
-                Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
-                    across, across, _TOP, bottom
-                )
-            )
-            parts.append(
-                Markup('<text x="{}" y="{}" class="tick middle">{}</text>').format(
-                    across, bottom + 15, _number(tick)
-                )
-            )
+            across = self._at(tick, self.y.low).x
+            self._shapes.append(_Line((_Point(across, _TOP), _Point(across, bottom)), "grid"))
+            self._shapes.append(_Label(_Point(across, bottom + 15), _number(tick), "middle", is_tick=True))
         for tick in self.y.ticks():
-            _, down = self._at(self.x.low, tick)
-            parts.append(
-                Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
-                    _LEFT, right, down, down
-                )
-            )
-            parts.append(
-                Markup('<text x="{}" y="{}" class="tick end">{}</text>').format(
-                    _LEFT - 5, down + 4, _number(tick)
-                )
-            )
-        parts.append(
-            Markup('<text x="{}" y="{}" class="middle">{}</text>').format(
-                (_LEFT + right) / 2, self.height - 6, self.x.label
-            )
+            down = self._at(self.x.low, tick).y
+            self._shapes.append(_Line((_Point(_LEFT, down), _Point(right, down)), "grid"))
+            self._shapes.append(_Label(_Point(_LEFT - 5, down + 4), _number(tick), "end", is_tick=True))
+        below, beside = _Point((_LEFT + right) / 2, self.height - 6), _Point(13, (_TOP + bottom) / 2)
+        self._shapes.append(_Label(below, self.x.label, "middle"))
+        self._shapes.append(_Label(beside, self.y.label, "middle", is_vertical=True))
+
+
+def _markup(shape: _Line | _Dot | _Label) -> Markup:
+    if isinstance(shape, _Line):
+        path = " ".join(f"{at.x},{at.y}" for at in shape.points)
+        return Markup('<polyline points="{}" class="line {}"/>').format(path, shape.style)
+    if isinstance(shape, _Dot):
+        return Markup('<circle cx="{}" cy="{}" r="3" class="{}"/>').format(
+            shape.at.x, shape.at.y, shape.style
         )
-        parts.append(
-            Markup('<text class="middle" transform="translate(13 {}) rotate(-90)">{}</text>').format(
-                (_TOP + bottom) / 2, self.y.label
-            )
-        )
-        return Markup("").join([*parts, *self._parts, Markup("</svg>")])
+    style = f"tick {shape.anchor}" if shape.is_tick else shape.anchor
+    turn = " rotate(-90)" if shape.is_vertical else ""
+    return Markup('<text transform="translate({} {}){}" class="{}">{}</text>').format(
+        shape.at.x, shape.at.y, turn, style, shape.text
+    )
+
+
+def _paint_label(
+    image: Image.Image,
+    label: _Label,
+    at: tuple[float, float],
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    color: str,
+) -> None:
+    letter = {"start": "l", "middle": "m", "end": "r"}[label.anchor]
+    if not label.is_vertical:
+        ImageDraw.Draw(image).text(at, label.text, fill=color, font=font, anchor=f"{letter}s")
+        return
+    box = font.getbbox(label.text)
+    text = Image.new("L", (math.ceil(box[2]), math.ceil(box[3])))
+    ImageDraw.Draw(text).text((0, 0), label.text, fill=255, font=font)
+    turned = text.transpose(Image.Transpose.ROTATE_90)
+    corner = round(at[0] - turned.width), round(at[1] - turned.height / 2)
+    image.paste(color, (*corner, corner[0] + turned.width, corner[1] + turned.height), turned)
 
 
 def _number(value: float) -> str:
@@ -131,38 +200,61 @@ def _number(value: float) -> str:
     return f"{value:.10g}"
 
 
-def noise_plot(
-    points: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
-    used: tuple[float, float],
-    file: tuple[float, float] | None,
-) -> Markup:
-    """Plot variance against signal: measured points, the profile of the merge, and the profile in the file.
+@dataclass(frozen=True, slots=True)
+class NoiseLine:
+    """A noise profile in the noise plot.
+
+    Attributes:
+        name: Text for the legend.
+        style: Colour of the line.
+        shot_gain, read_variance: Means over the planes.
+    """
+
+    name: str
+    style: Style
+    shot_gain: float
+    read_variance: float
+
+    def at(self, signals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variance at each signal."""
+        return self.shot_gain * signals + self.read_variance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoisePoints:
+    """Measured points of the noise plot: float64 (count,) signals and variances, normalised."""
+
+    signal: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+def noise_plot(lines: Sequence[NoiseLine], points: NoisePoints | None) -> Plot:
+    """Plot variance against signal.
 
     Args:
-        points: Measured signals and variances in normalised units, or None.
-        used: Shot gain and read variance of the merge, mean over the planes.
-        file: Shot gain and read variance from the NoiseProfile in the reference file, or None.
+        lines: At least one noise profile; later ones are drawn on top.
+        points: Points measured in the burst, or None.
     """
     signals = np.geomspace(1e-4, 1.0, 60)
-    lines = [gain * signals + read for gain, read in filter(None, (used, file))]
-    values = np.concatenate([*lines, points[1] if points is not None and len(points[1]) else lines[0]])
+    curves = [line.at(signals) for line in lines]
+    measured = [] if points is None else [points.variance]
+    values = np.concatenate([*curves, *measured])
     values = values[values > 0]
-    low = 10.0 ** math.floor(math.log10(max(float(values.min()), 1e-12)))
-    high = 10.0 ** math.ceil(math.log10(max(float(values.max()), 10 * low)) + 1e-9)
+    low = 10.0 ** math.floor(math.log10(max(float(values.min(initial=1.0)), 1e-12)))
+    high = 10.0 ** math.ceil(math.log10(max(float(values.max(initial=0.0)), 10 * low)) + 1e-9)
     plot = Plot(
         "Noise against signal",
         Axis(1e-4, 1.0, "signal (1 = white)", log=True),
         Axis(low, high, "variance", log=True),
     )
-    if file is not None:
-        plot.line(signals.tolist(), lines[1].tolist(), "second")
-    plot.line(signals.tolist(), lines[0].tolist(), "first")
     if points is not None:
-        plot.points(np.clip(points[0], 1e-4, 1).tolist(), points[1].tolist(), "first")
-    return plot.svg()
+        plot.points(np.clip(points.signal, 1e-4, 1).tolist(), points.variance.tolist(), "third")
+    for line, curve in zip(lines, curves, strict=True):
+        plot.line(signals.tolist(), curve.tolist(), line.style)
+    return plot
 
 
-def path_plot(shifts: Sequence[tuple[float, float]], names: Sequence[str], reference: int) -> Markup:
+def path_plot(shifts: Sequence[tuple[float, float]], names: Sequence[str], reference: int) -> Plot:
     """Plot the camera motion: the shift of each frame relative to the reference, in sensor pixels.
 
     Args:
@@ -183,10 +275,10 @@ def path_plot(shifts: Sequence[tuple[float, float]], names: Sequence[str], refer
     plot.points([xs[reference]], [ys[reference]], "first")
     for index, name in enumerate(names):
         plot.text(xs[index], ys[index], name)
-    return plot.svg()
+    return plot
 
 
-def histogram_plot(before: NDArray[np.float64], after: NDArray[np.float64]) -> Markup:
+def histogram_plot(before: NDArray[np.float64], after: NDArray[np.float64]) -> Plot:
     """Plot the brightness histograms of the reference alone and of the merge.
 
     Args:
@@ -198,11 +290,11 @@ def histogram_plot(before: NDArray[np.float64], after: NDArray[np.float64]) -> M
     xs = np.linspace(0, 255, len(before)).tolist()
     plot.line(xs, before.tolist(), "second")
     plot.line(xs, after.tolist(), "first")
-    return plot.svg()
+    return plot
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """Return a legend of (CSS class, text) pairs."""
+    """Return a legend of (style, text) pairs."""
     items = [
         Markup('<span><i class="swatch {}"></i>{}</span>').format(style, escape(text))
         for style, text in entries

@@ -1,4 +1,4 @@
-"""Write the report of a merge, with the command that repeats it."""
+"""Write a report, with the command that repeats the merge."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from burstfix.atomic import atomic_path
-from burstfix.report.html.collect import collect, collect_inspection
+from burstfix.report.html.collect import collect
 from burstfix.report.html.page import render_page
+from burstfix.report.html.sheet import draw_sheet
 from burstfix.settings import MergeSettings, settings_of
 from burstfix.types import Burst, LinearImage
 
@@ -17,56 +18,36 @@ from burstfix.types import Burst, LinearImage
 def write_report(
     path: Path,
     burst: Burst,
-    linear: LinearImage,
     document: Mapping[str, Any],
     settings: MergeSettings,
+    linear: LinearImage | None = None,
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write the report of a merge as one HTML file.
-
-    Args:
-        path: Output file.
-        burst: The frames that were merged.
-        linear: The merged picture, (3, H, W).
-        document: The JSON document of the merge.
-        settings: The settings of the merge.
-        overwrite: Replace an existing file.
-
-    Raises:
-        OutputError: The file exists or cannot be written.
-    """
-    reference = burst.frames[burst.reference].metadata.path
-    files = [frame.metadata.path for frame in burst.frames]
-    command = merge_command(files, reference, str(document["output"]), settings)
-    page = render_page(collect(burst, linear, document, settings, command))
-    with atomic_path(path, overwrite) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def write_inspection(
-    path: Path,
-    burst: Burst,
-    document: Mapping[str, Any],
-    settings: MergeSettings,
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write the results of `inspect` as one HTML file: frames, camera motion, noise, the reference.
+    """Write a report: a page of HTML, or a sheet of frames and plots if the suffix is .png.
 
     Args:
         path: Output file.
         burst: The frames.
-        document: The JSON document of `inspect`.
-        settings: Settings with the rendering of the pictures.
+        document: The JSON document of `merge`, or that of `inspect`.
+        settings: Settings of the merge.
+        linear: The merged picture, (3, H, W); None without a merge.
         overwrite: Replace an existing file.
 
     Raises:
         OutputError: The file exists or cannot be written.
     """
-    page = render_page(collect_inspection(burst, document, settings))
+    command = ""
+    if linear is not None:
+        reference = burst.frames[burst.reference].metadata.path
+        files = [frame.metadata.path for frame in burst.frames]
+        command = merge_command(files, reference, str(document["output"]), settings)
+    data = collect(burst, document, settings, linear, command)
     with atomic_path(path, overwrite) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        if path.suffix.lower() == ".png":
+            draw_sheet(data).save(temporary, "PNG")
+        else:
+            temporary.write_text(render_page(data), encoding="utf-8")
 
 
 def merge_command(files: Sequence[Path], reference: Path, output: str, settings: MergeSettings) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from burstfix.analysis.noise_gain import NoiseGain
-from burstfix.report.html.page import ReportData
+from burstfix.report.html.data import ReportData
+from burstfix.types import NoiseMeasurement, NoiseProfile
 
 HOSTILE = "<script>window.hacked=1</script> \"'& \u202egnp.\u202c \x1b[31mred\x1b[0m\n=1+1"
 
@@ -52,6 +53,7 @@ def report_data(height: int = 900, width: int = 1200) -> ReportData:
         "seconds": {"read": 1.0, "merge": 2.0, "write": 0.5, "total": 3.5},
         "settings": {"render": {"exposure": 0.0, "white_balance": HOSTILE}},
         "version": "0.2.0",
+        "peak_memory_bytes": 1_234_000_000,
     }
     return ReportData(
         document,
@@ -61,6 +63,11 @@ def report_data(height: int = 900, width: int = 1200) -> ReportData:
         NoiseGain(9.5, np.full((14, 18), 0.33, np.float32)),
         motion=moving,
         frames_used=np.full((60, 80), 1.9, np.float32),
-        noise_points=(np.array([0.01, 0.1, 0.5]), np.array([2e-5, 1.1e-4, 5.1e-4])),
+        measured_noise=NoiseMeasurement(
+            NoiseProfile.uniform(1e-3, 1e-5, "burst"),
+            np.array([0.01, 0.1, 0.5]),
+            np.array([2e-5, 1.1e-4, 5.1e-4]),
+        ),
         command=f"burstfix merge '{HOSTILE}'",
+        versions={"burstfix": "0.2.0", "torch": HOSTILE},
     )

@@ -47,7 +47,24 @@ def test_page_when_rendered_then_nothing_is_loaded_from_elsewhere() -> None:
 def test_page_when_rendered_then_frames_gain_and_command_are_there() -> None:
     text = " ".join(Elements(render_page(report_data())).texts)
     assert "2 of 3" in text and "9.5 dB" in text and "ISO 360" in text and "left out:" in text
-    assert "burstfix merge" in text and "noise that is left" in text.lower()
+    assert "burstfix merge" in text and "Remaining noise" in text
+
+
+def test_page_when_rendered_then_memory_versions_and_share_of_rejected_frames_are_there() -> None:
+    data = report_data()
+    assert data.frames_used is not None
+    data.frames_used[:15] = 1.2  # two frames are kept, so a quarter of the picture uses almost one only
+    text = " ".join(Elements(render_page(data)).texts)
+    assert "1.23 GB" in text and "torch <script>" in text
+    assert re.search(r"25%\s+of the picture where most frames were rejected", text)
+
+
+def test_page_when_the_noise_was_measured_then_its_points_and_both_lines_are_plotted() -> None:
+    elements = Elements(render_page(report_data()))
+    classes = [attributes.get("class") for _, attributes in elements.tags]
+    assert classes.count("third") >= 3 and {"line second", "line third"} <= set(classes)
+    text = " ".join(elements.texts)
+    assert "measured in this burst (used)" in text and "the file's NoiseProfile" in text
 
 
 def test_page_when_12_megapixels_then_under_6_megabytes() -> None:
@@ -62,6 +79,12 @@ def test_page_when_little_is_known_then_it_still_renders() -> None:
     document["frames"] = frames
     nothing = NoiseGain(None, np.full((1, 1), np.nan, np.float32))
     small = dataclasses.replace(
-        data, document=document, gain=nothing, motion=None, frames_used=None, noise_points=None, thumbnails=[]
+        data,
+        document=document,
+        gain=nothing,
+        motion=None,
+        frames_used=None,
+        measured_noise=None,
+        thumbnails=[],
     )
     assert "1 of 2" in render_page(small)

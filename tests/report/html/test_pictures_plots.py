@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 
 from burstfix.report.html.pictures import choose_crops, color_map, data_uri, reduced
-from burstfix.report.html.plots import Axis, Plot, histogram_plot, noise_plot, path_plot
+from burstfix.report.html.plots import (
+    Axis,
+    NoiseLine,
+    NoisePoints,
+    Plot,
+    histogram_plot,
+    noise_plot,
+    path_plot,
+)
 
 
 def picture() -> np.ndarray:
@@ -87,16 +95,17 @@ def test_plot_when_labels_hold_markup_then_they_stay_text() -> None:
 
 
 def test_plots_when_drawn_then_points_lie_inside() -> None:
-    points = (np.array([0.01, 0.1]), np.array([2e-5, 2e-4]))
+    points = NoisePoints(np.array([0.01, 0.1]), np.array([2e-5, 2e-4]))
+    line, zero = NoiseLine("file", "second", 1e-3, 1e-6), NoiseLine("used", "first", 0.0, 1e-6)
     plots = [
-        noise_plot(points, (1e-3, 1e-6), (2e-3, 0.0)),
-        noise_plot(None, (0.0, 1e-6), None),
+        noise_plot([line, zero], points),
+        noise_plot([zero], None),
         path_plot([(0.0, 0.0), (-3.5, 12.0)], ["1", "2"], 0),
         path_plot([(0.0, 0.0)], ["1"], 0),
         histogram_plot(np.full(64, 1 / 64), np.eye(64)[0]),
     ]
-    for svg in plots:
-        root = ElementTree.fromstring(str(svg))
+    for plot in plots:
+        root = ElementTree.fromstring(str(plot.svg()))
         width, height = map(float, root.attrib["viewBox"].split()[2:])
         for circle in (e for e in root.iter() if e.tag.endswith("circle")):
             assert 0 <= float(circle.attrib["cx"]) <= width and 0 <= float(circle.attrib["cy"]) <= height
