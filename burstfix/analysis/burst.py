@@ -19,7 +19,7 @@ from burstfix.analysis.hot_pixels import find_hot_pixels
 from burstfix.analysis.noise_table import NoiseTable
 from burstfix.analysis.repeats import find_repeats
 from burstfix.analysis.sharpness import Sharpness, sharpness
-from burstfix.errors import UsageError
+from burstfix.errors import InputError, UsageError
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.scratch import Scratch, release
 from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile, Progress
@@ -32,6 +32,7 @@ MIN_DETAIL = 0.2
 UNRELATED = 0.3  # confidence of the global motion below which a frame shows another scene
 MIN_OVERLAP = 0.25  # share of the picture that a frame must have in common with the reference
 MIDDLE = 0.5  # share of the frames, around the middle of the burst, that are preferred as the reference
+MIN_SIDE = 4  # pixels; smaller pictures have no 2x2 means of packed planes
 STRIP = 512  # packed rows read at once
 
 
@@ -64,9 +65,16 @@ def prepare_burst(
         The burst, with the frames that were kept.
 
     Raises:
+        InputError: The frames have less than 4 rows or columns.
         UsageError: There is no such reference, or the given noise is not plausible.
     """
     check_noise_argument(noise)
+    first = frames[0].metadata
+    if min(first.height, first.width) < MIN_SIDE:
+        raise InputError(
+            f"{first.path}: its picture has only {first.width}x{first.height} pixels; at least "
+            f"{MIN_SIDE}x{MIN_SIDE} are needed; the file is likely damaged"
+        )
     wanted = None if reference is None else _find_reference(frames, reference)
     report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
     grays, sharp = [], []

@@ -10,9 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from burstfix.analysis.arrays import burst_from_arrays
 from burstfix.analysis.burst import prepare_burst
 from burstfix.cfa import CFA_PATTERNS, LINEAR
-from burstfix.errors import UsageError
+from burstfix.errors import InputError, UsageError
 from burstfix.types import ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels, NoiseProfile
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
@@ -226,6 +227,17 @@ def test_prepare_burst_when_the_picture_is_tiny_then_a_warning_says_that_the_noi
     burst = prepare_burst(frames, keep_all=True)
     assert any("noise is a guess" in warning for warning in burst.warnings)
     assert min(burst.noise.shot_gain) > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (2, 56), (56, 2), (4, 3)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_burst_from_arrays_when_the_picture_has_less_than_4_rows_or_columns_then_input_error(shape, count):
+    with pytest.raises(InputError, match=f"frame_000: its picture has only {shape[1]}x{shape[0]} pixels"):
+        burst_from_arrays([np.full(shape, 0.3)] * count, "RGGB")
+
+
+def test_burst_from_arrays_when_the_picture_has_4_rows_and_columns_then_it_is_analysed():
+    assert len(burst_from_arrays([np.full((4, 4), 0.3)], "RGGB").frames) == 1
 
 
 def test_prepare_burst_when_a_pixel_is_hot_in_every_frame_then_it_is_listed():

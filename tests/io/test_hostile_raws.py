@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import rawpy
 
 from burstfix.errors import InputError
 from burstfix.io import read_frame, write_cfa_dng
-from burstfix.io.read import decode
 from burstfix.io.read.decoder_client import DecoderClient
 from burstfix.io.read.tags import check_claim, read_tags
 from burstfix.types import Levels
@@ -135,20 +133,3 @@ def test_check_claim_when_a_file_cannot_hold_its_pixels_then_it_is_rejected(
 ):
     with pytest.raises(InputError, match="a.rw2: ") if refused else nullcontext():
         check_claim(Path("a.rw2"), pixels, size, 32)
-
-
-@pytest.mark.parametrize(("count", "said"), [(1, False), (2, True), (30, True)])
-def test_roll_warning_when_a_cr3_contains_several_raws_then_it_states_their_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, said: bool
-):
-    def only(raw: object, path: Path, raw_index: int = 0) -> None:
-        if raw_index >= count:
-            raise rawpy.LibRawError("Request for nonexisting image number")
-
-    monkeypatch.setattr(decode, "_open", only)
-    path = tmp_path / "a.cr3"
-    path.write_bytes(b"\0\0\0\x18ftypcrx isom")
-    warnings = decode._roll_warning(path)
-    assert (len(warnings) == 1 and f"holds {count} raws; only the first is used" in warnings[0]) == said
-    path.write_bytes(b"II*\0")
-    assert decode._roll_warning(path) == ()

@@ -19,6 +19,7 @@ from burstfix.io.read import dng, pixels
 from burstfix.io.read.camera import CameraFacts
 from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import LibRawFacts, build_metadata, visible_area
+from burstfix.io.read.noted import Noted
 from burstfix.io.read.tags import FileTags, check_claim, read_tags
 from burstfix.io.read.xmp import read_xmp, with_xmp
 from burstfix.types import FrameMetadata
@@ -26,7 +27,7 @@ from burstfix.types import FrameMetadata
 _UNREADABLE = {tn.COMPRESSION_VC5: "VC-5 (GoPro's GPR)"}
 # Pixels per byte that raws other than DNGs reach: even dark frames take more than 1/4 bit per pixel.
 _MAX_PIXELS_PER_BYTE = 32
-_MAX_ROLL = 256
+_MAX_ROLL = 1024  # frames of a CR3; cameras record less than 100
 _MAX_CHANNELS = 3  # values per pixel of camera raws; LibRaw states the actual number only after decoding
 # A file counts as cut off if a larger share of its rows, at the end, is zero.
 _MISSING_SHARE = 1 / 16
@@ -128,6 +129,7 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
             # The tags of a DNG contain all metadata; for other raws LibRaw provides them after unpacking.
             if wants_pixels or not tags.is_dng:
                 raw.unpack()
+            raws = _count_raws(path)
             mosaic = np.array(raw.raw_image) if wants_pixels else None  # LibRaw frees its own memory
             facts = LibRawFacts(
                 visible=Area(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width),
@@ -137,11 +139,12 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
                 camera=None if tags.is_dng else _camera_facts(raw, path),
                 crop=_crop(sizes),
                 pixel_aspect=float(sizes.pixel_aspect),
+                raw_count=raws.value,
             )
     except rawpy.LibRawError as error:
         compression = tags.raw.number(tn.COMPRESSION, 0) if tags.raw is not None else 0
         raise InputError(f"{path}: {_libraw_message(error, compression)}") from error
-    return _Unpacked(facts, mosaic, _roll_warning(path))
+    return _Unpacked(facts, mosaic, raws.warnings)
 
 
 def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> NDArray[np.uint16]:
@@ -194,22 +197,43 @@ def _open(raw: rawpy.RawPy, path: Path, raw_index: int = 0) -> None:
         raw.open_file(os.fspath(path))
 
 
-def _roll_warning(path: Path) -> tuple[str, ...]:
-    """Warn about a CR3 that contains several raws (a roll, or the halves of a dual-pixel raw)."""
+def _count_raws(path: Path) -> Noted[int]:
+    """Count the raws of a CR3 that are frames of one burst (a roll); 1 for other files.
+
+    A roll stores its frames in one track. Several tracks, as in a dual-pixel raw, hold other pictures.
+    LibRaw opens no frame beyond the end of a roll. It opens any number of track, and refuses to decode those
+    that do not exist.
+    """
     with open(path, "rb") as file:
         if file.read(12)[4:] != b"ftypcrx ":
-            return ()
-    count = 1
+            return Noted(1)
+    if _opens(path, _MAX_ROLL):
+        other = f"{path}: contains several pictures (a dual-pixel raw?); only the first is used"
+        return Noted(1, (other,) if _has_track(path, 1) else ())
+    count, beyond = 1, _MAX_ROLL
+    while beyond - count > 1:
+        middle = (count + beyond) // 2
+        count, beyond = (middle, beyond) if _opens(path, middle - 1) else (count, middle)
+    return Noted(count)
+
+
+def _opens(path: Path, raw_index: int) -> bool:
     try:
-        while count < _MAX_ROLL:
-            with rawpy.RawPy() as raw:
-                _open(raw, path, count)
-            count += 1
+        with rawpy.RawPy() as raw:
+            _open(raw, path, raw_index)
     except rawpy.LibRawError:
-        pass
-    if count == 1:
-        return ()
-    return (f"{path}: holds {count} raws; only the first is used (Canon's DPP extracts the raws of a roll)",)
+        return False
+    return True
+
+
+def _has_track(path: Path, raw_index: int) -> bool:
+    with rawpy.RawPy() as raw:
+        _open(raw, path, raw_index)
+        try:
+            raw.unpack()
+        except rawpy.LibRawError as error:
+            return "nonexisting image" not in str(error)
+    return True
 
 
 def _crop(sizes: Any) -> Area | None:

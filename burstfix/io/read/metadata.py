@@ -41,6 +41,7 @@ class LibRawFacts:
         crop: The part that the camera's own pictures show, in rows and columns of the whole mosaic; None if
             unknown.
         pixel_aspect: Width over height of a pixel.
+        raw_count: Number of raws in the file that are frames of a burst (a roll of a CR3).
     """
 
     visible: Area
@@ -50,6 +51,7 @@ class LibRawFacts:
     camera: CameraFacts | None = None
     crop: Area | None = None
     pixel_aspect: float = 1.0
+    raw_count: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +111,7 @@ def build_metadata(tags: FileTags, facts: LibRawFacts) -> Noted[FrameMetadata]:
         exif=tags.exif,
         opcodes=dng.opcode_lists(tags, area) if tags.is_dng else None,
         raw_index=tags.raw_index,
-        raw_count=tags.raw_count,
+        raw_count=max(tags.raw_count, facts.raw_count),
     )
     return Noted(metadata, sensor.warnings)
 

@@ -98,8 +98,8 @@ def read_tags(path: Path, raw_index: int = 0) -> FileTags:
         exif = read_exif(file)
     exif = ExifTags(exif.image, {**_dng_facts(directories), **exif.exif}, exif.gps)
     raws = _raw_directories(directories)
-    if raw_index >= max(1, len(raws)):
-        raise InputError(f"{path}: holds {max(1, len(raws))} raws; there is no raw {raw_index}")
+    if raws and raw_index >= len(raws):
+        raise InputError(f"{path}: contains {len(raws)} raws; there is no raw {raw_index}")
     raw = raws[raw_index] if raws else None
     tags = FileTags(path, size, exif, directories, raw, raw_index, max(1, len(raws)))
     for directory in directories:
