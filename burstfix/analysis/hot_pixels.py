@@ -90,11 +90,12 @@ class _Strip:
         self._frames = torch.stack([source.read(region) for source in sources])  # N, 4, h, w
         self._mean = self._frames.mean(0)
         # Exclude padding: a repeated pixel would be compared with its own copy.
-        self._known = torch.where(_inside(sources[0], region), self._mean, torch.nan)
+        known = torch.where(_inside(sources[0], region), self._mean, torch.nan)
+        self._known = F.pad(known, (1, 1, 1, 1), value=torch.nan)
         self._still = still
         self._limit = _EVERY_FRAME if len(sources) >= 3 else _FEW_FRAMES
-        self._gain = self._frames.new_tensor(noise.shot_gain)[:, None, None]
-        self._read = self._frames.new_tensor(noise.read_variance)[:, None, None]
+        self._gain = self._frames.new_tensor(noise.shot_gain)
+        self._read = self._frames.new_tensor(noise.read_variance)
         padding = sources[0].padding
         self._origin = np.array([2 * region.top - padding.top, -padding.left])
 
@@ -102,48 +103,67 @@ class _Strip:
         """Return rows and columns of defects in the visible area."""
         found = []
         for sign in (1.0, -1.0):  # hot, dead
-            pixels = self._candidates(sign, 0)
+            outliers = self._outliers(sign)
+            largest = self._ring(outliers, sign, self._known).nan_to_num(-torch.inf).topk(_PARTNERS + 1, 0)
+            pixels = self._candidates(outliers, sign, largest.values[0])
             pixels = pixels[self._confirmed(pixels, sign, self._known)]
             if not self._still:
-                pixels = torch.cat([pixels, self._clusters(sign)])
+                in_clusters = self._candidates(outliers, sign, largest.values[_PARTNERS])
+                pixels = torch.cat([pixels, self._clusters(in_clusters, sign)])
             plane, y, x = pixels.T
             found.append(torch.stack([2 * y + plane // 2, 2 * x + plane % 2], 1).numpy() + self._origin)
         return np.concatenate(found)
 
-    def _clusters(self, sign: float) -> Tensor:
-        """Find defects whose neighbours may be defects too."""
-        pixels = self._candidates(sign, _PARTNERS)
+    def _clusters(self, pixels: Tensor, sign: float) -> Tensor:
+        """Select the candidates that are defects if other candidates may be defects too."""
         for _ in range(_ROUNDS):
             # Confirmed members of a cluster are not compared with each other.
             known = self._known.clone()
-            known[tuple(pixels.T)] = torch.nan
+            plane, y, x = pixels.T
+            known[plane, y + 1, x + 1] = torch.nan
             confirmed = self._confirmed(pixels, sign, known)
             if confirmed.all():
                 return pixels
             pixels = pixels[confirmed]
         return pixels[:0]
 
-    def _candidates(self, sign: float, partners: int) -> Tensor:
-        """Find pixels that stand out in the mean of the frames, ignoring up to `partners` neighbours.
+    def _outliers(self, sign: float) -> Tensor:
+        """Find pixels that exceed a neighbour on each side: a necessary condition that is fast to test.
 
         Returns:
             int64 (count, 3): plane, row and column in the strip.
         """
-        around = _largest_neighbour(sign * self._known, partners)
-        excess = sign * self._mean - around
-        limit = self._limit * self._std(sign * around)
-        return torch.nonzero((excess > limit / len(self._frames) ** 0.5) & (excess > _SMALLEST))
+        known = sign * self._known
+        padded = known.nan_to_num(-torch.inf)
+        across = torch.minimum(torch.minimum(padded[..., :-2], padded[..., 2:]), padded[..., 1:-1])
+        down = torch.minimum(torch.minimum(padded[:, :-2], padded[:, 2:]), padded[:, 1:-1])
+        bound = torch.maximum(
+            torch.maximum(across[:, :-2], across[:, 2:]), torch.maximum(down[..., :-2], down[..., 2:])
+        )
+        return torch.nonzero(known[:, 1:-1, 1:-1] - bound > _SMALLEST)
+
+    def _candidates(self, outliers: Tensor, sign: float, around: Tensor) -> Tensor:
+        """Select the pixels that exceed the level `around` them, (count,), in the mean of the frames."""
+        plane, y, x = outliers.T
+        excess = sign * self._mean[plane, y, x] - around
+        limit = self._limit * self._std(sign * around, plane)
+        return outliers[(excess > limit / len(self._frames) ** 0.5) & (excess > _SMALLEST)]
+
+    @staticmethod
+    def _ring(pixels: Tensor, sign: float, known: Tensor) -> Tensor:
+        """Return the eight neighbours of each pixel in its plane, times `sign`, (8, count); NaN: unknown."""
+        plane, y, x = pixels.T
+        return sign * torch.stack([known[plane, y + 1 + dy, x + 1 + dx] for dy, dx in _RING])
 
     def _confirmed(self, pixels: Tensor, sign: float, known: Tensor) -> Tensor:
         """Compare candidates with their known neighbours, of their own and of other colours."""
         plane, y, x = pixels.T
-        padded = F.pad(sign * known, (1, 1, 1, 1), value=torch.nan)
-        ring = torch.stack([padded[plane, y + 1 + dy, x + 1 + dx] for dy, dx in _RING])
+        ring = self._ring(pixels, sign, known)
         largest = ring.nan_to_num(-torch.inf).amax(0)
         smallest = ring.nan_to_num(torch.inf).amin(0)
         excess = sign * self._mean[plane, y, x] - largest
         std = self._std(sign * largest, plane)
-        spill = _spill(unpack(known), plane, y, x, sign).nan_to_num(torch.inf)
+        spill = _spill(unpack(known[:, 1:-1, 1:-1]), plane, y, x, sign).nan_to_num(torch.inf)
         if self._still:
             # Noise may have hidden the light of a star on its neighbours.
             spill = spill + _SPILL_ERRORS * _SPILL_NOISE * std / len(self._frames) ** 0.5
@@ -157,41 +177,22 @@ class _Strip:
             & (spill < isolation * excess)
         )
 
-    def _std(self, level: Tensor, plane: Tensor | None = None) -> Tensor:
-        """Return the standard deviation of noise at levels (4, h, w), or (count,) of given planes."""
-        gain, read = self._gain, self._read
-        if plane is not None:
-            gain, read = gain[plane, 0, 0], read[plane, 0, 0]
-        return torch.sqrt(gain * torch.clamp(level, min=0) + read)
+    def _std(self, level: Tensor, plane: Tensor) -> Tensor:
+        """Return the standard deviation of noise (count,) at levels (count,) of given planes."""
+        return torch.sqrt(self._gain[plane] * torch.clamp(level, min=0) + self._read[plane])
 
 
 def _inside(source: FrameSource, region: Region) -> Tensor:
     """Return bool (4, h, w): False where padding has added pixels to a region."""
     padding = source.padding
-    mask = torch.ones(2 * source.height, 2 * source.width, dtype=torch.bool)
-    mask[: padding.top], mask[:, : padding.left] = False, False
-    mask[2 * source.height - padding.bottom :], mask[:, 2 * source.width - padding.right :] = False, False
-    return pack(mask[2 * region.top : 2 * region.bottom, 2 * region.left : 2 * region.right])
-
-
-def _largest_neighbour(planes: Tensor, ignored: int) -> Tensor:
-    """Return the largest of the eight neighbours in each plane, without the `ignored` largest ones.
-
-    Unknown neighbours (NaN) do not count; unknown pixels stay NaN.
-    """
-    padded = F.pad(planes.nan_to_num(-torch.inf), (1, 1, 1, 1), value=-torch.inf)
-    height, width = planes.shape[-2:]
-    if not ignored:
-        row = torch.maximum(padded[..., :-2], padded[..., 2:])
-        whole = torch.maximum(row, padded[..., 1:-1])
-        out = torch.maximum(torch.maximum(whole[..., :-2, :], whole[..., 2:, :]), row[..., 1:-1, :])
-        return torch.where(planes.isnan(), torch.nan, out)
-    best = [torch.full_like(planes, -torch.inf) for _ in range(ignored + 1)]
-    for dy, dx in _RING:
-        value = padded[..., 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-        for k, kept in enumerate(best):
-            best[k], value = torch.maximum(kept, value), torch.minimum(kept, value)
-    return torch.where(planes.isnan(), torch.nan, best[-1])
+    rows, cols = 2 * source.height, 2 * source.width
+    row, col = (
+        torch.arange(2 * region.top, 2 * region.bottom),
+        torch.arange(2 * region.left, 2 * region.right),
+    )
+    inside_rows = (row >= padding.top) & (row < rows - padding.bottom)
+    inside_cols = (col >= padding.left) & (col < cols - padding.right)
+    return pack(inside_rows[:, None] & inside_cols)
 
 
 def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:

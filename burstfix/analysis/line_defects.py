@@ -1,8 +1,9 @@
 """Find bad columns and rows of a sensor, whole or in part, by comparing the frames of a moving burst.
 
-A line is compared with its neighbours of the same colour on both sides, over stretches of `_STRETCH` pixels.
-It is bad if it is brighter (or darker) than both in most frames. The scene does not cause this, because it
-moves across the line from frame to frame; bursts that do not move in that direction are not examined.
+A line is compared with its neighbours of the same colour on both sides, over stretches of `_STRETCH` packed
+pixels. It is bad if it is brighter (or darker) than both in most frames. The scene does not cause this,
+because the scene moves across the line from frame to frame. Bursts that do not move in that direction are not
+examined.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from burstfix.raw.cfa import unpack
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import GlobalMotion, NoiseProfile
 
-_STRETCH = 256  # sensor pixels along a line that are averaged
-_EVERY = 3  # every third pixel of a stretch is used; an odd number, so that all colours take part
+_STRETCH = 128  # packed pixels along a line that are averaged
+_EVERY = 3  # every third packed pixel of a stretch is used
+_COLUMNS, _ROWS = ((0, 2), (1, 3)), ((0, 1), (2, 3))  # packed planes of the even lines and of the odd lines
 _MIN_FRAMES = 3
 _MIN_SIDE = 48  # sensor pixels; shorter lines give too little evidence
 _STILL = 1.0  # sensor pixels: frames that move less show the same detail on a line one pixel wide
@@ -64,33 +66,26 @@ def find_line_defects(
         int32 (count, 2), rows and columns in the visible area of all pixels of bad lines. Empty for fewer
         than three frames, and for lines across which the frames do not move.
     """
-    padding, width = sources[0].padding, sources[0].width
-    shape = (
-        2 * sources[0].height - padding.top - padding.bottom,
-        2 * sources[0].width - padding.left - padding.right,
-    )
-    bad = np.zeros(shape, bool)
-    across_columns = moves(motions, "dx")
-    across_rows = moves(motions, "dy")
+    height, width, padding = sources[0].height, sources[0].width, sources[0].padding
+    shape = (2 * height - padding.top - padding.bottom, 2 * width - padding.left - padding.right)
+    across_columns, across_rows = moves(motions, "dx"), moves(motions, "dy")
     if len(sources) < _MIN_FRAMES or not (across_columns or across_rows) or min(shape) < _MIN_SIDE:
         return np.empty((0, 2), np.int32)
-    for top, bottom in _stretches(shape[0]):
-        # Two more rows of the same colour on each side, for the comparison of rows.
-        first, last = max(0, top - 2), min(shape[0], bottom + 2)
-        packed_top, packed_bottom = (first + padding.top) // 2, -(-(last + padding.top) // 2)
-        region = Region(packed_top, 0, packed_bottom, width)
-        cut = slice(first + padding.top - 2 * packed_top, last + padding.top - 2 * packed_top)
-        mosaics = torch.stack([unpack(source.read(region)) for source in sources])
-        mosaics = mosaics[:, cut, padding.left : padding.left + shape[1]]
-        variance = _variance(mosaics, noise, (first + padding.top) % 2, padding.left)
+    bad = np.zeros((2 * height, 2 * width), bool)
+    for top, bottom in _stretches(height):
+        # One more packed row on each side, for the comparison of rows.
+        first, last = max(0, top - 1), min(height, bottom + 1)
+        frames = torch.stack([source.read(Region(first, 0, last, width)) for source in sources])
         if across_columns:
-            inner = slice(top - first, bottom - first)
-            bad[top:bottom] |= _bad_lines(mosaics[:, inner], variance[:, inner])[None]
+            part = frames[:, :, top - first : bottom - first : _EVERY]
+            bad[2 * top : 2 * bottom] |= _bad_lines(part, noise, _COLUMNS, (padding.left, padding.right))
         if across_rows:
-            for left, right in _stretches(shape[1]):
-                part = slice(left, right)
-                lines = _bad_lines(mosaics[..., part].mT, variance[..., part].mT)
-                bad[top:bottom, part] |= lines[top - first : bottom - first, None]
+            ends = (padding.top if first == 0 else 0, padding.bottom if last == height else 0)
+            for left, right in _stretches(width):
+                part = frames[..., left:right:_EVERY].mT
+                lines = _bad_lines(part, noise, _ROWS, ends)[2 * (top - first) :][: 2 * (bottom - top)]
+                bad[2 * top : 2 * bottom, 2 * left : 2 * right] |= lines[:, None]
+    bad = bad[padding.top :, padding.left :][: shape[0], : shape[1]]
     if bad.mean() > _MAX_SHARE:
         return np.empty((0, 2), np.int32)
     return np.argwhere(bad).astype(np.int32)
@@ -104,27 +99,37 @@ def moves(motions: Sequence[GlobalMotion], axis: str) -> bool:
 
 
 def _stretches(size: int) -> list[tuple[int, int]]:
-    """Divide a side into parts of about `_STRETCH` pixels."""
+    """Divide a side into parts of about `_STRETCH` packed pixels."""
     count = max(1, round(size / _STRETCH))
     edges = [size * k // count for k in range(count + 1)]
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-def _variance(mosaics: Tensor, noise: NoiseProfile, first_row: int, first_col: int) -> Tensor:
-    """Return the variance of noise (1, h, w), of mosaics (N, h, w) that begin at a pixel of the pattern."""
-    gain, read = (
-        torch.tensor(values).reshape(2, 2).roll((-first_row, -first_col), (0, 1))
-        for values in (noise.shot_gain, noise.read_variance)
-    )
-    height, width = mosaics.shape[-2:]
-    repeats = (-(-height // 2), -(-width // 2))
-    gain, read = (x.repeat(repeats)[:height, :width] for x in (gain, read))
-    return mosaics.mean(0, keepdim=True).clamp(min=0) * gain + read
+def _bad_lines(
+    frames: Tensor, noise: NoiseProfile, pairs: tuple[tuple[int, int], ...], ends: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return a mask (2w,) of the sensor columns of packed frames (N, 4, h, w) that are bad over all h rows.
+
+    Args:
+        frames: The frames; transposed to examine rows.
+        noise: Noise of the frames.
+        pairs: The planes of the even and of the odd columns.
+        ends: Number of columns (0 or 1) at both ends that are padding; they are not examined.
+    """
+    gain, read = (frames.new_tensor(x)[:, None, None] for x in (noise.shot_gain, noise.read_variance))
+    variance = frames.mean(0, keepdim=True).clamp(min=0) * gain + read
+    whole = _Steps(*frames.new_zeros(3, len(frames), 2 * frames.shape[-1]))
+    for parity, pair in enumerate(pairs):
+        # An even column is padding at the first end, an odd one at the last end.
+        inside = slice(ends[0] * (1 - parity), frames.shape[-1] - ends[1] * parity)
+        steps = _steps(*(x[:, pair, :, inside].flatten(1, 2) for x in (frames, variance)))
+        for name in ("relative", "level", "error"):
+            getattr(whole, name)[:, parity::2][:, inside] = getattr(steps, name)
+    return _judge(whole)
 
 
-def _bad_lines(mosaics: Tensor, variance: Tensor) -> NDArray[np.bool_]:
-    """Return a mask (w,) of the columns of (N, h, w) mosaics that are bad over all h rows."""
-    steps = _steps(mosaics[:, ::_EVERY], variance[:, ::_EVERY])
+def _judge(steps: _Steps) -> NDArray[np.bool_]:
+    """Return a mask of the lines that are bad."""
     usual = steps.relative.median(0).values
     along = steps.relative * usual.sign()
     agreeing = along > _STEADY * usual.abs()
@@ -133,19 +138,17 @@ def _bad_lines(mosaics: Tensor, variance: Tensor) -> NDArray[np.bool_]:
     level = (agreeing * steps.level).sum(0) / total
     error = (agreeing * steps.error.square()).sum(0).sqrt() / total
     # At most half of the frames show the same part of the scene at a line.
-    steady = (count >= max(_MIN_FRAMES, len(mosaics) // 2 + 1)) & (along > -_STEADY * usual.abs()).all(0)
+    steady = (count >= max(_MIN_FRAMES, len(along) // 2 + 1)) & (along > -_STEADY * usual.abs()).all(0)
     bad = steady & (usual.abs() > (_ERRORS * error).clamp(min=_MIN_STEP)) & (level.abs() > _MIN_LEVEL)
     # Many lines close together are a pattern of the scene that repeats with the motion of the camera.
-    near = torch.nn.functional.avg_pool1d(bad.float()[None], 2 * _NEAR + 1, 1, _NEAR, count_include_pad=True)[
-        0
-    ] * (2 * _NEAR + 1)
+    near = F.avg_pool1d(bad.float()[None], 2 * _NEAR + 1, 1, _NEAR)[0] * (2 * _NEAR + 1)
     return (bad & (near.round() <= _MAX_NEAR)).numpy()
 
 
 def _steps(mosaics: Tensor, variance: Tensor) -> _Steps:
-    """Compare the columns of (N, h, w) with their neighbours of the same colour, two columns away."""
-    difference = mosaics[..., 2:] - mosaics[..., :-2]
-    deviation = (variance[..., 2:] + variance[..., :-2]).sqrt().clamp(min=1e-6)
+    """Compare the columns of (N, h, w) of one colour per row with their neighbours; variance is (1, h, w)."""
+    difference = mosaics[..., 1:] - mosaics[..., :-1]
+    deviation = (variance[..., 1:] + variance[..., :-1]).sqrt().clamp(min=1e-6)
     relative = (difference / deviation).clamp(-_CLIP, _CLIP)
     count = relative.shape[1]
     error = relative.std(1, correction=0) / max(count, 1) ** 0.5
@@ -155,18 +158,18 @@ def _steps(mosaics: Tensor, variance: Tensor) -> _Steps:
 
 
 def _smaller(step: Tensor) -> Tensor:
-    """Combine steps (N, w - 2) from each column to the next into excesses over both neighbours (N, w).
+    """Combine steps (N, w - 1) from each column to the next into excesses over both neighbours (N, w).
 
     The excess is the smaller step, or 0 if one neighbour is brighter and the other darker. At the border the
-    second neighbour is four columns away.
+    second neighbour is two columns away.
     """
-    from_left = torch.cat([-(step[:, :2] + step[:, 2:4]), step], 1)
-    from_right = torch.cat([-step, step[:, -2:] + step[:, -4:-2]], 1)
+    from_left = torch.cat([-(step[:, :1] + step[:, 1:2]), step], 1)
+    from_right = torch.cat([-step, step[:, -1:] + step[:, -2:-1]], 1)
     smaller = torch.where(from_left.abs() < from_right.abs(), from_left, from_right)
     return torch.where(from_left.sign() == from_right.sign(), smaller, 0.0)
 
 
 def _larger(error: Tensor) -> Tensor:
-    """Combine the errors (N, w - 2) of steps: the larger one of both neighbours (N, w)."""
-    padded = torch.nn.functional.pad(error, (2, 2))
-    return torch.maximum(padded[..., 2:], padded[..., :-2])
+    """Combine the errors (N, w - 1) of steps: the larger one of both neighbours (N, w)."""
+    padded = F.pad(error, (1, 1))
+    return torch.maximum(padded[..., 1:], padded[..., :-1])

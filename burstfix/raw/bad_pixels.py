@@ -23,17 +23,19 @@ def find_bad_pixels(frame: Frame, plan: OpcodePlan) -> NDArray[np.int32]:
         int32 (count, 2), rows and columns in the visible area, each pixel once, in reading order.
     """
     height, width = frame.mosaic.shape
+    steps = [(number, step) for number, of_list in ((1, plan.sensor), (2, plan.mosaic)) for step in of_list]
+    if not any(isinstance(step.opcode, (BadPixelValue, BadPixelList)) for _, step in steps):
+        return np.empty((0, 2), np.int32)
     bad = np.zeros((height, width), bool)
-    for number, steps in ((1, plan.sensor), (2, plan.mosaic)):
-        for step in steps:
-            opcode = step.opcode
-            if isinstance(opcode, BadPixelValue):
-                bad |= frame.mosaic == _in_dn(opcode.value, number, frame.metadata.levels)
-            elif isinstance(opcode, BadPixelList):
-                points = opcode.points + step.origin
-                inside = ((points >= 0) & (points < (height, width))).all(1)
-                bad[points[inside, 0], points[inside, 1]] = True
-                bad |= _inside_any(opcode.rectangles + np.tile(step.origin, 2), height, width)
+    for number, step in steps:
+        opcode = step.opcode
+        if isinstance(opcode, BadPixelValue):
+            bad |= frame.mosaic == _in_dn(opcode.value, number, frame.metadata.levels)
+        elif isinstance(opcode, BadPixelList):
+            points = opcode.points + step.origin
+            inside = ((points >= 0) & (points < (height, width))).all(1)
+            bad[points[inside, 0], points[inside, 1]] = True
+            bad |= _inside_any(opcode.rectangles + np.tile(step.origin, 2), height, width)
     return np.argwhere(bad).astype(np.int32)
 
 
