@@ -91,9 +91,9 @@ def model_of(job: Job, burst: Burst) -> BurstModel:
     return cached_model(model_for(burst, s.model), select_device(s.device).type, s.ensemble)
 
 
-def read(job: Job) -> Burst:
+def read(job: Job, progress: Progress | None = None) -> Burst:
     """Read and analyse the frames of a burst."""
-    return read_burst(job.burst.paths, **job.settings.reading())
+    return read_burst(job.burst.paths, **job.settings.reading(), progress=progress)
 
 
 def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progress | None) -> LinearImage:
@@ -122,10 +122,10 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
     )
 
 
-def timed_read(job: Job) -> tuple[Burst, float]:
+def timed_read(job: Job, progress: Progress | None = None) -> tuple[Burst, float]:
     """Run `read`; return its result and its duration in seconds."""
     started = time.perf_counter()
-    return read(job), time.perf_counter() - started
+    return read(job, progress), time.perf_counter() - started
 
 
 def timed_merge(

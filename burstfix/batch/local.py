@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,25 @@ from burstfix.types import Burst
 OnStart = Callable[[Job], None]
 OnProgress = Callable[[Job, str, int, int], None]
 
+_POLL_SECONDS = 0.2  # interval at which the progress of reading is passed on
+
+
+class _LastProgress:
+    """Stores the last report of a reading thread for the thread that merges."""
+
+    def __init__(self) -> None:
+        self.value: tuple[str, int, int] | None = None
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.value = (stage, done, total)
+
 
 @dataclass(slots=True)
 class _Reading:
     job: Job
     size: int  # bytes taken from the budget
     future: Future[tuple[Burst, float]]
+    progress: _LastProgress
 
 
 @dataclass(slots=True)
@@ -86,7 +99,9 @@ class LocalWorker:
                         yield failure(upcoming, self._too_large(upcoming, size))
                     elif self._budget.fits(size):
                         self._budget.take(size)
-                        work.reading.append(_Reading(upcoming, size, readers.submit(timed_read, upcoming)))
+                        progress = _LastProgress()
+                        future = readers.submit(timed_read, upcoming, progress)
+                        work.reading.append(_Reading(upcoming, size, future, progress))
                     else:
                         break
                     upcoming = next(waiting, None)
@@ -124,7 +139,7 @@ class _Work:
         item = self.reading.popleft()
         job = item.job
         try:
-            burst, seconds = item.future.result()
+            burst, seconds = self._wait(item)
             if self._on_start:
                 self._on_start(job)
             model = model_of(job, burst)
@@ -138,11 +153,20 @@ class _Work:
             linear, merging = timed_merge(job, burst, model, tile, report)
             future = writer.submit(write, job, burst, linear, seconds + merging)
             self.writing.append(_Writing(job, item.size, future))
+            report("write", 0, 1)
         except JournalError:
             raise
         except Exception as error:
             self._budget.give_back(item.size)
             yield failure(job, error)
+
+    def _wait(self, item: _Reading) -> tuple[Burst, float]:
+        """Wait until a burst has been read, and report its progress."""
+        while not item.future.done():
+            if self._on_progress and item.progress.value:
+                self._on_progress(item.job, *item.progress.value)
+            wait([item.future], _POLL_SECONDS)
+        return item.future.result()
 
     def written(self, at_most: int) -> Iterator[Outcome]:
         """Yield the outcomes of written pictures until at most this many are being written."""

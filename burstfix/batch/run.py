@@ -32,6 +32,7 @@ from burstfix.batch.worker import Worker, make_worker
 from burstfix.errors import InputError, OutOfMemoryError, OutputError
 from burstfix.io.read.copies import hash_file
 from burstfix.io.write.raw_guard import refuse_raw
+from burstfix.types import Progress
 
 MAX_ATTEMPTS = 3
 """Number of runs that may be killed while they merge the same burst; then the burst is recorded as failed."""
@@ -65,7 +66,8 @@ def run_batch(
         watch: Keep running and merge bursts as their files arrive, until `stop` is set.
         stop: Event that ends the batch after the current burst.
         on_event: Called with every event, in the calling thread.
-        on_progress: Called with (burst, stage, done, total), in the calling thread.
+        on_progress: Called with (burst, stage, done, total), in the calling thread. The burst is "" while
+            folders are searched (stage "scan").
 
     Raises:
         InputError: A folder does not exist, or the table of noise profiles is invalid.
@@ -134,16 +136,18 @@ class Batch:
         self._emit("tally", self.report.document())
         return self.report
 
-    def plan(self, without: frozenset[Path] = frozenset()) -> Plan:
+    def plan(self, without: frozenset[Path] = frozenset(), progress: Progress | None = None) -> Plan:
         """Find the bursts that are in the folders now; leave out the files in `without`."""
         with self.journal.transaction():
-            return plan_folders(self.folders, self.settings, self.output.path, self.reader, without=without)
+            return plan_folders(
+                self.folders, self.settings, self.output.path, self.reader, without=without, progress=progress
+            )
 
     def _plans(self, watch: bool) -> Iterator[Plan]:
         if watch:
             output, settle = self.output.path, self.settings.settle
             return watch_folders(self.folders, output, settle, self.plan, self.stop.is_set)
-        return iter([self.plan()])
+        return iter([self.plan(progress=self._scan_progress)])
 
     def _summarize(self) -> None:
         try:
@@ -351,6 +355,10 @@ class Batch:
     def _progress(self, job: Job, stage: str, done: int, total: int) -> None:
         if self.on_progress:
             call(self.on_progress, self._name(job), stage, done, total)
+
+    def _scan_progress(self, stage: str, done: int, total: int) -> None:
+        if self.on_progress:
+            call(self.on_progress, "", stage, done, total)
 
     def _emit(self, kind: EventKind, data: dict[str, Any]) -> None:
         if self.on_event:

@@ -1,73 +1,47 @@
-"""The output of `burstfix batch`: progress bars, a line for each burst, and a summary at the end."""
+"""The output of `burstfix batch`: a progress bar, a line for each burst, and a summary at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from burstfix import records
-from burstfix.cli.progress import STAGES
+from burstfix.cli.progress import BatchProgress
 from burstfix.cli.terminal import Terminal
-from burstfix.names import printable, printable_document
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+from burstfix.names import printable_document
 
 
 class BatchDisplay:
-    """Two progress bars: all bursts with the time left, and the stage of the current burst."""
+    """One progress bar for the search and all bursts."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._bars: Progress | None = None
-        self._all: TaskID | None = None
-        self._current: TaskID | None = None
+        self._state = BatchProgress()
+        self._update: Callable[[], None] = lambda: None
 
     @contextmanager
     def shown(self) -> Generator[BatchDisplay, None, None]:
-        """Show the bars while the body runs, if stderr is a terminal."""
-        console = self._terminal.bars_console()
-        if console is None:
+        """Show the bar while the body runs, if stderr is a terminal."""
+        with self._terminal.bar(self._state) as self._update:
             yield self
-            return
-        from rich import progress as bars
-
-        with bars.Progress(
-            bars.TextColumn("{task.description}", markup=False),  # file names may contain rich's markup
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        ) as display:
-            self._bars = display
-            self._all = display.add_task("Searching", total=None)
-            self._current = display.add_task("", total=None, visible=False)
-            yield self
-        self._bars = None
 
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Update the bar of all bursts."""
-        if self._bars is None or self._all is None or self._current is None:
-            return
+        """Update the bar after an event."""
         if kind == "plan":
-            total = sum(1 for group in data["groups"] if group.get("output"))
-            self._bars.update(self._all, description="Bursts", total=total, completed=0)
+            self._state.plan(sum(1 for group in data["groups"] if group.get("output")))
         elif kind in ("done", "failed", "skipped"):
-            self._bars.advance(self._all)
+            self._state.finish(data["name"], skipped=kind == "skipped")
+        self._update()
 
     def progress(self, burst: str, stage: str, done: int, total: int) -> None:
-        """Update the bar of the current burst."""
-        if self._bars is not None and self._current is not None:
-            description = f"{STAGES.get(stage, stage)} {printable(burst)}"
-            self._bars.update(
-                self._current, description=description, completed=done, total=total, visible=True
-            )
+        """Update the bar with the progress of a burst, or of the search, which has no burst ("")."""
+        self._state.report(burst, stage, done, total)
+        self._update()
 
     def line(self, text: str) -> None:
-        """Print a line on stderr, above the bars."""
+        """Print a line on stderr, above the bar."""
         self._terminal.log_line(text)
 
 

@@ -1,10 +1,11 @@
-"""One progress bar for a whole command. Each stage is weighted by the share of the time it usually takes."""
+"""State of the progress bar of a command. Each stage is weighted by its usual share of the time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 STAGES = {
     "start": "Starting",
@@ -30,6 +31,30 @@ MIN_FRACTION = 0.05
 """The time left is estimated only after this fraction of the work."""
 
 
+class BarState(Protocol):
+    """State that a progress bar shows."""
+
+    @property
+    def fraction(self) -> float:
+        """Completed fraction of the work, 0 to 1."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Short text before the bar."""
+        ...
+
+    @property
+    def time_text(self) -> str:
+        """Text after the bar."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """Name of what is being processed, at the end of the line; "" for none."""
+        ...
+
+
 @dataclass(slots=True)
 class OverallProgress:
     """Combines the stages of one command into one fraction.
@@ -40,12 +65,14 @@ class OverallProgress:
         clock: Function that returns the time in seconds; tests replace it.
         fraction: Completed fraction of the work, 0 to 1.
         stage: Stage that runs now.
+        subject: Name of what is being processed; "" for none.
     """
 
     weights: Mapping[str, float]
     clock: Callable[[], float] = time.monotonic
     fraction: float = 0.0
     stage: str = "start"
+    subject: str = ""
     _started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,9 +100,92 @@ class OverallProgress:
     def time_text(self) -> str:
         """Time left if it can be estimated yet, otherwise the elapsed time."""
         passed = self.clock() - self._started
-        if self.fraction < MIN_FRACTION:
-            return f"{_minutes(passed)} elapsed"
-        return f"{_minutes(passed * (1 - self.fraction) / self.fraction)} left"
+        return _time_text(passed, self.fraction)
+
+
+_SCAN = 0.05  # share of the bar for the search; merging has the rest
+
+
+class BatchProgress:
+    """Combines the search and all bursts of a batch into one fraction.
+
+    Bursts that earlier runs merged do not count, because they take no time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._scanned = 0.0
+        self._total: int | None = None  # None until the plan is known
+        self._finished = 0
+        self._running: dict[str, OverallProgress] = {}
+        self._burst = ""
+
+    def plan(self, total: int) -> None:
+        """Begin with the bursts of a plan."""
+        self._total, self._finished = total, 0
+        self._running.clear()
+        self._started = self._clock()
+
+    def report(self, burst: str, stage: str, done: int, total: int) -> None:
+        """Update the stage of a burst; the search has no burst, ""."""
+        if not burst:
+            self._scanned = min(1.0, done / total) if total else 1.0
+            return
+        self._burst = burst
+        self._running.setdefault(burst, OverallProgress(MERGING)).report(stage, done, total)
+
+    def finish(self, burst: str, *, skipped: bool = False) -> None:
+        """Count a burst as finished; a skipped one is no longer part of the work."""
+        self._running.pop(burst, None)
+        if skipped:
+            self._total = max(0, (self._total or 0) - 1)
+        else:
+            self._finished += 1
+
+    @property
+    def _merged(self) -> float:
+        """Completed fraction of the bursts."""
+        if not self._total:
+            return 0.0 if self._total is None else 1.0
+        done = self._finished + sum(one.fraction for one in self._running.values())
+        return min(1.0, done / self._total)
+
+    @property
+    def fraction(self) -> float:
+        """Completed fraction of the work, 0 to 1."""
+        if self._total is None:
+            return _SCAN * self._scanned
+        return _SCAN + (1 - _SCAN) * self._merged
+
+    @property
+    def description(self) -> str:
+        """Stage and number of the current burst."""
+        if self._total is None:
+            return STAGES["scan" if self._scanned else "start"]
+        running = self._running.get(self._burst)
+        if self._finished >= self._total:
+            stage = STAGES["write"]
+        else:
+            stage = STAGES["decode"] if running is None else running.description
+        return f"{stage} {min(self._finished + 1, self._total)} of {self._total}"
+
+    @property
+    def subject(self) -> str:
+        """Name of the current burst."""
+        return self._burst
+
+    @property
+    def time_text(self) -> str:
+        """Time left if it can be estimated yet, otherwise the elapsed time."""
+        fraction = 0.0 if self._total is None else self._merged
+        return _time_text(self._clock() - self._started, fraction)
+
+
+def _time_text(passed: float, fraction: float) -> str:
+    if fraction < MIN_FRACTION:
+        return f"{_minutes(passed)} elapsed"
+    return f"{_minutes(passed * (1 - fraction) / fraction)} left"
 
 
 def _minutes(seconds: float) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from burstfix import records
-from burstfix.cli.progress import OverallProgress
+from burstfix.cli.progress import BarState, OverallProgress
 from burstfix.cli.streams import discard_stdout
 from burstfix.names import printable, printable_document
 
@@ -100,11 +100,48 @@ class Terminal:
             except OSError:  # stdout cannot be written; the exit code still reports the failure
                 discard_stdout()
 
-    def bars_console(self) -> Console | None:
-        """Return the console for progress bars, or None with -q or if stderr is not a capable terminal."""
+    @contextlib.contextmanager
+    def bar(self, state: BarState) -> Generator[Callable[[], None], None, None]:
+        """Show a progress bar while the body runs, unless with -q or if stderr is not a capable terminal.
+
+        Args:
+            state: What the bar shows. Its time also advances between updates.
+
+        Yields:
+            A function that shows the current state.
+        """
         if self.quiet or not sys.stderr.isatty() or self._stderr().is_dumb_terminal:
-            return None
-        return self._stderr()
+            yield lambda: None
+            return
+        from rich import progress as bars
+        from rich.table import Column
+
+        rest_of_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        with bars.Progress(
+            bars.SpinnerColumn(),
+            bars.TextColumn("{task.description:<16}"),
+            bars.BarColumn(bar_width=24),
+            bars.TaskProgressColumn(),
+            _time_column(state),
+            # Names may contain rich's markup, and may be longer than the line.
+            bars.TextColumn("{task.fields[subject]}", markup=False, table_column=rest_of_line),
+            console=self._stderr(),
+            expand=True,
+            transient=True,
+        ) as display:
+            task = display.add_task(state.description, total=1.0, subject="")
+            shown = ("", "")
+
+            def update() -> None:
+                nonlocal shown
+                text = state.description, printable(state.subject)
+                done = state.fraction
+                display.update(
+                    task, description=text[0], subject=text[1], completed=done, refresh=text != shown
+                )
+                shown = text
+
+            yield update
 
     @contextlib.contextmanager
     def progress(self, weights: Mapping[str, float] | None = None) -> Generator[Progress, None, None]:
@@ -113,29 +150,12 @@ class Terminal:
         Args:
             weights: Share of the time for each stage; see `OverallProgress`.
         """
-        console = self.bars_console()
-        if console is None:
-            yield lambda stage, done, total: None
-            return
-        from rich import progress as bars
-
         overall = OverallProgress(weights or {})
-        with bars.Progress(
-            bars.SpinnerColumn(),
-            bars.TextColumn("{task.description:<16}"),
-            bars.BarColumn(),
-            bars.TaskProgressColumn(),
-            _time_column(overall),
-            console=console,
-            transient=True,
-        ) as display:
-            task = display.add_task(overall.description, total=1.0)
+        with self.bar(overall) as update:
 
             def report(stage: str, done: int, total: int) -> None:
-                entered = stage != overall.stage
                 overall.report(stage, done, total)
-                text = overall.description
-                display.update(task, description=text, completed=overall.fraction, refresh=entered)
+                update()
 
             yield report
 
@@ -187,14 +207,14 @@ def _write(text: str) -> None:
     sys.stdout.flush()  # raises an error now if the disk is full, so that it can still be reported
 
 
-def _time_column(overall: OverallProgress) -> Any:
-    """Return a column that shows the time left. Importing rich here keeps it out of the start-up."""
+def _time_column(state: BarState) -> Any:
+    """Return a column that shows the time of a state. Importing rich here keeps it out of the start-up."""
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
     class TimeColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(overall.time_text, style="progress.remaining")
+            return Text(state.time_text, style="progress.remaining")
 
     return TimeColumn()
 

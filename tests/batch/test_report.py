@@ -14,7 +14,7 @@ from burstfix.batch.run import run_batch
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import main
 from burstfix.errors import InputError
-from burstfix.types import Burst
+from burstfix.types import Burst, Progress
 from tests.batch.cards import burst
 
 SETTINGS = BatchSettings(model="average", device="cpu")
@@ -73,8 +73,8 @@ def test_batch_when_a_callback_raises_then_it_ends_the_batch_and_no_burst_has_fa
 def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_redoes_their_burst(
     cards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_and_replace(job: Job) -> tuple[Burst, float]:
-        result = timed_read(job)
+    def read_and_replace(job: Job, progress: Progress | None) -> tuple[Burst, float]:
+        result = timed_read(job, progress)
         if job.burst.root == cards[1]:
             for path in job.burst.paths:
                 path.unlink()
@@ -86,6 +86,20 @@ def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_r
     monkeypatch.undo()
     report = run_batch(cards, tmp_path / "out", SETTINGS)
     assert len(report.done) == 1 and len(report.skipped) == 1
+
+
+def test_batch_when_it_runs_then_progress_covers_the_search_and_all_stages_of_a_burst(
+    cards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burstfix.batch.local._POLL_SECONDS", 0.001)
+    reports: list[tuple[str, str]] = []
+    run_batch(cards, tmp_path / "out", SETTINGS, on_progress=lambda *report: reports.append(report[:2]))
+    assert reports[0] == ("", "scan")
+    merged = {burst: {stage for name, stage in reports if name == burst} for burst, _ in reports if burst}
+    assert len(merged) == 2
+    # Reading of the second burst may be finished before anything waits for it.
+    assert {"decode", "prepare"} & next(iter(merged.values()))
+    assert all({"merge", "write"} <= stages for stages in merged.values())
 
 
 @pytest.mark.parametrize("name", ["summary.csv", "summary.jpg"])

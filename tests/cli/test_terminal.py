@@ -12,7 +12,7 @@ from rich.table import Table
 
 from burstfix.cli import main
 from burstfix.cli.batch_display import BatchDisplay
-from burstfix.cli.progress import MERGING, OverallProgress
+from burstfix.cli.progress import MERGING, BatchProgress, OverallProgress
 from burstfix.cli.terminal import Terminal
 from burstfix.records import Error
 from tests.batch.cards import Camera, burst
@@ -113,8 +113,69 @@ def test_batch_display_when_a_name_looks_like_markup_then_shows_it_unchanged(
 ) -> None:
     screen = screen_as_stderr(monkeypatch)
     with BatchDisplay(Terminal()).shown() as display:
+        display.event("plan", groups(1))
         display.progress("[night]/a.dng", "merge", 1, 2)
     assert "[night]/a.dng" in screen.getvalue()
+
+
+def groups(count: int) -> dict[str, list[dict[str, str]]]:
+    """Return the data of the event "plan" for bursts that are all merged."""
+    return {"groups": [{"output": f"{number}.tif"} for number in range(count)]}
+
+
+def test_batch_display_when_bursts_are_merged_then_one_bar_names_stage_number_and_burst(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = screen_as_stderr(monkeypatch)
+    with BatchDisplay(Terminal()).shown() as display:
+        display.progress("", "scan", 1, 2)
+        display.event("plan", groups(3))
+        display.progress("a.dng", "decode", 1, 2)
+        display.event("done", {"name": "a.dng"})
+        display.progress("b.dng", "merge", 1, 2)
+        shown = screen.getvalue()
+    for text in ("Starting", "Searching for raws", "Decoding 1 of 3", "a.dng", "Merging 2 of 3", "b.dng"):
+        assert text in shown
+    assert "\x1b[1A" not in shown  # the cursor never moves up, so there is only one bar
+
+
+def test_batch_progress_when_bursts_run_then_the_fraction_rises_from_the_search_to_the_end() -> None:
+    now = [0.0]
+    state = BatchProgress(clock=lambda: now[0])
+    fractions = [state.fraction]
+
+    def seen() -> float:
+        fractions.append(state.fraction)
+        return state.fraction
+
+    state.report("", "scan", 1, 2)
+    assert 0 < seen() < 0.05
+    state.plan(4)
+    assert seen() == pytest.approx(0.05)
+    for name in ("a", "b"):
+        state.report(name, "decode", 1, 2)
+        assert seen() > fractions[-2]
+        state.report(name, "merge", 1, 1)
+        assert seen() > fractions[-2]
+    state.finish("a")
+    state.finish("b")
+    now[0] = 10.0
+    assert seen() == pytest.approx(0.05 + 0.95 * 0.5) and state.time_text == "0:10 left"
+    state.finish("c")
+    state.finish("d")
+    assert seen() == 1 and fractions == sorted(fractions)
+
+
+def test_batch_progress_when_bursts_were_merged_before_then_they_do_not_count() -> None:
+    state = BatchProgress()
+    state.plan(10)
+    for name in "abcdefgh":
+        state.finish(name, skipped=True)
+    assert state.fraction == pytest.approx(0.05)
+    state.finish("i")
+    assert state.fraction == pytest.approx(0.05 + 0.95 / 2)
+    state.finish("j", skipped=True)
+    assert state.fraction == 1
 
 
 def test_result_when_closing_and_quiet_then_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
