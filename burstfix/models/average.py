@@ -25,6 +25,7 @@ from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import menon
 
+_BIASED = 6.0  # standard deviations of noise above black beyond which clipping adds no bias
 _CONTENT = 4  # a frame counts with its smallest weight among this many lowest frequencies
 
 
@@ -235,10 +236,19 @@ def _unbiased_shadows(
         radius: Radius of the neighbourhood in packed pixels.
     """
     side = 2 * radius + 1
+    negative = lowest < 0
+    if negative.any():
+        across = F.max_pool2d(negative.float(), (1, side), 1, (0, radius))
+        negative = F.max_pool2d(across, (side, 1), 1, (radius, 0)) > 0
     local = F.avg_pool2d(merged, side, 1, radius, count_include_pad=False)
-    clipped = F.max_pool2d(-lowest, side, 1, radius) <= 0
-    share = _unclip_mean(local, shot_gain, read_variance) / local.clamp(min=1e-8)
-    return torch.where(clipped, merged * share, merged)
+    shot_gain, read_variance = shot_gain.expand_as(local), read_variance.expand_as(local)
+    deviation_squared = local.clamp(min=0) * shot_gain + read_variance
+    biased = ~negative & (local < _BIASED * deviation_squared.sqrt())
+    mean = local[biased]
+    unclipped = _unclip_mean(mean, shot_gain[biased], read_variance[biased])
+    merged = merged.clone()
+    merged[biased] *= unclipped / mean.clamp(min=1e-8)
+    return merged
 
 
 def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
