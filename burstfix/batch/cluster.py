@@ -206,7 +206,7 @@ class ClusterWorker:
         needs: dict[str, float] = {}
         memories = [w.resources[MEMORY] for w in workers if MEMORY in w.resources]
         if memories:
-            needs[MEMORY] = burst_bytes(job.burst) + _PROCESS_BYTES
+            needs[MEMORY] = burst_bytes(job.burst, report=job.settings.report) + _PROCESS_BYTES
             if needs[MEMORY] > max(memories):
                 raise OutOfMemoryError(
                     f"needs about {needs[MEMORY] / 1e9:.1f} GB, but the largest worker has "

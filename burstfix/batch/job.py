@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from burstfix._version import __version__
+from burstfix.batch.pages import write_page
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.settings import BatchSettings
 from burstfix.checkpoints import load_model
@@ -44,10 +45,12 @@ class Job:
         output: Path of the picture, relative to the output folder.
         staging: Temporary file of this job; the finished picture is moved from it to `output`.
         settings: Settings of the merge.
+        picture: Final path of the picture.
         inputs: SHA-256 of the content of the frames, computed before they are read; "" if a frame could not
             be read.
         attempts: Number of earlier attempts that exhausted memory or did not end; each halves the tiles.
         version: Version of burstfix that created the job.
+        preview: True to reduce the frames to a quarter of height and width.
     """
 
     key: str
@@ -55,9 +58,16 @@ class Job:
     output: str
     staging: Path
     settings: BatchSettings
+    picture: Path
     inputs: str
     attempts: int = 0
     version: str = __version__
+    preview: bool = False
+
+    @property
+    def staged_page(self) -> Path:
+        """Temporary file of the report."""
+        return self.staging.with_suffix(".html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ def model_of(job: Job, burst: Burst) -> BurstModel:
 
 def read(job: Job, progress: Progress | None = None) -> Burst:
     """Read and analyse the frames of a burst."""
-    return read_burst(job.burst.paths, **job.settings.reading(), progress=progress)
+    return read_burst(job.burst.paths, **job.settings.reading(), preview=job.preview, progress=progress)
 
 
 def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progress | None) -> LinearImage:
@@ -137,7 +147,7 @@ def timed_merge(
 
 
 def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[str, Any]:
-    """Write the picture to the staging file.
+    """Write the picture, and its report if wanted, to the staging files.
 
     Args:
         job: The job.
@@ -152,6 +162,8 @@ def write(job: Job, burst: Burst, linear: LinearImage, seconds: float) -> dict[s
     s = job.settings
     job.staging.parent.mkdir(parents=True, exist_ok=True)
     finished = finish_picture(linear, job.staging, s, overwrite=True)
+    if s.report:
+        write_page(job.staged_page, job.picture, burst, linear, finished, s)
     return {
         "reference": burst.frames[burst.reference].metadata.path.name,
         "used": len(burst.frames),

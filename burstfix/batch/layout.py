@@ -30,8 +30,14 @@ FIELDS = {
     "time": "capture time of the first frame, 23-59-58, or undated",
 }
 
-RESERVED = ("burstfix.sqlite", "burstfix.log", "summary.csv", "summary.jpg")
+RESERVED = (
+    *("burstfix.sqlite", "burstfix.log", "summary.csv", "summary.jpg"),
+    *("report.html", "preview.html"),
+)
 """Files that a batch writes at the top of the output folder."""
+
+REPORT_FOLDER = "report"
+"""Subfolder of the output folder for the pages of a report."""
 
 
 def check_layout(layout: str, format: str | None) -> str:
@@ -74,6 +80,16 @@ def check_layout(layout: str, format: str | None) -> str:
             "leave out one of them"
         )
     return layout
+
+
+def page_of(output: str) -> str:
+    """Return the path of a burst's page, relative to the output folder.
+
+    Args:
+        output: Path of the picture, relative to the output folder.
+    """
+    picture = PurePosixPath(output)
+    return str(PurePosixPath(REPORT_FOLDER) / picture.parent / fit_name(f"{picture.name}.html"))
 
 
 def assign_outputs(

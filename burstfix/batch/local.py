@@ -94,7 +94,7 @@ class LocalWorker:
             while upcoming or work.reading or work.writing:
                 # One burst more than there are readers: it has been read and waits to be merged.
                 while upcoming and len(work.reading) <= self._readers:
-                    size = burst_bytes(upcoming.burst)
+                    size = burst_bytes(upcoming.burst, report=upcoming.settings.report)
                     if not self._budget.can_ever_fit(size):
                         yield failure(upcoming, self._too_large(upcoming, size))
                     elif self._budget.fits(size):

@@ -23,15 +23,22 @@ from burstfix.models.base import ModelInfo
 
 _FRAME = 4  # bytes per sensor pixel for a frame: its mosaic (2), its grey picture and temporary strips (2)
 _PICTURE = 60  # bytes per sensor pixel for the merged picture (12), its rendering and its encoder
+_REPORT = 60  # bytes per sensor pixel for a report: the reference alone (12), two pictures, measurements
 _SHARE = 0.75  # default limit as a share of the free memory
 RESERVE = 100_000_000  # bytes for code loaded later, threads and the allocator; 60 MB were measured
 _TILE_SHARE = 0.4  # share of the limit for tiles
 
 
-def burst_bytes(burst: FoundBurst) -> int:
-    """Estimate the bytes that a burst needs from reading to writing, without the tiles."""
+def burst_bytes(burst: FoundBurst, *, report: bool = False) -> int:
+    """Estimate the bytes that a burst needs from reading to writing, without the tiles.
+
+    Args:
+        burst: The burst.
+        report: True if its report is written as well.
+    """
     channels = 3 if burst.cfa == LINEAR else 1
-    return burst.height * burst.width * (channels * _FRAME * len(burst.paths) + _PICTURE)
+    picture = _PICTURE + (_REPORT if report else 0)
+    return burst.height * burst.width * (channels * _FRAME * len(burst.paths) + picture)
 
 
 def used_now() -> int:

@@ -17,8 +17,10 @@ from typing import Any
 from burstfix.analysis.noise_table import load_table
 from burstfix.batch.job import Job, Outcome, failure, is_disk_full
 from burstfix.batch.journal import Entry, Journal, JournalError
+from burstfix.batch.layout import page_of
 from burstfix.batch.lock import log_file, only_run
 from burstfix.batch.output_folder import OutputFolder
+from burstfix.batch.pages import write_index
 from burstfix.batch.plan import FoundBurst, Plan
 from burstfix.batch.planning import model_name, outputs_of, plan_folders
 from burstfix.batch.raw_info import InfoReader, file_stamp
@@ -152,6 +154,8 @@ class Batch:
     def _summarize(self) -> None:
         try:
             write_summary(self.output.path, self.journal.entries(), self.report.unreadable)
+            if self.settings.report:
+                write_index(self.output, self.journal.entries())
             self.report.no_summary = ""
         except OutputError as error:  # pictures and report are complete without the summary
             self.report.no_summary = str(error)
@@ -198,7 +202,7 @@ class Batch:
             output = outputs[burst.key]
             self._job_count += 1
             staging = self.output.staging / f"{os.getpid()}-{self._job_count}{Path(output).suffix}"
-            job = Job(burst.key, burst, output, staging, self.settings, inputs="")
+            job = Job(burst.key, burst, output, staging, self.settings, self.output.path / output, inputs="")
             try:
                 # Hash before reading: if frames are replaced later, the next run merges the burst again.
                 job = dataclasses.replace(job, inputs=inputs_hash(burst.paths, self.reader))
@@ -313,6 +317,8 @@ class Batch:
         name = self._name(job)
         if not outcome.error:
             try:
+                if job.settings.report:
+                    self.output.move_in(job.staged_page, page_of(job.output))
                 path = self.output.move_in(job.staging, job.output)
                 self.journal.finish(job.key, stamp=file_stamp(path), result=outcome.result)
             except OSError as error:
@@ -330,6 +336,7 @@ class Batch:
             )
         if outcome.error:
             job.staging.unlink(missing_ok=True)
+            job.staged_page.unlink(missing_ok=True)
             self._record_failure(job, outcome)
             self.report.failed[name] = outcome.error
             log.error("%s: failed: %s", name, outcome.error)
@@ -342,7 +349,8 @@ class Batch:
         result = {key: value for key, value in outcome.result.items() if key != "thumb"}
         log.info("%s: %s", name, json.dumps(result))
         folder = str(job.burst.paths[0].parent)
-        self._emit("done", {"name": name, "output": job.output, "folder": folder, **result})
+        page = page_of(job.output) if job.settings.report else None
+        self._emit("done", {"name": name, "output": job.output, "report": page, "folder": folder, **result})
 
     def _record_failure(self, job: Job, outcome: Outcome) -> None:
         # One transaction, so that the journal never shows a burst as "running" that failed before its start:

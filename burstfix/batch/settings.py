@@ -25,6 +25,7 @@ class BatchSettings(MergeSettings):
         check_content: Split bursts where the scene changes.
         layout: Names of the pictures, see `burstfix.batch.layout.FIELDS`.
         overwrite: Replace files that burstfix has not written.
+        report: Write an HTML report of each burst, and an index of all bursts.
         jobs: Number of bursts that are read ahead while one is merged.
         max_memory: Bytes for reading ahead and merging; 0 = three quarters of the free memory.
         settle: With `watch`, seconds without a change before files are read.
@@ -64,6 +65,9 @@ class BatchSettings(MergeSettings):
     overwrite: bool = setting(
         False, kinds.flag(), "Also replace files that are not from this batch.", group="batch"
     )
+    report: bool = setting(
+        False, kinds.flag(), "Also write a report: report.html, with a page for each burst.", group="batch"
+    )
     jobs: int = setting(1, kinds.whole(1, 64, metavar="N"), "Number of bursts to read ahead.", group="batch")
     max_memory: int = setting(
         0,
@@ -96,6 +100,8 @@ class BatchSettings(MergeSettings):
         row = format_of(full) or DEFAULT_FORMAT
         row.bit_depth(self.bit_depth)
         row.check_color_space(self.color_space)
+        if self.report and row.is_raw and self.dng == "mosaic":
+            raise UsageError("report needs demosaicked pictures; it cannot be combined with dng mosaic")
 
     def result_settings(self) -> dict[str, Any]:
         """Return the settings that change the pictures or their names, as JSON values."""
@@ -111,7 +117,7 @@ NAMES = tuple(settings_of(BatchSettings))
 
 _NO_RESULT = frozenset(
     ("gap", "min_frames", "max_frames", "singles", "check_content", "format", "overwrite", "device")
-    + ("tile", "jobs", "max_memory", "settle")
+    + ("report", "tile", "jobs", "max_memory", "settle")
 )
 """Settings that do not change a picture; the format is part of the layout."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from burstfix.batch.journal import Entry, Journal
+from burstfix.batch.layout import page_of
 from burstfix.batch.output_folder import OutputFolder
 from burstfix.batch.plan import FoundBurst
 from burstfix.batch.raw_info import InfoReader, file_stamp
@@ -91,5 +92,8 @@ def _remove(entry: Entry, output: OutputFolder, journal: Journal) -> None:
     """Remove an entry and its picture; keep a picture that was changed."""
     if output.has_picture(entry.output) and is_unchanged(entry, output.picture(entry.output)):
         output.picture(entry.output).unlink()
+        page = page_of(entry.output)
+        if output.has_picture(page):
+            output.picture(page).unlink()
         log.info("%s: removed, because newer pictures contain its frames", entry.output)
     journal.forget(entry.key)

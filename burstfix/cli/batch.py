@@ -16,15 +16,16 @@ import click
 from burstfix import records
 from burstfix.batch.settings import BatchSettings
 from burstfix.cli import finding, options
-from burstfix.cli.batch_display import BatchDisplay, batch_record, event_line, tally_text
+from burstfix.cli.batch_display import BatchDisplay, batch_record, event_line, preview_text, tally_text
 from burstfix.cli.epilog import epilog
 from burstfix.cli.terminal import Terminal
-from burstfix.errors import InputError
+from burstfix.errors import InputError, UsageError
 from burstfix.settings import settings_of
 
 EXAMPLES = (
     "burstfix batch card/DCIM -o pictures",
     "burstfix batch card/DCIM -o pictures --dry-run",
+    "burstfix batch card/DCIM -o pictures --preview",
     "burstfix batch shots/ -o pictures --layout '{date}/{first}-{last}_{model}.jpg' --quality 92",
     "burstfix batch incoming/ -o pictures --watch",
 )
@@ -39,6 +40,11 @@ _SETTINGS = options.named(
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="OUT",
               help="Folder for pictures, journal, log and summary; created if missing.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
+@click.option(
+    "--preview",
+    is_flag=True,
+    help="Only write a contact sheet, OUT/preview.html, from quickly merged small pictures.",
+)
 @click.option("--retry-failed", is_flag=True, help="Retry bursts that failed in an earlier run.")
 @click.option("--watch", is_flag=True, help="Keep running and merge bursts as their files arrive.")
 @click.option("--cluster", metavar="ADDRESS|local",
@@ -53,6 +59,7 @@ def command(
     folders: tuple[Path, ...],
     output: Path,
     dry_run: bool,
+    preview: bool,
     retry_failed: bool,
     watch: bool,
     cluster: str | None,
@@ -66,6 +73,12 @@ def command(
     in FOLDER/burstfix.toml; see `burstfix config show`.
     """
     settings = source.batch(folders, typed).settings
+    if preview and (dry_run or retry_failed or watch or cluster):
+        raise UsageError(
+            "--preview excludes --dry-run, --retry-failed, --watch and --cluster; leave them out"
+        )
+    if preview:
+        return _preview(terminal, list(folders), output, settings)
     if dry_run:
         _show_plan(terminal, list(folders), output, settings)
         return 0
@@ -96,6 +109,21 @@ def command(
         )
     if not terminal.json and not (terminal.quiet and report.exit_code == 0):
         sys.stdout.write(tally_text(report.document()) + "\n")
+    return report.exit_code
+
+
+def _preview(terminal: Terminal, folders: list[Path], output: Path, settings: BatchSettings) -> int:
+    from burstfix.batch.preview import preview_folders
+
+    with BatchDisplay(terminal).shown() as display:
+        report = preview_folders(
+            folders,
+            output,
+            settings,
+            on_event=lambda event: display.event(event.kind, event.data),
+            on_progress=display.progress,
+        )
+    terminal.result(records.BatchPreview, report.document(), preview_text, closing=True)
     return report.exit_code
 
 

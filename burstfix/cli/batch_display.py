@@ -11,6 +11,7 @@ from burstfix import records
 from burstfix.cli.progress import BatchProgress
 from burstfix.cli.terminal import Terminal
 from burstfix.names import printable_document
+from burstfix.report.summary import shown_path
 
 
 class BatchDisplay:
@@ -59,8 +60,9 @@ def batch_record(
         The type and the fields of the document.
     """
     fields = {"event": kind, **data}
-    if fields.get("output"):
-        fields["output"] = str((output / fields["output"]).absolute())
+    for file in ("output", "report"):
+        if fields.get(file):
+            fields[file] = str((output / fields[file]).absolute())
     if kind == "plan":
         fields = {"event": kind, "counts": data["counts"]}
     elif kind == "started":
@@ -98,4 +100,16 @@ def tally_text(report: Mapping[str, Any]) -> str:
         numbers.append(f"{len(report['unreadable'])} raws unreadable{allowed}")
     again = "; --retry-failed retries them" if report["failed"] else ""
     lines.append(f"{report['output']}: {', '.join(numbers)} in {report['seconds']:.1f} s{again}")
+    return "\n".join(lines)
+
+
+def preview_text(report: Mapping[str, Any]) -> str:
+    """Return the final text of a preview: a line for each failure, then the counts.
+
+    Args:
+        report: `PreviewReport.document()`, with control characters escaped.
+    """
+    lines = [f"{name}: failed: {reason}" for name, reason in report["failed"].items()]
+    lines += [f"{path}: cannot be read: {reason}" for path, reason in report["unreadable"].items()]
+    lines.append(f"{shown_path(report['output'])}: {len(report['bursts'])} bursts")
     return "\n".join(lines)

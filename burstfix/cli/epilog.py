@@ -11,7 +11,10 @@ Exit codes:
   6    out of memory after every fallback
   7    model weights missing or damaged
   8    some bursts of a batch failed
+  129  ended by SIGHUP
   130  interrupted (Ctrl-C)
+  141  the program that reads stdout has ended
+  143  ended by SIGTERM
 """
 
 

@@ -91,6 +91,26 @@ class Plan(Document, tag_field="schema", tag="burstfix.group"):
     settings: dict[str, Any] | None = None
 
 
+class PreviewedBurst(Record):
+    """A burst on the contact sheet of a preview."""
+
+    name: str
+    frame_count: int
+    frames_used: int
+    left_out: list[str]
+    reference: Reference
+
+
+class BatchPreview(Document, tag_field="schema", tag="burstfix.batch.preview"):
+    """`burstfix batch --preview`: `output` is the contact sheet."""
+
+    output: str
+    bursts: list[PreviewedBurst]
+    failed: dict[str, str]
+    unreadable: dict[str, str]
+    exit_code: int
+
+
 class BatchPlan(Document, tag_field="schema", tag="burstfix.batch.plan"):
     """Event of `batch`: numbers of groups, before the first merge."""
 
@@ -108,7 +128,7 @@ class BatchStarted(Document, tag_field="schema", tag="burstfix.batch.started"):
 
 
 class BatchDone(Document, tag_field="schema", tag="burstfix.batch.done"):
-    """Event of `batch`: a picture was written."""
+    """Event of `batch`: a picture was written, with --report also the page `report`."""
 
     event: Literal["done"]
     name: str
@@ -120,6 +140,7 @@ class BatchDone(Document, tag_field="schema", tag="burstfix.batch.done"):
     model: str
     megapixels: float
     seconds: float
+    report: str | None = None
 
 
 class BatchSkipped(Document, tag_field="schema", tag="burstfix.batch.skipped"):

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu")
 COUNT = 12
 # Slow enough that a worker can be killed at work.
-SLOW = "import time, burstfix.batch.job as j; r = j.read; j.read = lambda job: (time.sleep(0.5), r(job))[1]"
+SLOW = "import time, burstfix.batch.job as j; r = j.read; j.read = lambda *a: (time.sleep(0.5), r(*a))[1]"
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

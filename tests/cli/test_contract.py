@@ -42,7 +42,9 @@ def paths_in(value: Any, name: str = "") -> list[str]:
         return [path for key, one in value.items() if key != "settings" for path in paths_in(one, key)]
     if isinstance(value, list):
         return [path for one in value for path in paths_in(one, name)]
-    is_path = name in ("path", "output", "truth", "folder", "folders") and isinstance(value, str)
+    is_path = name in ("path", "output", "report", "picture", "truth", "folder", "folders") and isinstance(
+        value, str
+    )
     return [value] if is_path else []
 
 
@@ -83,6 +85,7 @@ def test_complete_when_a_field_is_unknown_or_missing_then_raises() -> None:
         ("inspect card card/bad.dng --skip-bad", "inspect"),
         ("group card", "group"),
         ("batch card -o out --dry-run {fast}", "group"),
+        ("batch card -o out --preview {fast}", "batch.preview"),
         ("config show card --preset night", "config"),
         ("noise-profile {small} -o table.toml", "noise-profile"),
         ("compare a.png b.png", "compare"),
@@ -143,7 +146,7 @@ def test_batch_when_it_prints_json_then_every_event_fits_its_schema(
     monkeypatch.setattr(jobs, "read_burst", read)
     seen: dict[str, dict[str, Any]] = {}
     for _run in range(2):  # the second run skips the bursts of the first
-        assert main(["batch", "card", "-o", "out", "--json", *FAST]) == 8
+        assert main(["batch", "card", "-o", "out", "--report", "--json", *FAST]) == 8
         for line in capsys.readouterr().out.splitlines():
             document = validated(line)
             assert document["schema"] == f"burstfix.batch.{document['event']}"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import math
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from burstfix.names import printable
 from burstfix.report.frames import exposure_text
 from burstfix.report.html.data import ReportData
 from burstfix.report.html.diagrams import diagrams
+from burstfix.report.html.environment import render_template
 from burstfix.report.html.pictures import choose_crops, color_map, data_uri, reduced
 from burstfix.report.html.plots import legend
 
@@ -28,15 +26,10 @@ _FEW_MISSING = 0.2  # share of the frames that may be unused where nothing moves
 
 
 def render_page(data: ReportData) -> str:
-    """Return the report as one self-contained HTML document.
-
-    All text from files and arguments is escaped by the template engine.
-    """
-    source = importlib.resources.files("burstfix.report.html").joinpath("template.html").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
-    template = environment.from_string(source)
+    """Return the report as one self-contained HTML document."""
     document = data.document
-    return template.render(
+    return render_template(
+        "page.html",
         title=PurePath(str(document.get("output", document["reference"]["path"]))).name,
         subtitle=subtitle_of(document),
         facts=_facts(data),
@@ -48,13 +41,6 @@ def render_page(data: ReportData) -> str:
         settings=_settings(data),
         command=data.command,
     )
-
-
-def _shown(value: Any) -> Any:
-    """Make control and bidirectional characters of plain text visible; markup and data URIs are our own."""
-    if isinstance(value, str) and not isinstance(value, Markup) and not value.startswith("data:image/"):
-        return printable(value)
-    return value
 
 
 def subtitle_of(document: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def merge_command(files: Sequence[Path], reference: Path, output: str, settings:
     It names the files and the reference that were used, and every setting that differs from its default.
     """
     words = ["burstfix", "merge", *map(str, files), "--reference", str(reference), "-o", output]
-    for name, one in settings_of(settings).items():
+    for name, one in settings_of(MergeSettings).items():
         value = getattr(settings, name)
         if value == one.default:
             continue
