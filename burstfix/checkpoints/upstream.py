@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from burstfix.errors import UsageError, WeightsError
-from burstfix.models.two_stage import TwoStage, TwoStageConfig
+from burstfix.models.two_stage_paper import TwoStagePaper, TwoStagePaperConfig
 
 _PREFIX = "module."  # of keys saved from DataParallel
 _LISTED = 3
@@ -97,7 +97,7 @@ COARSE_DROPPED = frozenset({"simple_block.6.bias"})
 
 def import_two_stage(
     network: str | Path, coarse: str | Path, *, noise_map: str = "std", patch: int = 64
-) -> TwoStage:
+) -> TwoStagePaper:
     """Build our network from the authors' two files, configured to reproduce their results.
 
     That form pools over the whole patch and does not limit offsets, so results depend slightly on the tiles.
@@ -118,7 +118,7 @@ def import_two_stage(
     channels = _rows(theirs["feature_extract.simple_block.0.weight"])
     offset_rows = _rows(theirs["pcd_align.pcd_align.L1_dcnpack_1.conv_offset_mask.weight"])
     try:
-        config = TwoStageConfig(
+        config = TwoStagePaperConfig(
             channels=channels,
             groups=max(1, offset_rows // 27),  # offsets (2) and mask (1) of 9 taps
             feature_convs=_FEATURE_CONVS,
@@ -133,7 +133,7 @@ def import_two_stage(
     except UsageError as error:
         raise WeightsError(f"{network}: its sizes are not those of a two-stage network: {error}") from error
     with torch.device("meta"):  # a damaged file with huge sizes must not allocate memory
-        expected = TwoStage(config).state_dict()
+        expected = TwoStagePaper(config).state_dict()
     unfilled = expected.keys() - state.keys()
     if unfilled:  # the tables do not cover the network
         raise WeightsError(f"{network}: it has no weights for {_some(unfilled)}; please report this as a bug")
@@ -143,7 +143,7 @@ def import_two_stage(
                 f"{network} or {coarse}: the tensor for {name} has shape {tuple(tensor.shape)}, expected "
                 f"{tuple(expected[name].shape)}; use the files that the authors publish"
             )
-    model = TwoStage(config)
+    model = TwoStagePaper(config)
     model.load_state_dict(state)
     return model.eval()
 

@@ -94,7 +94,7 @@ class BurstModel(nn.Module):
         return losses if merged.mosaic is None else losses | mosaic_loss(merged.mosaic, batch)
 
     def start_from(self, other: BurstModel) -> None:
-        """Copy the weights of another model of the same kind, as a start for training.
+        """Copy the weights of a model of the same kind, or of the kind that this one extends, as a start.
 
         Parts that the other model lacks keep their initial weights.
 
@@ -103,7 +103,7 @@ class BurstModel(nn.Module):
         """
         own, theirs = self.state_dict(), other.state_dict()
         odd = [name for name, value in theirs.items() if name not in own or own[name].shape != value.shape]
-        if odd or not isinstance(other, type(self)):
+        if odd or not isinstance(self, type(other)):
             why = f"{odd[0]} is not alike" if odd else "another kind of network"
             raise UsageError(f"{self.info.name} cannot start from these weights of {other.info.name}: {why}")
         fresh = len(own) - len(theirs)

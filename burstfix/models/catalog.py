@@ -58,18 +58,14 @@ CATALOG: tuple[Entry, ...] = (
     Entry(
         name="two-stage",
         target="burstfix.models.two_stage:TwoStage",
-        description="block matching, then deformable alignment, recurrent fusion and a U-Net; for GPUs",
+        description="block matching, alignment by deformation, recurrent fusion, predicted kernels; for GPUs",
         needs_gpu=True,
     ),
     Entry(
-        name="two-stage-lite",
-        target="burstfix.models.two_stage:TwoStageLite",
-        description="both alignment stages at half the size, light enough for CPUs",
-    ),
-    Entry(
-        name="two-stage-kernels",
-        target="burstfix.models.two_stage_kernels:TwoStageKernels",
-        description="both alignment stages and recurrent fusion before predicted kernels; in training",
+        name="two-stage-paper",
+        target="burstfix.models.two_stage_paper:TwoStagePaper",
+        description="the two-stage network as published, at its full size; for GPUs",
+        needs_gpu=True,
     ),
     Entry(
         name="kpn",

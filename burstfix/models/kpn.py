@@ -238,7 +238,7 @@ class Kpn(BurstModel):
         return act(self.encode_frame(act(own.add_(common))))
 
     def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures | None:
-        """Return the features of a second alignment stage; None here, see `TwoStageKernels`.
+        """Return the features of a second alignment stage; None here, see `TwoStage`.
 
         Args:
             frames: (B, N, 4, h, w), block-matched.

@@ -28,7 +28,7 @@ def test_weights_import_when_given_both_checkpoints_then_the_result_loads(checkp
     out = tmp_path / "theirs.safetensors"
     network, coarse = map(str, checkpoints)
     assert main(["weights", "import", network, coarse, "-o", str(out)]) == 0
-    assert load_model(str(out)).info.name == "two-stage"
+    assert load_model(str(out)).info.name == "two-stage-paper"
     assert main(["weights", "import", network, coarse, "-o", str(out)]) == 5
     assert "exists already" in capsys.readouterr().err
 

@@ -210,7 +210,9 @@ def weights(rng: random.Random, folder: Path) -> Path:
         values[rng.choice([*values, "unknown"])] = rng.choice(odd)
     metadata = {
         "format_version": rng.choice([str(FORMAT_VERSION)] * 8 + ["99", "x"]),
-        "model": rng.choice(["kpn"] * 8 + ["average", "two-stage", "os:system", "nothing"]),
+        "model": rng.choice(
+            ["kpn"] * 8 + ["average", "two-stage", "two-stage-paper", "os:system", "nothing"]
+        ),
         "config": json.dumps(values)
         if rng.random() < 0.9
         else rng.choice(["", "[]", "{", "[" * 5000, "null"]),

@@ -21,7 +21,14 @@ pytestmark = pytest.mark.gpu
 CUDA = "cuda"
 SMALL_CONFIGS = {
     "kpn": {"channels": 8, "head_channels": 8, "head_blocks": 1},
-    "two-stage": {"channels": 16, "groups": 4, "feature_blocks": 1, "unet": [8, 8, 8], "unet_blocks": False},
+    "two-stage": {"channels": 16, "groups": 4, "head_channels": 8, "head_blocks": 1},
+    "two-stage-paper": {
+        "channels": 16,
+        "groups": 4,
+        "feature_blocks": 1,
+        "unet": [8, 8, 8],
+        "unet_blocks": False,
+    },
 }
 
 

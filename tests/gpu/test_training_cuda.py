@@ -20,9 +20,16 @@ pytestmark = pytest.mark.gpu
 
 SMALL = {
     "kpn": {"channels": 8, "head_channels": 8, "head_blocks": 1},
-    "two-stage": {"channels": 16, "groups": 4, "feature_blocks": 1, "unet": [8, 8, 8], "base": "kernels"},
+    "two-stage": {"channels": 16, "groups": 4, "head_channels": 8, "head_blocks": 1},
+    "two-stage-paper": {
+        "channels": 16,
+        "groups": 4,
+        "feature_blocks": 1,
+        "unet": [8, 8, 8],
+        "base": "kernels",
+    },
 }
-PATCHES = {"blocks": {"coarse": "blocks"}, "dpbm": {"coarse": "dpbm"}, "kpn": {}}
+PATCHES = {"blocks": {"coarse": "blocks"}, "dpbm": {"coarse": "dpbm"}, "kpn": {}, "two-stage": {}}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(kind: str, steps: int) -> Recipe:
-    name = "kpn" if kind == "kpn" else "two-stage"
+    name = kind if kind in SMALL else "two-stage-paper"
     settings = {"batch": 2, "patch": 32, "margin": 8, "border": 0.5, "frames": [1, 3], "log_every": 1}
     return recipe_from_dict(
         {

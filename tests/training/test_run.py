@@ -259,15 +259,15 @@ TINY_TWO_STAGE = {"channels": 8, "groups": 2, "feature_convs": 2, "feature_block
 @pytest.mark.parametrize(
     ("name", "config", "parts"),
     [
-        ("two-stage", TINY_TWO_STAGE, {"linear", "display", "interpolation", "matching"}),
+        ("two-stage-paper", TINY_TWO_STAGE, {"linear", "display", "interpolation", "matching"}),
         (
-            "two-stage-lite",
-            {**TINY_TWO_STAGE, "base": "average"},
+            "two-stage-paper",
+            {**TINY_TWO_STAGE, "base": "average", "coarse": "blocks"},
             {"linear", "display", "interpolation"},
         ),
         (
-            "two-stage-lite",
-            {**TINY_TWO_STAGE, "base": "kernels"},
+            "two-stage-paper",
+            {**TINY_TWO_STAGE, "base": "kernels", "coarse": "blocks"},
             {"linear", "display", "mosaic", "color", "alone"},
         ),
     ],
@@ -282,10 +282,12 @@ def test_train_when_two_stage_then_every_part_of_its_loss_is_logged(photos, tmp_
 
 
 def test_train_when_the_lr_scale_of_the_kernels_is_zero_then_only_other_parts_learn(photos, tmp_path):
-    model = replace(RECIPE.model, name="two-stage-lite", config={**TINY_TWO_STAGE, "base": "kernels"})
+    model = replace(
+        RECIPE.model, name="two-stage-paper", config={**TINY_TWO_STAGE, "base": "kernels", "coarse": "blocks"}
+    )
     recipe = replace(with_train(steps=2, patch=16, margin=16, lr_scale={"kernels": 0.0}), model=model)
     torch.manual_seed(recipe.train.seed)
-    before = build("two-stage-lite", recipe.model.config).state_dict()
+    before = build("two-stage-paper", recipe.model.config).state_dict()
     after = train(recipe, [photos], tmp_path).model.state_dict()
     for name, value in after.items():
         assert torch.equal(value, before[name]) == name.startswith("kernels."), name

@@ -1,4 +1,4 @@
-"""Configuration of the two-stage network."""
+"""Configuration of the two-stage network in the form of the paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ATTENTION_CELL = 8  # packed pixels; divisible by the scale of every level
 
 
 @dataclass(frozen=True, slots=True)
-class TwoStageConfig:
+class TwoStagePaperConfig:
     """Configuration of the network; the defaults are the paper's sizes.
 
     Attributes:
@@ -30,7 +30,7 @@ class TwoStageConfig:
         attention: Region of the mean in channel attention: "window" or "patch" (paper).
         max_offset: Bound of the offsets on each level of the pyramid, in pixels of the level; 0 (paper) for
             no bound.
-        noise_map: "std" or "linear", see `models.two_stage`.
+        noise_map: "std" or "linear", see `models.two_stage_paper`.
         coarse: "dpbm" for block matching on learned features (paper), or "blocks" for `align.blocks`.
         patch: Side of a patch that "dpbm" aligns as one, in packed pixels.
         search: Search radius of "dpbm" in packed pixels (the paper's window of 48 has a radius of 24).
@@ -63,18 +63,22 @@ class TwoStageConfig:
             ("coarse", ("dpbm", "blocks")),
         ):
             if getattr(self, name) not in allowed:
-                raise UsageError(f"two-stage: {name} is {getattr(self, name)!r}, expected one of {allowed}")
+                raise UsageError(
+                    f"two-stage-paper: {name} is {getattr(self, name)!r}, expected one of {allowed}"
+                )
         if self.channels % (2 * self.groups) or len(self.unet) != 3 or self.feature_convs < 2:
             raise UsageError(
-                f"two-stage: {self.channels} channels in {self.groups} groups, U-Net {self.unet}, "
+                f"two-stage-paper: {self.channels} channels in {self.groups} groups, U-Net {self.unet}, "
                 f"{self.feature_convs} convolutions; channels must be a multiple of twice the groups, the "
                 "U-Net has three levels, and there are at least two convolutions"
             )
         if self.unet_scale > 2 * self.stride:
-            raise UsageError(f"two-stage: unet_scale {self.unet_scale} is coarser than stride {self.stride}")
+            raise UsageError(
+                f"two-stage-paper: unet_scale {self.unet_scale} is coarser than stride {self.stride}"
+            )
         if self.patch % CELL or self.search % SCALE or self.search < 2 * SCALE:
             raise UsageError(
-                f"two-stage: patch {self.patch} must be a multiple of {CELL}, search {self.search} a "
+                f"two-stage-paper: patch {self.patch} must be a multiple of {CELL}, search {self.search} a "
                 f"multiple of {SCALE} of at least {2 * SCALE}"
             )
 
@@ -86,20 +90,3 @@ class TwoStageConfig:
     def cell(self, scale: float) -> int:
         """Return the side of an attention window if a pixel has `scale` packed pixels; 0 without windows."""
         return 0 if self.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))
-
-
-@dataclass(frozen=True, slots=True)
-class TwoStageLiteConfig(TwoStageConfig):
-    """Light settings for CPUs: half the packed size, one attention block, base of predicted kernels."""
-
-    channels: int = 32
-    groups: int = 4
-    stride: int = 2
-    feature_convs: int = 3
-    feature_blocks: int = 1
-    unet: tuple[int, int, int] = (48, 64, 96)
-    unet_blocks: bool = False
-    unet_scale: int = 4
-    base: str = "kernels"
-    max_offset: float = 4.0
-    coarse: str = "blocks"

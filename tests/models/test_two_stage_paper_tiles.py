@@ -9,18 +9,19 @@ from burstfix.models.catalog import build
 from tests.engine.bursts import make_burst
 
 SIZES = {"channels": 8, "groups": 2, "unet": [8, 8, 8]}
+LIGHT = {"stride": 2, "unet_scale": 4, "unet_blocks": False, "base": "kernels", "coarse": "blocks"}
 ONCE = {"device": "cpu", "precision": "float32"}
 
 
-@pytest.mark.parametrize("name", ["two-stage", "two-stage-lite"])
+@pytest.mark.parametrize("config", [{}, LIGHT])
 @pytest.mark.parametrize(
     ("cfa", "frames", "reference"), [("RGGB", 1, 0), ("GRBG", 2, 0), ("GBRG", 4, 3), ("BGGR", 9, 4)]
 )
 def test_merge_tiled_when_tiles_have_another_size_then_the_two_stage_result_is_the_same(
-    name, cfa, frames, reference
+    config, cfa, frames, reference
 ):
     torch.manual_seed(0)
-    model = build(name, {**SIZES, "feature_blocks": 1})
+    model = build("two-stage-paper", {**SIZES, "feature_blocks": 1, **config})
     with torch.no_grad():
         for layer in model.align.deform:  # type: ignore[union-attr]
             layer.offset_mask.weight.mul_(20)  # offsets as after training  # type: ignore[union-attr]
@@ -32,7 +33,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_two_stage_result_is_t
 
 def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_similar():
     torch.manual_seed(0)
-    model = build("two-stage", {**SIZES, "feature_blocks": 1, "unet_blocks": False})
+    model = build("two-stage-paper", {**SIZES, "feature_blocks": 1, "unet_blocks": False})
     pictures = [
         merge_tiled(make_burst(128, 128, 2, cfa, noise=(1e-9, 1e-12)), model, **ONCE).data
         for cfa in ("RGGB", "GRBG", "GBRG", "BGGR")

@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from burstfix.errors import UsageError
-from burstfix.models.two_stage import TwoStage, TwoStageConfig, TwoStageLite
+from burstfix.models.two_stage_paper import TwoStagePaper, TwoStagePaperConfig
 from burstfix.raw.cfa import pack
 from tests.scenes import add_noise, draw_scene, mosaic_of
 
-SMALL = TwoStageConfig(channels=8, groups=2, feature_blocks=1, unet=(8, 8, 8))
+SMALL = TwoStagePaperConfig(channels=8, groups=2, feature_blocks=1, unet=(8, 8, 8))
 
 
-def _model(seed: int = 0) -> TwoStage:
+def _model(seed: int = 0) -> TwoStagePaper:
     torch.manual_seed(seed)
-    return TwoStage(SMALL)
+    return TwoStagePaper(SMALL)
 
 
 def _noisy(rgb: torch.Tensor, seed: int) -> torch.Tensor:
@@ -108,4 +108,6 @@ def test_align_soft_when_there_is_one_frame_then_the_result_is_its_patch():
 
 def test_align_soft_when_the_model_matches_blocks_then_usage_error():
     with pytest.raises(UsageError):
-        TwoStageLite().align_soft(torch.rand(1, 2, 4, 96, 96), 0, margin=16, temperature=1e-2)
+        TwoStagePaper(TwoStagePaperConfig(coarse="blocks")).align_soft(
+            torch.rand(1, 2, 4, 96, 96), 0, margin=16, temperature=1e-2
+        )
