@@ -25,7 +25,7 @@ WARP = make.opcode_list(make.warp([[1.0, 0.01, 0, 0, 0, 0]]))
 def burst_of(
     folder: Path, count: int = 3, height: int = 256, width: int = 320, *, seed: int = 0, **changes
 ) -> list[Path]:
-    """Still frames of a drawn scene with little noise, as DNGs."""
+    """Frames of a synthetic still scene with little noise, as DNGs."""
     scene = draw_scene(height, width, seed=3) * 0.8
     camera = scene * scene.new_tensor(NEUTRAL)[:, None, None]
     paths = []

@@ -1,4 +1,4 @@
-"""Drawn test scenes, with texture, edges, discs and gradients, and noise."""
+"""Synthetic test scenes with texture, edges, discs and gradients, and noise."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Block matching: one integer offset for every cell of the picture, from coarse to fine.
+"""Block matching: one integer offset for every cell of the picture, estimated from coarse to fine.
 
-The search follows HDR+ (Hasinoff et al. 2016, section 4): a pyramid of pictures, at each level a few
-candidates from the coarser one, then a small search around the best of them. HDR+ accepts the minimum of the
-cost; here neighbouring cells vote as well, because in flat noisy areas the minimum is random.
+The search follows HDR+ (Hasinoff et al. 2016, section 4): at each level of a picture pyramid, a few
+candidates come from the coarser level, and a small search around the best candidate follows. HDR+ accepts the
+offset of minimum cost. Here, neighbouring cells also vote, because in flat noisy areas the position of the
+minimum is random.
 
-A cell of 8x8 packed pixels is compared on a window of 16x16, centred on the cell:
+A cell of 8x8 packed pixels is compared over a window of 16x16 pixels around its centre:
 
     +---------------+
     |   +-------+   |
@@ -25,16 +26,14 @@ CELL = 8
 """Side of a cell in packed pixels; the window that is compared is twice as wide."""
 
 _HUBER_DELTA = 3.0  # standard deviations of noise beyond which differences count linearly, not squared
-_SMOOTHNESS = 5.0  # cost of one pixel of disagreement with one neighbour, for a window of 256 pixels
+_SMOOTHNESS = 5.0  # cost per pixel of disagreement with one neighbour, for a window of 256 pixels
 _SMOOTHNESS_LIMIT = 4.0  # pixels of disagreement at which the cost is capped, because objects may move
-_ROUNDS = 3  # rounds of voting among neighbours
+_ROUNDS = 3  # rounds in which neighbours vote
 _CHUNK = 4096  # windows compared at once, so that their pixels stay in the processor's cache
 _COARSE_RADIUS = 4
-_FINE_RADII = (
-    1,
-    3,
-    3,
-)  # at full, half and quarter size; larger at small sizes, where it is cheap, to find moving objects
+# Search radius at full, half and quarter size. Moving objects need a wide search, which is cheap at small
+# sizes.
+_FINE_RADII = (1, 3, 3)
 _LEVELS = 4
 _MIN_SIDE = 16  # smallest side of a pyramid level: one window
 
@@ -62,7 +61,7 @@ def gray_features(planes: Tensor, shot_gain: Tensor | float, read_variance: Tens
     Args:
         planes: (B, 4, h, w) normalised packed mosaic.
         shot_gain: A number, (4,), or broadcastable to `planes`, with or without a frame dimension of 1.
-        read_variance: Read variance, likewise.
+        read_variance: Read variance, in the same form.
 
     Returns:
         (B, 1, h, w) float32.
@@ -86,12 +85,12 @@ def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = 
     Args:
         reference: (B, 1, h, w) with noise of standard deviation about 1 (see `gray_features`).
         frame: Features of the frame, of the same size.
-        initial: (B, 2, gy, gx) first guess of the offsets in packed pixels, with or without fractions.
-            Offsets that differ from it by up to 32 pixels are found in large pictures (8 in the smallest).
+        initial: (B, 2, gy, gx) initial offsets in packed pixels; may be fractional. In large pictures,
+            offsets that differ from it by up to 32 pixels are found (8 in the smallest pictures).
         cell: Side of a cell in packed pixels.
 
     Returns:
-        The field. Beyond the picture, edge pixels are repeated.
+        The field. Outside the picture, matching uses repeated edge pixels.
 
     Example:
         >>> picture = 5 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -114,7 +113,8 @@ def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = 
             candidates = guess[:, None]
             radius = _COARSE_RADIUS
         else:
-            candidates = torch.cat([_hand_down(offsets, _grid(references[level], cell)), guess[:, None]], 1)
+            inherited = _candidates_from_coarse(offsets, _grid(references[level], cell))
+            candidates = torch.cat([inherited, guess[:, None]], 1)
             radius = _FINE_RADII[min(level, len(_FINE_RADII) - 1)]
         offsets = _match_level(references[level], frames[level], candidates, guesses[level], radius, cell)
     assert offsets is not None
@@ -122,7 +122,7 @@ def match_blocks(reference: Tensor, frame: Tensor, initial: Tensor, cell: int = 
 
 
 def _mean_over_planes(value: Tensor | float, planes: Tensor) -> Tensor:
-    """Average over planes: a number, (4,), (..., 4, 1, 1) or maps (..., 4, h, w)."""
+    """Average a number, (4,), (..., 4, 1, 1) or maps (..., 4, h, w) over the planes."""
     value = torch.as_tensor(value, dtype=torch.float32, device=planes.device)
     if value.dim() == 0:
         return value
@@ -146,17 +146,17 @@ def _reduce(plane: Tensor) -> Tensor:
 
 
 def _reduce_field(field: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Convert offsets (B, 2, gy, gx) to a level of half the size, with cells of the same number of pixels."""
+    """Convert offsets (B, 2, gy, gx) to a level of half the size; cells keep their number of pixels."""
     gy, gx = grid
     field = F.pad(field, (0, 2 * gx - field.shape[-1], 0, 2 * gy - field.shape[-2]), mode="replicate")
     return F.avg_pool2d(field, 2) / 2
 
 
-def _hand_down(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
+def _candidates_from_coarse(offsets: Tensor, grid: tuple[int, int]) -> Tensor:
     """Convert offsets of a coarse level to candidates (B, 3, 2, gy, gx) for the next level.
 
-    The candidates are the offsets of the parent cell and of two neighbours of the parent, one above or below
-    and one to the left or right, whichever is nearer to the cell (HDR+, section 4).
+    The candidates are the offsets of the parent cell and of two neighbours of the parent (HDR+, section 4):
+    the nearer one of those above and below, and the nearer one of those to the left and right.
     """
     padded = F.pad(offsets.float(), (1, 1, 1, 1), mode="replicate").long() * 2
     rows, cols = torch.arange(grid[0], device=offsets.device), torch.arange(grid[1], device=offsets.device)
@@ -178,14 +178,14 @@ def _match_level(
     """Find the best offsets (B, 2, gy, gx) on one level: choose a candidate, then search around it."""
     if candidates.shape[1] > 1:
         costs = _window_costs(reference, frame, candidates, 0, cell)
-        best = _settle(candidates, costs, candidates[:, 0], guess, cell)
+        best = _choose_candidates(candidates, costs, candidates[:, 0], guess, cell)
     else:
         best = candidates[:, 0]
     costs = _window_costs(reference, frame, best[:, None], radius, cell)
     steps = torch.arange(-radius, radius + 1, device=best.device)
     shifts = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
     around = best[:, None] + shifts[None, :, :, None, None]
-    return _settle(around, costs, best, guess, cell)
+    return _choose_candidates(around, costs, best, guess, cell)
 
 
 def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int) -> Tensor:
@@ -231,7 +231,7 @@ def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: 
 
 
 def _all_windows(plane: Tensor, size: int) -> Tensor:
-    """Return a view of all windows; number (y, x) begins at (y - size, x - size).
+    """Return a view of all windows; window (y, x) begins at (y - size, x - size).
 
     The result is (B, h + size + 1, w + size + 1, size, size).
     """
@@ -239,20 +239,19 @@ def _all_windows(plane: Tensor, size: int) -> Tensor:
     return padded.unfold(1, size, 1).unfold(2, size, 1)
 
 
-def _settle(candidates: Tensor, costs: Tensor, start: Tensor, guess: Tensor, cell: int) -> Tensor:
-    """Choose one candidate per cell: the cheapest, including a cost for disagreement with neighbours.
+def _choose_candidates(candidates: Tensor, costs: Tensor, start: Tensor, guess: Tensor, cell: int) -> Tensor:
+    """Choose the candidate of lowest cost per cell; disagreement with neighbours adds to the cost.
 
     Args:
         candidates: int64 (B, K, 2, gy, gx).
         costs: (B, K, gy, gx).
         start: (B, 2, gy, gx) offsets of the neighbours in the first round.
-        guess: (B, 2, gy, gx) initial field. Neighbours agree if they differ from it by the same amount, so
-            that a known rotation does not count as disagreement.
+        guess: (B, 2, gy, gx) initial field. Offsets are compared relative to it, so that a known rotation
+            does not count as disagreement.
         cell: Side of a cell in packed pixels.
     """
-    weight = _SMOOTHNESS * (
-        2 * cell / 16
-    )  # the noise of the summed cost is proportional to the side of the window
+    # The noise of the summed cost is proportional to the side of the window.
+    weight = _SMOOTHNESS * (2 * cell / 16)
     offsets = candidates - guess[:, None]
     chosen = start - guess
     gy, gx = chosen.shape[-2:]

@@ -1,4 +1,4 @@
-"""Gather the cells of a frame that match the reference, and pass the aligned frames of a tile to models.
+"""Gather the cells of a frame that match the reference; provide the aligned frames of a tile to models.
 
 A block field has one offset (dy, dx) for each cell of the reference. `gather_cells` reads the matching square
 of the frame, extended by a margin, and puts the squares side by side:
@@ -34,8 +34,8 @@ def gather_cells(
     """Read every cell of a block field from a frame.
 
     Args:
-        source: (..., C, hs, ws) pixels of the frame; reflected outside.
-        offsets: Integer (..., 2, gy, gx) in packed pixels, leading dimensions as in `source`.
+        source: (..., C, hs, ws) pixels of the frame, continued by reflection outside.
+        offsets: Integer (..., 2, gy, gx) in packed pixels; leading dimensions as in `source`.
         cell: Side of a cell in packed pixels.
         margin: Pixels by which each cell is extended on every side.
         origin: Row and column of the field's first cell within `source`.
@@ -92,7 +92,7 @@ def covered(offsets: Tensor, cell: int, origin: tuple[int, int], height: int, wi
 def source_region(
     offsets: Tensor, cell: int, margin: int, top: int, left: int, picture: tuple[int, int]
 ) -> Region:
-    """Return the part of a frame that a tile reads, clipped to the picture and never empty.
+    """Return the part of a frame that a tile reads. It is clipped to the picture and never empty.
 
     Args:
         offsets: (2, gy, gx) offsets of the cells that cover the tile, in packed pixels.
@@ -125,12 +125,13 @@ class BurstTile:
         origins: Row and column of each source in the packed picture.
         offsets: Block field of the tile's cells for each frame, integer (2, gy, gx).
         cell: Side of a cell in packed pixels.
-        top: Row of the packed picture at which the tile, including its halo, begins; may lie outside.
+        top: Row of the packed picture at which the tile, including its halo, begins; may be outside the
+            picture.
         left: Column of the packed picture at which the tile begins.
         reference: Index of the reference among the frames.
-        shot_gain: Measured shot gain in normalised units: (1, 1, 4, 1, 1), or (1, 1, 4, h, w) if opcodes make
-            it differ between pixels.
-        read_variance: Measured read variance, likewise.
+        shot_gain: Measured shot gain in normalised units: (1, 1, 4, 1, 1), or (1, 1, 4, h, w) if it differs
+            between pixels because of opcodes.
+        read_variance: Measured read variance, in the same form.
         strength: Multiplier of the noise level that the model assumes; see `assumed_noise`.
     """
 
@@ -151,7 +152,7 @@ class BurstTile:
         return self.shot_gain * factor, self.read_variance * factor
 
     def aligned(self) -> Tensor:
-        """Return the cells of every frame, aligned to the reference, (N, 4, h, w)."""
+        """Return the tile of every frame, aligned to the reference, (N, 4, h, w)."""
         reference, *others = self.each_aligned()
         return torch.stack([*others[: self.reference], reference, *others[self.reference :]])
 
@@ -162,8 +163,8 @@ class BurstTile:
     def each_window(self, phase_y: int, phase_x: int) -> Iterator[Tensor]:
         """Yield windows around every second cell in both directions: cells extended to twice their side.
 
-        The four phases together cover every pixel of the tile four times, fewer within half a cell of its
-        border.
+        The four phases together cover every pixel of the tile four times, but fewer times within half a cell
+        of its border.
 
         Args:
             phase_y: First row of cells, 0 or 1. Windows begin at row phase_y * cell - cell / 2.
@@ -171,7 +172,7 @@ class BurstTile:
 
         Yields:
             For each frame, the reference first: (4, ny * 2 * cell, nx * 2 * cell), windows edge to edge, with
-            ny = ceil((gy - phase_y) / 2) and nx likewise.
+            ny = ceil((gy - phase_y) / 2), and nx the same for columns.
         """
         half = self.cell // 2
         fields = tuple(field[:, phase_y::2, phase_x::2] for field in self.offsets)

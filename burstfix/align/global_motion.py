@@ -1,4 +1,4 @@
-"""Estimate the motion of a frame relative to the reference: shift and rotation, under heavy noise.
+"""Estimate the motion of a noisy frame relative to the reference: shift and rotation.
 
 There are three stages. First, strongly reduced pictures are correlated over all shifts and a range of
 rotations, which avoids local minima. Second, a robust least-squares fit to the integer offsets of matched
@@ -18,17 +18,17 @@ from torch import Tensor
 from burstfix.align.blocks import CELL, match_blocks
 from burstfix.types import GlobalMotion
 
-_COARSE_SIDE = 160  # longest side of the pictures that are correlated; their noise is averaged away
+_COARSE_SIDE = 160  # longest side of the pictures that are correlated; the reduction averages out most noise
 _FINE_SIDE = 700  # longest side of the pictures for block matching
 _MAX_ANGLE = math.radians(2.5)
-_ANGLES = 21  # a quarter of a degree apart: at most 0.4 pixels at the side of the reduced picture
+_ANGLES = 21  # steps of a quarter of a degree: at most 0.4 pixels at the edge of the reduced picture
 _BANDWIDTH = 0.15  # cycles per reduced pixel; noise and errors of bilinear rotation dominate above it
 # Standard deviations; measured: 7 to 10 for noise and unrelated frames, 28 to 78 for related frames.
 _MIN_PEAK = 12.0
-_MIN_OVERLAP = 0.25  # share of the picture; with less overlap the confidence falls
+_MIN_OVERLAP = 0.25  # share of the picture; the confidence is reduced if the overlap is smaller
 _DETAIL_SIDE = 15  # reduced pixels; detail is the difference from the mean over such a square
 _FIT_ROUNDS = 10
-_MIN_TRUST = 4.0  # minimum number of textured cells to fit a motion to
+_MIN_TRUST = 4.0  # minimum number of textured cells for a fit
 _FIT_SCALE = 1.0  # pixels of misfit at which the weight of a cell is a quarter
 _REFINE_ROUNDS = 8
 _REFINE_DONE = 0.005  # pixels; smaller steps end the iterations
@@ -46,9 +46,9 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
         frame: Grey packed picture of the frame, of the same size.
 
     Returns:
-        The motion in sensor pixels, with fractions. Its confidence is the correlation of the two aligned
-        pictures, corrected for noise: near 1 for frames of one scene (including a scene without detail),
-        below 0.3 for unrelated ones.
+        The motion in sensor pixels, fractional. Its confidence is the correlation of the two aligned
+        pictures, corrected for noise: near 1 for frames of one scene (even a scene without detail), below 0.3
+        for unrelated frames.
 
     Example:
         >>> scene = torch.rand(140, 160, generator=torch.Generator().manual_seed(0))
@@ -118,7 +118,7 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _moved(positions: Tensor, motion: GlobalMotion) -> Tensor:
-    """Find points (2, ...) of the reference in the frame (see `GlobalMotion`)."""
+    """Map points (2, ...) of the reference to the frame (see `GlobalMotion`)."""
     return torch.stack(motion.apply(positions[0], positions[1]))
 
 
@@ -141,9 +141,8 @@ def _cell_centres(height: int, width: int, cell: int, device: torch.device | Non
 def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
     """Find the best rotation and shift in whole pixels; return no motion if there is no clear peak."""
     height, width = reference.shape
-    sizes = [
-        -(-2 * size // 32) * 32 for size in reference.shape
-    ]  # large enough for every shift, and fast to transform
+    # Twice the size, so that shifts do not wrap around; a multiple of 32, for a fast transform.
+    sizes = [-(-2 * size // 32) * 32 for size in reference.shape]
     positions = _positions(height, width, reference.device)
     angles = [_MAX_ANGLE * (2 * k / (_ANGLES - 1) - 1) for k in range(_ANGLES)]
     rotated = torch.stack([_sample(frame, _moved(positions, GlobalMotion(angle=angle))) for angle in angles])
@@ -160,7 +159,7 @@ def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
     k, place = divmod(int(index), sizes[0] * sizes[1])
     row, col = divmod(place, sizes[1])
     row, col = (row - sizes[0] if row > height else row), (col - sizes[1] if col > width else col)
-    # reference(p) = rotated(p + s) = frame(R (p + s)): the shift in the frame is R s.
+    # reference(p) = rotated(p + s) = frame(R (p + s)), so the shift in the frame is R s.
     shift = _moved(torch.tensor([float(row), float(col)]), GlobalMotion(angle=angles[k]))
     return GlobalMotion(float(shift[0]), float(shift[1]), angles[k])
 
@@ -177,7 +176,7 @@ def _prepared(pictures: Tensor) -> Tensor:
 
 
 def _whitened(pictures: Tensor, sizes: list[int]) -> Tensor:
-    """Compute spectra of uniform magnitude for a sharp correlation peak, without high frequencies."""
+    """Compute spectra of uniform magnitude, for a sharp correlation peak, and remove high frequencies."""
     spectra = torch.fft.rfft2(pictures, s=sizes)
     magnitude = spectra.abs()
     fy = torch.fft.fftfreq(sizes[0], device=pictures.device)[:, None]
@@ -210,9 +209,8 @@ def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> Global
         return start
     motion = start
     for k in range(_FIT_ROUNDS):
-        scale = _FIT_SCALE * max(
-            1.0, 4.0 * 0.7**k
-        )  # tolerant at first, because the start may be wrong by several pixels
+        # The first rounds are tolerant, because `start` may be wrong by several pixels.
+        scale = _FIT_SCALE * max(1.0, 4.0 * 0.7**k)
         misfit = (found - _moved(centres, motion)).square().sum(0) / scale**2
         motion = _fit(centres, found, trust / (1 + misfit) ** 2)
     return motion
@@ -237,7 +235,7 @@ def _refine(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMoti
     gradient_y, gradient_x = torch.gradient(reference)
     positions = _positions(reference.shape[0], reference.shape[1], reference.device)
     y, x = positions
-    # Derivatives of the frame's value with respect to shift and angle, at the current motion.
+    # Derivatives of the value of the frame with respect to shift and angle, at the current motion.
     slopes = torch.stack([gradient_y, gradient_x, gradient_y * x - gradient_x * y]).flatten(1)
     motion, normal = start, torch.eye(3, dtype=torch.float64)
     for _ in range(_REFINE_ROUNDS):
@@ -261,7 +259,7 @@ def _refine(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMoti
 
 
 def _blurred(picture: Tensor) -> Tensor:
-    """Smooth by a Gaussian; the border is reflected."""
+    """Smooth with a Gaussian kernel; the picture is reflected at its border."""
     radius = math.ceil(3 * _REFINE_BLUR)
     offsets = torch.arange(-radius, radius + 1, device=picture.device)
     kernel = torch.exp(-0.5 * (offsets / _REFINE_BLUR).square())
@@ -271,7 +269,7 @@ def _blurred(picture: Tensor) -> Tensor:
 
 
 def _detail(picture: Tensor) -> Tensor:
-    """Return the energy of gradients in each cell (gy, gx), beyond that of noise of standard deviation 1."""
+    """Return the gradient energy of each cell (gy, gx) in excess of noise with standard deviation 1."""
     padded = F.pad(picture[None, None], (1, 1, 1, 1), mode="replicate")
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
@@ -293,7 +291,7 @@ def _fit(points: Tensor, targets: Tensor, weights: Tensor) -> GlobalMotion:
 
 
 def _agreement(reference: Tensor, frame: Tensor, motion: GlobalMotion, noise: Tensor) -> float:
-    """Correlate detail where the aligned pictures overlap, corrected for noise (0 to 1)."""
+    """Return the correlation of detail, 0 to 1, where the aligned pictures overlap, corrected for noise."""
     height, width = reference.shape
     aligned = _sample(frame, _moved(_positions(height, width, reference.device), motion))
     overlap = ~aligned.isnan()
@@ -308,7 +306,7 @@ def _agreement(reference: Tensor, frame: Tensor, motion: GlobalMotion, noise: Te
 
 
 def _local_detail(picture: Tensor, mask: Tensor) -> Tensor:
-    """Subtract the mean over the neighbourhood, of masked pixels only."""
+    """Subtract the mean of the pixels in the neighbourhood that are in the mask."""
     weight = mask.float()
     sums = [
         F.avg_pool2d(plane[None, None], _DETAIL_SIDE, 1, _DETAIL_SIDE // 2, count_include_pad=False)[0, 0]

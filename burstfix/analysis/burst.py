@@ -263,19 +263,23 @@ def _known(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[fl
 
 
 def _reasons_for_repeats(frames: Sequence[Frame], reference: int) -> dict[int, str]:
-    """Return the reasons to leave out frames that repeat another one, by index; never the reference."""
+    """Map the index of each repeated frame to the reason to leave it out. The reference is always kept."""
     reasons = {}
     for repeat, original in find_repeats(frames).items():
         if repeat == reference:
             repeat, original = original, repeat
-        reasons[repeat] = f"has the noise of {frames[original].metadata.path.name}, so it is a copy of it"
+        name = frames[original].metadata.path.name
+        reasons[repeat] = f"has the same noise as {name}, so it is a copy of that frame"
     return reasons
 
 
 def _reasons_to_drop(
     frames: Sequence[Frame], sharp: Sequence[float] | None, aligned: _Aligned
 ) -> dict[int, str]:
-    """Return the reasons to leave out frames, by index; never the reference. None for unknown sharpness."""
+    """Map the index of each frame to leave out to the reason.
+
+    The reference is always kept. `sharp` is None if the sharpness is unknown.
+    """
     median = 0.0 if sharp is None else float(np.median(sharp))
     height, width = frames[aligned.reference].mosaic.shape[:2]
     reasons = {}

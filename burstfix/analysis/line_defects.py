@@ -1,4 +1,4 @@
-"""Find bad columns and rows of a sensor, whole or in part, by comparing the frames of a moving burst.
+"""Find bad columns and rows, or parts of them, by comparing the frames of a moving burst.
 
 A line is compared with its neighbours of the same colour on both sides, over stretches of `_STRETCH` packed
 pixels. It is bad if it is brighter (or darker) than both in most frames. The scene does not cause this,
@@ -25,16 +25,16 @@ _EVERY = 3  # every third packed pixel of a stretch is used
 _COLUMNS, _ROWS = ((0, 2), (1, 3)), ((0, 1), (2, 3))  # packed planes of the even lines and of the odd lines
 _MIN_FRAMES = 3
 _MIN_SIDE = 48  # sensor pixels; shorter lines give too little evidence
-_STILL = 1.0  # sensor pixels: frames that move less show the same detail on a line one pixel wide
+_STILL = 1.0  # sensor pixels; frames that move less show the same detail on a line one pixel wide
 _CLIP = 3.0  # standard deviations to which differences are clipped, so that edges have little weight
-_MIN_STEP = 1.0  # standard deviations of one pixel's noise; smaller steps are not worth the lost detail
+# Standard deviations of the noise of one pixel. Repairing smaller steps would do more harm than good.
+_MIN_STEP = 1.0
 _MIN_LEVEL = 0.003  # the same, normalised
 _ERRORS = 5.0  # standard errors of the mean step
 _STEADY = 0.4  # share of the median step that a frame must show to agree with it
-_NEAR, _MAX_NEAR = 16, 4  # lines within so many sensor pixels, and how many may be bad
-_MAX_SHARE = (
-    0.02  # if the share of bad lines is larger, they are a pattern of the sensor or scene, not defects
-)
+_NEAR, _MAX_NEAR = 16, 4  # at most `_MAX_NEAR` bad lines within `_NEAR` sensor pixels
+# If the share of bad lines is larger, they are a pattern of the sensor or scene, not defects.
+_MAX_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class _Steps:
     """Excess of lines over both neighbours in one stretch; (N, lines) for N frames.
 
     Attributes:
-        relative: Excess in standard deviations of one pixel's noise; negative for darker lines.
+        relative: Excess in standard deviations of the noise of one pixel; negative for darker lines.
         level: The same, normalised.
         error: Standard error of `relative`.
     """
@@ -92,7 +92,7 @@ def find_line_defects(
 
 
 def moves(motions: Sequence[GlobalMotion], axis: str) -> bool:
-    """Return True unless most frames lie within a few pixels of one of them, along "dy" or "dx"."""
+    """Return False if most frames lie within `_STILL` pixels of one frame along the axis ("dy" or "dx")."""
     shifts = torch.tensor([getattr(motion, axis) for motion in motions], dtype=torch.float64)
     near = (shifts[:, None] - shifts).abs() <= _STILL
     return int(near.sum(1).max()) * 2 <= len(motions)
@@ -120,7 +120,7 @@ def _bad_lines(
     variance = frames.mean(0, keepdim=True).clamp(min=0) * gain + read
     whole = _Steps(*frames.new_zeros(3, len(frames), 2 * frames.shape[-1]))
     for parity, pair in enumerate(pairs):
-        # An even column is padding at the first end, an odd one at the last end.
+        # Padding at the first end is an even column; padding at the last end is an odd column.
         inside = slice(ends[0] * (1 - parity), frames.shape[-1] - ends[1] * parity)
         steps = _steps(*(x[:, pair, :, inside].flatten(1, 2) for x in (frames, variance)))
         for name in ("relative", "level", "error"):
@@ -170,6 +170,6 @@ def _smaller(step: Tensor) -> Tensor:
 
 
 def _larger(error: Tensor) -> Tensor:
-    """Combine the errors (N, w - 1) of steps: the larger one of both neighbours (N, w)."""
+    """Return the larger error of the steps to both neighbours: (N, w - 1) to (N, w)."""
     padded = F.pad(error, (1, 1))
     return torch.maximum(padded[..., 1:], padded[..., :-1])

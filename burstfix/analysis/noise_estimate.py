@@ -228,7 +228,7 @@ class _Unclipped:
 
 
 def _clipped_normal(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and variance of max(X, 0) for a normal variable X with mean z and variance 1."""
+    """Return the mean and variance of max(X, 0) for a normal variable X with mean z and variance 1."""
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     share = 0.5 * (1 + torch.special.erf(torch.from_numpy(z) / math.sqrt(2)).numpy())
     mean = z * share + density
@@ -240,7 +240,10 @@ _CLIPPED_MEAN, _CLIPPED_VARIANCE = _clipped_normal(_Z)
 
 
 def _unclip(level: float, variance: float) -> _Unclipped:
-    """Recover mean and variance of a normal signal from its values clipped at 0; NaN if too much is lost."""
+    """Recover the mean and variance of a normal distribution from its mean and variance after clipping at 0.
+
+    Return NaN if too much was clipped.
+    """
     if level <= 0 or variance <= 0:
         return _Unclipped(math.nan, math.nan)
     ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # this function decreases with z

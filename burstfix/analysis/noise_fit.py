@@ -28,15 +28,14 @@ _CLEAN_AT_FIRST = 0.3
 _SCENE_RATE = 0.5  # rate of the exponential distribution of log(variance with scene / variance of noise)
 _OUTLIER = 1e-3  # density of outliers below the line
 _PLANES_DIFFER = 0.02  # scale of log(noise of one plane / noise of all)
-_INSISTENCE = (
-    12.0  # gain in log-likelihood at which a plane may have any scale, because amplifiers may differ
-)
+# Upper limit of the penalty, in log-likelihood, for a plane that differs in scale: amplifiers may differ.
+_PLANES_DIFFER_LIMIT = 12.0
 _LEAST_DISTURBED = 0.2  # quantile of the disturbance that counts as none
 _UNDISTURBED = 0.6  # smallest disturbance of pure noise, after the quietest blocks were chosen
 _TOLERATED = 1.25  # multiple of the least disturbance above which scene detail is likely
-_FIT_FOR_THAT = (
-    0.2  # largest relative error of points that are used here; near black, clipping hides disturbance
-)
+# Largest relative error of the points from which the least disturbance is taken. Near black, clipping hides
+# disturbance.
+_MAX_POINT_ERROR = 0.2
 _RATIOS = np.concatenate([[1e-9], np.geomspace(1e-6, 1e2, 50)])  # intercept / slope
 _TEXTURES = (1e-3, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # variance of texture / shot noise at the brightest point
 _TEXTURE_RARITY = 1.0  # the prior falls as (1 + texture) to minus this power
@@ -108,7 +107,7 @@ def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Lin
 
 def _clean_shares(points: Points, everything: Points) -> NDArray[np.float64]:
     """Return the probability of each point to contain no scene detail."""
-    fit = everything.error < _FIT_FOR_THAT
+    fit = everything.error < _MAX_POINT_ERROR
     least = float(np.quantile(everything.disturbance[fit], _LEAST_DISTURBED)) if fit.any() else 1.0
     excess = points.disturbance / (_TOLERATED * max(least, _UNDISTURBED))
     return _CLEAN / np.maximum(excess, 1) ** 4
@@ -172,5 +171,5 @@ def _scale(points: Points, common: _Curve, clean: NDArray[np.float64]) -> float:
     misfit = np.log(points.variance / common.at(points.signal))
     logs = np.linspace(-1.5, 1.5, 121)
     scores = _scores(misfit - logs[:, None], points.error, clean)
-    scores = scores - np.minimum(np.abs(logs) / _PLANES_DIFFER, _INSISTENCE)
+    scores = scores - np.minimum(np.abs(logs) / _PLANES_DIFFER, _PLANES_DIFFER_LIMIT)
     return float(np.exp(logs[int(scores.argmax())]))

@@ -12,9 +12,10 @@ class Sharpness(NamedTuple):
     """Energy of the gradient of a picture, per pixel.
 
     Attributes:
-        energy: Without the contribution of noise, at least 0; comparable only between frames of one scene.
-        noise: The contribution of noise. If the scene has little detail, `energy` is a small, random fraction
-            of `noise`.
+        energy: Energy without the contribution of noise, at least 0; comparable only between frames of one
+            scene.
+        noise: Contribution of noise to the energy. If the scene has little detail, `energy` is a small,
+            random fraction of `noise`.
     """
 
     energy: float
@@ -25,19 +26,22 @@ def sharpness(gray: Tensor) -> Sharpness:
     """Measure the energy of the gradient of a picture, corrected for noise.
 
     Args:
-        gray: (h, w) with white noise of uniform strength, from `align.blocks.gray_features`. It is reduced to
-            half its size first, to reduce the noise.
+        gray: (h, w) with white noise of uniform strength, from `align.blocks.gray_features`. The function
+            halves its size first, to reduce the noise.
     """
     small = torch.nn.functional.avg_pool2d(gray[None, None].float(), 2)[0, 0]
     # The diagonal second difference contains almost only noise.
-    noise = 4 * _second_difference_energy(small)
+    noise = 4 * _noise_variance(small)
     across = (small[:, 1:] - small[:, :-1]).square().mean()
     down = (small[1:, :] - small[:-1, :]).square().mean()
     return Sharpness(max(float(across + down - noise), 0.0), float(noise))
 
 
-def _second_difference_energy(x: Tensor) -> Tensor:
-    """Estimate the noise variance: in flat parts, the variance of x11 - x01 - x10 + x00 is four times it."""
+def _noise_variance(x: Tensor) -> Tensor:
+    """Estimate the noise variance.
+
+    In flat areas, x11 - x01 - x10 + x00 has four times the variance of the noise.
+    """
     cross = x[1:, 1:] - x[:-1, 1:] - x[1:, :-1] + x[:-1, :-1]
     # 0.4549 is the median of the square of a standard normal variable.
     return cross.square().flatten()[:: max(1, cross.numel() // 400_000)].median() / 0.4549 / 4

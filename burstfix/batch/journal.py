@@ -98,7 +98,7 @@ class Journal:
         self.path = folder / FILE_NAME
         self._begun = 0.0
         self._open_attempts: set[str] = set()
-        with self._complaining():
+        with self._journal_errors():
             self._db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -130,14 +130,14 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """Return all entries, sorted by name."""
-        with self._complaining():
+        with self._journal_errors():
             return [_entry(row) for row in self._db.execute("SELECT * FROM bursts ORDER BY name, key")]
 
     def start(
         self, key: str, *, name: str, inputs: str, settings: str, layout: str, output: str, frames: list[str]
     ) -> None:
         """Record that a burst is running, and the name of its picture."""
-        with self._complaining():
+        with self._journal_errors():
             self._do(
                 "INSERT INTO bursts (key, name, inputs, settings, layout, state, output, started, frames)"
                 " VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
@@ -152,7 +152,7 @@ class Journal:
 
     def finish(self, key: str, *, stamp: str, result: Mapping[str, Any]) -> None:
         """Record that a burst is done and its picture has been moved to its place."""
-        with self._complaining():
+        with self._journal_errors():
             self._do(
                 "UPDATE bursts SET state='done', stamp=?, ended=?, facts=? WHERE key=?",
                 *(stamp, time.time(), json.dumps(result), key),
@@ -160,7 +160,7 @@ class Journal:
 
     def fail(self, key: str, *, error: str, exit_code: int) -> None:
         """Record why a burst could not be merged."""
-        with self._complaining():
+        with self._journal_errors():
             self._do(
                 "UPDATE bursts SET state='failed', ended=?, error=?, exit_code=? WHERE key=?",
                 *(time.time(), error, exit_code, key),
@@ -168,25 +168,25 @@ class Journal:
 
     def rename(self, old: str, key: str) -> None:
         """Change the key of an entry; replace an existing entry with the new key."""
-        with self._complaining():
+        with self._journal_errors():
             self._do("DELETE FROM bursts WHERE key=?", key)
             self._do("UPDATE bursts SET key=? WHERE key=?", key, old)
 
     def forget(self, key: str) -> None:
         """Remove an entry."""
-        with self._complaining():
+        with self._journal_errors():
             self._do("DELETE FROM bursts WHERE key=?", key)
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
         """Return a stored value of a file if the file has not changed since; see `raw_info.Cache`."""
-        with self._complaining():
+        with self._journal_errors():
             query = "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?"
             row = self._do(query, str(path), kind, stamp).fetchone()
         return row[0] if row else None
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
         """Store a value of a file."""
-        with self._complaining():
+        with self._journal_errors():
             query = "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)"
             self._do(query, str(path), kind, stamp, value)
             if self._db.in_transaction and time.monotonic() - self._begun > _FLUSH_SECONDS:
@@ -197,7 +197,7 @@ class Journal:
     def begin_attempt(self, key: str, inputs: str) -> None:
         """Record an attempt to read and merge a burst; it is unfinished until `end_attempts`."""
         self._open_attempts.add(key)
-        with self._complaining():
+        with self._journal_errors():
             self._do(
                 "INSERT INTO attempts VALUES (?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
                 " inputs=excluded.inputs, count=CASE WHEN inputs=excluded.inputs THEN count + 1 ELSE 1 END",
@@ -209,19 +209,19 @@ class Journal:
         ended = [*self._open_attempts] if key is None else [key]
         for name in ended:
             self._open_attempts.discard(name)
-            with self._complaining():
+            with self._journal_errors():
                 self._do("DELETE FROM attempts WHERE key=?", name)
 
     def attempts(self, key: str, inputs: str) -> int:
         """Return the number of attempts to merge a burst with these inputs that never ended."""
-        with self._complaining():
+        with self._journal_errors():
             row = self._do("SELECT count FROM attempts WHERE key=? AND inputs=?", key, inputs).fetchone()
         return row[0] if row else 0
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
         """Write all changes of the body at once; values of files are also written a few times a second."""
-        with self._complaining():
+        with self._journal_errors():
             self._db.execute("BEGIN")
             self._begun = time.monotonic()
             try:
@@ -232,7 +232,7 @@ class Journal:
                     self._db.execute("COMMIT")
 
     def _one(self, query: str, *values: str) -> Entry | None:
-        with self._complaining():
+        with self._journal_errors():
             row = self._do(query, *values).fetchone()
         return _entry(row) if row else None
 
@@ -240,7 +240,7 @@ class Journal:
         return self._db.execute(query, [_stored(value) for value in values])
 
     @contextmanager
-    def _complaining(self) -> Generator[None, None, None]:
+    def _journal_errors(self) -> Generator[None, None, None]:
         try:
             yield
         except sqlite3.DatabaseError as error:

@@ -63,11 +63,11 @@ class _SafeFormatter(logging.Formatter):
     """Formatter that escapes control characters, which file names and metadata may contain."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  named by logging
-        """Format a record as one line, even if a name contains a line break."""
+        """Format a record and escape line breaks, which names may contain."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  named by logging
-        """Format a traceback; only its own line breaks are kept."""
+        """Format a traceback; keep its line breaks, but escape all other control characters."""
         return "\n".join(printable(line) for line in super().formatException(ei).splitlines())
 
 

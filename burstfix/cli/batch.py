@@ -51,7 +51,7 @@ _SETTINGS = options.named(
               help="Merge on the workers of this Dask scheduler; local starts one.")  # fmt: skip
 @finding.source
 @options.settings(_SETTINGS)
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal,

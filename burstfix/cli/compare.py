@@ -30,7 +30,7 @@ EXAMPLES = (
 @click.option(
     "--truth", type=click.Path(path_type=Path), metavar="FILE", help="Picture to compare both with."
 )
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(terminal: Terminal, a: Path, b: Path, truth: Path | None) -> None:
     """Measure how similar two pictures are.

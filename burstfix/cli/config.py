@@ -37,7 +37,7 @@ def command(ctx: click.Context) -> None:
 @command.command("show", epilog=epilog(*EXAMPLES))
 @click.argument("folders", nargs=-1, metavar="[FOLDER...]", type=click.Path(path_type=Path))
 @finding.source
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def show(terminal: Terminal, folders: tuple[Path, ...], source: finding.Source) -> None:
     """Show the settings in force for FOLDER, the origin of each, and the paths of all settings files."""

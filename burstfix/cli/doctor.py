@@ -14,7 +14,7 @@ EXAMPLES = ("burstfix doctor", "burstfix doctor --json")
 
 
 @click.command("doctor", epilog=epilog(*EXAMPLES))
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(terminal: Terminal) -> int:
     """Check this installation: versions, devices, weights, settings.

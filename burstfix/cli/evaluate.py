@@ -120,7 +120,7 @@ EXAMPLES = (
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal,
@@ -201,7 +201,7 @@ def command(
             levels or ("high", "low"),
             limits,
             progress=progress,
-            look=keeper,
+            on_case=keeper,
         )
     hardware = machine(compute.device)
     document = tables.document(scores, hardware, limits, baseline or "")

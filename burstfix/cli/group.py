@@ -21,7 +21,7 @@ EXAMPLES = ("burstfix group shots/", "burstfix group card/DCIM --gap 1 --json")
 @finding.folders
 @finding.source
 @options.settings(options.named(settings_of(BatchSettings), "grouping"))
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal, typed: dict[str, Any], folders: tuple[Path, ...], source: finding.Source

@@ -38,7 +38,7 @@ EXAMPLES = (
 @click.option("--overwrite", is_flag=True, help="Replace the file of --plot if it exists.")
 @finding.source
 @options.settings(options.named(options.MERGE, "reading"))
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal,

@@ -25,7 +25,7 @@ EXAMPLES = (
 
 
 @click.command("looks", epilog=epilog(*EXAMPLES))
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(terminal: Terminal) -> None:
     """List the built-in looks, with the values that a look file may set.

@@ -51,7 +51,7 @@ EXAMPLES = (
 )
 @finding.source
 @options.settings(options.named(options.MERGE, "reading", "picture", "rendering", "compute"))
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal,

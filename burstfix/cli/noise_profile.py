@@ -28,7 +28,7 @@ EXAMPLES = (
     help="Noise table to write; entries are added to an existing one.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace entries of the same camera and ISO.")
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite: bool) -> None:
     """Measure the noise of a camera whose files lack a noise profile.

@@ -41,7 +41,7 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 
 # Options for the amount and form of the output. Their values are stored in the Terminal, not passed on.
-speech = stack(
+verbosity = stack(
     click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
                  help="Print the result as JSON on stdout."),
     click.option("-v", "--verbose", count=True, expose_value=False, is_eager=True,

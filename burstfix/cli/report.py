@@ -51,7 +51,7 @@ EXAMPLES = (
     help="Report file, if there is one picture.  [default: the picture's path with the suffix .html]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing reports.")
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal,

@@ -110,7 +110,7 @@ _motion = options.stack(
 @click.option("--seed", type=click.IntRange(0, 2**48), default=0, show_default=True,
               help="The same seed gives the same files.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an earlier simulated burst.")
-@options.speech
+@options.verbosity
 @click.pass_context
 def command(
     ctx: click.Context,

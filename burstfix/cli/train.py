@@ -59,7 +59,7 @@ EXAMPLES = (
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings([options.MERGE["device"]])
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def command(
     terminal: Terminal,

@@ -37,7 +37,7 @@ def command(ctx: click.Context) -> None:
 
 
 @command.command("list", epilog=epilog(EXAMPLES[0]))
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def list_weights(terminal: Terminal) -> None:
     """List all models with their weights, and the devices on which `auto` chooses them."""
@@ -95,7 +95,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
     help="Block size of the alignment in packed pixels: 64 for 720p, 128 for 4K.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def import_weights(
     terminal: Terminal, network: Path, coarse: Path, output: Path, noise_map: str, patch: int, overwrite: bool
@@ -133,7 +133,7 @@ def import_weights(
     help="The .safetensors file to write; its card (TOML) is written to the same folder.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@options.speech
+@options.verbosity
 @options.pass_terminal
 def average(terminal: Terminal, files: tuple[Path, ...], output: Path, overwrite: bool) -> None:
     """Average the weights of several runs of one model."""

@@ -49,7 +49,10 @@ def brightness_of(encoded: Plane) -> Plane:
 
 
 def detail(brightness: Plane) -> Plane:
-    """Subtract from (h, w) brightness its blur by 1 4 6 4 1, borders repeated."""
+    """Subtract from brightness (h, w) its blur.
+
+    The kernel is (1, 4, 6, 4, 1) / 16 in both directions; border values are repeated.
+    """
     blurred = brightness
     for _ in range(2):
         p = np.pad(blurred, ((REACH, REACH), (0, 0)), mode="edge")

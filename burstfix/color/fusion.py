@@ -178,7 +178,7 @@ def _box(plane: Plane) -> Plane:
 
 
 def _smoothed(plane: Plane) -> Plane:
-    """Blur along columns by 1 4 6 4 1 (Burt and Adelson 1983), borders mirrored."""
+    """Blur along columns with the kernel (1, 4, 6, 4, 1) / 16 (Burt and Adelson 1983); mirror the border."""
     p = np.pad(plane, ((2, 2), (0, 0)), mode="reflect")
     return (p[:-4] + p[4:] + 4 * (p[1:-3] + p[3:-1]) + 6 * p[2:-2]) * np.float32(1 / 16)
 

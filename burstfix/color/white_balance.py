@@ -61,11 +61,12 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
 def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
     """Estimate the colour of the light from the picture.
 
-    Colour by correlation (Finlayson, Hordley and Hubel 2001): the picture is balanced for each of 270 lights
-    near the black body locus, and the light is chosen for which its colours, and those of its edges (grey
-    edge, van de Weijer, Gevers and Gijsenij 2007), are the most likely in well balanced photographs. A table
-    holds how likely they are; `benchmarks/white_balance.py` fits it. As the colours are compared in linear
-    sRGB, it serves every camera.
+    The method is colour by correlation (Finlayson, Hordley and Hubel 2001). The picture is balanced for each
+    of 270 lights near the black body locus. Each light gets a score: the log-likelihood, in well balanced
+    photographs, of the resulting colours of pixels and of edges (grey edge, van de Weijer, Gevers and
+    Gijsenij 2007), less a penalty for uncommon lights. The result is the mean of all lights, weighted by the
+    exponential function of the score. The likelihoods come from a table, which `benchmarks/white_balance.py`
+    fits. Colours are compared in linear sRGB, so one table serves all cameras.
 
     Args:
         profile: The camera's calibration.
@@ -99,13 +100,13 @@ def estimate_neutral(profile: ColorProfile, thumbnail: NDArray[np.float32]) -> M
 
 
 def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matrix]:
-    """Fit the table: log share of each chroma among pixels, and among edges, of well balanced pictures.
+    """Fit the table: the logarithm of the share of each chroma in well balanced pictures.
 
     Args:
         pictures: (3, h, w) linear sRGB.
 
     Returns:
-        Two float64 (bins, bins), by log2(R/G) and log2(B/G).
+        Two float64 (bins, bins), for pixels and for edges; rows are log2(R/G), columns are log2(B/G).
     """
     totals = [np.zeros((_BINS, _BINS)) for _ in range(2)]
     count = 0
@@ -113,8 +114,8 @@ def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matr
         count += 1
         for total, colours in zip(totals, (_usable(picture), _edges(picture)), strict=True):
             position = _position(colours)
-            # Colours beyond the table have a clipped channel; they are dropped, so that its border does not
-            # become likely.
+            # Colours beyond the table have a clipped channel. They are dropped, because they would add up at
+            # its border.
             position = position[:, np.all((position > 0) & (position < _BINS - 1), axis=0)]
             row, column = np.rint(position).astype(int)
             shares = np.bincount(row * _BINS + column, minlength=_BINS**2).reshape(_BINS, _BINS)
@@ -125,7 +126,7 @@ def log_histogram(pictures: Iterable[NDArray[np.float32]]) -> tuple[Matrix, Matr
 
 @functools.cache
 def _table() -> Matrix:
-    """Load the table, (2, bins, bins): of pixels and of edges."""
+    """Load the table, (2, bins, bins), for pixels and for edges."""
     with resources.as_file(resources.files("burstfix.color") / "light_prior.npy") as path:
         return np.load(path).astype(np.float64)
 
@@ -139,7 +140,7 @@ def _usable(picture: NDArray[np.float32]) -> Matrix:
 
 
 def _edges(picture: NDArray[np.float32]) -> Matrix:
-    """Compute (3, n) differences of neighbouring columns where neither is clipped; weak ones are left out."""
+    """Return strong differences (3, n) between neighbouring columns, neither of which is clipped."""
     fits = (picture.max(axis=0) < _CLIPPED).astype(bool)
     difference = np.abs(np.diff(np.asarray(picture, np.float64), axis=2))[:, fits[:, 1:] & fits[:, :-1]]
     strength = difference.sum(axis=0)
@@ -166,6 +167,9 @@ def _likelihood(table: Matrix, rgb: Matrix) -> float:
 
 
 def _blurred(table: Matrix) -> Matrix:
-    """Blur along columns by 1 4 6 4 1, borders repeated: one bin of standard deviation."""
+    """Blur along columns with the kernel (1, 4, 6, 4, 1) / 16; border values are repeated.
+
+    The kernel has a standard deviation of one bin.
+    """
     p = np.pad(table, ((2, 2), (0, 0)), mode="edge")
     return (p[:-4] + p[4:] + 4 * (p[1:-3] + p[3:-1]) + 6 * p[2:-2]) / 16

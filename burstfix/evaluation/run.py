@@ -26,7 +26,7 @@ from burstfix.evaluation.protocol import (
 )
 from burstfix.types import Progress
 
-Look = Callable[[Case, dict[str, Tensor]], None]
+OnCase = Callable[[Case, dict[str, Tensor]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def evaluate(
     limits: Limits,
     *,
     progress: Progress | None = None,
-    look: Look | None = None,
+    on_case: OnCase | None = None,
 ) -> list[Score]:
     """Evaluate every method on every case.
 
@@ -72,7 +72,7 @@ def evaluate(
         levels: Noise levels, keys of `protocol.LEVELS`.
         limits: Selection of the data.
         progress: Called with ("evaluate", cases done, all cases).
-        look: Called with each case and the display RGB of every method.
+        on_case: Called with each case and the display RGB of every method.
 
     Raises:
         UsageError: Methods or cases are missing.
@@ -105,8 +105,8 @@ def evaluate(
                     linear.shape[1] * linear.shape[2] / 1e6,
                 )
             )
-        if look:
-            look(case, shown)
+        if on_case:
+            on_case(case, shown)
     if progress:
         progress("evaluate", total, total)
     return scores

@@ -99,9 +99,8 @@ def match_patches(
     start = _clamped(start, side, height, width)
 
     cells = gather_cells(reference, torch.zeros_like(start), side)
-    inside = F.pad(
-        torch.ones_like(reference[:1, :1]), (0, nx * side - width, 0, ny * side - height)
-    )  # patches at the border are compared inside the picture only
+    # Patches at the border are compared only inside the picture.
+    inside = F.pad(torch.ones_like(reference[:1, :1]), (0, nx * side - width, 0, ny * side - height))
 
     matcher = _Matcher(cells, inside, frame, side)
     best = start + matcher.best(start, search // SCALE, _COARSE_STRIDE).steps

@@ -52,7 +52,7 @@ class Parity:
         """
         height, width = 2 * rows + len(self.ys) - 1, frame.shape[-1] - 2 * border
         columns = width // 2 + (len(self.xs) - 1) // 2
-        dealt = frame.new_empty((len(frame), 4, height, 3, columns))
+        reordered = frame.new_empty((len(frame), 4, height, 3, columns))
         for p in range(4):
             y, x = divmod(p, 2)
             source_y, source_x = (y + self.ys[0]) % 2, (x + self.xs[0]) % 2
@@ -62,8 +62,8 @@ class Parity:
             source = frame[:, 2 * source_y + source_x, first : first + height, left:]
             for parity in range(3):
                 part = source[..., parity::2][..., :columns]  # a missing last column is not read
-                dealt[:, p, :, parity, : part.shape[-1]] = part
-        return dealt
+                reordered[:, p, :, parity, : part.shape[-1]] = part
+        return reordered
 
     def sum_taps(self, gathered: Tensor, kernels: Tensor) -> Tensor:
         """Compute the weighted sums over all taps.

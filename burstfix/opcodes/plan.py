@@ -211,14 +211,14 @@ def _obstacle(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Steps of a list, and top, left, bottom, right of the visible area after their trims."""
+    """Steps of a list, and the visible area (top, left, bottom, right) after its TrimBounds opcodes."""
 
     steps: tuple[Step, ...]
     bounds: tuple[int, int, int, int]
 
 
 def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width: int, where: str) -> _Steps:
-    """Relate each opcode of a list to the picture as cropped by earlier trims of the list."""
+    """Attach to each opcode the origin and size of the picture after the preceding TrimBounds opcodes."""
     steps: list[Step] = []
     for opcode in opcodes:
         steps.append(Step(opcode, origin, height, width))
@@ -226,7 +226,7 @@ def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width
             if opcode.bottom > height or opcode.right > width:
                 raise InputError(
                     f"{where}: TrimBounds to rows {opcode.top} to {opcode.bottom}, columns {opcode.left} to "
-                    f"{opcode.right} of a picture of {height}x{width} ({SKIP_HINT})"
+                    f"{opcode.right} exceeds the picture of {height}x{width} ({SKIP_HINT})"
                 )
             origin = (origin[0] + opcode.top, origin[1] + opcode.left)
             height, width = opcode.bottom - opcode.top, opcode.right - opcode.left
@@ -260,7 +260,7 @@ def _work(step: Step) -> float:
 
 
 def _counted(names: list[str]) -> tuple[str, ...]:
-    """Return each name once, with the number of its occurrences."""
+    """Return each name once; a repeated name also gets the number of its occurrences."""
     counted: list[str] = []
     for name in dict.fromkeys(names):
         times = names.count(name)

@@ -86,12 +86,8 @@ def fill_bad_pixels(
     left = places.astype(np.int64)
     while len(left):
         total, weight = np.zeros(len(left), np.float32), np.zeros(len(left), np.float32)
-        for dy, dx, share in (
-            (0, 1, 1.0),
-            (1, 0, 1.0),
-            (1, 1, 0.5),
-            (1, -1, 0.5),
-        ):  # diagonal neighbours are farther away
+        # Diagonal neighbours have half the weight, because they are farther away.
+        for dy, dx, share in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5)):
             (before, good_before), (after, good_after) = (
                 _neighbours(values, bad, left[:, 0] + sign * pitch * dy, left[:, 1] + sign * pitch * dx)
                 for sign in (-1, 1)

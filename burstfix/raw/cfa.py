@@ -114,7 +114,7 @@ def pack(mosaic: Tensor) -> Tensor:
         mosaic: (..., H, W).
 
     Returns:
-        (..., 4, H/2, W/2): R, G of the red rows, G of the blue rows, B.
+        (..., 4, H/2, W/2): R, Gr, Gb, B (Gr: green in the red rows; Gb: green in the blue rows).
 
     Example:
         >>> pack(torch.arange(8.0).reshape(2, 4))[:, 0].tolist()

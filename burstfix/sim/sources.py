@@ -95,9 +95,8 @@ def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
                 yield pixels[..., :3]
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # plug-ins raise errors of any type; a missing one raises ImportError or OSError
+    # Plug-ins raise errors of any type; a missing one raises ImportError or OSError.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         if "find a backend" in reason:  # the message of imageio is longer than one line
             reason = "no installed plug-in reads such files"

@@ -20,11 +20,8 @@ from tests.scenes import add_noise, draw_scene, mosaic_of
 HIGH, MID, LOW = (6.4e-3, 4e-4), (1.5e-3, 5e-5), (2e-4, 2e-6)
 HEIGHT, WIDTH, MARGIN = 640, 800, 16
 QUANTISATION = 1 / (16383 - 512) ** 2 / 12  # variance of rounding to 14 bits
-SHIFTS = (
-    (0.0, 0.0),
-    (0.7, -0.4),
-    (-0.9, 0.95),
-)  # remaining misalignment after alignment to packed pixels, sensor pixels
+# Misalignment in sensor pixels that remains after alignment to whole packed pixels.
+SHIFTS = ((0.0, 0.0), (0.7, -0.4), (-0.9, 0.95))
 
 
 def shoot(
@@ -52,13 +49,13 @@ def shoot(
 
 
 def busy_scene(height: int, width: int, seed: int) -> Tensor:
-    """Return (3, height, width) in 0.01..0.9: texture of all scales and varying strength, nowhere flat."""
+    """Return (3, height, width) in 0.01..0.9: texture at all scales, without flat areas."""
     generator = torch.Generator().manual_seed(seed)
     fy, fx = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
     frequency = torch.sqrt(fy**2 + fx**2)
 
     def field(low: float, high: float) -> Tensor:
-        """Return noise of variance 1 with the spectrum of photographs, 1 / frequency, between two scales."""
+        """Return noise of variance 1 with amplitude 1 / frequency from `low` to `high`, as in photographs."""
         band = torch.exp(-((frequency / high) ** 2)) / frequency.clamp(min=low)
         white = torch.randn(height, width, generator=generator)
         drawn = torch.fft.irfft2(torch.fft.rfft2(white) * band, s=(height, width))

@@ -49,7 +49,8 @@ def test_progress_when_stderr_is_a_terminal_then_one_bar_names_the_stages(
     shown = screen.getvalue()
     for stage in ("Starting", "Decoding", "Analysing", "Merging"):
         assert stage in shown
-    assert "100%" not in shown and "45%" in shown  # with a tenth of the merge: .05 + .08 + .12 + .15 + .052
+    # Shares of the stages before the merge, and a tenth of the merge: .05 + .08 + .12 + .15 + .052.
+    assert "100%" not in shown and "45%" in shown
     assert " left" in shown and "-:--" not in shown
 
 

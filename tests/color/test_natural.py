@@ -145,11 +145,8 @@ def test_tone_curve_when_evaluated_then_it_rises_from_black_to_white_and_keeps_g
         (np.full(100, 0.07), 0, 0),  # slightly dark, which may be intended
         (np.full(100, 0.02), 1.5, 2.8),
         (np.full(100, 1e-4), 3.5, 4),  # the maximum
-        (
-            np.concatenate([np.full(90, 0.01), np.full(10, 4.0)]),
-            1,
-            1,
-        ),  # highlights are 2 EV above white already
+        # The highlights are already 2 EV above white.
+        (np.concatenate([np.full(90, 0.01), np.full(10, 4.0)]), 1, 1),
     ],
 )
 def test_automatic_lift_when_given_luminance_then_the_lift_is_in_the_expected_range(luminance, low, high):

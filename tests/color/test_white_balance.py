@@ -47,7 +47,7 @@ def test_estimate_neutral_when_scenes_have_known_lights_then_the_median_error_is
         for profile in (ACTION_CAMERA, SRGB_CAMERA)
         for seed, (kelvin, duv) in enumerate(LIGHTS)
     ]
-    print(f"drawn scenes: median error {np.median(found):.2f} degrees, worst {max(found):.2f}")  # noqa: T201
+    print(f"synthetic: median error {np.median(found):.2f} degrees, worst {max(found):.2f}")  # noqa: T201
     assert np.median(found) < 3
     assert max(found) < 10
 

@@ -132,7 +132,12 @@ def test_evaluate_when_average_is_compared_with_menon_then_average_is_better(tmp
     methods = load_methods(["menon", "average", "average:2"], device="cpu")
     seen = []
     scores = evaluate(
-        methods, find_clips([tmp_path]), [], ["high"], Limits(), look=lambda case, shown: seen.append(shown)
+        methods,
+        find_clips([tmp_path]),
+        [],
+        ["high"],
+        Limits(),
+        on_case=lambda _, shown: seen.append(shown),
     )
     assert len(scores) == 6 and len(seen) == 2 and list(seen[0]) == ["menon", "average", "average:2"]
     by_method = {m.label: mean_of([s for s in scores if s.method == m.label]).psnr for m in methods}

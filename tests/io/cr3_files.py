@@ -1,4 +1,4 @@
-"""CR3 files without pixels: their boxes are complete enough for LibRaw to open them."""
+"""CR3 files without pixels, but with all boxes that LibRaw needs to open them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FRAME_BYTES = 100
 
 
 def write_cr3(path: Path, *frames_of_tracks: int, height: int = 480, width: int = 640) -> Path:
-    """Write a CR3 with a track for each given number of frames, and the smaller tracks of a camera."""
+    """Write a CR3 with one raw track per entry of `frames_of_tracks`, and two smaller tracks."""
     tracks = [
         _track(height // 2, width // 2, 1, _box(b"JPEG", bytes(4))),
         _track(height // 2, width // 2, 1, _compression(height // 2, width // 2)),

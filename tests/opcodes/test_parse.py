@@ -230,7 +230,9 @@ def test_plan_when_list_1_follows_a_linearisation_table_then_opcodes_on_values_a
 
 def test_plan_when_trims_exceed_the_picture_then_it_raises_input_error():
     outside = with_lists(b"", make.opcode_list(make.trim(0, 0, 48, 65)))
-    with pytest.raises(InputError, match="TrimBounds to rows 0 to 48, columns 0 to 65 of a picture of 48x64"):
+    with pytest.raises(
+        InputError, match="TrimBounds to rows 0 to 48, columns 0 to 65 exceeds the picture of 48x64"
+    ):
         outside.plan_opcodes()
     apart = with_lists(make.opcode_list(make.trim(0, 0, 20, 64)), make.opcode_list(make.trim(30, 0, 48, 64)))
     with pytest.raises(InputError, match="removes the whole picture"):

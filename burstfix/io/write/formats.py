@@ -77,10 +77,10 @@ class OutputFormat:
         return requested
 
     def check_quality(self, requested: int | None) -> None:
-        """Check that the format has a quality, and that the value is within range.
+        """Check that the format takes a quality, and that the requested quality is valid.
 
         Raises:
-            UsageError: The format is lossless, or the quality is not within 1 to 100.
+            UsageError: The format is lossless, or the quality is outside 1 to 100.
         """
         if requested is None:
             return

@@ -1,4 +1,4 @@
-"""A report of a drawn picture, with hostile names."""
+"""A report of a synthetic picture, with hostile names."""
 
 from __future__ import annotations
 
