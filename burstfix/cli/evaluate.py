@@ -101,6 +101,11 @@ EXAMPLES = (
     default=None,
     help="Row that the others are compared with.  [default: the first]",
 )
+@click.option(
+    "--lpips",
+    is_flag=True,
+    help="Also measure LPIPS, a perceptual distance (extra lpips; see docs/quality.md).",
+)
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, as in the README.")
 @click.option(
     "-o",
@@ -135,6 +140,7 @@ def command(
     per_photo: int,
     crop: int,
     baseline: str | None,
+    lpips: bool,
     markdown: bool,
     output: Path | None,
     save_pictures: Path | None,
@@ -154,9 +160,9 @@ def command(
         raise UsageError("--markdown and --json exclude each other; give one of them")
     if not clips and not photos and not bursts:
         raise UsageError("give --clips, --photos or --bursts")
-    if bursts and (clips or photos or markdown or save_pictures):
+    if bursts and (clips or photos or lpips or markdown or save_pictures):
         raise UsageError(
-            "--bursts excludes --clips, --photos, --markdown and --save-pictures; leave them out"
+            "--bursts excludes --clips, --photos, --lpips, --markdown and --save-pictures; leave them out"
         )
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
         reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
@@ -169,6 +175,11 @@ def command(
     from burstfix.evaluation.protocol import Limits, find_clips, find_photos
     from burstfix.evaluation.run import evaluate, machine
 
+    distance = None
+    if lpips:
+        from burstfix.evaluation import perceptual
+
+        distance = perceptual.lpips()
     if threads:
         torch.set_num_threads(threads)
     found_clips, found_photos = find_clips(clips), find_photos(photos)
@@ -200,6 +211,7 @@ def command(
             found_photos,
             levels or ("high", "low"),
             limits,
+            distance=distance,
             progress=progress,
             on_case=keeper,
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 from burstfix.evaluation.held_out import PARTS, HeldOutScore
 from burstfix.evaluation.statistics import Estimate, bootstrap
 from burstfix.evaluation.tables import half_width, rounded
+from burstfix.names import printable
 
 
 def estimate(scores: Sequence[HeldOutScore], method: str, burst: str, part: str) -> Estimate:
@@ -56,17 +57,21 @@ def rich_tables(scores: Sequence[HeldOutScore], baseline: str) -> Group:
     parts: list[Any] = []
     methods = list(dict.fromkeys(s.method for s in scores))
     for burst in dict.fromkeys(s.burst for s in scores):
-        errors = Table(title=f"{burst}: mean squared error / noise variance of a frame", title_justify="left")
-        gains = Table(title=f"{burst}: difference to {baseline}", title_justify="left")
+        errors = Table(
+            title=f"{printable(burst)}: mean squared error / noise variance of a frame", title_justify="left"
+        )
+        gains = Table(title=f"{printable(burst)}: difference to {printable(baseline)}", title_justify="left")
         for table in (errors, gains):
             table.add_column("model")
             for part in PARTS:
                 table.add_column(part, justify="right")
         for method in methods:
-            errors.add_row(method, *(_text(estimate(scores, method, burst, part)) for part in PARTS))
+            errors.add_row(
+                printable(method), *(_text(estimate(scores, method, burst, part)) for part in PARTS)
+            )
             if method != baseline:
                 found = (difference(scores, method, baseline, burst, part) for part in PARTS)
-                gains.add_row(method, *(_text(value, "+") for value in found))
+                gains.add_row(printable(method), *(_text(value, "+") for value in found))
         errors.add_row("noise of a frame", *(_text(noise(scores, burst, part)) for part in PARTS))
         parts += [errors, gains] if len(methods) > 1 else [errors]
     parts.append("± is half of the 95% confidence interval (bootstrap over blocks and pairs of frames).")

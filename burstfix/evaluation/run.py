@@ -15,6 +15,7 @@ from burstfix.engine.select import select_device
 from burstfix.errors import UsageError
 from burstfix.evaluation.methods import Method
 from burstfix.evaluation.metrics import psnr, ssim
+from burstfix.evaluation.perceptual import Distance
 from burstfix.evaluation.protocol import (
     Case,
     Clip,
@@ -40,6 +41,7 @@ class Score:
         ssim: SSIM, at most 1.
         seconds: Time of block matching and merging, without reading and global motion.
         megapixels: Size of the result.
+        lpips: LPIPS distance, 0 for equal pictures; None if it was not measured.
     """
 
     method: str
@@ -51,6 +53,7 @@ class Score:
     ssim: float
     seconds: float
     megapixels: float
+    lpips: float | None = None
 
 
 def evaluate(
@@ -60,6 +63,7 @@ def evaluate(
     levels: Sequence[str],
     limits: Limits,
     *,
+    distance: Distance | None = None,
     progress: Progress | None = None,
     on_case: OnCase | None = None,
 ) -> list[Score]:
@@ -71,6 +75,7 @@ def evaluate(
         photos: Photographs for simulated bursts.
         levels: Noise levels, keys of `protocol.LEVELS`.
         limits: Selection of the data.
+        distance: Perceptual distance to measure as well; see `perceptual.lpips`.
         progress: Called with ("evaluate", cases done, all cases).
         on_case: Called with each case and the display RGB of every method.
 
@@ -103,6 +108,7 @@ def evaluate(
                     ssim(shown[method.label], case.truth),
                     seconds,
                     linear.shape[1] * linear.shape[2] / 1e6,
+                    None if distance is None else distance(shown[method.label], case.truth),
                 )
             )
         if on_case:

@@ -14,6 +14,7 @@ from rich.table import Table
 from burstfix.evaluation.protocol import Limits
 from burstfix.evaluation.run import Score
 from burstfix.evaluation.statistics import Estimate, bootstrap
+from burstfix.names import printable
 
 TITLES = {"clips": "Clips, REDS4 protocol", "photos": "Photographs, simulated bursts"}
 
@@ -25,11 +26,13 @@ class Mean:
     Attributes:
         psnr: Mean PSNR in dB.
         ssim: Mean SSIM.
+        lpips: Mean LPIPS; None if it was not measured.
         count: Number of bursts.
     """
 
     psnr: float
     ssim: float
+    lpips: float | None
     count: int
 
 
@@ -52,18 +55,22 @@ class Difference:
 
 def clip_means(scores: Iterable[Score]) -> dict[str, Mean]:
     """Return the mean of each clip, by name."""
-    return {
-        clip: Mean(
-            statistics.fmean(s.psnr for s in found), statistics.fmean(s.ssim for s in found), len(found)
-        )
-        for clip, found in _by_clip(scores).items()
-    }
+    return {clip: _mean(found, len(found)) for clip, found in _by_clip(scores).items()}
 
 
 def mean_of(scores: Sequence[Score]) -> Mean:
     """Return the mean of the means of clips: every clip has the same weight, independent of its length."""
-    clips = clip_means(scores).values()
-    return Mean(statistics.fmean(m.psnr for m in clips), statistics.fmean(m.ssim for m in clips), len(scores))
+    return _mean(list(clip_means(scores).values()), len(scores))
+
+
+def _mean(parts: Sequence[Score] | Sequence[Mean], count: int) -> Mean:
+    distances = [part.lpips for part in parts if part.lpips is not None]
+    return Mean(
+        statistics.fmean(part.psnr for part in parts),
+        statistics.fmean(part.ssim for part in parts),
+        statistics.fmean(distances) if distances else None,
+        count,
+    )
 
 
 def psnr_estimate(scores: Sequence[Score]) -> Estimate:
@@ -131,6 +138,7 @@ def _result(scores: Sequence[Score]) -> dict[str, Any]:
         "psnr": rounded(mean.psnr, 4),
         "psnr_interval": [rounded(estimate.low, 4), rounded(estimate.high, 4)],
         "ssim": rounded(mean.ssim, 5),
+        "lpips": None if mean.lpips is None else rounded(mean.lpips, 5),
         "bursts": mean.count,
         "seconds_per_megapixel": rounded(seconds_per_megapixel(scores), 4),
         "clips": {
@@ -163,12 +171,14 @@ def rich_tables(scores: Sequence[Score], machine: dict[str, Any], baseline: str 
         for level in levels:
             means.add_column(f"{level} noise\nPSNR dB", justify="right")
             means.add_column("\nSSIM", justify="right")
+            if _has_lpips(scores):
+                means.add_column("\nLPIPS", justify="right")
         means.add_column("\ns/megapixel", justify="right")
         for cells in _mean_rows(scores, source, intervals=True):
             means.add_row(*cells)
         parts.append(means)
         if len(methods) > 1:
-            gains = Table(title=f"Difference to {baseline} in dB", title_justify="left")
+            gains = Table(title=f"Difference to {printable(baseline)} in dB", title_justify="left")
             gains.add_column("model")
             for level in levels:
                 gains.add_column(f"{level} noise\nmean", justify="right")
@@ -193,10 +203,10 @@ def _clip_tables(
         table.add_column("clip")
         by_method = [clip_means(_select(scores, source, method, level)) for method in methods]
         for method in methods:
-            table.add_column(method, justify="right")
+            table.add_column(printable(method), justify="right")
         for clip in clips:
             cells = (f"{found[clip].psnr:.2f} / {found[clip].ssim:.3f}" for found in by_method)
-            table.add_row(clip, *cells)
+            table.add_row(printable(clip), *cells)
         tables.append(table)
     return tables
 
@@ -207,7 +217,8 @@ def markdown(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "
     baseline = baseline or methods[0]
     parts = []
     for source in _unique(s.source for s in scores):
-        head = ["model", *(f"{level}: {what}" for level in levels for what in ("PSNR", "SSIM")), "s/MP"]
+        measures = ("PSNR", "SSIM", "LPIPS") if _has_lpips(scores) else ("PSNR", "SSIM")
+        head = ["model", *(f"{level}: {what}" for level in levels for what in measures), "s/MP"]
         count = len(_unique(s.clip for s in scores if s.source == source))
         parts.append(f"{TITLES[source]} ({count}):")
         parts.append(_markdown_table(head, _mean_rows(scores, source, intervals=False)))
@@ -216,25 +227,29 @@ def markdown(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "
                 "model",
                 *(f"{level}: {what}" for level in levels for what in ("mean", "median", "better")),
             ]
-            parts.append(f"Difference to {baseline} in dB (± is half of the 95% confidence interval):")
+            parts.append(
+                f"Difference to {printable(baseline)} in dB (± is half of the 95% confidence interval):"
+            )
             parts.append(_markdown_table(head, _difference_rows(scores, source, baseline)))
     return "\n\n".join([*parts, _machine_line(machine)])
 
 
 def _markdown_table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    escaped = ([cell.replace("|", r"\|") for cell in cells] for cells in lines)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 
 
 def _mean_rows(scores: Sequence[Score], source: str, *, intervals: bool) -> list[list[str]]:
     rows = []
     for method in _unique(s.method for s in scores):
-        cells = [method]
+        cells = [printable(method)]
         for level in _unique(s.level for s in scores):
             found = _select(scores, source, method, level)
             mean = mean_of(found)
             half = f" {half_width(psnr_estimate(found), 2)}" if intervals else ""
             cells += [f"{mean.psnr:.2f}{half}", f"{mean.ssim:.4f}"]
+            cells += [f"{mean.lpips:.4f}"] if mean.lpips is not None else []
         everything = [s for s in scores if s.source == source and s.method == method]
         rows.append([*cells, f"{seconds_per_megapixel(everything):.2f}"])
     return rows
@@ -245,7 +260,7 @@ def _difference_rows(scores: Sequence[Score], source: str, baseline: str) -> lis
     for method in _unique(s.method for s in scores):
         if method == baseline:
             continue
-        cells = [method]
+        cells = [printable(method)]
         for level in _unique(s.level for s in scores):
             found = difference(
                 _select(scores, source, method, level), _select(scores, source, baseline, level)
@@ -254,6 +269,10 @@ def _difference_rows(scores: Sequence[Score], source: str, baseline: str) -> lis
             cells += [mean, f"{found.median:+.3f}", f"{found.better:.0%}"]
         rows.append(cells)
     return rows
+
+
+def _has_lpips(scores: Sequence[Score]) -> bool:
+    return any(score.lpips is not None for score in scores)
 
 
 def half_width(estimate: Estimate, digits: int) -> str:

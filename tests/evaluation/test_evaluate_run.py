@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from burstfix.cli.terminal import Terminal
 from burstfix.errors import UsageError
 from burstfix.evaluation.methods import (
     Method,
@@ -32,6 +34,7 @@ from burstfix.evaluation.tables import (
     rich_tables,
 )
 from burstfix.raw.demosaic import menon
+from burstfix.records import Error
 from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels
 from tests.scenes import draw_scene, mosaic_of
 
@@ -225,3 +228,28 @@ def test_save_side_by_side_when_given_two_pictures_then_their_centres_are_side_b
     pixels = np.array(Image.open(tmp_path / "a.png"))
     assert pixels.shape == (36, 44, 3)
     assert pixels[30, 10].tolist() == [255, 0, 0] and pixels[30, 30].tolist() == [0, 0, 255]
+
+
+HOSTILE = "clip\x1b[2J\u202e\n|"
+
+
+def test_tables_when_names_contain_control_characters_then_they_are_escaped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = [score(method, clip, 30.0) for method in ("kpn", HOSTILE) for clip in ("a", HOSTILE)]
+    texts = [markdown(scores, PLACE, HOSTILE)]
+    Terminal().result(Error, {}, lambda _: rich_tables(scores, PLACE, HOSTILE))
+    texts.append(capsys.readouterr().out)
+    for text in texts:
+        assert "clip\\x1b[2J\\u202e\\n" in text
+        assert not any(character in text for character in "\x1b\u202e")
+    rows = [line for line in texts[0].splitlines() if line.startswith("| clip")]
+    assert rows and all(row.replace(r"\|", "").count("|") == 5 for row in rows)
+
+
+def test_tables_when_lpips_was_measured_then_every_table_has_its_mean() -> None:
+    scores = [replace(score("kpn", clip, 30.0), lpips=value) for clip, value in (("a", 0.1), ("b", 0.3))]
+    assert mean_of(scores).lpips == pytest.approx(0.2)
+    assert "| high: LPIPS |" in markdown(scores, PLACE) and "0.2000" in markdown(scores, PLACE)
+    assert document(scores, PLACE, Limits())["results"][0]["lpips"] == pytest.approx(0.2)
+    assert "LPIPS" not in markdown([score("kpn", "a", 30.0)], PLACE)
