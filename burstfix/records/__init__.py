@@ -15,6 +15,7 @@ import msgspec
 
 from burstfix._version import __version__
 from burstfix.records.base import BurstDocument, Document
+from burstfix.records.evaluation import Compare, Evaluate, HeldOut
 from burstfix.records.merging import (
     BatchDone,
     BatchFailed,
@@ -29,12 +30,9 @@ from burstfix.records.merging import (
     Reports,
 )
 from burstfix.records.other import (
-    Compare,
     Config,
     Doctor,
     Error,
-    Evaluate,
-    HeldOut,
     Looks,
     NoiseProfile,
     Simulate,

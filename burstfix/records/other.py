@@ -1,4 +1,4 @@
-"""Documents of the other commands: settings, noise, training, evaluation, weights, doctor, errors."""
+"""Documents of the other commands: settings, noise, training, weights, looks, doctor, errors."""
 
 from __future__ import annotations
 
@@ -78,40 +78,6 @@ class Train(Document, tag_field="schema", tag="burstfix.train"):
     psnr: dict[str, float]
 
 
-class Evaluate(Document, tag_field="schema", tag="burstfix.evaluate"):
-    """`burstfix evaluate`: a result for each kind of data, model and noise level; see docs/quality.md."""
-
-    machine: dict[str, Any]
-    frames: int
-    windows: int
-    per_photo: int
-    crop: int
-    results: list[dict[str, Any]]
-    differences: list[dict[str, Any]]
-
-
-class HeldOut(Document, tag_field="schema", tag="burstfix.held-out"):
-    """`burstfix evaluate --bursts`: a result for each burst, model and part; see docs/cli.md."""
-
-    machine: dict[str, Any]
-    results: list[dict[str, Any]]
-
-
-class Similarity(Record):
-    """How similar a picture is to another; `psnr` is null if they are equal."""
-
-    path: str
-    psnr: float | None
-    ssim: float
-
-
-class Compare(Document, tag_field="schema", tag="burstfix.compare"):
-    """`burstfix compare`: each picture against `truth`."""
-
-    truth: str
-    pictures: list[Similarity]
-
-
 class Model(Record):
     """A model of the catalogue; `default_on` lists the devices on which `auto` chooses it."""
 
@@ -137,22 +103,91 @@ class WrittenWeights(Document, tag_field="schema", tag="burstfix.weights.written
     parameters: int
 
 
+class Look(Record):
+    """Values of a look; see docs/looks.md."""
+
+    name: str
+    description: str
+    exposure: float | Literal["auto"]
+    highlights: str
+    gamut: str
+    local_contrast: float
+    contrast: float
+    saturation: float
+    white_balance: Literal["camera", "auto"] | tuple[float, float, float]
+    sharpening: float
+    grain: float
+
+
 class Looks(Document, tag_field="schema", tag="burstfix.looks"):
-    """`burstfix looks`: the values of each look that ships."""
+    """`burstfix looks`: the looks that ship."""
 
     default: str
-    looks: list[dict[str, Any]]
+    looks: list[Look]
+
+
+class Cpu(Record):
+    """The processor; `capability` is the instruction set that torch uses."""
+
+    name: str
+    capability: str
+    bfloat16: bool
+    threads: int
+
+
+class Decoder(Record):
+    """The process that decodes raws; `error` is "" if it starts."""
+
+    read_only: bool
+    offline: bool
+    error: str
+
+
+class DeviceCheck(Record):
+    """Comparison of a device with the CPU in float32; `difference` in units of white, null if not finite."""
+
+    precision: str
+    difference: float | None
+    tolerance: float
+    passed: bool
+    error: str
+
+
+class Device(Record):
+    """A device that torch can use; memory in bytes."""
+
+    name: str
+    hardware: str
+    free_memory: int
+    total_memory: int
+    checks: list[DeviceCheck]
+    problems: list[str]
+
+
+class WeightsFile(Record):
+    """A weights file that ships; `error` is "" if it is intact."""
+
+    model: str
+    file: str
+    error: str
+
+
+class SettingsFile(Record):
+    """A file that may hold the user's settings."""
+
+    path: str
+    exists: bool
 
 
 class Doctor(Document, tag_field="schema", tag="burstfix.doctor"):
     """`burstfix doctor`."""
 
     versions: dict[str, str]
-    cpu: dict[str, Any]
-    decoder: dict[str, Any]
-    devices: list[dict[str, Any]]
-    weights: list[dict[str, Any]]
-    settings_files: list[dict[str, Any]]
+    cpu: Cpu
+    decoder: Decoder
+    devices: list[Device]
+    weights: list[WeightsFile]
+    settings_files: list[SettingsFile]
     cache_folder: str
     problems: list[str]
 

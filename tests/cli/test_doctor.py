@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from burstfix.engine.device import BACKENDS, CpuDevice, Device
 from burstfix.engine.select import select_device
 from burstfix.io.read.decoder_client import DecoderClient, shared_client
 from burstfix.io.read.sandbox import Sandbox
+from tests.cli.documents import validated
 from tests.engine.fakes import BrokenGpu, FakeGpu, WrongGpu
 
 
@@ -32,7 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch, device: type[Device]) -> None:
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> dict:
-    return json.loads(capsys.readouterr().out)
+    return validated(capsys.readouterr().out, "doctor")
 
 
 def test_doctor_when_there_are_no_problems_then_the_report_is_complete_and_exit_0(monkeypatch, capsys, cache):

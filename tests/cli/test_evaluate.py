@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from burstfix.cli import main
+from tests.cli.documents import validated
 from tests.scenes import draw_scene
 
 
@@ -28,7 +29,7 @@ def test_evaluate_when_json_then_document_on_stdout_and_in_the_file(
     target, pictures = tmp_path / "scores.json", tmp_path / "pictures"
     arguments = ["--clips", str(clip), "-m", "menon", "-m", "average", "--json", "-o", str(target)]
     assert main(["evaluate", *arguments, "--save-pictures", str(pictures), "--device", "cpu"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = validated(capsys.readouterr().out, "evaluate")
     assert document == json.loads(target.read_text())
     rows = {(r["model"], r["noise_level"]): r["psnr"] for r in document["results"]}
     assert rows["average", "high"] > rows["menon", "high"] < rows["menon", "low"]
@@ -41,6 +42,19 @@ def test_evaluate_when_markdown_then_only_the_requested_levels(
     assert main(["evaluate", "--clips", str(clip), "-m", "menon", "--noise-level", "low", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert "| menon |" in out and "low: PSNR" in out and "high" not in out
+
+
+def test_evaluate_when_a_real_burst_is_given_then_the_document_fits_its_schema(
+    small_burst: list[Path], example_burst: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in example_burst[:4]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    arguments = ["--bursts", str(tmp_path), "-m", "menon", "-m", "average", "--device", "cpu"]
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    document = validated(capsys.readouterr().out, "held-out")
+    assert {row["model"] for row in document["results"]} == {"menon", "average"}
+    for row in document["results"]:
+        assert (row["baseline"] is None) == (row["difference"] is None) == (row["model"] == "menon")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 
 from burstfix.cli import main
+from tests.cli.documents import validated
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_report_when_a_picture_was_merged_earlier_then_its_settings_are_used(
     before = Path(name).read_bytes()
     capsys.readouterr()
     assert main(["report", name, "--raws", "shots", "--json"]) == 0
-    (document,) = json.loads(capsys.readouterr().out)["reports"]
+    (document,) = validated(capsys.readouterr().out, "report")["reports"]
     assert document["frame_count"] == 3 and document["report"] == str(Path("a.html").absolute())
     page = Path("a.html").read_text(encoding="utf-8")
     assert "--strength 0.8" in page and "--model average" in page and "3 of 3" in page

@@ -1,13 +1,12 @@
 """`burstfix train`: its output files and its errors."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from burstfix.checkpoints import load_model
 from burstfix.cli import main
+from tests.cli.documents import validated
 from tests.scenes import draw_scene
 
 RECIPE = """
@@ -37,7 +36,7 @@ def run(tmp_path):
 
 def test_train_when_done_then_weights_load_and_card_and_log_exist(run, tmp_path, capsys):
     assert run("--json") == 0
-    said = json.loads(capsys.readouterr().out)
+    said = validated(capsys.readouterr().out, "train")
     assert (said["step"], said["steps"]) == (2, 2)
     model = load_model(said["weights"])
     assert model.info.name == "kpn"

@@ -8,6 +8,7 @@ from burstfix.checkpoints import load_model
 from burstfix.cli import main
 from burstfix.settings.kinds import DEVICE_TYPES
 from tests.checkpoints.test_upstream import _coarse, _network, _save
+from tests.cli.documents import validated
 
 
 @pytest.fixture
@@ -27,7 +28,9 @@ def test_weights_list_when_run_then_shows_usable_models_and_the_choice_of_auto(c
 def test_weights_import_when_given_both_checkpoints_then_the_result_loads(checkpoints, tmp_path, capsys):
     out = tmp_path / "theirs.safetensors"
     network, coarse = map(str, checkpoints)
-    assert main(["weights", "import", network, coarse, "-o", str(out)]) == 0
+    assert main(["weights", "import", network, coarse, "-o", str(out), "--json"]) == 0
+    document = validated(capsys.readouterr().out, "weights.written")
+    assert (document["output"], document["model"]) == (str(out), "two-stage-paper")
     assert load_model(str(out)).info.name == "two-stage-paper"
     assert main(["weights", "import", network, coarse, "-o", str(out)]) == 5
     assert "exists already" in capsys.readouterr().err
