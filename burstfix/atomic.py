@@ -1,4 +1,4 @@
-"""Output files that are never incomplete."""
+"""Write output files atomically: complete or not at all."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """Return the process's file mode mask, which can only be read by setting it."""
+    """Return the file mode mask of the process, which can be read only by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

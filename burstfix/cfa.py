@@ -16,8 +16,8 @@ MONOCHROME, LINEAR = "monochrome", "linear"
 class CfaLayout:
     """Distribution of the pixels of a sensor over packed planes.
 
-    Packing cuts a frame, brought to RGGB phase, into squares of 2x2 pixels. Each plane holds one value of
-    every square, so it has half the frame's height and width:
+    Packing brings a frame to RGGB phase and cuts it into squares of 2x2 pixels. Each plane holds one value of
+    every square, so it has half the height and width of the frame:
 
         Bayer mosaic        planes                monochrome     planes      linear (RGB)    planes
         R G R G             0: R    1: G (red)    a b a b        0: a  1: b  every pixel     0..3:  R
@@ -27,7 +27,7 @@ class CfaLayout:
     Attributes:
         pattern: One of `CFA_PATTERNS`, `MONOCHROME` or `LINEAR`, as in `FrameMetadata.cfa`.
         colors: Colour of each plane: 0 red (or grey), 1 green, 2 blue.
-        noise_planes: For each plane, the entry of `NoiseProfile` that holds for it.
+        noise_planes: For each plane, the index of its entry in `NoiseProfile`.
         matching_planes: The four planes that a Bayer sensor would record, used to compare frames.
         channels: Values recorded at each pixel: 1, or 3 for a linear frame.
         pitch: Distance between neighbouring pixels of one colour: 2 in a Bayer mosaic, otherwise 1.

@@ -16,7 +16,7 @@ from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, Levels, No
 # Normalised values from -1/6 to 7/6 are stored as DN, to keep values below black and above white.
 _BLACK, _WHITE = 8192, 57344
 
-# XYZ to linear sRGB under D65 (IEC 61966-2-1): for camera RGB that is treated as sRGB.
+# XYZ to linear sRGB under D65 (IEC 61966-2-1); used if camera RGB is treated as sRGB.
 _XYZ_TO_SRGB = (
     (3.2404542, -1.5371385, -0.4985314),
     (-0.9692660, 1.8760108, 0.0415560),
@@ -40,14 +40,14 @@ def burst_from_arrays(
 
     Args:
         mosaics: One array per frame, in time order, all of one shape: (H, W), or (H, W, 3) if `cfa` is
-            "linear". Integers are DN between `black` and `white`; floats are normalised, 0 = black and
-            1 = white, and are clipped to -1/6 and 7/6.
+            "linear". Integers are DN between `black` and `white`. Floats are normalised (0 = black, 1 =
+            white) and clipped to -1/6..7/6.
         cfa: "RGGB", "GRBG", "GBRG" or "BGGR" from the top left; "monochrome" or "linear".
-        noise: A profile, or (shot gain, read variance) in normalised units; None measures the noise.
+        noise: A profile, or (shot gain, read variance) in normalised units. If None, the noise is measured.
         black: Black level in DN; for integers only.
-        white: White level in DN, by default the largest value of the type; for integers only.
+        white: White level in DN, by default the largest value of the integer type; for integers only.
         color: Colour calibration; by default camera RGB is treated as linear sRGB.
-        reference: Index of the frame to which the others are aligned; None chooses it.
+        reference: Index of the frame to which the others are aligned; None = chosen automatically.
         keep_all: Keep frames that are blurred or do not overlap the reference.
         progress: Called with ("prepare", done, total).
 

@@ -1,4 +1,4 @@
-"""Analyse a burst before it is merged: choose reference, frames and noise, and find hot pixels."""
+"""Analyse a burst before it is merged: choose the reference, frames and noise profile; find hot pixels."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice
 
 log = logging.getLogger(__name__)
 
-BLURRED = 0.35  # share of the median sharpness below which a frame is left out
-# Share of the noise in the gradient that the median scene must reach before frames count as blurred.
+BLURRED = 0.35  # a frame is left out if its sharpness is below this share of the median
+# Minimum ratio of detail to noise in the gradient (median of the frames); below it, no frame counts as
+# blurred.
 MIN_DETAIL = 0.2
-UNRELATED = 0.3  # confidence of the global motion below which a frame shows another scene
+UNRELATED = 0.3  # a frame shows another scene if the confidence of its global motion is lower
 MIN_OVERLAP = 0.25  # share of the picture that a frame must have in common with the reference
-MIDDLE = 0.5  # share of the frames, around the middle of the burst, that are preferred as the reference
+MIDDLE = 0.5  # share of the frames, in the middle of the burst, that are preferred as the reference
 MIN_SIDE = 4  # pixels; smaller pictures have no 2x2 means of packed planes
 STRIP = 512  # packed rows read at once
 
@@ -51,13 +52,12 @@ def prepare_burst(
 
     Args:
         frames: At least one frame, in time order.
-        reference: Index into `frames` (0 is the first), or the file of a frame, by path or name. None
-            chooses the sharpest of the frames near the middle, or another one if most frames do not overlap
-            it.
+        reference: Index into `frames` (0 is the first), or the file of a frame, by path or name. If None, the
+            sharpest frame near the middle is chosen, or another one if most frames do not overlap that frame.
         noise: A known profile, or the source of the profile; see `burst_noise.find_noise`.
         table: Noise profiles of cameras, for files without one.
         keep_all: Keep frames that are blurred or do not overlap the reference.
-        dropped: Frames left out earlier, to be reported too.
+        dropped: Frames that were left out earlier; they are added to the report.
         warnings: Warnings so far.
         progress: Called with the stage "prepare".
 
@@ -65,7 +65,7 @@ def prepare_burst(
         The burst, with the frames that were kept.
 
     Raises:
-        InputError: The frames have less than 4 rows or columns.
+        InputError: The frames have fewer than 4 rows or columns.
         UsageError: There is no such reference, or the given noise is not plausible.
     """
     check_noise_argument(noise)
@@ -76,9 +76,9 @@ def prepare_burst(
             f"{MIN_SIDE}x{MIN_SIDE} are needed; the file is likely damaged"
         )
     wanted = None if reference is None else _find_reference(frames, reference)
-    report = _Report(progress, 2 * len(frames) + 1)  # each frame twice, then noise and hot pixels
+    report = _Report(progress, 2 * len(frames) + 1)  # two steps for each frame, one for noise and hot pixels
     grays, sharp = [], []
-    # In memory they would lie between blocks that are freed later, and fragment the heap.
+    # In memory, the grey pictures would lie between blocks that are freed later, and fragment the heap.
     scratch = Scratch(limit=0)
     for frame in frames:
         gray = gray_picture(frame)
@@ -124,7 +124,7 @@ def prepare_burst(
 
 
 def _opcode_warnings(frames: Sequence[Frame]) -> list[str]:
-    """Return the warnings of all opcode plans; the same warning about several files only once."""
+    """Return the warnings of all opcode plans; a warning that concerns several files appears once."""
     first: dict[str, str] = {}
     for frame in frames:
         path = str(frame.metadata.path)
@@ -145,7 +145,7 @@ class _Aligned:
 
 def gray_picture(frame: Frame) -> Tensor:
     """Return the grey packed picture (h, w), scaled so that its noise has the same strength everywhere."""
-    # Approximate noise is sufficient: it only affects the weight of dark relative to bright parts.
+    # Approximate noise is sufficient. It affects only the weight of dark parts relative to bright parts.
     stated = frame.metadata.noise
     noise = stated if stated is not None and is_plausible(stated) else FALLBACK_NOISE
     gain, read = torch.tensor(noise.shot_gain), torch.tensor(noise.read_variance)
@@ -159,7 +159,7 @@ def gray_picture(frame: Frame) -> Tensor:
 
 
 class _Report:
-    """Counter of the steps of the stage "prepare"."""
+    """Progress of the stage "prepare", counted in steps."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
@@ -199,7 +199,7 @@ def _choose_reference(
 
 
 def _ranked_references(relative: Sequence[float]) -> list[int]:
-    """Rank frames as reference: first those near the middle, which moved least; each group by sharpness."""
+    """Rank frames as reference by sharpness; frames near the middle come first, because they moved least."""
     count = len(relative)
     near = sorted(range(count), key=lambda i: (abs(i - (count - 1) / 2), i))
     middle = max(min(3, count), round(MIDDLE * count))
@@ -224,7 +224,7 @@ def _motions(
 
 
 def _count_overlapping(frames: Sequence[Frame], aligned: _Aligned) -> int:
-    """Count the other frames that show enough of the reference's scene to be merged with it."""
+    """Count the other frames that overlap the reference enough to be merged with it."""
     height, width = frames[aligned.reference].mosaic.shape[:2]
     return sum(
         motion.confidence >= UNRELATED and _overlap(motion, height, width) >= MIN_OVERLAP
@@ -256,7 +256,7 @@ def _find_reference(frames: Sequence[Frame], reference: int | str | Path) -> int
 
 
 def _known(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[float] | None:
-    """Return the relative sharpness, or None if the scene has so little detail that it is mostly noise."""
+    """Return `relative`, or None if the scene has so little detail that sharpness is mostly noise."""
     energy = float(np.median([found.energy for found in sharp]))
     noise = float(np.median([found.noise for found in sharp]))
     return relative if energy > MIN_DETAIL * noise else None

@@ -22,18 +22,19 @@ from burstfix.types import Frame, GlobalMotion, NoiseChoice, NoiseMeasurement, N
 
 log = logging.getLogger(__name__)
 
-PATCH = 128  # side of the patches in which noise is measured, packed pixels
+PATCH = 128  # side in packed pixels of the patches in which noise is measured
 PATCHES = 24
 NEIGHBOURS = 5  # frames compared with the reference
-CHECKING_FRAMES = 3  # with two frames, results are wrong for scenes with detail everywhere
-# Ratio of standard deviations at which the file counts as wrong; docs/raw-support.md gives the error rate.
+CHECKING_FRAMES = 3  # with only two frames, results are wrong for scenes with detail everywhere
+# The profile of the file counts as wrong if standard deviations differ by this ratio; docs/raw-support.md
+# gives the error rate.
 CONTRADICTION = 1.25
 SIGNALS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles of the signal at which profiles are compared
-MEAN_OF = 8  # side of the blocks that are averaged to get the signals, packed pixels
+MEAN_OF = 8  # side in packed pixels of the blocks that are averaged to get the signals
 # Limits far above the noise of real sensors. Larger values come from invalid tags (in DN, not normalised).
 MAX_SHOT_GAIN, MAX_READ_VARIANCE = 1.0, 0.1
-FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # a typical phone at dusk
-_MATCHING_NOISE = 1e-3, 1e-5  # shot gain, read variance; any plausible values are good enough for matching
+FALLBACK_NOISE = NoiseProfile.uniform(1e-3, 1e-5, "frame")  # typical of a phone at dusk
+_MATCHING_NOISE = 1e-3, 1e-5  # shot gain, read variance; matching works with any plausible values
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,9 @@ def find_noise(
         frames: Frames to be merged.
         motions: Motion of each frame relative to the reference.
         reference: Index of the reference.
-        noise: A known profile; "file" to trust the file; "measure" to ignore file and table. None uses the
-            profile of the reference's file unless a burst of three or more frames contradicts it, then the
-            table, then a measurement.
+        noise: A known profile; "file" to use the profile of the file; "measure" to ignore the file and the
+            table. If None, the first available profile is used: that of the reference's file, unless a burst
+            of three or more frames contradicts it; that of the table; the measured one.
         table: Noise profiles of cameras, for files without one.
 
     Returns:
@@ -108,7 +109,7 @@ def find_noise(
 
 
 def is_plausible(noise: NoiseProfile) -> bool:
-    """Return True if a sensor can have this noise: finite, not zero, not negative, not too large."""
+    """Return True if a sensor can have this noise: finite, not all 0, not negative, not too large."""
     pairs = zip(noise.shot_gain, noise.read_variance, strict=True)
     # Comparisons with NaN are false.
     return all(
@@ -134,7 +135,7 @@ def _checked(
 ) -> FoundNoise:
     """Return the file's profile if it is consistent with the burst, otherwise the measured one."""
     frame = frames[reference]
-    # Frames that are not raw mosaics have been filtered, so their measured noise would be too low.
+    # Frames that are not mosaics have been filtered, so their measured noise would be too low.
     if len(frames) < CHECKING_FRAMES or not frame.layout.is_bayer:
         return FoundNoise(stated)
     try:
@@ -146,7 +147,7 @@ def _checked(
     ratio = _largest_ratio(stated, measured.profile, pictures[0])
     if 1 / CONTRADICTION <= ratio <= CONTRADICTION:
         return FoundNoise(stated, measured=measured)
-    # Not a warning: it is common with some cameras, and users cannot change it.
+    # Not a warning, because it is common with some cameras and users cannot change it.
     log.info(
         "noise: measured, because it is %.2f times the value in the file (--noise file trusts the file)",
         ratio,
@@ -177,7 +178,7 @@ def _largest_ratio(stated: NoiseProfile, measured: NoiseProfile, packed: Tensor)
 
 
 def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> FoundNoise:
-    """Measure noise on the burst; if impossible, on the reference alone; if impossible, return a guess."""
+    """Measure noise on the burst, else on the reference alone; if both fail, return typical noise."""
     try:
         pictures = _aligned_patches(frames, motions, reference)
         measured = estimate_from_burst(pictures[0], pictures[1:])

@@ -1,8 +1,8 @@
 """Find the actual clipping level of a sensor, for files that state a higher white level.
 
 Some raws state a white level that no sample reaches (RawTherapee issues 1679, 5318 and 7555; darktable issue
-6548). Clipped areas then count as unclipped: they have the same value in every colour, and white balance
-turns them magenta.
+6548). Clipped areas then seem to be unclipped. As all their colours have the same value, white balance makes
+them magenta.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from burstfix.cfa import CFA_PATTERNS
 from burstfix.types import Frame, NoiseProfile
 
-_HIGHEST = 0.98  # a peak this close to white makes no visible difference
+_HIGHEST = 0.98  # a peak closer to white makes no visible difference
 _LOWEST = 0.5  # no sensor clips below this share of its white level
 _PILE = 0.003  # half width of a peak, as a share of the range
-_AROUND = 0.05  # nearly empty range below the peak; without clipping, noise would fill it
-_MIN_SAMPLES, _MIN_SHARE = 50, 2e-4  # minimum share of the samples of a colour in the peak
+_AROUND = 0.05  # width of the nearly empty range below the peak; without clipping, noise would fill it
+_MIN_SAMPLES, _MIN_SHARE = 50, 2e-4  # minimum of samples in the peak: number, and share of a colour
 _FRAMES = 3  # number of frames that are examined
 
 
@@ -51,7 +51,7 @@ def with_real_white(frames: Sequence[Frame]) -> RealWhite:
 
 
 def clipping_point(frames: Sequence[Frame]) -> float | None:
-    """Find the DN at which the histograms of all colours peak, below the file's white level.
+    """Find the DN below the file's white level at which the histograms of all colours have a peak.
 
     Args:
         frames: Frames of one burst.
@@ -81,7 +81,7 @@ def with_white(frame: Frame, white: float) -> Frame:
     gain = (levels.white - black) / (white - black)
     noise = frame.metadata.noise
     if noise is not None:
-        # x is multiplied by the gain, its variance by the square of the gain.
+        # A factor on x changes its variance by the square of the factor.
         s, o = (np.array(values) for values in (noise.shot_gain, noise.read_variance))
         noise = NoiseProfile(_four(s * gain), _four(o * gain**2), noise.source)
     return replace(frame, metadata=replace(frame.metadata, levels=replace(levels, white=white), noise=noise))

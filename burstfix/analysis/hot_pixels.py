@@ -15,21 +15,21 @@ from burstfix.raw.cfa import pack, unpack
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import Frame, GlobalMotion, NoiseProfile
 
-_STRIP = 256  # packed rows examined at once, fewer if there are many frames
-_STRIP_VALUES = 1 << 23  # packed values of all frames examined at once, 32 MB
+_STRIP = 256  # packed rows examined at once; fewer if there are many frames
+_STRIP_VALUES = 1 << 23  # packed values of all frames examined at once (32 MB)
 _LEAST_STRIP = 64  # packed rows
-_MARGIN = 2  # packed rows around a strip that influence it
+_MARGIN = 2  # packed rows above and below a strip that affect its result
 _EVERY_FRAME = 4.0  # standard deviations by which a defect must stand out in each frame
-_FEW_FRAMES = 10.0  # the same for one or two frames, where motion does not separate defects from detail
-_TEXTURE = 0.5  # share of the difference between neighbours; defects exceed it, texture does not
-_ISOLATION = 0.25  # largest share of the excess that neighbours of other colours may show: light spreads
-_STILL_ISOLATION = 0.06  # the same if the camera did not move: even the sharpest star spreads more
-_SPILL_ERRORS = 2.0  # tolerance for the light on the neighbours, standard errors
-_SPILL_NOISE = 0.61  # standard deviation of the mean of four differences of a pixel and the mean of two
-_STILL_RADIUS = 3.0  # sensor pixels: a light that moves by less stays next to the same pixel
+_FEW_FRAMES = 10.0  # the same for one or two frames; there, motion does not separate defects from detail
+_TEXTURE = 0.5  # minimum excess as a share of the difference between neighbours; texture stays below it
+_ISOLATION = 0.25  # maximum excess of neighbours of other colours, as a share; light spreads more
+_STILL_ISOLATION = 0.06  # the same if the camera did not move; even the sharpest star spreads more
+_SPILL_ERRORS = 2.0  # tolerance for the excess of these neighbours, standard errors
+_SPILL_NOISE = 0.61  # standard deviation of the mean of four differences: a pixel minus the mean of two
+_STILL_RADIUS = 3.0  # sensor pixels; a point of light that moves by less stays next to the same pixel
 _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _SMALLEST = 0.02  # normalised excess below which a repair does more harm than good
-_ROUNDS = 10  # rounds of confirming clusters; only texture would need more
+_ROUNDS = 10  # maximum rounds to confirm clusters; only texture needs more
 _PARTNERS = 2  # number of neighbours of the same colour that may belong to the same cluster of defects
 
 
@@ -38,16 +38,17 @@ def find_hot_pixels(
 ) -> NDArray[np.int32]:
     """Find pixels that stand out from their neighbourhood at the same sensor position in every frame.
 
-    A pixel counts if in each frame it is brighter (or darker) than all eight neighbours of its colour by more
+    A pixel is hot if in each frame it is brighter (or darker) than all eight neighbours of its colour by more
     than the noise, and if its neighbours of other colours do not stand out. This excludes stars, because the
-    lens spreads even the smallest one over several pixels. While the camera moves, no detail of the scene
-    stays on one pixel. Then up to two neighbours may be defects as well, so pairs and small clusters are
-    found, and also bad columns and rows. If the camera stands still for most frames (a tripod), or there are
-    fewer than three frames, the neighbours must be entirely unlit. At the border, only existing neighbours
-    are compared.
+    lens spreads even the smallest star over several pixels.
+
+    If the camera moves, no detail of the scene stays on one pixel. Then up to two neighbours may be defects
+    too, so that pairs, small clusters, and bad columns and rows are found. If the camera stands still in most
+    frames (a tripod), or there are fewer than three frames, the neighbours must show almost no excess. At the
+    border, only existing neighbours are compared.
 
     Args:
-        frames: Frames of one camera and size, at least one; with fewer than three only extreme pixels are
+        frames: At least one frame; all of one camera and size. With fewer than three, only extreme pixels are
             found.
         noise: Noise of the frames.
         motions: Motion of each frame relative to any one of them.
@@ -75,7 +76,7 @@ def find_hot_pixels(
 
 
 def _stands_still(motions: Sequence[GlobalMotion]) -> bool:
-    """Return True if most frames lie within a few pixels of one of them."""
+    """Return True if most frames lie within `_STILL_RADIUS` pixels of one frame."""
     shifts = torch.tensor([(motion.dy, motion.dx) for motion in motions], dtype=torch.float64)
     near = torch.cdist(shifts, shifts) <= _STILL_RADIUS
     return int(near.sum(1).max()) * 2 > len(motions)
@@ -115,9 +116,9 @@ class _Strip:
         return np.concatenate(found)
 
     def _clusters(self, pixels: Tensor, sign: float) -> Tensor:
-        """Select the candidates that are defects if other candidates may be defects too."""
+        """Select the candidates that are defects, alone or next to other defects."""
         for _ in range(_ROUNDS):
-            # Confirmed members of a cluster are not compared with each other.
+            # Candidates are not compared with each other.
             known = self._known.clone()
             plane, y, x = pixels.T
             known[plane, y + 1, x + 1] = torch.nan
@@ -128,7 +129,7 @@ class _Strip:
         return pixels[:0]
 
     def _outliers(self, sign: float) -> Tensor:
-        """Find pixels that exceed a neighbour on each side: a necessary condition that is fast to test.
+        """Find pixels that exceed a neighbour on each side. This necessary condition is fast to test.
 
         Returns:
             int64 (count, 3): plane, row and column in the strip.
@@ -151,12 +152,12 @@ class _Strip:
 
     @staticmethod
     def _ring(pixels: Tensor, sign: float, known: Tensor) -> Tensor:
-        """Return the eight neighbours of each pixel in its plane, times `sign`, (8, count); NaN: unknown."""
+        """Return the eight neighbours of each pixel in its plane, times `sign`, (8, count); NaN = unknown."""
         plane, y, x = pixels.T
         return sign * torch.stack([known[plane, y + 1 + dy, x + 1 + dx] for dy, dx in _RING])
 
     def _confirmed(self, pixels: Tensor, sign: float, known: Tensor) -> Tensor:
-        """Compare candidates with their known neighbours, of their own and of other colours."""
+        """Return a mask of the candidates that stand out from all known neighbours of any colour."""
         plane, y, x = pixels.T
         ring = self._ring(pixels, sign, known)
         largest = ring.nan_to_num(-torch.inf).amax(0)
@@ -165,7 +166,7 @@ class _Strip:
         std = self._std(sign * largest, plane)
         spill = _spill(unpack(known[:, 1:-1, 1:-1]), plane, y, x, sign).nan_to_num(torch.inf)
         if self._still:
-            # Noise may have hidden the light of a star on its neighbours.
+            # Noise may hide the light of a star on the neighbours.
             spill = spill + _SPILL_ERRORS * _SPILL_NOISE * std / len(self._frames) ** 0.5
         isolation = _STILL_ISOLATION if self._still else _ISOLATION
         every = sign * self._frames[:, plane, y, x] - largest
@@ -198,14 +199,14 @@ def _inside(source: FrameSource, region: Region) -> Tensor:
 def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:
     """Return the mean excess of the four nearest sensor neighbours over their own surroundings.
 
-    These neighbours have other colours. Unknown ones (NaN) do not count.
+    These neighbours have other colours. Unknown neighbours (NaN) are ignored.
     """
     mosaic = F.pad(mosaic, (2, 2, 2, 2), value=torch.nan)
     rows, cols = 2 * y + plane // 2 + 2, 2 * x + plane % 2 + 2
     rises = []
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         beside = mosaic[rows + dy, cols + dx]
-        # The nearest pixels of that neighbour's colour on both sides of it, along the other axis.
+        # The nearest pixels of the neighbour's colour on both sides of it, along the other axis.
         far = torch.stack(
             [mosaic[rows + dy + 2 * side * dx, cols + dx + 2 * side * dy] for side in (-1, 1)]
         ).nanmean(0)

@@ -33,7 +33,7 @@ class MeasuredNoise:
 def measure_noise(
     paths: Iterable[Path | str], *, progress: Progress | None = None
 ) -> tuple[MeasuredNoise, ...]:
-    """Measure noise on bursts or flat frames, once per camera and ISO; ignores the files' own profiles.
+    """Measure noise on bursts or flat frames, once per camera and ISO; ignore profiles stored in files.
 
     Args:
         paths: Raw files, from any number of cameras and ISO speeds.

@@ -1,12 +1,12 @@
 """Estimate noise, variance = shot_gain * x + read_variance, from a burst or a single frame.
 
 Noise and scene are separated by frequency. A square of 2x2 packed pixels a b / c d has three detail
-coefficients: the diagonal one, (a - b - c + d) / 2, and those of horizontal and vertical edges. White noise
-is equally strong and independent in all three. Scene detail (in a difference of two frames: misalignment,
-motion, occlusion) is strongest in the edges. Therefore the diagonal detail is measured in the blocks where
-the edges of the other three planes are weakest. This choice does not favour blocks with noise that is low by
-chance. Frames are compared in all pairs, because some pairs happen to be aligned best where the scene is
-finest. `noise_fit` accounts for the scene detail that remains.
+coefficients: the diagonal coefficient, (a - b - c + d) / 2, and those of horizontal and vertical edges. White
+noise is equally strong and independent in all three. Scene detail is strongest in the edge coefficients; in
+the difference of two frames it consists of misalignment, motion and occlusion. Therefore the diagonal
+coefficient is measured in the blocks where the edges of the other three planes are weakest. This choice does
+not favour blocks where noise is low by chance. All pairs of frames are compared, because some pairs happen to
+be aligned well where the scene has fine detail. `noise_fit` separates the scene detail that remains.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from torch import Tensor
 from burstfix.analysis.noise_fit import SMALLEST, Line, Points, fit_planes, joined
 from burstfix.types import NoiseMeasurement, NoiseProfile, NoiseSource
 
-_BLOCK = 4  # side of a block in squares: 16 details, 8x8 packed pixels
+_BLOCK = 4  # side of a block in squares of 2x2 packed pixels; a block has 16 diagonal coefficients
 _FREEDOM = _BLOCK**2
 _BINS = 20  # ranges of signal, of equal width in its square root
-_MIN_IN_BIN = 24  # blocks; the standard deviation of their median variance is then 9 percent
-_QUIET = 0.01  # share of the blocks of a range that are measured: the least disturbed ones
-# Share of the excess of the edges over the diagonal that counts as scene detail in the diagonal. In a single
-# frame the edges contain smooth gradients, which the diagonal does not; in a difference gradients cancel.
+_MIN_IN_BIN = 24  # blocks; the median of 24 variances has a standard deviation of 9 percent
+_QUIET = 0.01  # share of the blocks of a range that are measured, the least disturbed first
+# Share of the excess of the edges over the diagonal that counts as scene detail in the diagonal. It is 0 for
+# a single frame: there, edges contain smooth gradients, which the diagonal does not. In differences,
+# gradients cancel.
 _EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
 _LEAST_LEFT = 0.6  # smallest share of a measured variance that remains after this correction
 _MODEL_ERROR = 0.05  # smallest relative error of a variance
-_CLIPPED_ERROR = 0.1  # added to it for each standard deviation below a distance of three from black
+_CLIPPED_ERROR = 0.1  # added for each standard deviation by which the distance to black is less than three
 _WHITE = 0.97
-_CLIPS = 1e-3  # if more of a plane's pixels have its smallest value, that value is a clipping level
+_CLIPS = 1e-3  # if more of the pixels of a plane have its smallest value, that value is a clipping level
 _DARKEST = -0.7  # standard deviations above the clipping level; darker signals cannot be recovered
 _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """Measurements of blocks, float64 (4, count) each, one row per plane.
+    """Measurements of blocks; each is float64 (4, count), with one row per plane.
 
     Attributes:
         signal: Mean of the block.
@@ -64,8 +65,8 @@ def estimate_from_burst(reference: Tensor, neighbours: Tensor) -> NoiseMeasureme
 
     Args:
         reference: (4, h, w) normalised packed mosaic.
-        neighbours: (M, 4, h, w) frames aligned to it to the nearest packed pixel, M >= 1. Motion and edges
-            may remain.
+        neighbours: (M, 4, h, w), M >= 1 frames, aligned to the reference to the nearest packed pixel. They
+            may contain moving objects.
 
     Returns:
         The profile, source "burst", and the points to which it was fitted.
@@ -124,7 +125,7 @@ def _estimate(
         ]
         if not joined(points).signal.size:
             raise ValueError("too little of the picture is unclipped to estimate noise from")
-        # The disturbance of points can be computed once the lines are approximately right.
+        # The disturbance of points is reliable only once the lines are approximately right.
         lines = fit_planes(points, trust_disturbance=k >= _ROUNDS // 2)
     first, second, third, fourth = lines
     profile = NoiseProfile(
@@ -165,7 +166,7 @@ def _clipping_level(plane: Tensor) -> float | None:
 
 
 def _disturbance(blocks: _Blocks, lines: list[Line]) -> NDArray[np.float64]:
-    """Return, for each plane, the mean edges of the three others relative to their noise, (4, count)."""
+    """Return for each plane the mean edges of the other three planes relative to noise, (4, count)."""
     noise = np.stack([line.at(signal) for line, signal in zip(lines, blocks.signal, strict=True)])
     relative = blocks.edges / noise
     return (relative.sum(0) - relative) / 3
@@ -179,7 +180,7 @@ def _points(
     repeats: float,
     floor: float | None,
 ) -> Points:
-    """Return a point for each range of signals: noise of its least disturbed blocks, as if unclipped."""
+    """Return a point for each range of signals: the noise of its least disturbed blocks, without clipping."""
     diagonal = blocks.diagonal[plane]
     keep = blocks.peak[plane] + 2.5 * np.sqrt(diagonal) < _WHITE
     signal, diagonal, edges, disturbed = (
@@ -246,7 +247,7 @@ def _unclip(level: float, variance: float) -> _Unclipped:
     """
     if level <= 0 or variance <= 0:
         return _Unclipped(math.nan, math.nan)
-    ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # this function decreases with z
+    ratios = np.sqrt(_CLIPPED_VARIANCE) / _CLIPPED_MEAN  # decreases with z
     ratio = math.sqrt(variance) / level
     if ratio <= ratios[-1]:
         return _Unclipped(level, variance)

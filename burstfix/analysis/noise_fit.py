@@ -1,12 +1,12 @@
 """Fit a line, variance = slope * signal + intercept, to measured points that may contain scene detail.
 
-Scene detail can only increase the variance, by any factor. So the line is fitted as part of a mixture: some
-points scatter around it, the others lie anywhere above it. If all points contain detail, the part that grows
-with the square of the signal, as texture under more light does, is fitted together with the line and then
-discarded. A grid search finds both, because there are many local optima. If the points do not determine
-the line, mostly in dark parts, a weak prior does: the read noise of sensors is a few electrons. (With g
-electrons at full scale the slope is 1 / g and the intercept e^2 / g^2, so intercept / slope^2 = e^2 for a
-read noise of e electrons.)
+Scene detail increases the variance by any factor and never decreases it. Therefore a mixture model is fitted:
+some points scatter around the line, the others lie anywhere above it. All points may contain detail. Its
+variance grows with the square of the signal, because texture scales with the light; this term is fitted
+together with the line and then discarded. A grid search finds both, because there are many local optima. If
+the points do not determine the line, mostly in dark parts, a weak prior does: the read noise of sensors is a
+few electrons. (With g electrons at full scale the slope is 1 / g and the intercept e^2 / g^2, so intercept /
+slope^2 = e^2 for a read noise of e electrons.)
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ SMALLEST = 1e-10
 """Smallest normalised variance that is fitted, far below the quantisation noise of any sensor."""
 
 _READ_ELECTRONS = 10.0  # typical square of the read noise in electrons; sensors have 1 to 10 electrons
-_READ_SPREAD = 1.0  # standard deviation of its logarithm
+_READ_SPREAD = 1.0  # standard deviation of the logarithm of the read noise in electrons
 _CLEAN = 0.2  # prior share of points without scene detail
 _CLEAN_AT_FIRST = 0.3
 _SCENE_RATE = 0.5  # rate of the exponential distribution of log(variance with scene / variance of noise)
 _OUTLIER = 1e-3  # density of outliers below the line
-_PLANES_DIFFER = 0.02  # scale of log(noise of one plane / noise of all)
+_PLANES_DIFFER = 0.02  # scale of the prior of log(noise of one plane / noise of all planes)
 # Upper limit of the penalty, in log-likelihood, for a plane that differs in scale: amplifiers may differ.
 _PLANES_DIFFER_LIMIT = 12.0
-_LEAST_DISTURBED = 0.2  # quantile of the disturbance that counts as none
-_UNDISTURBED = 0.6  # smallest disturbance of pure noise, after the quietest blocks were chosen
+_LEAST_DISTURBED = 0.2  # this quantile of the disturbance counts as undisturbed
+_UNDISTURBED = 0.6  # smallest disturbance of pure noise in the quietest blocks
 _TOLERATED = 1.25  # multiple of the least disturbance above which scene detail is likely
 # Largest relative error of the points from which the least disturbance is taken. Near black, clipping hides
 # disturbance.
 _MAX_POINT_ERROR = 0.2
 _RATIOS = np.concatenate([[1e-9], np.geomspace(1e-6, 1e2, 50)])  # intercept / slope
 _TEXTURES = (1e-3, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # variance of texture / shot noise at the brightest point
-_TEXTURE_RARITY = 1.0  # the prior falls as (1 + texture) to minus this power
+_TEXTURE_RARITY = 1.0  # exponent of the prior, (1 + texture)^-rarity
 _CANDIDATES = 41
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Measured points, float64 (count,) each.
+    """Measured points; each attribute is float64 (count,).
 
     Attributes:
-        signal: Normalised, not negative.
+        signal: Normalised signal, not negative.
         variance: Variance of noise plus any scene detail.
         error: Standard deviation of the logarithm of the variance.
-        disturbance: Strength of scene detail in independent measures, relative to the noise.
+        disturbance: Strength of scene detail relative to the noise, from an independent measurement.
     """
 
     signal: NDArray[np.float64]
@@ -67,7 +67,7 @@ class Line:
     intercept: float
 
     def at(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return variances, at least `SMALLEST`."""
+        """Return the variance, at least `SMALLEST`, at each signal."""
         return np.maximum(self.slope * np.maximum(signal, 0) + self.intercept, SMALLEST)
 
 
@@ -106,7 +106,7 @@ def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Lin
 
 
 def _clean_shares(points: Points, everything: Points) -> NDArray[np.float64]:
-    """Return the probability of each point to contain no scene detail."""
+    """Return the probability that a point contains no scene detail, for each point."""
     fit = everything.error < _MAX_POINT_ERROR
     least = float(np.quantile(everything.disturbance[fit], _LEAST_DISTURBED)) if fit.any() else 1.0
     excess = points.disturbance / (_TOLERATED * max(least, _UNDISTURBED))
@@ -165,7 +165,7 @@ def _prior(
 
 
 def _scale(points: Points, common: _Curve, clean: NDArray[np.float64]) -> float:
-    """Return the factor that makes a curve most likely for one plane."""
+    """Return the most likely ratio of the noise of one plane to the common curve."""
     if not points.signal.size:
         return 1.0
     misfit = np.log(points.variance / common.at(points.signal))

@@ -1,4 +1,4 @@
-"""Measure the noise that a merge removed, in the flat parts of the picture."""
+"""Measure in the flat parts of the picture how much noise a merge removed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class NoiseGain:
     """Noise before and after a merge.
 
     Attributes:
-        decibels: 20 log10 of the noise before over the noise after, median over the flat blocks; positive
-            means that the merge is cleaner. None if the picture has too few flat parts.
+        decibels: 20 log10(noise before / noise after), median over the flat blocks; positive if the merge is
+            cleaner. None if the picture has too few flat parts.
         left: float32 (h, w), ratio of the standard deviations after and before in each block; NaN if the
             block is clipped or not flat.
     """
@@ -30,7 +30,10 @@ class NoiseGain:
     left: NDArray[np.floating]
 
     def iso_equivalent(self, iso: float) -> float | None:
-        """The ISO speed at which one frame would be as clean: relative noise variance grows with ISO."""
+        """Return the ISO speed at which a single frame would be as clean as the merge.
+
+        The variance of relative noise is proportional to ISO.
+        """
         return None if self.decibels is None else iso * 10 ** (-self.decibels / 10)
 
 
@@ -38,8 +41,8 @@ def measure_noise_gain(before: NDArray[np.floating], after: NDArray[np.floating]
     """Compare the noise of one frame with that of the merged picture.
 
     Noise is measured on luminance averaged over 2x2 pixels, in blocks of 64x64 pixels: the mean variance of
-    the diagonal Haar details of three octaves. All octaves have the same weight, because networks remove
-    fine noise best and fine noise alone would overestimate the gain. The flat blocks are those with the
+    the diagonal Haar details of three octaves. All octaves have the same weight, because networks remove fine
+    noise best, so that fine noise alone would overestimate the gain. The flat blocks are those with the
     weakest horizontal and vertical details in the merged picture.
 
     Args:
@@ -63,14 +66,15 @@ def measure_noise_gain(before: NDArray[np.floating], after: NDArray[np.floating]
     flat = usable & (edges <= np.quantile(edges[usable], max(_FLAT, min(1.0, _FEWEST / usable.sum()))))
     ratio = np.sqrt(noise_after / np.maximum(noise_before, 1e-20))
     decibels = float(-20 * np.log10(max(float(np.median(ratio[flat])), 1e-6)))
-    # If edges are much stronger than in flat parts, the ratio measures the scene instead of the noise.
+    # Where edges are much stronger than in flat parts, the ratio would measure the scene instead of the
+    # noise.
     scene = edges > 4 * np.quantile(edges[usable], _FLAT)
     return NoiseGain(decibels, np.where(usable & ~scene, ratio, math.nan).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Details:
-    """Haar details of blocks, float32 (h, w): variance of the diagonal one, mean size of the others."""
+    """Haar details of blocks, float32 (h, w): variance of the diagonal detail, mean size of the other two."""
 
     diagonal: NDArray[np.floating]
     edges: NDArray[np.floating]

@@ -14,7 +14,7 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import InputError
 from burstfix.types import FrameMetadata, NoiseProfile, camera_key
 
-_BEYOND = 4.0  # noise is extrapolated up to this ratio to the nearest measured ISO
+_BEYOND = 4.0  # largest ratio to the nearest measured ISO up to which noise is extrapolated
 _SMALLEST = 1e-12  # replaces 0 in logarithms
 
 
@@ -23,7 +23,7 @@ class NoiseTable:
     """Measured noise profiles.
 
     Attributes:
-        cameras: Camera (see `types.camera_key`) to ISO to profile.
+        cameras: For each camera (see `types.camera_key`), a mapping from ISO to profile.
         origin: The file, for messages.
     """
 
@@ -33,8 +33,8 @@ class NoiseTable:
     def find(self, metadata: FrameMetadata) -> NoiseProfile | None:
         """Return the noise of a frame, or None if the table lacks its camera or a similar ISO.
 
-        Between two ISOs, both numbers are interpolated linearly in logarithms. Beyond the first and last,
-        up to a factor of four, shot gain is proportional to ISO and read variance to its square.
+        Between two ISOs, shot gain and read variance are interpolated linearly in logarithms. Up to a factor
+        of four beyond the first and last, shot gain is proportional to ISO, and read variance to its square.
         """
         known = self.cameras.get(camera_key(metadata.make, metadata.model))
         if not known or not metadata.iso:
@@ -58,7 +58,7 @@ class NoiseTable:
         )
 
     def with_entry(self, camera: str, iso: float, profile: NoiseProfile) -> NoiseTable:
-        """Return the table with one more entry, which replaces any for the same camera and ISO."""
+        """Return the table with one more entry, which replaces an entry for the same camera and ISO."""
         cameras = {name: dict(entries) for name, entries in self.cameras.items()}
         cameras.setdefault(camera, {})[float(iso)] = profile
         return replace(self, cameras=cameras)

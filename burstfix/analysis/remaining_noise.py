@@ -19,8 +19,9 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
         linear: A merged picture or mosaic; its settings contain the noise of the frames.
 
     Returns:
-        The profile, at most that of the frames. Without flat, unclipped parts, the profile of the mean of the
-        frames. None if the picture is too small or the noise of the frames is unknown.
+        The profile, at most as large as that of the frames. If there are no flat, unclipped parts, the
+        profile of the mean of the frames. None if the picture is too small or the noise of the frames is
+        unknown.
     """
     before = linear.settings.get("noise")
     if not before:

@@ -23,10 +23,10 @@ _SHARED = 0.3  # independent noise gives a ratio near 1, shared noise near 0
 def find_repeats(frames: Sequence[Frame]) -> dict[int, int]:
     """Find frames with the same noise as an earlier frame.
 
-    In the flat parts of a scene, the difference of two frames with independent noise has the sum of their
-    energies, but the difference of a frame and its repeat has almost none. With three or more frames, a pair
-    must also stand out among all pairs, because a scene without flat parts, taken from a tripod, looks like a
-    repeat.
+    In the flat parts of a scene, if noise is independent, the energy of the difference of two frames is the
+    sum of their energies. The difference of a frame and its repeat has almost no energy. With three or more
+    frames, the difference must also be far below that of other pairs, because frames of a scene without flat
+    parts, taken from a tripod, look like repeats.
 
     Args:
         frames: Frames of one size and pattern.
@@ -53,7 +53,7 @@ def find_repeats(frames: Sequence[Frame]) -> dict[int, int]:
 
 
 def _high_pass(frame: Frame) -> NDArray[np.float32]:
-    """Return the diagonal second differences of patches all over a frame: (patches, rows, columns), in DN."""
+    """Return the diagonal second differences in patches of a frame, (patches, rows, columns), in DN."""
     mosaic = frame.mosaic if frame.mosaic.ndim == 2 else frame.mosaic[..., 1]
     height, width = mosaic.shape
     rows, columns = min(_PATCH, height), min(_PATCH, width)

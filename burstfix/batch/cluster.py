@@ -1,4 +1,4 @@
-"""Merging on the workers of a Dask scheduler; the journal stays in this process. See docs/cluster.md."""
+"""Merge on the workers of a Dask scheduler; only this process writes the journal. See docs/cluster.md."""
 
 # pyright: standard
 # dask.distributed has no type annotations.
@@ -29,7 +29,7 @@ MEMORY, GPU = "MEMORY", "GPU"
 
 _PROCESS_BYTES = 1_500_000_000  # memory of a worker without its burst: Python, torch, the decoder, tiles
 _WAIT_SECONDS = 30
-_JOBS_PER_WORKER = 2  # one is merged, one waits
+_JOBS_PER_WORKER = 2  # one is merged while the next one waits
 _SCHEMES = ("tcp", "tls")
 _INSTALL = "pip install 'burstfix[cluster]'"
 
@@ -43,7 +43,7 @@ class WorkerInfo:
     Attributes:
         versions: Versions of the packages that influence a picture.
         resources: Amount of each declared resource.
-        sees_output: True if it finds a file that this process has just written to the output folder.
+        sees_output: True if the worker finds a file that this process has just written to the output folder.
     """
 
     versions: Mapping[str, str]
@@ -63,7 +63,7 @@ def cluster_worker(settings: BatchSettings, address: str) -> Generator[ClusterWo
     except ImportError as error:
         raise UsageError(f"a cluster needs dask.distributed: {_INSTALL}") from error
     scheme, separator, _ = address.partition("://")
-    # For an unknown scheme, dask reports an error but does not return.
+    # With an unknown scheme, dask reports an error but does not return.
     if separator and scheme not in _SCHEMES:
         known = " or ".join(f"{name}://HOST:PORT" for name in _SCHEMES)
         raise UsageError(f"{address}: is not the address of a Dask scheduler; use {known}, or local")
@@ -202,7 +202,7 @@ class ClusterWorker:
         return list(answers.values())
 
     def _needs(self, job: Job, workers: list[WorkerInfo]) -> dict[str, float]:
-        """Return the amounts that a burst needs of the resources that workers declare."""
+        """Return how much a burst needs of each resource that the workers declare."""
         needs: dict[str, float] = {}
         memories = [w.resources[MEMORY] for w in workers if MEMORY in w.resources]
         if memories:
@@ -224,7 +224,7 @@ class ClusterWorker:
 def run_job(job: Job) -> Outcome:
     """Merge one burst on a worker.
 
-    Each attempt writes its own file, because a worker that was taken for lost may still be writing.
+    Each attempt writes to a file of its own, because a worker that seems to be lost may still be writing.
     """
     staging = job.staging.with_name(f"{uuid.uuid4().hex}{job.staging.suffix}")
     job = dataclasses.replace(job, staging=staging)

@@ -1,4 +1,4 @@
-"""Grouping of frames into bursts, brackets and single frames, by their metadata; see docs/batch.md."""
+"""Group frames into bursts, brackets and single frames by their metadata; see docs/batch.md."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Kind = Literal["burst", "bracket", "short", "single"]
 DEFAULT_GAP = 2.0  # seconds
 MIN_FRAMES = 2
 
-SAME_SCENE = 0.5  # minimum similarity of neighbours of the same scene, if their exposures are equal
-SAME_SCENE_BRACKET = 0.2  # the same for other exposures; lower, because clipping changes the picture
+SAME_SCENE = 0.5  # minimum similarity of consecutive frames of one scene if their exposures are equal
+SAME_SCENE_BRACKET = 0.2  # the same if exposures differ; lower, because clipping changes the picture
 _CLOCK_UNIT = 900.0  # seconds; time zones and daylight saving time move a clock by multiples of this
-_CLOCK_PAUSE = 2.0  # seconds by which a jump of the clock may exceed a multiple
+_CLOCK_PAUSE = 2.0  # seconds by which a jump of the clock may exceed a multiple of `_CLOCK_UNIT`
 _CLOCK_STEP = 1.0  # seconds; a smaller step back is a rounding error of times in whole seconds
 
 Similarity = Callable[[RawInfo, RawInfo], float]
@@ -72,7 +72,7 @@ class _Sequence:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Decides if one frame continues the burst of another.
+    """Rule that decides if one frame continues the burst of another.
 
     Attributes:
         gap: Maximum pause within a burst: seconds from the end of a frame to the start of the next.
@@ -90,7 +90,7 @@ class _Rule:
         """Return True if `b` belongs to the burst that ends with `a`."""
         lost = _lost_between(a, b, self.lost)
         if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
-            # The pause is unknown; frames of one burst have consecutive numbers.
+            # The pause is unknown, so the numbers decide: frames of one burst have consecutive numbers.
             close = lost is not None
         else:
             # Assume that lost frames had the same exposure and pause as their neighbours.
@@ -145,7 +145,7 @@ def group_frames(
         warnings += [ordered.warning] if ordered.warning else []
         rule = _Rule(gap, similarity, lost_names)
         steps = {b.path for a, b in pairwise(ordered.frames) if rule.is_clock_step(a, b)}
-        # Several steps indicate regular pauses, such as a picture every hour, and not a clock that was set.
+        # Several steps indicate regular pauses (for example, a picture every hour), not a clock that was set.
         if len(steps) == 1 and similarity is not None:
             rule = _Rule(gap, similarity, lost_names, next(iter(steps)))
         for burst in _split(ordered.frames, rule.continues):
@@ -156,7 +156,7 @@ def group_frames(
 
 
 def _position(frame: RawInfo) -> tuple[str, object]:
-    """Return a sort key: folder, and natural order of names that keeps a phone's bursts together."""
+    """Return a sort key: folder, then names in natural order, with the bursts of a phone kept together."""
     path = frame.path
     phone = _PHONE_BURST.fullmatch(_PHONE_MARK.sub("", path.stem))
     if phone:
@@ -167,7 +167,7 @@ def _position(frame: RawInfo) -> tuple[str, object]:
 def _stream(frame: RawInfo) -> tuple[object, ...]:
     """Return the properties that never change within a burst.
 
-    The suffix is one of them, because it distinguishes raws from their converted copies.
+    The suffix is included, because it distinguishes raws from their converted copies.
     """
     return (
         frame.path.parent,
@@ -178,7 +178,7 @@ def _stream(frame: RawInfo) -> tuple[object, ...]:
 
 
 def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Sequence:
-    """Sort by time; keep the order of names if times are missing or the clock was set back."""
+    """Sort by time, or by name if times are missing or the clock was set back."""
     source = f"{stream[0].path.parent}: {stream[0].camera}"
     named = tuple(stream)
     missing = [f for f in stream if f.time is None]
@@ -256,10 +256,11 @@ def _numbered_name(path: Path) -> _NumberedName | None:
 
 
 def _lost_between(a: RawInfo, b: RawInfo, lost: frozenset[_NumberedName]) -> int | None:
-    """Count the lost frames between two files with consecutive numbers.
+    """Count the unreadable files between two numbered files.
 
     Returns:
-        0 for IMG_0009 and IMG_0010; None if a number is missing that does not belong to a lost file.
+        0 for consecutive numbers (IMG_0009 and IMG_0010). None if a number between them belongs to no
+        unreadable file.
     """
     one, two = _numbered_name(a.path), _numbered_name(b.path)
     if one is None or two is None or one.series != two.series or two.number <= one.number:

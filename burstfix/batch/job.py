@@ -48,9 +48,10 @@ class Job:
         picture: Final path of the picture.
         inputs: SHA-256 of the content of the frames, computed before they are read; "" if a frame could not
             be read.
-        attempts: Number of earlier attempts that exhausted memory or did not end; each halves the tiles.
+        attempts: Number of earlier attempts that ran out of memory or did not end; each halves the size of
+            tiles.
         version: Version of burstfix that created the job.
-        preview: True to reduce the frames to a quarter of height and width.
+        preview: True to reduce the frames to a quarter of their height and width.
     """
 
     key: str
@@ -89,7 +90,7 @@ class Outcome:
     disk_full: bool = False
 
 
-@functools.lru_cache(maxsize=2)  # "auto" chooses one model for mosaics, and another for demosaicked frames
+@functools.lru_cache(maxsize=2)  # "auto" chooses one model for mosaics and another one for demosaicked frames
 def cached_model(model: str, device_type: str, ensemble: int) -> BurstModel:
     """Load a model by name; its weights are read once for all bursts."""
     return self_ensemble(load_model(model, device_type), ensemble)
@@ -113,7 +114,7 @@ def merge(job: Job, burst: Burst, model: BurstModel, tile: int, progress: Progre
         job: The job.
         burst: Its frames.
         model: The model.
-        tile: Side of tiles in sensor pixels if the settings do not set it; 0 = automatic.
+        tile: Side of tiles in sensor pixels, unless the settings specify one; 0 = automatic.
         progress: Called with (stage, done, total).
     """
     s = job.settings

@@ -6,9 +6,9 @@ The journal is an SQLite database in WAL mode, flushed at every commit. Each bur
 2. The finished picture is moved to its place.
 3. The burst is recorded as "done".
 
-If the run is killed in between, the next run finds the burst "running", and may replace a picture of that
-name. Attempts are recorded earlier, before a burst is read: attempts that never ended may have exhausted
-memory.
+If the run is killed between these steps, the next run finds the state "running" and may replace the picture
+of that name. Attempts are recorded earlier, before a burst is read, because an attempt that never ended may
+have run out of memory.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Journal:
                 )
             self._db.executescript(_SCHEMA)
             if version < VERSION:
-                self._db.execute("DELETE FROM files")  # read again from the raws
+                self._db.execute("DELETE FROM files")  # values are read again from the raws
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class Journal:
         return self._one("SELECT * FROM bursts WHERE key = ?", key)
 
     def same_inputs(self, inputs: str, settings: str) -> Entry | None:
-        """Return a finished burst with the same content and settings, or None; paths are not compared."""
+        """Return a finished burst with the same content and settings, or None. Paths are not compared."""
         return self._one(
             "SELECT * FROM bursts WHERE inputs = ? AND settings = ? AND state = 'done'", inputs, settings
         )
@@ -195,7 +195,7 @@ class Journal:
                 self._begun = time.monotonic()
 
     def begin_attempt(self, key: str, inputs: str) -> None:
-        """Record an attempt to read and merge a burst; it is unfinished until `end_attempts`."""
+        """Record the start of an attempt to read and merge a burst; `end_attempts` records its end."""
         self._open_attempts.add(key)
         with self._journal_errors():
             self._do(
@@ -213,21 +213,24 @@ class Journal:
                 self._do("DELETE FROM attempts WHERE key=?", name)
 
     def attempts(self, key: str, inputs: str) -> int:
-        """Return the number of attempts to merge a burst with these inputs that never ended."""
+        """Return how many attempts to merge a burst with these inputs never ended."""
         with self._journal_errors():
             row = self._do("SELECT count FROM attempts WHERE key=? AND inputs=?", key, inputs).fetchone()
         return row[0] if row else 0
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
-        """Write all changes of the body at once; values of files are also written a few times a second."""
+        """Write all changes of the body in one transaction.
+
+        Values of files are also written a few times a second.
+        """
         with self._journal_errors():
             self._db.execute("BEGIN")
             self._begun = time.monotonic()
             try:
                 yield
             finally:
-                # Values of files stay valid even if the body raised an exception.
+                # Values of files are valid even if the body raised an exception.
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
 
@@ -259,7 +262,8 @@ def read_entries(folder: Path) -> list[Entry]:
     path = folder / FILE_NAME
     if not path.is_file():
         return []
-    # Without a write-ahead log all data is in one file; "immutable" keeps SQLite from creating a log.
+    # If there is no write-ahead log, all data is in one file, and "immutable" keeps SQLite from creating a
+    # log.
     mode = "ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)) as db:

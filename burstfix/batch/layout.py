@@ -1,4 +1,4 @@
-"""Names of the pictures, made from patterns; no two bursts get the same name."""
+"""Names of the pictures of a batch, from a pattern. No two bursts get the same name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_layout(layout: str, format: str | None) -> str:
 
     Args:
         layout: A pattern such as "{folder}/{first}-{last}_{model}.tif".
-        format: Name of an output format; None = from the suffix of the layout; TIFF if it has none.
+        format: Name of an output format. None = from the suffix of the layout; TIFF if it has no suffix.
 
     Raises:
         UsageError: A field is unknown, the path leaves the output folder, or the suffix contradicts
@@ -101,7 +101,7 @@ def assign_outputs(
     taken: Mapping[str, str] | None = None,
     limit: int = NAME_LIMIT,
 ) -> dict[str, str]:
-    """Name the pictures of bursts; no two names are equal on any file system.
+    """Name the pictures of bursts. All names are distinct on every file system.
 
     If a name is taken, the type of the raws is added ("IMG_1-IMG_5_arw.tif"), then a number
     ("IMG_1-IMG_5-2.tif").
@@ -110,12 +110,13 @@ def assign_outputs(
         bursts: Bursts to merge, in order.
         layout: From `check_layout`.
         model: Name of the model that merges.
-        settled: Existing names by the burst's key. These bursts keep their names.
-        taken: Key of the burst by the name of each existing picture. No other burst gets this name.
-        limit: Maximum bytes of a file name; longer names are shortened.
+        settled: Mapping from the key of a burst to its existing name, which it keeps.
+        taken: Mapping from the name of each existing picture to the key of its burst. No other burst gets
+            this name.
+        limit: Maximum length of a file name in bytes; longer names are shortened.
 
     Returns:
-        Path in the output folder, with "/", by the burst's key.
+        Mapping from the key of a burst to its path in the output folder, with "/".
     """
     settled = settled or {}
     outputs: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Merging in this process: while one burst is merged, the next are read and the previous one is written."""
+"""Merge in this process. While one burst is merged, the next are read and the previous one is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.2  # interval at which the progress of reading is passed on
 
 
 class _LastProgress:
-    """Stores the last report of a reading thread for the thread that merges."""
+    """The most recent progress of a reading thread, stored for the thread that merges."""
 
     def __init__(self) -> None:
         self.value: tuple[str, int, int] | None = None
@@ -51,8 +51,8 @@ class _Writing:
 class LocalWorker:
     """Worker that loads the model once and merges bursts with it.
 
-    Reading and writing run in threads beside merging: raws are decoded in a separate process, and compression
-    releases the interpreter's lock.
+    Reading and writing run in threads in parallel with merging. This is efficient because raws are decoded in
+    a separate process and compression releases the interpreter lock.
     """
 
     def __init__(self, settings: BatchSettings) -> None:
@@ -78,7 +78,7 @@ class LocalWorker:
         """Run jobs.
 
         Args:
-            jobs: Iterator of jobs; each is taken when there is room for it.
+            jobs: Iterator of jobs; the next job is requested when a reader is free.
             on_start: Called in this thread before a job writes anything.
             on_progress: Called with (job, stage, done, total) while a job is merged.
 
@@ -92,7 +92,8 @@ class LocalWorker:
         writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         try:
             while upcoming or work.reading or work.writing:
-                # One burst more than there are readers: it has been read and waits to be merged.
+                # One burst more than there are readers, because one burst has been read and waits to be
+                # merged.
                 while upcoming and len(work.reading) <= self._readers:
                     size = burst_bytes(upcoming.burst, report=upcoming.settings.report)
                     if not self._budget.can_ever_fit(size):
@@ -107,7 +108,8 @@ class LocalWorker:
                     upcoming = next(waiting, None)
                 if work.reading:
                     yield from work.merge_next(writer)
-                    # One picture is written while the next is merged; more would accumulate in memory.
+                    # Only one picture is written while the next is merged; otherwise pictures would
+                    # accumulate in memory.
                     yield from work.written(at_most=1)
                 else:
                     yield from work.written(at_most=0)

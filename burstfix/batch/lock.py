@@ -1,4 +1,4 @@
-"""The lock of an output folder, which allows one run at a time, and its log file."""
+"""Lock and log file of an output folder. The lock permits only one run at a time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _SafeFormatter(logging.Formatter):
 
 
 class _LogFile(logging.FileHandler):
-    """Log file that ignores a full disk, because the batch itself reports it."""
+    """Log file that ignores a full disk, because the batch reports a full disk itself."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  named by logging
         """Ignore failed writes; report programming errors."""

@@ -23,7 +23,7 @@ from burstfix.models.base import ModelInfo
 
 _FRAME = 4  # bytes per sensor pixel for a frame: its mosaic (2), its grey picture and temporary strips (2)
 _PICTURE = 60  # bytes per sensor pixel for the merged picture (12), its rendering and its encoder
-_REPORT = 60  # bytes per sensor pixel for a report: the reference alone (12), two pictures, measurements
+_REPORT = 60  # bytes per sensor pixel for a report: the reference merged alone (12), two pictures, maps
 _SHARE = 0.75  # default limit as a share of the free memory
 RESERVE = 100_000_000  # bytes for code loaded later, threads and the allocator; 60 MB were measured
 _TILE_SHARE = 0.4  # share of the limit for tiles
@@ -34,7 +34,7 @@ def burst_bytes(burst: FoundBurst, *, report: bool = False) -> int:
 
     Args:
         burst: The burst.
-        report: True if its report is written as well.
+        report: True if a report of the burst is written too.
     """
     channels = 3 if burst.cfa == LINEAR else 1
     picture = _PICTURE + (_REPORT if report else 0)
@@ -70,11 +70,11 @@ class Budget:
         self._taken = 0
 
     def fits(self, size: int) -> bool:
-        """Return True if a burst may be started now."""
+        """Return True if a burst of this many bytes can be started now."""
         return self._taken + size <= self.for_bursts
 
     def can_ever_fit(self, size: int) -> bool:
-        """Return True if a burst fits while no other burst is in memory."""
+        """Return True if a burst of this many bytes fits while no other burst is in memory."""
         return size <= self.for_bursts
 
     def take(self, size: int) -> None:
@@ -89,8 +89,8 @@ class Budget:
     def trim(self) -> None:
         """Return freed blocks to the system if there is an explicit limit.
 
-        `cli.app` makes glibc keep them, for speed. Fragments that are too small for new blocks would add up
-        to half a gigabyte over the tiles of one burst.
+        `cli.app` makes glibc keep freed blocks, for speed. Blocks that are too small to be used again would
+        add up to half a gigabyte over the tiles of one burst.
         """
         if self._limited and sys.platform == "linux":
             with contextlib.suppress(AttributeError, OSError):  # not glibc
@@ -103,7 +103,7 @@ class Budget:
             info: Sizes of the model.
             frames: Number of frames in the burst.
             device: Device of the merge; the result is 0 (automatic) for a GPU, which has its own memory.
-            attempts: Number of earlier attempts that exhausted memory; each halves the side.
+            attempts: Number of earlier attempts that ran out of memory; each halves the side.
         """
         if device.type != "cpu":
             return 0

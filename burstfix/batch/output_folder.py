@@ -37,7 +37,7 @@ class OutputFolder:
 
     @property
     def staging(self) -> Path:
-        """Folder of pictures that are being written."""
+        """Folder for pictures that are being written."""
         return self.path / STAGING
 
     def clear_staging(self) -> None:
@@ -45,7 +45,7 @@ class OutputFolder:
         shutil.rmtree(self.staging, ignore_errors=True)
 
     def contains(self, output: str) -> bool:
-        """Return True if a relative path leads to a place inside the folder when links are resolved."""
+        """Return True if a relative path, with links resolved, lies inside the folder."""
         relative = PurePosixPath(output)
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             return False

@@ -1,6 +1,6 @@
 """Reports of a batch: a page for each burst, and an index of all bursts.
 
-The index is `report.html` in the output folder, the pages are in its subfolder `report`. All links are
+The index is `report.html` in the output folder; the pages are in the subfolder `report`. All links are
 relative, so the folder can be moved or published as a whole.
 """
 

@@ -27,7 +27,7 @@ class FoundBurst:
         root: Absolute path of the searched folder.
         paths: Absolute paths of the frames, in order.
         camera: Make and model.
-        time: Capture time of the first frame by the camera's clock; None if unknown.
+        time: Capture time of the first frame according to the camera's clock; None if unknown.
         exposure_time: Exposure of the first frame in seconds; None if unknown.
         iso: ISO speed of the first frame; None if unknown.
         height, width: Size of the mosaic in sensor pixels.
@@ -102,7 +102,8 @@ class Plan:
         """Return the plan as JSON values.
 
         Args:
-            outputs: Path of each picture by the burst's key; groups without a path are not merged.
+            outputs: Mapping from the key of a burst to the path of its picture; groups without a path are not
+                merged.
         """
         groups = [
             group.document() | ({"output": outputs.get(group.key)} if outputs is not None else {})
@@ -143,7 +144,7 @@ def find_bursts(
     """Find the bursts in folders and their subfolders.
 
     Frames belong together if they have the same camera, lens, size, CFA pattern, folder, file type, exposure
-    and ISO, at most `gap` seconds lie between them, and they show the same scene.
+    and ISO, the pause between them is at most `gap` seconds, and they show the same scene.
 
     Args:
         folders: Folders to search.
@@ -151,9 +152,9 @@ def find_bursts(
         min_frames: Minimum length of a burst; shorter sequences are "short".
         max_frames: Longer bursts are split into equal parts of at most this many frames; 0 = no limit.
         check_content: Decode and compare neighbouring frames, and split bursts where the scene changes.
-        leave_out: Folder that is not searched, such as the output folder.
-        without: Files that are left out, such as files that are still being copied.
-        reader: Reader of metadata, which may store what it reads; by default nothing is stored.
+        leave_out: Folder to exclude from the search, such as the output folder.
+        without: Files to leave out, such as files that are still being copied.
+        reader: Reader of metadata, which may have a cache; the default reader has none.
         progress: Called with (stage, done, total); the stage is "scan".
 
     Raises:
@@ -193,7 +194,7 @@ def find_bursts(
 
 
 class _Comparison:
-    """Compares the content of frames, and remembers frames whose pixels cannot be read."""
+    """Comparison of the content of frames; it records the frames with unreadable pixels."""
 
     def __init__(self, reader: InfoReader) -> None:
         self._reader = reader

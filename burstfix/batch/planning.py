@@ -44,13 +44,14 @@ def outputs_of(
 
     Args:
         plan: The bursts.
-        settings: Settings with the layout; they also decide if single frames are merged.
+        settings: Settings. They contain the layout and state if single frames are merged.
         model: Name of the model that merges.
-        entries: Entries of the journal. Bursts keep the names recorded there; no other burst gets them.
+        entries: Entries of the journal. Bursts keep the names recorded in them; no other burst gets these
+            names.
         output: The output folder.
 
     Returns:
-        Path in the output folder by the group's key.
+        Mapping from the key of a group to the path of its picture in the output folder.
     """
     wanted = plan.of_kind("burst", "single") if settings.singles else plan.bursts
     frames = {burst.key: tuple(str(path) for path in burst.paths) for burst in wanted}
@@ -67,7 +68,7 @@ def outputs_of(
 
 
 def model_name(settings: BatchSettings) -> str:
-    """Return the name of the model; resolves "auto" only if the layout contains the name."""
+    """Return the name of the model; resolve "auto" only if the layout contains the name of the model."""
     if settings.model != "auto" or "{model" not in settings.layout:
         return settings.model
     from burstfix.engine.select import select_device

@@ -1,4 +1,4 @@
-"""A contact sheet of all bursts in folders, merged quickly at a quarter of height and width."""
+"""Contact sheet of all bursts in folders, merged quickly at a quarter of their height and width."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PreviewReport:
 
     Attributes:
         output: The sheet.
-        bursts: Facts about each merged burst, as JSON values; see `records.PreviewedBurst`.
+        bursts: Description of each merged burst, as JSON values; see `records.PreviewedBurst`.
         failed: Name and reason of each burst that could not be merged.
         unreadable: Path and reason of each raw that cannot be read and is missing from its burst.
         skip_bad: True if bursts may be merged without their unreadable raws.
@@ -50,7 +50,7 @@ class PreviewReport:
 
     @property
     def exit_code(self) -> int:
-        """8 if a burst failed, or a raw is unreadable and `skip_bad` is off; else 0."""
+        """8 if a burst failed, or if a raw is unreadable and `skip_bad` is False; otherwise 0."""
         is_faulty = self.failed or (self.unreadable and not self.skip_bad)
         return BatchError.exit_code if is_faulty else 0
 
@@ -71,12 +71,12 @@ def preview_folders(
 ) -> PreviewReport:
     """Merge every burst in folders at a quarter of its size, and write all pictures into one HTML file.
 
-    Corrections stored in a DNG as opcodes are not applied. No other pictures are written.
+    Corrections stored in a DNG as opcodes are not applied. No other files are written.
 
     Args:
         folders: Folders to search, including their subfolders.
-        output: Folder for the sheet, `preview.html`, which replaces an earlier one; created if missing.
-        settings: Settings of the batch. Those of the picture files are not used.
+        output: Folder for the sheet, `preview.html`; created if missing. An existing sheet is replaced.
+        settings: Settings of the batch. Settings of the picture files have no effect.
         on_event: Called with the events "plan", "done" and "failed", in the calling thread.
         on_progress: Called with (burst, stage, done, total), in the calling thread. The burst is "" while
             folders are searched.
@@ -90,7 +90,8 @@ def preview_folders(
     target = OutputFolder(output)
     settings = _for_preview(settings)
     if settings.noise_profiles:
-        load_table(Path(settings.noise_profiles))  # raises an error now, instead of one for every burst
+        # An invalid table raises one error here, instead of one error per burst.
+        load_table(Path(settings.noise_profiles))
     with only_run(target.path), log_file(target.path):
         target.clear_staging()
         try:
@@ -102,12 +103,12 @@ def preview_folders(
 
 
 def _for_preview(settings: BatchSettings) -> BatchSettings:
-    """Replace the settings of the picture files, so that small JPEG files are written."""
+    """Replace the settings of the picture files, so that pictures are written as small JPEG files."""
     changed: dict[str, Any] = dict(
         **{"format": "jpeg", "layout": "{first}", "bit_depth": None, "quality": _QUALITY, "scale": 1.0},
         **{"max_size": 0, "color_space": "srgb", "report": False},
     )
-    if settings.exposure == "shared":  # finding it would take longer than the preview
+    if settings.exposure == "shared":  # finding a shared exposure would take longer than the preview
         changed["exposure"] = "auto"
     return dataclasses.replace(settings, **changed)
 
@@ -131,7 +132,7 @@ class _Preview:
         worker = LocalWorker(self._settings)
         journal = Journal(self._output.path)
         try:
-            with journal.transaction():  # stores the metadata, so that a batch need not read it again
+            with journal.transaction():  # stores the metadata, so that a batch does not read it again
                 reader = InfoReader(journal)
                 plan = plan_folders(
                     folders, self._settings, self._output.path, reader, progress=self._scan_progress

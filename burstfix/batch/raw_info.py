@@ -1,4 +1,4 @@
-"""Information about raws for grouping: a few metadata, and a thumbnail of the content."""
+"""Information about raws for grouping: some metadata, and a thumbnail of the content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BODY_SERIAL_NUMBER = 42033  # EXIF tag
 _THUMBNAIL_SIZE = 24  # cells on the long side of a thumbnail
 _MIN_CELL = 4  # sensor pixels; smaller cells would show noise instead of content
 _MAX_SHIFT = 3  # maximum motion of the content between two frames, in cells
-_FLAT_CONTRAST = 0.01  # standard deviation / mean; thumbnails below it show only noise
+_FLAT_CONTRAST = 0.01  # standard deviation / mean; thumbnails with less contrast show only noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class RawInfo:
         iso: ISO speed; None if unknown.
         exposure_time: Exposure time in seconds; None if unknown.
         aperture: f-number; None if unknown.
-        time: Capture time by the camera's clock, without a time zone; None if unknown.
+        time: Capture time according to the camera's clock, without a time zone; None if unknown.
         is_merged: True for a DNG that burstfix has merged.
-        raw_count: Number of raws in the file; a file with more than one (pixel shift) is a burst by itself.
+        raw_count: Number of raws in the file; a file with several raws (pixel shift) is a burst by itself.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class RawInfo:
 
     @property
     def camera(self) -> str:
-        """Make and model, without repeating the make."""
+        """Make and model; the make is not repeated if the model contains it."""
         return camera_name(self.make, self.model)
 
 
@@ -114,7 +114,8 @@ class MemoryCache:
 class InfoReader:
     """Reader of metadata, thumbnails and hashes of files. It reads unchanged files only once.
 
-    Failures are not stored, because permissions, drives and memory may change although the file does not.
+    Failures are not stored, because their cause (permissions, drives, memory) may disappear while the file
+    stays the same.
     """
 
     def __init__(self, cache: Cache | None = None) -> None:
@@ -159,7 +160,7 @@ class InfoReader:
 
 
 def file_stamp(path: Path) -> str:
-    """Return a text with size and modification time, which changes with the file's content."""
+    """Return size and modification time as text, which changes with the content of the file."""
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}"
 

@@ -1,4 +1,4 @@
-"""Events of a running batch, and the report at its end."""
+"""Events of a running batch, and its final report."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Event:
     """Event of a batch.
 
     Attributes:
-        kind: "plan" first; for each burst "skipped" (an earlier run merged it, or failed to), or "started"
-            and then "done" or "failed"; "tally" last.
+        kind: First "plan"; then for each burst "skipped" (an earlier run merged it or failed to merge it), or
+            "started" followed by "done" or "failed"; finally "tally".
         data: Details as JSON values.
     """
 
@@ -35,17 +35,17 @@ OnProgress = Callable[[str, str, int, int], None]
 class BatchReport:
     """The result of a batch.
 
-    If several bursts have the same name, the first is reported by its name, the others by their key (path and
+    If several bursts have the same name, the first is listed by its name, the others by their keys (path and
     time of the first frame).
 
     Attributes:
         output: The output folder.
         done: Names of bursts merged by this run.
         skipped: Names of bursts merged by earlier runs.
-        failed: Name and reason of each burst that could not be merged, now or in an earlier run.
+        failed: Name and reason of each burst that could not be merged by this run or an earlier run.
         unreadable: Path and reason of each raw that cannot be read and is missing from its burst.
         skip_bad: True if bursts may be merged without their unreadable raws.
-        no_summary: Reason why the summary could not be written; "" if it was.
+        no_summary: Reason why the summary could not be written; "" if it was written.
         warnings: Messages for the user.
         seconds: Duration of the run.
     """
@@ -62,7 +62,7 @@ class BatchReport:
 
     @property
     def exit_code(self) -> int:
-        """8 if a burst failed, or a raw is unreadable and `skip_bad` is off; 5 without a summary; else 0."""
+        """8 if a burst failed, or a raw is unreadable and `skip_bad` is off; 5 if there is no summary; else 0."""
         if self.failed or (self.unreadable and not self.skip_bad):
             return BatchError.exit_code
         return OutputError.exit_code if self.no_summary else 0
@@ -73,7 +73,10 @@ class BatchReport:
 
 
 class CallbackError(BaseException):
-    """Exception of a callback. As a BaseException it is not mistaken for the failure of a burst."""
+    """Exception raised by a callback.
+
+    It is a BaseException, so that it does not count as a failure of a burst.
+    """
 
     def __init__(self, error: Exception) -> None:
         """Wrap the exception; `run_batch` raises it at the end."""

@@ -1,4 +1,4 @@
-"""The run of a batch: lock, plan, merge the remaining bursts, journal, report."""
+"""Run a batch: lock the folder, plan, merge the remaining bursts, keep the journal, report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from burstfix.io.write.raw_guard import refuse_raw
 from burstfix.types import Progress
 
 MAX_ATTEMPTS = 3
-"""Number of runs that may be killed while they merge the same burst; then the burst is recorded as failed."""
+"""If this many runs are killed while they merge the same burst, the burst is recorded as failed."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def run_batch(
     on_event: OnEvent | None = None,
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
-    """Find the bursts in folders and merge each into a picture in the output folder.
+    """Find the bursts in folders and merge each burst into a picture in the output folder.
 
     If a run is killed, the next run continues it. Bursts merged by earlier runs are not merged again unless
     their frames or the settings have changed. A burst that fails does not stop the others.
@@ -81,7 +81,8 @@ def run_batch(
     settings = settings or BatchSettings()
     target = OutputFolder(output)
     if settings.noise_profiles:
-        load_table(Path(settings.noise_profiles))  # raises an error now, instead of one for every burst
+        # An invalid table raises one error here, instead of one error per burst.
+        load_table(Path(settings.noise_profiles))
     with only_run(target.path), log_file(target.path):
         batch = Batch([Path(folder) for folder in folders], target, settings, retry_failed, stop)
         batch.on_event, batch.on_progress = on_event, on_progress
@@ -113,7 +114,7 @@ class Batch:
         self.reader = InfoReader(self.journal)
         self._settings_hash = settings_hash(settings)
         self._job_count = 0
-        self._names: dict[str, str] = {}  # key of each burst by its name in the report
+        self._names: dict[str, str] = {}  # name in the report -> key of the burst
 
     def close(self) -> None:
         """Remove unfinished pictures and close the journal."""
@@ -131,15 +132,15 @@ class Batch:
                     if watch:
                         self._summarize()
             finally:
-                with contextlib.suppress(JournalError):  # full disk, which the current exception reports
-                    self.journal.end_attempts()  # the process was not killed, even if there was an error
+                with contextlib.suppress(JournalError):  # the disk is full; the current exception reports it
+                    self.journal.end_attempts()  # even after an error, because the process was not killed
                 self.report.seconds = round(time.perf_counter() - began, 3)
         self._summarize()
         self._emit("tally", self.report.document())
         return self.report
 
     def plan(self, without: frozenset[Path] = frozenset(), progress: Progress | None = None) -> Plan:
-        """Find the bursts that are in the folders now; leave out the files in `without`."""
+        """Find the bursts that the folders contain now; leave out the files in `without`."""
         with self.journal.transaction():
             return plan_folders(
                 self.folders, self.settings, self.output.path, self.reader, without=without, progress=progress
@@ -174,7 +175,7 @@ class Batch:
         log.info("%d bursts found", len(wanted))
         jobs = _Queue(self._jobs(wanted, outputs))
         self._merge(worker, jobs.ordinary())
-        # Bursts that may have exhausted memory are merged last and one at a time.
+        # Bursts that may have caused memory to run out are merged last and one at a time.
         for job in sorted(jobs.risky, key=self._risk):
             self._merge(worker, iter([job]))
         remove_superseded(wanted, self.output, self.settings.layout, self.journal, self.reader)
@@ -188,7 +189,7 @@ class Batch:
             outcomes.close()
 
     def _attempted(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        """Record each job before work on it starts, so that the next run knows about it after a crash."""
+        """Record each job before its work starts, so that the next run finds the record after a crash."""
         for job in jobs:
             self.journal.begin_attempt(job.key, job.inputs)
             yield job
@@ -204,7 +205,7 @@ class Batch:
             staging = self.output.staging / f"{os.getpid()}-{self._job_count}{Path(output).suffix}"
             job = Job(burst.key, burst, output, staging, self.settings, self.output.path / output, inputs="")
             try:
-                # Hash before reading: if frames are replaced later, the next run merges the burst again.
+                # Hash before reading. If frames are replaced later, the next run merges the burst again.
                 job = dataclasses.replace(job, inputs=inputs_hash(burst.paths, self.reader))
             except InputError as error:  # a file was removed after the search
                 self._finish(failure(job, error))
@@ -221,7 +222,7 @@ class Batch:
             yield dataclasses.replace(job, attempts=attempts)
 
     def _failed_attempts(self, job: Job) -> int:
-        """Count the earlier attempts to merge a burst that exhausted memory or did not end."""
+        """Count the earlier attempts to merge a burst that ran out of memory or did not end."""
         entry = self.journal.entry(job.key)
         ran_out = entry is not None and entry.exit_code == OutOfMemoryError.exit_code
         unfinished = self.journal.attempts(job.key, job.inputs)
@@ -230,12 +231,12 @@ class Batch:
         return max(unfinished, int(ran_out))
 
     def _risk(self, job: Job) -> tuple[int, bool]:
-        """Return a sort key: bursts that were only read when the run was killed come first."""
+        """Return a sort key: number of attempts; then bursts first that were only being read at the kill."""
         entry = self.journal.entry(job.key)
         return job.attempts, entry is not None and entry.state == "running"
 
     def _is_settled(self, job: Job) -> bool:
-        """Return True if an earlier run finished or failed with the same inputs and settings."""
+        """Return True if an earlier run merged the burst, or failed, with the same inputs and settings."""
         entry = self._entry_of(job)
         if entry is None or entry.inputs != job.inputs or entry.settings != self._settings_hash:
             return False
@@ -252,7 +253,7 @@ class Batch:
         return False
 
     def _entry_of(self, job: Job) -> Entry | None:
-        """Return a burst's entry in the journal, even if its files have moved (a card mounted elsewhere)."""
+        """Return the entry of a burst, even if its files have moved (such as a card mounted elsewhere)."""
         entry = self.journal.entry(job.key)
         if entry is None:
             moved = self.journal.same_inputs(job.inputs, self._settings_hash)
@@ -262,20 +263,21 @@ class Batch:
         return entry
 
     def _start(self, job: Job) -> None:
-        """Check that the name of the picture is available, and record that the job is running."""
+        """Check that the picture may be written, and record that the job is running."""
         self._check_target(job)
         self._record_start(job)
         self._emit("started", {"name": self._name(job), "frames": len(job.burst.paths), "output": job.output})
 
     def _name(self, job: Job) -> str:
-        """Return the burst's unique name in the report."""
+        """Return the unique name of a burst in the report."""
         name = job.burst.name
         return name if self._names.setdefault(name, job.key) == job.key else job.key
 
     def _record_start(self, job: Job) -> None:
         entry = self.journal.entry(job.key)
         if entry and entry.output != job.output:
-            # The name changes with the frames of the burst. The earlier picture stays, also in the journal.
+            # The name depends on the frames of the burst. The earlier picture and its entry in the journal
+            # stay.
             if self.output.has_picture(entry.output) and (entry.stamp or entry.state == "running"):
                 self.journal.rename(entry.key, superseded_key(entry.key, entry.output))
             self.journal.rename(superseded_key(job.key, job.output), job.key)  # if it had this name before
@@ -290,10 +292,10 @@ class Batch:
         )
 
     def _check_target(self, job: Job) -> None:
-        """Refuse to replace a raw, a file that is not from this batch, or a picture that was changed.
+        """Refuse to replace a raw, a file that is not from this batch, or a picture that was changed later.
 
         Raises:
-            OutputError: Such a file has the name of the picture.
+            OutputError: Such a file exists under the name of the picture.
         """
         path = self.output.picture(job.output)
         if not path.exists():
@@ -324,7 +326,7 @@ class Batch:
             except OSError as error:
                 reason = OutputError(f"{job.output}: cannot be written ({error.strerror})")
                 outcome = dataclasses.replace(failure(job, reason), disk_full=is_disk_full(error))
-            except JournalError:  # not a failure of this burst; the next run continues it
+            except JournalError:  # not a failure of this burst, which the next run continues
                 raise
             except OutputError as error:
                 outcome = failure(job, error)
@@ -353,8 +355,8 @@ class Batch:
         self._emit("done", {"name": name, "output": job.output, "report": page, "folder": folder, **result})
 
     def _record_failure(self, job: Job, outcome: Outcome) -> None:
-        # One transaction, so that the journal never shows a burst as "running" that failed before its start:
-        # a running burst may replace the picture of its name.
+        # A "running" burst may replace the picture of its name. The transaction ensures that a burst that
+        # failed before its start never appears as "running".
         with self.journal.transaction():
             self._record_start(job)
             self.journal.fail(job.key, error=outcome.error, exit_code=outcome.exit_code)
@@ -374,14 +376,14 @@ class Batch:
 
 
 class _Queue:
-    """Queue that sets aside the jobs that may have exhausted memory in an earlier run."""
+    """Queue that sets aside the jobs that may have run out of memory in an earlier run."""
 
     def __init__(self, jobs: Iterator[Job]) -> None:
         self._jobs = jobs
         self.risky: list[Job] = []
 
     def ordinary(self) -> Iterator[Job]:
-        """Yield the other jobs, and collect the risky ones in `risky`."""
+        """Yield the jobs without risk; collect the others in `risky`."""
         for job in self._jobs:
             if job.attempts:
                 self.risky.append(job)
@@ -400,7 +402,7 @@ def settings_hash(settings: BatchSettings) -> str:
     """Return a hash of all settings that change the pictures."""
     values = settings.result_settings()
     for name in ("model", "noise_profiles", "look"):
-        # Use the content of a file, but the name of a built-in model or look.
+        # For a file, its content counts; for a built-in model or look, its name.
         if values[name] and Path(values[name]).is_file():
             values[name] = hash_file(Path(values[name]))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Search for raws in folders, with the reason for each skipped file."""
+"""Search for raws in folders; give a reason for each skipped file."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class ScanResult:
 
 @dataclass(frozen=True, slots=True)
 class SplitFrames:
-    """Frames that are used, and files that are skipped."""
+    """Frames to use, and files that are skipped."""
 
     frames: tuple[RawInfo, ...]
     skipped: tuple[SkippedFile, ...]
 
 
 def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
-    """Return the folders to search, absolute, each once.
+    """Return the absolute paths of the folders to search, without duplicates.
 
     Raises:
-        InputError: A folder does not exist, is not a folder or cannot be read, or none is given.
+        InputError: A path does not exist, is not a folder or cannot be read, or no folder is given.
     """
     roots: dict[Path, None] = {}
     for folder in map(Path, folders):
@@ -78,8 +78,8 @@ def roots_of(folders: Iterable[Path | str]) -> tuple[Path, ...]:
 def scan(roots: Sequence[Path], leave_out: Path | None = None) -> ScanResult:
     """Find the raws in folders and their subfolders.
 
-    Hidden folders, recycle bins, index folders and `leave_out` are not entered, unless they are roots. Links
-    to folders are not followed, because they may lead in circles.
+    Hidden folders, recycle bins, index folders and `leave_out` are not searched, unless they are roots. Links
+    to folders are not followed, because they may form cycles.
     """
     search = _Search(leave_out)
     for root in roots:
@@ -139,7 +139,7 @@ class _Search:
         except OSError as error:
             self.unreadable.append(SkippedFile(path, error.strerror or str(error)))
             return
-        # Equal inode numbers mean a link to the same file. Some file systems have no inode numbers (0).
+        # Equal inode numbers indicate links to the same file. Some file systems have no inode numbers (0).
         identity = (status.st_dev, status.st_ino)
         first = self._identities.setdefault(identity, path) if status.st_ino else path
         if first != path:
@@ -172,7 +172,7 @@ def read_infos(
 
 
 def skip_merged(frames: Sequence[RawInfo]) -> SplitFrames:
-    """Skip DNGs that burstfix has merged; they are among the raws if OUT is the searched folder."""
+    """Skip DNGs that burstfix has merged. They are found if the output folder is searched too."""
     return SplitFrames(
         tuple(frame for frame in frames if not frame.is_merged),
         tuple(SkippedFile(frame.path, "merged by burstfix") for frame in frames if frame.is_merged),
@@ -180,7 +180,7 @@ def skip_merged(frames: Sequence[RawInfo]) -> SplitFrames:
 
 
 def skip_copies(frames: Sequence[RawInfo], reader: InfoReader) -> SplitFrames:
-    """Skip files with the same bytes as an earlier one."""
+    """Skip files that have the same bytes as an earlier file."""
     copies = find_copies((frame.path for frame in frames), reader.content_hash)
     return SplitFrames(
         tuple(frame for frame in frames if frame.path not in copies),

@@ -14,16 +14,16 @@ from burstfix.settings import MergeSettings, check_settings, kinds, setting, set
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSettings(MergeSettings):
-    """All settings of a batch. The names are those of burstfix.toml and of the options.
+    """All settings of a batch. Settings files and command-line options use the same names.
 
     Attributes:
-        exposure: As in `MergeSettings`; "shared" finds one exposure for the bursts of each folder and camera.
+        exposure: As in `MergeSettings`, or "shared": one exposure for all bursts of a folder and camera.
         gap: Maximum pause within a burst, in seconds.
         min_frames, max_frames: Smallest and largest number of frames in a burst. Longer bursts are split into
             parts; `max_frames` 0 = no limit.
         singles: Merge (denoise) single frames as well.
         check_content: Split bursts where the scene changes.
-        layout: Names of the pictures, see `burstfix.batch.layout.FIELDS`.
+        layout: Pattern for the names of the pictures; see `burstfix.batch.layout.FIELDS`.
         overwrite: Replace files that burstfix has not written.
         report: Write an HTML report of each burst, and an index of all bursts.
         jobs: Number of bursts that are read ahead while one is merged.
@@ -108,7 +108,7 @@ class BatchSettings(MergeSettings):
         values = {name: getattr(self, name) for name in NAMES if name not in _NO_RESULT}
         for name, default in _ADDED.items():
             if values[name] == default:
-                del values[name]  # so that journals from before the setting existed stay valid
+                del values[name]  # so that journals stay valid that are older than the setting
         return values
 
 

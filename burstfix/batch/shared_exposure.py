@@ -1,4 +1,4 @@
-"""One exposure for all pictures of a series, so that a time lapse does not flicker."""
+"""Choose one exposure for all pictures of a series, so that a time lapse does not flicker."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 class SharedExposure:
     """Exposure of each series, which consists of the bursts of one folder and camera.
 
-    The exposure is the median over the first, the middle and the last burst. For each of them, the look finds
-    an exposure from the middle frame.
+    The exposure is the median of three values. The look finds them from the middle frames of the first, the
+    middle and the last burst.
 
     Args:
         bursts: All bursts of a batch.

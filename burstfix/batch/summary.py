@@ -1,4 +1,4 @@
-"""The summary of a batch: a CSV table, and a contact sheet of the pictures."""
+"""Write the summary of a batch: a CSV table and a contact sheet."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ _COLUMNS = (
 )
 _CELL, _CAPTION, _MARGIN = 240, 28, 10  # pixels
 _COLUMNS_OF_SHEET = 6
-_MAX_CELLS = 1200  # limits the sheet to 65500 rows of pixels (the maximum of a JPEG) and 250 MB of memory
+_MAX_CELLS = 1200  # keeps the sheet below 65500 rows of pixels (the maximum of a JPEG) and 250 MB of memory
 _FORMULA = ("=", "+", "-", "@")  # spreadsheets evaluate text that begins with one of these
 _BACKGROUND, _INK, _FAULT = (24, 24, 24), (220, 220, 220), (230, 120, 100)
 
 
 def write_summary(folder: Path, entries: Sequence[Entry], unreadable: Mapping[str, str]) -> None:
-    """Write both files to the output folder; they replace those of an earlier run.
+    """Write both files to the output folder and replace those of an earlier run.
 
     Args:
         folder: The output folder.
         entries: Entries of the journal. Each burst gets a row in the table and a cell in the sheet. If there
             are more than 1200 bursts, the sheet shows the newest 1200, and a line at its top states this.
-        unreadable: Reason for each unreadable raw, by path. Each raw gets a row in the table.
+        unreadable: Mapping from the path of each unreadable raw to the reason. Each raw gets a row in the
+            table.
 
     Raises:
         OutputError: A file cannot be written.

@@ -1,7 +1,8 @@
-"""Removal of superseded pictures, which show an earlier state of a burst.
+"""Remove superseded pictures, which were made from an earlier set of frames of a burst.
 
-The name of a picture depends on the frames of its burst, so a burst that gains or loses frames gets another
-picture. The superseded picture stays, also in the journal, until newer pictures contain all of its frames.
+The name of a picture depends on the frames of its burst. Therefore a burst that gains or loses frames gets a
+new picture. The superseded picture and its entry in the journal stay until newer pictures contain all of its
+frames.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from burstfix.batch.raw_info import InfoReader, file_stamp
 from burstfix.errors import InputError
 from burstfix.io.read.xmp import sidecars
 
-_SEPARATOR = "//"  # keys and outputs do not contain it, except at the start of Windows network paths
+_SEPARATOR = "//"  # occurs in keys and paths only at the start of Windows network paths
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def superseded_key(key: str, output: str) -> str:
 
 
 def burst_key(key: str) -> str:
-    """Return the key of the burst that an entry belongs to, or belonged to."""
+    """Return the key of the burst to which an entry belongs or belonged."""
     return key.rpartition(_SEPARATOR)[0] or key
 
 
@@ -61,8 +62,8 @@ def remove_superseded(
 ) -> None:
     """Remove a picture if newer pictures contain all of its frames and the frames have not changed.
 
-    Entries of failed bursts are removed by the same rule. Pictures that were changed after they were written
-    stay, and so do pictures of other layouts.
+    The same rule applies to entries of failed bursts. Pictures stay if they were changed after they were
+    written, or if they have another layout.
 
     Args:
         bursts: The current bursts.

@@ -1,4 +1,4 @@
-"""Watching of folders: bursts are planned when their files have arrived completely."""
+"""Watch folders; plan a burst when all of its files have arrived."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from burstfix.io.read.frames import natural_key
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 1.0  # time between scans while files are arriving and no change is reported
+_POLL_SECONDS = 1.0  # time between scans while files arrive, if the system reports no changes
 _WAIT_SECONDS = 0.5  # time between checks of the stop condition
 
 MakePlan = Callable[[frozenset[Path]], Plan]
@@ -41,7 +41,7 @@ class Arrivals:
         self._started = False
 
     def update(self, paths: Sequence[Path]) -> frozenset[Path]:
-        """Check all files; return those that are new or have changed recently."""
+        """Check all files; return the files that are new or have changed recently."""
         now = self._clock()
         arriving: set[Path] = set()
         self.stamps = {}
@@ -54,7 +54,8 @@ class Arrivals:
             self.stamps[path] = stamp
             before = self._seen.get(path)
             if before is None:
-                # A copy may have the time of its original, so the age is used only in the first scan.
+                # A copy may keep the modification time of its original, so the age of files counts only in
+                # the first scan.
                 self._seen[path] = (stamp, now if self._started else now - age)
             elif before[0] != stamp:
                 self._seen[path] = (stamp, now)
@@ -65,10 +66,10 @@ class Arrivals:
 
 
 def complete(plan: Plan, raws: Sequence[Path], arriving: frozenset[Path]) -> tuple[FoundBurst, ...]:
-    """Return the groups that are complete: no arriving file is their neighbour in the order of names.
+    """Return the complete groups: those next to which, in the order of names, no file is arriving.
 
     Args:
-        plan: Plan made without the arriving files.
+        plan: Plan that leaves out the arriving files.
         raws: All raws found.
         arriving: Files that are still being written.
     """
@@ -96,13 +97,13 @@ def watch_folders(
     make_plan: MakePlan,
     stopped: Callable[[], bool],
 ) -> Iterator[Plan]:
-    """Yield plans of the bursts that have become complete, until stopped.
+    """Yield plans of the bursts that have become complete until the watch is stopped.
 
     Args:
         folders: Folders to watch, including their subfolders.
-        output: Folder that is not searched.
+        output: Output folder, which is not searched.
         settle: Seconds without a change after which a file is complete.
-        make_plan: Function that plans all files except the given ones.
+        make_plan: Function that plans all files except those it is given.
         stopped: Function that returns True to stop; called about every half second.
     """
     watcher = _Watcher(roots_of(folders), output, settle, make_plan, stopped)
@@ -137,7 +138,7 @@ class _Watcher:
 
     def plans(self) -> Iterator[Plan]:
         """Yield plans until stopped, or until a folder is missing."""
-        # Local variables, so that bursts that failed because a folder was missing are tried again.
+        # Local variables: after a folder was missing, all bursts that failed because of it are tried again.
         handled: dict[str, tuple[str, ...]] = {}
         unreadable: tuple[SkippedFile, ...] = ()
         seen: object = None
@@ -173,7 +174,7 @@ class _Watcher:
                 yield dataclasses.replace(plan, groups=tuple(fresh))
 
     def _changes(self) -> Iterator[bool]:
-        """Yield True at the start and after each change, and False at least every half second."""
+        """Yield True at the start and after each change; otherwise yield False at least every half second."""
         yield True
         try:
             for changed in watch(

@@ -1,4 +1,4 @@
-"""The worker of a batch: this process, or the machines of a cluster."""
+"""Provide the worker of a batch: this process, or the machines of a cluster."""
 
 from __future__ import annotations
 

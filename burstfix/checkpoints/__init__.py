@@ -1,4 +1,4 @@
-"""Weights in safetensors files, checked tensor by tensor and against the SHA-256 in their card."""
+"""Weights in safetensors files. Each tensor is checked, and the file against the SHA-256 in its card."""
 
 from burstfix.checkpoints.files import load_model, save_weights, weights_folder
 

@@ -1,7 +1,7 @@
 """Weight files: NAME.safetensors holds weights and configuration, NAME.toml is its card.
 
 The card describes the origin of the weights (data, steps, device hours, results) and contains the SHA-256 of
-the file. Only safetensors are read here; unlike pickled checkpoints they cannot run code.
+the file. Only safetensors files are read here. Unlike pickled checkpoints, they cannot run code.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _WRITTEN_BY_US = {
     *("model", "file", "sha256", "format_version", "noise_convention", "dtype", "parameters", "config")
 }
 _SUFFIX = ".safetensors"
-_LISTED = 3  # names of tensors in a message
+_LISTED = 3  # maximum number of tensor names in a message
 _LARGEST_SIZE = 4096  # limit of the numbers in a configuration; the largest in shipped weights is 160
 
 log = logging.getLogger(__name__)
 
 
 def weights_folder() -> Path:
-    """Return the folder of the shipped weights: in the package if installed, beside it in a checkout."""
+    """Return the folder of the shipped weights: inside the installed package, or beside it in a checkout."""
     package = Path(str(resources.files("burstfix")))
     inside = package / "weights"
     return inside if inside.is_dir() else package.parent / "weights"
@@ -52,12 +52,12 @@ def weights_folder() -> Path:
 def save_weights(
     path: str | Path, model: BurstModel, card: Mapping[str, Any], *, dtype: torch.dtype = torch.float16
 ) -> Path:
-    """Write the weights of a model and their card; each file is written completely or not at all.
+    """Write the weights of a model and their card. Each file is written atomically.
 
     Args:
         path: File to write; ends in .safetensors. An existing file is replaced.
-        model: A model of the catalogue or a plug-in; its configuration, if any, is `model.config`.
-        card: Further entries of the card: strings, numbers, booleans, lists and tables.
+        model: A model of the catalogue or a plug-in. If it has a configuration, `model.config` is stored.
+        card: Additional entries of the card: strings, numbers, booleans, lists and tables.
         dtype: Data type of the stored floating-point tensors: float16 or float32.
 
     Returns:
@@ -95,7 +95,7 @@ def save_weights(
     text = tomli_w.dumps({**facts, **card, "config": json.loads(config)})
 
     card_path = path.with_suffix(".toml")
-    # An interruption between the two files must not leave the card of older weights behind.
+    # If the program is interrupted between the two files, the card of older weights must not remain.
     card_path.unlink(missing_ok=True)
     with atomic_path(path, overwrite=True) as beside:
         beside.write_bytes(content)
@@ -105,13 +105,13 @@ def save_weights(
 
 
 def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") -> BurstModel:
-    """Create a model that is ready to merge, on the CPU; a merge moves it to its device.
+    """Create a model with its weights, on the CPU. A merge moves it to its device.
 
     Args:
         name: A name of the catalogue, "auto" for the best shipped model for `device`, a plug-in
             (`module:Class` or its entry point), or the path of a .safetensors file that `save_weights` wrote.
-            Loading the weights of a plug-in imports its module, which has to be installed.
-        device: Device that the model will run on; matters for "auto" only.
+            The module of a plug-in must be installed, because it is imported to load its weights.
+        device: Device on which the model will run; used only for "auto".
 
     Raises:
         UsageError: No model has that name.
@@ -141,7 +141,7 @@ def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") ->
 
 
 def _load(path: Path, must_have_card: bool) -> BurstModel:
-    """Read weights strictly; shipped weights must have a card."""
+    """Read weights with strict checks; shipped weights must have a card."""
     remedy = "reinstall burstfix" if must_have_card else "copy or create the file again"
     try:
         content = path.read_bytes()
@@ -167,7 +167,7 @@ def _load(path: Path, must_have_card: bool) -> BurstModel:
 
 
 def _build(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> BurstModel:
-    """Create the model of a weight file, after checking that it is no larger than the file's tensors.
+    """Create the model of a weight file; first check that it is not larger than the tensors of the file.
 
     Raises:
         WeightsError: The configuration is invalid, or the tensors do not belong to such a model.

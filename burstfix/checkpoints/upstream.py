@@ -1,8 +1,7 @@
-"""Import of the weights that the authors of the two-stage network published, G.pth and DSNet.pth.
+"""Import the weights that the authors of the two-stage network published, G.pth and DSNet.pth.
 
-The tables below list every key of both files, and together they cover every parameter of our network;
-anything else is an error. The files are pickles; they are loaded with `weights_only=True`, so that they
-cannot run code.
+The tables below list every key of both files and every parameter of our network. Missing and additional keys
+are errors. The files are pickles. They are loaded with `weights_only=True`, so that they cannot run code.
 """
 
 from __future__ import annotations
@@ -28,7 +27,10 @@ def _conv(theirs: str, ours: str, *, bias: bool = True) -> dict[str, str]:
 
 
 def _stack(depth: int, theirs: str, ours: str) -> dict[str, str]:
-    """List the keys of a stack of convolutions. Activations are numbered too; only the first has a bias."""
+    """List the keys of a stack of convolutions.
+
+    Activations are numbered too. Only the first convolution has a bias.
+    """
     table: dict[str, str] = {}
     for i in range(depth):
         table |= _conv(f"{theirs}.simple_block.{2 * i}", f"{ours}.convs.{i}", bias=i == 0)
@@ -78,7 +80,7 @@ def _network_table() -> dict[str, str]:
 
 
 NETWORK_KEYS: Mapping[str, str] = _network_table()
-"""Our names by names in G.pth, without `module.`."""
+"""Mapping from names in G.pth, without `module.`, to our names."""
 
 COARSE_KEYS: Mapping[str, str] = {
     "simple_block.0.weight": "coarse.down1.weight",
@@ -89,10 +91,13 @@ COARSE_KEYS: Mapping[str, str] = {
     "simple_block.4.bias": "coarse.conv2.bias",
     "simple_block.6.weight": "coarse.conv3.weight",
 }
-"""Our names by names in DSNet.pth."""
+"""Mapping from names in DSNet.pth to our names."""
 
 COARSE_DROPPED = frozenset({"simple_block.6.bias"})
-"""Bias without effect: the instance normalisation that follows subtracts it. Our network lacks it."""
+"""Bias that our network lacks.
+
+It has no effect, because the following instance normalisation subtracts it.
+"""
 
 
 def import_two_stage(
@@ -100,7 +105,8 @@ def import_two_stage(
 ) -> TwoStagePaper:
     """Build our network from the authors' two files, configured to reproduce their results.
 
-    That form pools over the whole patch and does not limit offsets, so results depend slightly on the tiles.
+    With this configuration, the network pools over the whole patch and does not limit offsets. Therefore
+    results depend slightly on the tiles.
 
     Args:
         network: Path of G.pth.
@@ -109,7 +115,8 @@ def import_two_stage(
         patch: Side of a patch in packed pixels: 64 in their 720p settings, 128 in 4K.
 
     Raises:
-        WeightsError: A file cannot be read, is not one of these checkpoints, or an argument does not fit.
+        WeightsError: A file cannot be read, is not one of these checkpoints, or an argument does not match
+            the checkpoint.
     """
     network, coarse = Path(network), Path(coarse)
     theirs = _load(network)
@@ -132,7 +139,7 @@ def import_two_stage(
         )
     except UsageError as error:
         raise WeightsError(f"{network}: its sizes are not those of a two-stage network: {error}") from error
-    with torch.device("meta"):  # a damaged file with huge sizes must not allocate memory
+    with torch.device("meta"):  # allocates no memory, even if a damaged file states huge sizes
         expected = TwoStagePaper(config).state_dict()
     unfilled = expected.keys() - state.keys()
     if unfilled:  # the tables do not cover the network
@@ -187,7 +194,7 @@ def _is_plain(tensor: Tensor) -> bool:
 def _translate(
     path: Path, theirs: Mapping[str, Tensor], table: Mapping[str, str], dropped: frozenset[str]
 ) -> dict[str, Tensor]:
-    """Rename the tensors of a file by a table of names, leaving out those that are dropped."""
+    """Rename the tensors of a file by a table of names; leave out the dropped ones."""
     missing = (table.keys() | dropped) - theirs.keys()
     unknown = theirs.keys() - table.keys() - dropped
     if missing or unknown:

@@ -54,7 +54,7 @@ COMMANDS = {
 COMPLETE_VARIABLE = "_BURSTFIX_COMPLETE"
 """Set by the completion scripts of bash, zsh and fish; see docs/cli.md."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 
 class LazyGroup(click.Group):
@@ -123,20 +123,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. No exception leaves this function.
     """
-    # Threads that spin while they wait slow down a busy machine (measured: a merge took 267 s instead of
-    # 32 s beside other work). The variable is read when torch is loaded.
+    # Threads that spin while they wait slow down a busy machine. Measured with another program running: a
+    # merge took 267 s instead of 32 s. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     open_missing_streams()
     _keep_freed_memory()
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         return shell_complete(group, {}, "burstfix", COMPLETE_VARIABLE, instruction)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # --json is looked up before parsing, so that an error in the arguments is reported as JSON as well.
+    # --json is searched for before parsing, so that errors in the arguments are also reported as JSON.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     terminal = Terminal(json="--json" in options)
     stdout: Any = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
-        # Otherwise a file name outside the pipe's encoding would make the command fail after its work.
+        # Otherwise the command would fail at its end on a file name that the encoding of the pipe cannot
+        # represent.
         stdout.reconfigure(errors="backslashreplace")
     with terminal.logging(), signals_as_exceptions():
         try:
@@ -153,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             discard_stdout()
             return BROKEN_PIPE
-        except Exception as error:  # anything else is reported as well, never as a bare traceback
+        except Exception as error:  # all other exceptions are reported too, never as a bare traceback
             if terminal.verbosity >= 2:
                 traceback.print_exc()
             return _report(terminal, error)
@@ -184,7 +185,7 @@ def _report(terminal: Terminal, error: Exception) -> int:
             OutOfMemoryError.exit_code,
         )
     if isinstance(error, OSError):
-        discard_stdout()  # the error may come from stdout itself, such as a full disk behind it
+        discard_stdout()  # stdout may have caused the error, for example because its disk is full
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
         reason = f"{where}cannot be read or written ({error.strerror or error})"
         return _fail(terminal, reason, OutputError.exit_code)

@@ -37,7 +37,7 @@ class BatchDisplay:
         self._update()
 
     def progress(self, burst: str, stage: str, done: int, total: int) -> None:
-        """Update the bar with the progress of a burst, or of the search, which has no burst ("")."""
+        """Update the bar with the progress of a burst, or of the search if `burst` is ""."""
         self._state.report(burst, stage, done, total)
         self._update()
 

@@ -19,7 +19,7 @@ def check_reference(reference: int | Path | None, files: Sequence[Path]) -> None
 
     Args:
         reference: Counted from 1, or a file.
-        files: The given files; duplicates among them may be left out later.
+        files: The files on the command line; duplicates may be left out later.
 
     Raises:
         UsageError: The number is larger than the number of files, or the file is not among them.
@@ -48,10 +48,10 @@ def check_default_name(destination: Target, reference: int | Path | None, files:
 
 
 def load_chosen_model(settings: MergeSettings) -> BurstModel | str:
-    """Check the device and loads the model; imports torch.
+    """Check the device and load the model. This imports torch.
 
     Returns:
-        The model, or "auto", which is resolved when the frames are known.
+        The model, or "auto", which is resolved once the frames are known.
 
     Raises:
         UsageError: The device or the model does not exist.

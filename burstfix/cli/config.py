@@ -78,7 +78,7 @@ def _tables(document: Mapping[str, Any]) -> RenderableType:
 
 
 def _shown(value: object) -> str:
-    """Format a value as in burstfix.toml; "-" for None, which means automatic."""
+    """Format a value as in burstfix.toml; "-" stands for None (automatic)."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -64,7 +64,7 @@ class Source:
         return resolve(self._layers(where, typed), BatchSettings)
 
     def merge(self, where: Sequence[Path], typed: Mapping[str, Any]) -> MergeSettings:
-        """Resolve the settings of `merge` and `inspect`; the files may hold those of `batch` as well."""
+        """Resolve the settings of `merge` and `inspect`. The files may also contain settings of `batch`."""
         from burstfix.batch.settings import NAMES
 
         return resolve(self._layers(where, typed), MergeSettings, ignored=NAMES).settings

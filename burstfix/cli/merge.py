@@ -82,7 +82,7 @@ def command(
 
     stages = MERGING if report is None else MERGING | REPORTING
     with terminal.progress(stages) as progress:
-        # Importing torch takes seconds; nothing above needs it.
+        # Importing torch takes seconds, so the checks above run without it.
         from burstfix.engine.host_memory import peak_memory
         from burstfix.pipeline import finish_picture, merge_burst, read_burst
         from burstfix.report.frames import burst_document

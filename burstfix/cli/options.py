@@ -40,7 +40,8 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return store
 
 
-# Options for the amount and form of the output. Their values are stored in the Terminal, not passed on.
+# Options for the amount and format of the output. Their values are stored in the Terminal; commands do not
+# get them.
 verbosity = stack(
     click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=_set("json"),
                  help="Print the result as JSON on stdout."),
@@ -74,7 +75,7 @@ def settings(chosen: Iterable[Setting]) -> Callable[[Callable[..., Any]], Callab
 def gather(
     function: Callable[..., Any], into: str, make: Callable[..., Any], names: Iterable[str]
 ) -> Callable[..., Any]:
-    """Wrap a command's function so that it receives several arguments as one: `into=make(**arguments)`."""
+    """Wrap a command so that its function receives several arguments as one: `into=make(**arguments)`."""
 
     @functools.wraps(function)
     def gathered(*args: Any, **kwargs: Any) -> Any:

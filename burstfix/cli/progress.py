@@ -1,4 +1,4 @@
-"""State of the progress bar of a command. Each stage is weighted by its usual share of the time."""
+"""State of the progress bar. Each stage has a weight: its usual share of the total time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ STAGES = {
 }
 """Displayed name of each stage that the library reports, in order."""
 
-# Share of the total time for each stage: 5 frames of 12 megapixels, `kpn`, 2 CPU cores.
+# Share of each stage in the total time, measured with 5 frames of 12 megapixels, `kpn` and 2 CPU cores.
 _START = 0.05
 READING = {"start": _START, "decode": 0.4, "prepare": 0.55}
 MERGING = {"start": _START, "decode": 0.08, "prepare": 0.12, "align": 0.15, "merge": 0.52, "write": 0.08}
 REPORTING = {"report": 0.12}
 
 MIN_FRACTION = 0.05
-"""The time left is estimated only after this fraction of the work."""
+"""The remaining time is estimated only after this fraction of the work."""
 
 
 class BarState(Protocol):
@@ -51,7 +51,7 @@ class BarState(Protocol):
 
     @property
     def subject(self) -> str:
-        """Name of what is being processed, at the end of the line; "" for none."""
+        """Name of the current item, shown at the end of the line; "" if there is none."""
         ...
 
 
@@ -60,12 +60,12 @@ class OverallProgress:
     """Combines the stages of one command into one fraction.
 
     Attributes:
-        weights: Share of the time for each stage, in order. While a stage that is not listed runs, the
-            fraction is that of this stage alone.
+        weights: Share of each stage in the total time, in order. For a stage that is not listed, the fraction
+            is that of the stage alone.
         clock: Function that returns the time in seconds; tests replace it.
         fraction: Completed fraction of the work, 0 to 1.
-        stage: Stage that runs now.
-        subject: Name of what is being processed; "" for none.
+        stage: Current stage.
+        subject: Name of the current item; "" if there is none.
     """
 
     weights: Mapping[str, float]
@@ -103,7 +103,7 @@ class OverallProgress:
         return _time_text(passed, self.fraction)
 
 
-_SCAN = 0.05  # share of the bar for the search; merging has the rest
+_SCAN = 0.05  # share of the search in the bar; the rest is for merging
 
 
 class BatchProgress:
@@ -128,7 +128,7 @@ class BatchProgress:
         self._started = self._clock()
 
     def report(self, burst: str, stage: str, done: int, total: int) -> None:
-        """Update the stage of a burst; the search has no burst, ""."""
+        """Update the progress of a burst, or of the search if `burst` is ""."""
         if not burst:
             self._scanned = min(1.0, done / total) if total else 1.0
             return
@@ -136,7 +136,7 @@ class BatchProgress:
         self._running.setdefault(burst, OverallProgress(MERGING)).report(stage, done, total)
 
     def finish(self, burst: str, *, skipped: bool = False) -> None:
-        """Count a burst as finished; a skipped one is no longer part of the work."""
+        """Count a burst as finished, or remove a skipped burst from the total."""
         self._running.pop(burst, None)
         if skipped:
             self._total = max(0, (self._total or 0) - 1)

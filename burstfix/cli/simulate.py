@@ -30,7 +30,7 @@ _PHOTO_ONLY = ("shift", "rotation", "zoom", "perspective", "moving_object", "blu
 
 
 class Size(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # not generic in click 8.1
-    """A size typed as WIDTHxHEIGHT; its value is (height, width)."""
+    """A size given as WIDTHxHEIGHT; its value is (height, width)."""
 
     name = "WIDTHxHEIGHT"
 

@@ -1,4 +1,4 @@
-"""Handling of closed or full standard streams, and of signals that end the command."""
+"""Handle closed or full standard streams, and signals that end the command."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 def open_missing_streams() -> None:
     """Open the null device in place of closed standard streams (`2>&-`).
 
-    Otherwise the next opened file gets the file descriptor of the closed stream, and libraries that print to
-    this stream write into the file.
+    Otherwise the next file that is opened would get the file descriptor of the closed stream, and libraries
+    that print to this stream would write into the file.
     """
     for number, (name, mode) in enumerate(_STREAMS):
         try:
@@ -30,7 +30,7 @@ def open_missing_streams() -> None:
 
 
 def discard_stdout() -> None:
-    """Redirect stdout to the null device, so that the interpreter's last flush does not fail."""
+    """Redirect stdout to the null device, so that the final flush of the interpreter does not fail."""
     with contextlib.suppress(OSError, ValueError):
         _null_device_as(sys.stdout.fileno())
 
@@ -52,7 +52,8 @@ class Terminated(SystemExit):
 def signals_as_exceptions() -> Generator[None, None, None]:
     """Raise `Terminated` on SIGTERM (a timeout, a shutdown) and SIGHUP (a closed terminal).
 
-    The stack unwinds, so that temporary files are removed. Signals that are ignored (nohup) stay ignored.
+    The exception unwinds the stack, so that temporary files are removed. Ignored signals (nohup) stay
+    ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Output files, which are checked before any work is done."""
+"""Check output files before any work is done."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from burstfix.settings import MergeSettings
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A checked destination.
+    """An output file that has been checked.
 
     Attributes:
         folder: Folder of the output; it exists and is writable.
         name: File name, or None for `<reference>_merged` with the format's suffix.
         format: Name of an output format.
         bit_depth: Bits per channel.
-        overwrite: Whether to replace an existing file.
+        overwrite: True to replace an existing file.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class Target:
         return format_named(self.format).is_raw
 
     def path(self, reference: Path, inputs: Sequence[Path] = ()) -> Path:
-        """Return the path of the output for this reference frame.
+        """Return the path of the output for a reference frame.
 
         Raises:
             OutputError: The file exists, or is a raw.
@@ -72,8 +72,8 @@ def plan(
     Args:
         output: A file, an existing folder, or None for the working folder.
         settings: The settings in force.
-        typed: Names of settings given on the command line. Only these are an error if they contradict the
-            suffix of the output; values from settings files are ignored where they do not apply.
+        typed: Names of settings given on the command line. An error is raised only if one of these
+            contradicts the suffix of the output; values from settings files that do not apply are ignored.
         overwrite: Replace an existing file.
 
     Raises:
@@ -124,7 +124,7 @@ def check_report(report: Path, destination: Target, settings: MergeSettings, *, 
 def check_report_file(
     path: Path, *, suffixes: Sequence[str] = (".html", ".htm"), overwrite: bool = False
 ) -> None:
-    """Check where a report will be written.
+    """Check the file of a report: its name and its folder.
 
     Args:
         path: File of the report.
@@ -166,7 +166,7 @@ def _check_folder(folder: Path) -> None:
         kind = "is not a folder" if folder.exists() else "this folder does not exist; create it first"
         raise OutputError(f"{folder}: {kind}")
     try:
-        # Permission bits do not tell (read-only disks, root), so create a file.
+        # Create a file, because permission bits are not reliable (read-only disks, root).
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

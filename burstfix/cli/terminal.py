@@ -27,21 +27,22 @@ if TYPE_CHECKING:
 View = Callable[[Mapping[str, Any]], Any]
 """Function that formats a document for display: as a string, or as a renderable of rich."""
 
-# Width for stdout that is a file or a pipe; every table fits into it.
+# Width of the output if stdout is a file or a pipe. All tables fit into it.
 PIPE_WIDTH = 200
 
-# File names may contain text that rich would take for markup: [night], :cat:.
+# File names may contain text that rich would interpret as markup: [night], :cat:.
 _AS_IT_IS: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 
 
 @dataclass(slots=True)
 class Terminal:
-    """Amount and form of the output; one instance for each run of a command.
+    """Output of a command: its amount and format. There is one instance for each run of a command.
 
     Attributes:
         json: Print JSON on stdout instead of text.
-        quiet: Print no progress, no warnings and no closing line.
-        verbosity: 0 logs warnings, 1 (-v) decisions as well, 2 (-vv) everything, with tracebacks.
+        quiet: Omit progress, warnings and the closing line.
+        verbosity: Level of the log: 0 = warnings; 1 (-v) = also decisions; 2 (-vv) = everything, with
+            tracebacks.
     """
 
     json: bool = False
@@ -55,9 +56,9 @@ class Terminal:
         """Print the result of the command: as JSON with --json, otherwise as text.
 
         Args:
-            kind: The document's type.
+            kind: Type of the document.
             data: Fields of the document as JSON values.
-            view: Function that makes the text. It gets the data with control characters escaped.
+            view: Function that formats the text. It receives the data with control characters escaped.
             closing: True if the text only summarises finished work, so that -q omits it.
 
         Raises:
@@ -80,13 +81,13 @@ class Terminal:
         if not console.is_terminal:
             console.width = PIPE_WIDTH
         console.print(text)
-        # rich pads every line of a table to its full width.
+        # Remove the spaces with which rich pads every line of a table.
         _write("".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines()))
 
     def json_line(
         self, kind: type[records.Document], data: Mapping[str, Any], *, indent: int | None = None
     ) -> None:
-        """Print a document as JSON. ASCII is valid in every encoding (Windows pipes do not use UTF-8)."""
+        """Print a document as JSON in ASCII, because some pipes (on Windows) do not use UTF-8."""
         document = records.complete(kind, data)
         _write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
 
@@ -102,10 +103,12 @@ class Terminal:
 
     @contextlib.contextmanager
     def bar(self, state: BarState) -> Generator[Callable[[], None], None, None]:
-        """Show a progress bar while the body runs, unless with -q or if stderr is not a capable terminal.
+        """Show a progress bar while the body runs.
+
+        There is none with -q, or if stderr is not a suitable terminal.
 
         Args:
-            state: What the bar shows. Its time also advances between updates.
+            state: State shown by the bar. The displayed time also advances between updates.
 
         Yields:
             A function that shows the current state.
@@ -123,7 +126,7 @@ class Terminal:
             bars.BarColumn(bar_width=24),
             bars.TaskProgressColumn(),
             _time_column(state),
-            # Names may contain rich's markup, and may be longer than the line.
+            # Names may contain markup of rich, and may be longer than the line.
             bars.TextColumn("{task.fields[subject]}", markup=False, table_column=rest_of_line),
             console=self._stderr(),
             expand=True,
@@ -148,7 +151,7 @@ class Terminal:
         """Yield a progress callback for the library; it shows a bar if stderr is a terminal.
 
         Args:
-            weights: Share of the time for each stage; see `OverallProgress`.
+            weights: Share of each stage in the total time; see `OverallProgress`.
         """
         overall = OverallProgress(weights or {})
         with self.bar(overall) as update:
@@ -161,7 +164,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def logging(self) -> Generator[None, None, None]:
-        """Send the log of burstfix to stderr; with -vv, that of other libraries as well."""
+        """Send the log of burstfix to stderr; with -vv, also the log of other libraries."""
         handler = _LogLines(self)
         ours, root = logging.getLogger("burstfix"), logging.getLogger()
         level = ours.level
@@ -204,11 +207,11 @@ class Terminal:
 
 def _write(text: str) -> None:
     sys.stdout.write(text)
-    sys.stdout.flush()  # raises an error now if the disk is full, so that it can still be reported
+    sys.stdout.flush()  # if the disk is full, this raises an error that can still be reported
 
 
 def _time_column(state: BarState) -> Any:
-    """Return a column that shows the time of a state. Importing rich here keeps it out of the start-up."""
+    """Return a column that shows the time of a state. rich is imported here, for a fast start of commands."""
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 

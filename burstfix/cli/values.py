@@ -29,12 +29,12 @@ class Value(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # n
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Complete the choices of the kind, if it has any."""
+        """Complete one of the choices, if the kind has choices."""
         return [CompletionItem(str(x)) for x in self.kind.choices if str(x).startswith(incomplete)]
 
 
 class ModelName(Value):
-    """A model by name or file, with completion of built-in models, plug-ins and files."""
+    """A model, given by name or file. Built-in models, plug-ins and files are completed."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

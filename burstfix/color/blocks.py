@@ -1,4 +1,4 @@
-"""Means of blocks of pixels."""
+"""Average blocks of pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def block_mean(data: NDArray[np.float32], height: int, width: int) -> NDArray[np
     channels, rows, cols = data.shape[0], data.shape[1] // height, data.shape[2] // width
     out = np.empty((channels, rows, cols), np.float32)
     for mean, plane in zip(out, data, strict=True):
-        # Rows first: they are contiguous in memory.
+        # Sum over rows first, because rows are contiguous in memory.
         summed = plane[: rows * height].reshape(rows, height, -1).sum(axis=1)
         mean[:] = summed[:, : cols * width].reshape(rows, cols, width).sum(axis=2)
     out *= np.float32(1 / (height * width))

@@ -28,7 +28,7 @@ def xy_to_xyz(xy: ArrayLike) -> Matrix:
 
 
 def xyz_to_xy(xyz: ArrayLike) -> Matrix:
-    """Convert (3,) XYZ to (2,) chromaticity; D50 where the sum is not positive, as in the DNG SDK."""
+    """Convert (3,) XYZ to (2,) chromaticity; return D50 if the sum is not positive, as the DNG SDK does."""
     values = np.asarray(xyz, np.float64)
     total = float(values.sum())
     if not total > 0:
@@ -55,7 +55,7 @@ def _uv_to_xy(uv: ArrayLike) -> Matrix:
 
 
 def _planckian_uv(kelvin: ArrayLike) -> Matrix:
-    """Return CIE 1960 uv (2, ...) of a black body; within 9e-5 from 1000 K to 15000 K (Krystek 1985)."""
+    """Return CIE 1960 uv (2, ...) of a black body; error below 9e-5 for 1000 K to 15000 K (Krystek 1985)."""
     t = np.asarray(kelvin, np.float64)
     u = (0.860117757 + 1.54118254e-4 * t + 1.28641212e-7 * t**2) / (
         1.0 + 8.42420235e-4 * t + 7.08145163e-7 * t**2
@@ -83,7 +83,8 @@ def temperature_of(xy: ArrayLike) -> tuple[float, float]:
         Temperature in kelvin, 1500 to 25000, and Duv: distance in CIE 1960 uv, positive on the green side.
     """
     uv = _xy_to_uv(xy)
-    # Steps in mireds are nearly even along the locus: scan coarsely, then refine around the nearest point.
+    # Equal steps in mireds have nearly equal lengths on the locus. Scan coarsely, then refine at the nearest
+    # point.
     low, high = _MIRED_RANGE
     nearest = low
     for _ in range(6):

@@ -1,4 +1,4 @@
-"""Fine detail of a rendered picture: sharpening that does not amplify noise, and grain."""
+"""Fine detail of a rendered picture: sharpening without amplification of noise, and grain."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Plane = NDArray[np.float32]
 REACH = 2
 """Rows above and below a strip that `sharpen` needs."""
 
-_WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # of encoded R, G, B in brightness
+_WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # weights of encoded R, G, B in brightness
 _PATCH = 32  # columns of a patch for noise measurement
-_FLAT_PERCENTILE = 20.0  # quantile of deviation among patches of one tone; patches below it are flat
+_FLAT_PERCENTILE = 20.0  # patches of one tone with a deviation below this percentile are flat
 _TONES = 5
 _MEDIAN_TO_SIGMA = 1.4826
-_CORE = np.float32(3)  # standard deviations of the noise at which detail is sharpened by half
+_CORE = np.float32(3)  # detail of this many standard deviations of the noise is sharpened with half strength
 _STRENGTH = np.float32(1.5)
-_OVERSHOOT = np.float32(0.5)  # faint texture may exceed the range of its neighbourhood by this share
+_OVERSHOOT = np.float32(0.5)  # share of the range of its neighbourhood by which faint texture may exceed it
 _EDGE = np.float32(0.04)  # a neighbourhood with at least this encoded range counts as an edge
 
 
@@ -61,7 +61,7 @@ def detail(brightness: Plane) -> Plane:
 
 
 def measure_noise(strips: list[Plane]) -> DetailNoise:
-    """Measure the remaining noise for each tone in the flattest patches of a picture.
+    """Measure the remaining noise of each tone in the flattest patches of a picture.
 
     Args:
         strips: (h, w) encoded brightness of a few strips of rows from the whole picture.
@@ -73,7 +73,7 @@ def measure_noise(strips: list[Plane]) -> DetailNoise:
             patch = np.s_[:, left : left + _PATCH]
             tones.append(float(strip[patch].mean()))
             deviations.append(_MEDIAN_TO_SIGMA * float(np.median(np.abs(fine[patch]))))
-    if not tones:  # narrower than a patch: treated as free of noise
+    if not tones:  # the picture is narrower than a patch and is treated as free of noise
         return DetailNoise(np.zeros(1, np.float32), np.zeros(1, np.float32))
     order = np.argsort(tones)
     groups = np.array_split(order, min(_TONES, len(order)))
@@ -85,8 +85,8 @@ def measure_noise(strips: list[Plane]) -> DetailNoise:
 def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
     """Sharpen brightness and keep colour differences.
 
-    Detail is raised by `amount` as far as it stands above the noise. The result stays within the
-    range of its neighbours, so that edges get steeper without halos; only faint texture may leave that range.
+    Detail is amplified by `amount` where it is stronger than the noise. The result is limited to the range of
+    neighbouring pixels, so that edges become steeper without halos. Only faint texture may exceed this range.
 
     Args:
         encoded: (3, h, w) encoded RGB, 0 to 1. Changed in place.
@@ -112,7 +112,7 @@ def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
 
 
 def _neighbours(plane: Plane, function: np.ufunc) -> Plane:
-    """Return the largest or smallest value of each pixel's 3x3 neighbourhood."""
+    """Return the largest or smallest value in the 3x3 neighbourhood of each pixel."""
     for _ in range(2):
         p = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
         plane = function(function(p[:-2], p[2:]), p[1:-1]).T
@@ -124,8 +124,8 @@ class Grain:
     """Luminance noise of one frame, to be added to linear RGB.
 
     Attributes:
-        shot, read: (3,) and scalar; variance of luminance = shot @ balanced + read, for white-balanced camera
-            RGB.
+        shot, read: Coefficients, (3,) and scalar. The variance of luminance is shot @ balanced + read, where
+            `balanced` is white-balanced camera RGB.
         share: Share of the standard deviation that is added.
     """
 
@@ -134,18 +134,22 @@ class Grain:
     share: float
 
     def add(self, rgb: Plane, balanced: Plane, top: int) -> None:
-        """Add grain to rows `top` to `top + h`, (3, h, w) linear RGB, in place; the same at every call."""
+        """Add grain in place to rows `top` to `top + h`, (3, h, w) linear RGB.
+
+        The grain of a row is always the same.
+        """
         _, height, width = rgb.shape
         variance = np.einsum("c,chw->hw", self.shot.astype(np.float32), np.maximum(balanced, 0))
         deviation = np.float32(self.share) * np.sqrt(variance + np.float32(self.read))
         for row in range(height):
-            # A generator for each row: strips may overlap, and the grain must not depend on them.
+            # Each row has its own generator, because strips may overlap and the grain must not depend on
+            # them.
             normal = np.random.default_rng((20160911, top + row)).standard_normal(width, np.float32)
             rgb[:, row] += deviation[row] * normal
 
 
 def grain_of(noise: NoiseProfile, share: float, neutral: Matrix, luminance: Matrix) -> Grain:
-    """Return grain as strong as a share of a frame's luminance noise.
+    """Return grain with a share of the luminance noise of a frame.
 
     Args:
         noise: Noise profile of the frame.
@@ -154,8 +158,8 @@ def grain_of(noise: NoiseProfile, share: float, neutral: Matrix, luminance: Matr
         luminance: (3,) weights of white-balanced camera RGB in linear luminance.
     """
     gains, reads = np.asarray(noise.shot_gain), np.asarray(noise.read_variance)
-    # One value of green is the mean of two samples.
+    # A value of green is the mean of two samples.
     gain = np.array([gains[0], (gains[1] + gains[2]) / 4, gains[3]])
     read = np.array([reads[0], (reads[1] + reads[2]) / 4, reads[3]])
-    # Balanced = camera / neutral, so that variance = (gain * camera + read) / neutral**2.
+    # balanced = camera / neutral, so variance = (gain * camera + read) / neutral**2.
     return Grain(luminance**2 * gain / neutral, float(luminance**2 @ (read / neutral**2)), share)

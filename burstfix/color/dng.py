@@ -1,4 +1,4 @@
-"""The DNG colour model: from a camera's calibration and a neutral colour to a matrix for its pixels.
+"""The DNG colour model: compute the matrix for pixels from a calibration and a neutral colour.
 
 Source: DNG specification 1.7, chapter 6 "Mapping Camera Color Space to CIE XYZ Space".
 """
@@ -42,7 +42,7 @@ _CONVERGED = 1e-7
 
 
 def xyz_to_camera(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
-    """Return the (3, 3) matrix from XYZ to camera RGB under this light: AB * CC * CM of the specification."""
+    """Return the (3, 3) matrix from XYZ to camera RGB under a light: AB * CC * CM in the specification."""
     share = _share_of_first(profile, white_xy)
     color = _mix(
         _scaled_color_matrix(profile.color_matrix_1),
@@ -55,8 +55,8 @@ def xyz_to_camera(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
 def neutral_to_xy(profile: ColorProfile, neutral: ArrayLike) -> Matrix:
     """Find the (2,) chromaticity of the light under which a grey object has the camera RGB `neutral` (3,).
 
-    The matrix depends on the light and the light on the matrix, so both are found by iteration from D50. Each
-    step goes half of the way, because whole steps oscillate between calibrations that differ much.
+    The matrix depends on the light, and the light on the matrix, so both are found by iteration, starting at
+    D50. Each step has half length, because full steps oscillate if the two calibrations are very different.
     """
     camera = np.asarray(neutral, np.float64)
     xy = xyz_to_xy(D50_XYZ)
@@ -78,7 +78,7 @@ def xy_to_neutral(profile: ColorProfile, white_xy: ArrayLike) -> Matrix:
 def as_shot_neutral(profile: ColorProfile) -> Matrix:
     """Return the (3,) camera RGB of a grey object as the camera recorded it, largest component 1.
 
-    From AsShotNeutral, otherwise AsShotWhiteXY, otherwise daylight (D65).
+    The source is AsShotNeutral, otherwise AsShotWhiteXY, otherwise daylight (D65).
     """
     neutral = profile.as_shot_neutral
     if neutral is not None and np.all(np.isfinite(neutral)) and np.all(np.asarray(neutral) > 0):
@@ -109,7 +109,7 @@ def balanced_camera_to_xyz_d50(profile: ColorProfile, neutral: ArrayLike) -> Mat
     except np.linalg.LinAlgError as error:
         raise InputError("the colour matrix of this raw cannot be inverted (its tags are damaged)") from error
     balanced = to_xyz * camera
-    # Scale so that a grey object at the sensor's white has Y = 1.
+    # Scale so that a grey object at the white level of the sensor has Y = 1.
     balanced /= balanced[1].sum()
     if not np.all(np.isfinite(balanced)):
         raise InputError("the colour calibration of this raw is not usable (its tags are damaged)")
@@ -124,8 +124,8 @@ def camera_to_rgb(profile: ColorProfile, neutral: ArrayLike | None, space: Color
 
     Args:
         profile: The camera's calibration.
-        neutral: (3,) camera RGB of a grey object, largest component 1; None: as shot. It also picks the light
-            between the two calibrations.
+        neutral: (3,) camera RGB of a grey object, largest component 1; None = as shot. It also determines how
+            the two calibrations are mixed.
         space: Colour space of the result.
 
     Returns:
@@ -136,7 +136,7 @@ def camera_to_rgb(profile: ColorProfile, neutral: ArrayLike | None, space: Color
     """
     camera = as_shot_neutral(profile) if neutral is None else np.asarray(neutral, np.float64)
     matrix = space.from_xyz_d50() @ balanced_camera_to_xyz_d50(profile, camera)
-    return matrix / matrix.sum(axis=1, keepdims=True)  # exactly 1: grey stays grey
+    return matrix / matrix.sum(axis=1, keepdims=True)  # rows sum to exactly 1, so that grey stays grey
 
 
 def _share_of_first(profile: ColorProfile, white_xy: ArrayLike) -> float:
@@ -155,7 +155,7 @@ def _mix(first: Matrix, second: Matrix | None, share: float) -> Matrix:
 
 
 def _scaled_color_matrix(matrix: Matrix) -> Matrix:
-    """Scale a matrix so that D50 white gives a largest value of 1, before calibrations are mixed."""
+    """Scale a matrix before calibrations are mixed, so that the largest value for D50 white is 1."""
     peak = float(np.max(matrix @ D50_XYZ))
     return matrix / peak if peak > 0 else np.asarray(matrix, np.float64)
 

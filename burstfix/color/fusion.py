@@ -1,17 +1,17 @@
 """Local tone mapping: a dark and a bright exposure of one picture, fused over a Laplacian pyramid.
 
 The method of Hasinoff et al. 2016, "Burst photography for high dynamic range and low-light imaging on mobile
-cameras", section 6: two synthetic exposures are made from the one linear picture, a short one in which the
-highlights fit and a long one in which the shadows have ordinary brightness, and fused (Mertens et al. 2007).
-There are two differences:
+cameras", section 6: two synthetic exposures are made from one linear picture and fused (Mertens et al. 2007).
+The short exposure contains the highlights; the long exposure shows the shadows with normal brightness. There
+are two differences:
 
-- The weights are those with which a pixel by pixel blend gives a known tone curve, so that large flat areas
-  follow that curve, whatever surrounds them.
-- The difference from that curve, which is the local contrast, is limited beside strong edges. Plain fusion
-  leaves halos there; with the limit they stay below 2% of the step.
+- The weights are chosen so that a pixel-by-pixel blend gives a known tone curve. Therefore large flat areas
+    follow this curve, independent of their surroundings.
+- The local contrast, which is the difference from this curve, is limited beside strong edges. Without the
+    limit, halos appear there; with it, they stay below 2% of the step.
 
-Fusion runs on a reduced picture. Its gain reaches full size as a local linear function of brightness (He and
-Sun 2015, "Fast guided filter"), so that edges stay sharp and texture keeps its contrast.
+Fusion runs on a reduced picture. At full size, the gain is a local linear function of brightness (He and Sun
+2015, "Fast guided filter"), so that edges stay sharp and texture keeps its contrast.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Plane = NDArray[Any]
 
 _DARKEST = np.float32(2.0**-14)
 _LEVELS = 7
-_GUARD_STEPS = (1, 3)  # radii of successive steps in pixels of the reduced picture; together 4 on either side
+_GUARD_STEPS = (1, 3)  # radii of successive steps in pixels of the reduced picture; in total 4 on each side
 _GUARD_SHARE = np.float32(0.6)
 _GUARD_EDGE_EV = np.float32(0.6)  # a neighbourhood with at least this range counts as an edge
 _GUIDE_RADIUS = 8  # pixels of the reduced picture
 _GUIDE_EDGE = np.float32(0.015)  # a window with at least this variance of log2 brightness counts as an edge
-_MIXED_EV = np.float32(0.3)  # distance from both sides of an edge at which a pixel has half weight
-_SMALLEST = 16  # pixels on the shorter side; smaller pictures get only the curve
+_MIXED_EV = np.float32(0.3)  # difference, in EV, from both sides of an edge at which a pixel has half weight
+_SMALLEST = 16  # pixels on the shorter side; on smaller pictures only the curve is used
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class LocalGain:
     """Gain of every pixel as slope * log2(brightness) + offset, in log2.
 
     Attributes:
-        slope, offset: float32 (rows, W), one row for each block of rows, and every column.
+        slope, offset: float32 (rows, W), with one row per block of rows of the picture, at full width.
         block: Rows of the picture for each row of `slope` and `offset`.
     """
 
@@ -69,12 +69,12 @@ class LocalGain:
 def local_gain(
     brightness: Plane, curve: ToneCurve, strength: float, block: int, width: int
 ) -> LocalGain | None:
-    """Fuse two exposures of a picture and return the gain that leads to the result.
+    """Fuse two exposures of a picture and return the gain of the result relative to the picture.
 
     Args:
         brightness: (h, w) linear brightness of the reduced picture, 1 = display white.
         curve: Tone curve of flat areas.
-        strength: Strength of the local contrast: 0 for the curve alone, 1 for the full effect of fusion.
+        strength: Strength of the local contrast: 0 = only the curve, 1 = full effect of fusion.
         block: Side of a pixel of `brightness` in pixels of the picture.
         width: Width of the picture.
 
@@ -128,12 +128,12 @@ def _guarded(difference: Plane, target: Plane, log2_linear: Plane) -> Plane:
 
 
 def _range(plane: Plane) -> Plane:
-    """Return the largest minus the smallest value of each pixel's neighbourhood."""
+    """Return the range (largest minus smallest value) of the neighbourhood of each pixel."""
     return _extreme(plane, np.maximum) - _extreme(plane, np.minimum)
 
 
 def _extreme(plane: Plane, function: np.ufunc, steps: tuple[int, ...] = _GUARD_STEPS) -> Plane:
-    """Return the largest or smallest value within sum(steps) pixels on either side."""
+    """Return the largest or smallest value within sum(steps) pixels on each side."""
     for axis in (0, 1):
         for step in steps:
             ahead, behind = (np.roll(plane, shift, axis) for shift in (-step, step))
@@ -149,11 +149,13 @@ def _extreme(plane: Plane, function: np.ufunc, steps: tuple[int, ...] = _GUARD_S
 def _guided(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
     """Compute slope and offset of the local linear fit of `values` to `guide`.
 
-    Three changes keep edges sharper than the guided filter of He, Sun and Tang 2013. It damps slopes by
-    variance / (variance + epsilon); squares of both leave the slope of an edge alone and still take that of
-    texture. Pixels on an edge, which mix both of its sides, count less. And of all windows around a pixel,
-    those with more variance count more, so that flat ones beside an edge do not leak across it when the
-    result is interpolated.
+    Three changes keep edges sharper than in the guided filter of He, Sun and Tang 2013:
+
+    - The filter damps slopes by variance / (variance + epsilon). Squares of both keep the slope at edges and
+    still damp the slope in texture.
+    - Pixels on an edge, which mix both of its sides, have less weight.
+    - Among the windows around a pixel, those with more variance have more weight. Otherwise flat windows
+    beside an edge would leak across it when the result is interpolated.
     """
     mixed = np.minimum(_extreme(guide, np.maximum, (1,)) - guide, guide - _extreme(guide, np.minimum, (1,)))
     share = 1 / (1 + (mixed / _MIXED_EV) ** 4)
@@ -168,7 +170,7 @@ def _guided(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
 
 
 def _box(plane: Plane) -> Plane:
-    """Average over a square of `_GUIDE_RADIUS` pixels on either side, borders repeated."""
+    """Average over a square of `_GUIDE_RADIUS` pixels on each side; border values are repeated."""
     size = 2 * _GUIDE_RADIUS + 1
     for _ in range(2):
         padded = np.pad(plane, ((_GUIDE_RADIUS + 1, _GUIDE_RADIUS), (0, 0)), mode="edge")
@@ -191,7 +193,7 @@ def _reduce(plane: Plane) -> Plane:
 
 
 def _expand(plane: Plane, shape: tuple[int, ...]) -> Plane:
-    """Enlarge a level of a pyramid to the size of the one below: even rows 1 6 1, odd rows 4 4."""
+    """Enlarge a level to the size of the next finer one, with kernels (1, 6, 1) / 8 and (4, 4) / 8."""
     for size in shape:
         p = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
         out = np.empty((size, plane.shape[1]), np.float32)
@@ -202,7 +204,7 @@ def _expand(plane: Plane, shape: tuple[int, ...]) -> Plane:
 
 
 def _widened(plane: Plane, block: int, width: int) -> Plane:
-    """Interpolate columns to the picture's width."""
+    """Interpolate columns to the width of the picture."""
     position = np.clip((np.arange(width) + 0.5) / block - 0.5, 0, plane.shape[1] - 1)
     column = np.minimum(position.astype(np.intp), max(plane.shape[1] - 2, 0))
     beside = np.minimum(column + 1, plane.shape[1] - 1)

@@ -1,7 +1,7 @@
 """Gamut compression: smooth reduction of the chroma of out-of-gamut colours at constant lightness and hue.
 
-A hard clip maps every colour beyond the gamut to its surface, so texture in saturated cloth or flowers
-becomes a flat patch. Here chroma is a strictly increasing function of what it was, so that texture survives.
+Clipping maps every colour outside the gamut to its surface, so texture in saturated cloth or flowers becomes
+a flat patch. Here the new chroma is a strictly increasing function of the old one, which preserves texture.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from burstfix.color.oklab import Oklab
 from burstfix.color.spaces import color_space
 
 START = 0.85
-"""Share of the largest chroma up to which colours are unchanged."""
+"""Colours up to this share of the largest chroma are unchanged."""
 
 _LIGHTNESSES, _HUES = 129, 361
 _BISECTIONS = 18
-_MAX_CHROMA = 0.6  # above the chroma of all display colours
+_MAX_CHROMA = 0.6  # exceeds the chroma of all display colours
 _DEEP = np.float32(0.2)  # colours may be near the surface if min(RGB) is below this share of max(RGB)
 _BRIGHT = np.float32(0.88)  # or if max(RGB) is above this
 
 
 class GamutCompressor:
-    """Compress the chroma of one display colour space.
+    """Compressor of chroma for one display colour space.
 
     Args:
         name: Name of the colour space.
@@ -36,7 +36,7 @@ class GamutCompressor:
         self._limits = _largest_chroma(name)
 
     def compress(self, rgb: NDArray[np.float32], saturation: float = 1.0) -> NDArray[np.float32]:
-        """Bring colours into the gamut.
+        """Compress colours into the gamut.
 
         Args:
             rgb: (3, n) linear RGB with luminance in 0..1; components may lie outside 0..1. Changed in place.
@@ -65,7 +65,7 @@ class GamutCompressor:
     def _limit(
         self, lightness: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Look up the (n,) largest chroma in gamut at this lightness and hue."""
+        """Look up the largest chroma (n,) inside the gamut for each lightness and hue."""
         y = lightness * np.float32(_LIGHTNESSES - 1)
         x = (np.arctan2(b, a) + np.float32(np.pi)) * np.float32((_HUES - 1) / (2 * np.pi))
         row = np.minimum(y.astype(np.int32), _LIGHTNESSES - 2)
@@ -80,17 +80,17 @@ class GamutCompressor:
 
 
 def _compressed(chroma: NDArray[np.float32], limit: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Keep chroma below START * limit, and bend it beyond that towards `limit`; strictly increasing."""
+    """Keep chroma up to START * limit; compress larger values below `limit`, strictly increasing."""
     start = START * limit
     over = np.maximum(chroma - start, 0)
     room = limit - start
-    bent = over / (1 + over / room)  # slope 1 at the start; reaches the limit at infinity
+    bent = over / (1 + over / room)  # slope 1 at the start; approaches the limit at infinity
     return np.where(over > 0, start + bent, chroma)
 
 
 @functools.cache
 def _largest_chroma(name: str) -> NDArray[np.float32]:
-    """Compute (lightnesses, hues) the largest Oklab chroma in gamut; hues run from -pi to pi."""
+    """Compute the largest Oklab chroma inside the gamut, (lightnesses, hues), for hues from -pi to pi."""
     oklab = Oklab(color_space(name))
     lightness, hue = np.meshgrid(
         np.linspace(0, 1, _LIGHTNESSES, dtype=np.float32),
@@ -113,5 +113,5 @@ def _largest_chroma(name: str) -> NDArray[np.float32]:
 
 @functools.cache
 def gamut_compressor(name: str) -> GamutCompressor:
-    """Return the compressor of a colour space by its name; raises UsageError for an unknown one."""
+    """Return the compressor of a colour space by its name; raise UsageError if the name is unknown."""
     return GamutCompressor(name)

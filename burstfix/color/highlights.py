@@ -14,13 +14,14 @@ NEAR_CLIPPING = 0.9
 def reconstruct(
     camera: NDArray[np.float32], neutral: Matrix, clipping: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """White-balance camera RGB, and raise clipped channels to what the others suggest.
+    """White-balance camera RGB, and estimate clipped channels from the other channels.
 
-    A clipped channel reads too little. Most often green clips first, and the sky turns magenta. It is raised
-    to the geometric mean of the two others, where green lies in daylight, lamp light and skin. Another
-    clipped channel counts as white where the lower of the two is looked for. So a neutral light stays neutral
-    however many channels clip, up to where the last one does; warm light pales to peach and not to pink; and
-    saturated lamps keep their colour, because one of their channels is low.
+    The value of a clipped channel is too low. Usually green clips first, which makes the sky magenta. A
+    clipped channel is raised to the geometric mean of the two others, because this is approximately the green
+    of daylight, lamp light and skin. For the lower one of the two others, a clipped channel counts as white.
+
+    As a result, neutral light stays neutral until all channels clip, warm light pales to peach instead of
+    pink, and saturated lamps keep their colour, because one of their channels is low.
 
     Args:
         camera: (3, h, w), 1 = white level of the sensor; not changed.
@@ -47,16 +48,16 @@ def reconstruct(
 
 
 def clipping_levels(camera: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Find where each channel of a picture clips, if below the file's white level.
+    """Find the level at which each channel of a picture clips, if it is below the file's white level.
 
-    Cameras that scale their raws, or compress them, may clip a channel a little below white. Its readings
-    pile up there: many at one value, hardly any above, few just below.
+    Cameras that scale or compress their raws may clip a channel slightly below white. The histogram then has
+    a peak: many samples at one value, almost none above it, and few just below.
 
     Args:
         camera: (3, h, w), 1 = white level of the sensor; a subset of the pixels is sufficient.
 
     Returns:
-        float32 (3,), the lower end of the peak, at least 0.8; 1 without a peak.
+        float32 (3,), the lower end of the peak, at least 0.8; 1 if there is no peak.
     """
     levels = np.ones(3, np.float32)
     edges = np.linspace(0.8, 1.2, 41)
@@ -71,5 +72,5 @@ def clipping_levels(camera: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def white_level(neutral: Matrix) -> float:
-    """Return where the last channel clips once white-balanced; the first one clips at 1."""
+    """Return the level at which the last channel clips after white balance; the first one clips at 1."""
     return float(1 / np.min(neutral))

@@ -12,7 +12,7 @@ from burstfix.color.chromatic import D50_XYZ, Matrix, adaptation
 from burstfix.color.spaces import ColorSpace, TransferCurve, color_space
 
 _VERSION_4_4 = 0x04400000
-_DATE = (2024, 1, 1, 0, 0, 0)  # fixed, so that equal pictures are equal bytes
+_DATE = (2024, 1, 1, 0, 0, 0)  # fixed, so that equal pictures have equal bytes
 
 
 def _fixed(value: float) -> bytes:
@@ -38,7 +38,7 @@ def _curve(curve: TransferCurve) -> bytes:
 def build_profile(space: ColorSpace) -> bytes:
     """Build the ICC profile (ICC.1:2022) of a display colour space: three colorants and one curve."""
     colorants = space.to_xyz_d50()
-    # Rounding to 1/65536 must not tint white: the green colorant absorbs the rounding errors.
+    # Rounding to 1/65536 must not tint white, so rounding errors are added to the green colorant.
     rounded = np.round(colorants * 65536) / 65536
     rounded[:, 1] += np.round(D50_XYZ * 65536) / 65536 - rounded.sum(axis=1)
     curve = _curve(space.curve)
@@ -84,12 +84,12 @@ def build_profile(space: ColorSpace) -> bytes:
         b"\0" * 16,
         b"\0" * 28,
     )
-    # The identifier is computed with flags, intent and identifier set to zero (7.2.18), as they are here.
+    # The identifier is computed with flags, intent and identifier set to zero (7.2.18); here they are zero.
     identifier = hashlib.md5(header + body, usedforsecurity=False).digest()
     return header[:84] + identifier + header[100:] + body
 
 
 @functools.cache
 def icc_profile(name: str) -> bytes:
-    """Return the ICC profile of a colour space by its name; raises UsageError for an unknown one."""
+    """Return the ICC profile of a colour space by its name; raise UsageError if the name is unknown."""
     return build_profile(color_space(name))

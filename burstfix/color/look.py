@@ -34,7 +34,7 @@ class Look:
         exposure: EV to add to the file's BaselineExposure, or "auto".
         highlights: "clip" at display white, or "roll-off" up to the sensor's white.
         gamut: "clip" each channel, or "compress" chroma in Oklab.
-        local_contrast: 0 to 1, how much of it fusion brings back where the tone curve takes it; needs
+        local_contrast: Share, 0 to 1, of the contrast lost to the tone curve that fusion restores; needs
             "roll-off".
         contrast: Slope of the tone curve at middle grey, 0.5 to 2; needs "roll-off".
         saturation: Multiplier of Oklab chroma, 0 to 2; needs "compress".
@@ -84,7 +84,7 @@ def parse_look(text: str, name: str) -> Look:
     """Read the TOML text of a look.
 
     Args:
-        text: TOML; keys that are absent keep the values of `plain`.
+        text: TOML text; missing keys have the values of `plain`.
         name: Name of the look, for messages and settings.
 
     Raises:
@@ -103,7 +103,7 @@ def parse_look(text: str, name: str) -> Look:
 
 @functools.cache
 def shipped_look(name: str) -> Look:
-    """Return a look that ships, by its name."""
+    """Return a shipped look by its name."""
     file = resources.files("burstfix.color.looks") / f"{name}.toml"
     return parse_look(file.read_text(encoding="utf-8"), name)
 

@@ -1,8 +1,8 @@
 """Oklab: a perceptual colour space in which hue stays constant while lightness and chroma change.
 
 Oklab (Ottosson 2020, https://bottosson.github.io/posts/oklab/) is chosen over JzAzBz (Safdar et al. 2017) for
-three reasons. It needs no absolute luminance, which a raw file does not state. It costs three cube roots a
-pixel instead of six powers. Its blue does not drift to purple when chroma is reduced, as that of CIELAB does.
+three reasons. It needs no absolute luminance, which a raw file does not state. It takes three cube roots per
+pixel instead of six powers. Blue does not shift to purple when chroma is reduced, as it does in CIELAB.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def upright(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
-    """Return a view of `picture` turned upright.
+    """Return an upright view of `picture`.
 
     Args:
         picture: Picture (H, W, ...) as stored.
-        orientation: EXIF Orientation (Exif 3.0, 4.6.5.1.6): which side of the scene the first row and the
-            first column show. Values outside 1 to 8 count as 1.
+        orientation: EXIF Orientation (Exif 3.0, 4.6.5.1.6). It states which sides of the scene the first row
+            and the first column show. Values outside 1 to 8 are treated as 1.
 
     Returns:
         (H, W, ...), or (W, H, ...) for orientations 5 to 8.
@@ -30,11 +30,11 @@ def upright(picture: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
             return picture[::-1]
         case 5:  # left, top: transposed
             return picture.swapaxes(0, 1)
-        case 6:  # right, top: rotate by 90 degrees clockwise
+        case 6:  # right, top: rotate 90 degrees clockwise
             return picture[::-1].swapaxes(0, 1)
         case 7:  # right, bottom: transposed along the other diagonal
             return picture[::-1, ::-1].swapaxes(0, 1)
-        case 8:  # left, bottom: rotate by 90 degrees counter-clockwise
+        case 8:  # left, bottom: rotate 90 degrees counter-clockwise
             return picture[:, ::-1].swapaxes(0, 1)
         case _:
             return picture

@@ -1,4 +1,4 @@
-"""A reduced copy of a picture, for finding exposure, white balance and local gain."""
+"""A reduced copy of a picture, used to find exposure, white balance and local gain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from burstfix.color.blocks import block_mean
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overview:
-    """A picture averaged down in square blocks.
+    """A picture reduced by averaging square blocks.
 
     Attributes:
         data: float32 (3, h, w).
@@ -24,7 +24,7 @@ class Overview:
 
 
 def overview_of(data: NDArray[np.float32], side: int) -> Overview:
-    """Average (3, H, W) down to at most `side` pixels on the longer side; drops incomplete blocks."""
+    """Average blocks of (3, H, W), so that the longer side is at most `side`; drop incomplete blocks."""
     _, height, width = data.shape
     block = max(1, min(-(-max(height, width) // side), height, width))
     return Overview(data if block == 1 else block_mean(data, block, block), block)

@@ -17,18 +17,21 @@ _PREVIEW_SIDE = 1280
 
 
 def preview_of(linear: LinearImage) -> RenderedImage:
-    """Render a small picture of a merged burst; its settings state how it was merged."""
+    """Render a small picture of a merged burst. Its settings describe the merge."""
     small = small_rgb(linear.shown(step=2), linear.metadata.cfa)
     return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
 
 
 def preview_as_stored(preview: RenderedImage, orientation: int) -> RenderedImage:
-    """Turn an upright preview into the order of the sensor: a DNG's Orientation applies to both pictures."""
+    """Return an upright preview in the order of the sensor.
+
+    In a DNG, Orientation applies to the preview too.
+    """
     return replace(preview, data=np.ascontiguousarray(as_stored(preview.data, orientation)))
 
 
 def small_rgb(data: NDArray[np.float32], cfa: str, side: int = _PREVIEW_SIDE) -> NDArray[np.float32]:
-    """Average a picture or a mosaic down in even blocks.
+    """Reduce a picture or a mosaic by averaging blocks of even size.
 
     Args:
         data: Camera RGB (3, H, W) or a mosaic (1, H, W).

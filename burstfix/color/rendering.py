@@ -27,14 +27,16 @@ from burstfix.color.tone import ToneCurve, automatic_exposure, automatic_lift
 from burstfix.color.white_balance import WhiteBalance, neutral_for
 from burstfix.types import LinearImage, NoiseProfile, RenderedImage
 
-_STRIP_PIXELS = 1 << 17  # small enough for the cache of the processor, and to limit memory
+_STRIP_PIXELS = 1 << 17  # small enough for the processor cache; also limits memory
 _OVERVIEW_SIDE = 1024
 _SMALL_SIDE = 256  # sufficient to estimate white balance and exposure
 _NOISE_STRIPS = 12
 _NOISE_ROWS = 12
 _WHITE_PERCENTILE = 99.7  # brighter pixels are specular highlights, which may clip
-_HEADROOM = 0.6  # headroom above the brightest part, as a share of the range above display white
-_FREE_SHARE = 0.3  # share of the range between a pixel and white
+_HEADROOM = (
+    0.6  # headroom above the brightest part of the picture, as a share of the range above display white
+)
+_FREE_SHARE = 0.3  # share of the range between a pixel and white that local contrast may use
 _SAMPLING = 4  # step between the rows and columns that are examined for clipping
 _DARKEST = np.float32(2.0**-14)
 
@@ -51,11 +53,11 @@ def render(
 ) -> RenderedImage:
     """Render camera RGB for a display.
 
-    In the look `plain`, display white is where the first channel clips once white-balanced. Clipped channels
-    are reconstructed from the others (`highlights.reconstruct`): lower exposure, or a look with highlight
-    roll-off, shows detail above white. Areas with all channels clipped become neutral. The picture is rotated
-    upright, its Orientation tag is set to 1, and it is cropped to the default crop of the camera
-    (`FrameMetadata.default_crop`).
+    In the look `plain`, display white is the level at which the first channel clips after white balance.
+    Clipped channels are reconstructed from the others (`highlights.reconstruct`), so that lower exposure, or
+    a look with highlight roll-off, shows detail above white. Areas with all channels clipped become neutral.
+    The picture is rotated upright, its Orientation tag is set to 1, and it is cropped to the default crop of
+    the camera (`FrameMetadata.default_crop`).
 
     Args:
         linear: The picture; its data is not changed.
@@ -108,7 +110,7 @@ def render(
 
 
 def exposure_of(linear: LinearImage, look: str | Path | Look = DEFAULT_LOOK) -> float:
-    """Return the EV that exposure "auto" gives a picture under a look, for use with other pictures."""
+    """Return the EV that exposure "auto" chooses for a picture in a look, to use it for other pictures."""
     look = replace(load_look(look), exposure="auto")
     data = stretched(linear.shown(), linear.metadata.default_scale)
     return _develop(linear, data, look, _space("srgb")).exposure_ev
@@ -116,12 +118,12 @@ def exposure_of(linear: LinearImage, look: str | Path | Look = DEFAULT_LOOK) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Development:
-    """Everything needed to turn strips of one picture into display values.
+    """All parameters that are needed to render strips of one picture.
 
     Attributes:
         look, space, neutral, exposure_ev: Settings, requested or estimated.
-        matrix: (3, 3) white-balanced camera RGB to linear display RGB, exposure included.
-        luminance: (3,) linear display RGB to luminance.
+        matrix: (3, 3) from white-balanced camera RGB to linear display RGB, including exposure.
+        luminance: (3,) weights of linear display RGB in luminance.
         clipping: (3,) camera RGB at which channels clip; None for the white level of the file.
         curve: Tone curve; None to clip.
         local: Local gain, or None.
@@ -144,7 +146,7 @@ class _Development:
     noise: DetailNoise | None = None
 
     def strip(self, data: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.uint16]:
-        """Render rows `top` to `bottom` of (3, H, W) camera RGB; (3, bottom - top, W) display values."""
+        """Render rows `top` to `bottom` of (3, H, W) camera RGB to display values (3, bottom - top, W)."""
         margin = REACH if self.noise is not None else 0
         above, below = min(margin, top), min(margin, data.shape[1] - bottom)
         encoded = self.encoded(data, top - above, bottom + below)
@@ -156,7 +158,7 @@ class _Development:
         return np.clip(encoded, 0.0, 65535.0, out=encoded).astype(np.uint16)
 
     def encoded(self, data: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
-        """Render rows `top` to `bottom` without sharpening; encoded values, 0 to 1."""
+        """Render rows `top` to `bottom` to encoded values, 0 to 1, without sharpening."""
         camera = data[:, top:bottom]
         shape = camera.shape
         balanced = reconstruct(camera, self.neutral, self.clipping)
@@ -181,8 +183,8 @@ class _Development:
         if self.local is not None:
             local = np.exp2(self.local.log2_gain(top, np.log2(brightness)))
             local *= brightness
-            # Local contrast must not push texture into white, so part of the headroom above the curve is
-            # kept.
+            # Local contrast must not clip texture to white, so it may use only part of the range above the
+            # curve.
             shown *= np.float32(_FREE_SHARE)
             shown += np.float32(1 - _FREE_SHARE)
             np.minimum(shown, local, out=shown)
@@ -210,7 +212,7 @@ def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: 
             exposure_ev = automatic_lift(luminance @ matrix @ seen.reshape(3, -1) * 2.0**baseline)
         else:
             exposure_ev = automatic_exposure(luminance @ matrix @ np.minimum(seen, 1.0).reshape(3, -1))
-            baseline = 0.0  # part of the estimated parameters
+            baseline = 0.0  # the estimate already contains it
     else:
         exposure_ev = float(look.exposure)
     gain = 2.0 ** (exposure_ev + baseline)
@@ -245,7 +247,7 @@ def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: 
 
 
 def _samples(development: _Development, data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Render the encoded brightness of a few strips of rows, spread over the picture."""
+    """Render the encoded brightness of a few strips of rows that are spread over the picture."""
     height = data.shape[1]
     rows = min(_NOISE_ROWS, height)
     tops = np.unique(np.linspace(0, height - rows, _NOISE_STRIPS).astype(int))
@@ -255,8 +257,8 @@ def _samples(development: _Development, data: NDArray[np.float32]) -> list[NDArr
 def _brightness(rgb: NDArray[np.float32], luminance: Matrix) -> NDArray[np.float32]:
     """Convert (3, n) linear RGB to (n,) brightness: half luminance, half the largest component.
 
-    Luminance alone lets saturated lamps glow far outside the gamut; the largest component alone makes them
-    dark.
+    With luminance alone, saturated lamps would lie far outside the gamut; with the largest component alone,
+    they would be dark.
     """
     mean = luminance.astype(np.float32) @ rgb
     mean += rgb.max(axis=0)
@@ -265,5 +267,5 @@ def _brightness(rgb: NDArray[np.float32], luminance: Matrix) -> NDArray[np.float
 
 
 def _space(name: str) -> ColorSpace:
-    """Call `color_space`; the argument of `render` hides that name."""
+    """Call `color_space`, because the argument of `render` hides that name."""
     return color_space(name)

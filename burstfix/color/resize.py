@@ -1,4 +1,4 @@
-"""Smaller pictures, resampled in linear light."""
+"""Reduce pictures in linear light."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from burstfix.types import RenderedImage
 def smaller(image: RenderedImage, *, scale: float = 1.0, max_size: int = 0) -> RenderedImage:
     """Reduce a picture with a Lanczos filter in linear light.
 
-    Averages of encoded values would darken fine detail and shift its colours.
+    Averaging encoded values would darken fine detail and shift its colours.
 
     Args:
-        image: The picture. Its settings name the colour space that it was rendered to (sRGB by default).
+        image: The picture. Its settings contain its colour space (sRGB if absent).
         scale: Scale factor for height and width, above 0 and at most 1.
         max_size: Largest height and width in pixels; 0 for no limit.
 
@@ -36,7 +36,7 @@ def smaller(image: RenderedImage, *, scale: float = 1.0, max_size: int = 0) -> R
 
 
 def reduced_size(height: int, width: int, scale: float, max_size: int) -> tuple[int, int]:
-    """Return height and width after scaling, with the proportions kept to the nearest pixel.
+    """Return height and width after scaling; proportions are kept to the nearest pixel.
 
     >>> reduced_size(3000, 4000, 0.5, 1600)
     (1200, 1600)

@@ -15,8 +15,8 @@ from burstfix.errors import UsageError
 class TransferCurve:
     """Curve from encoded values e to linear light: (a*e + b)**gamma for e >= start, else slope * e.
 
-    This is the parametric curve of type 3 of ICC profiles (ICC.1:2022, 10.18), so that the same numbers
-    encode the pixels and describe them.
+    This is the parametric curve of type 3 of ICC profiles (ICC.1:2022, 10.18), so that the profile describes
+    exactly the encoding of the pixels.
     """
 
     gamma: float
@@ -26,7 +26,7 @@ class TransferCurve:
     start: float
 
     def encode(self, linear: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Encode linear light, 0 to 1; same range, shape and dtype."""
+        """Encode linear light, 0 to 1. The result has the same range, shape and dtype."""
         encoded = np.power(linear, 1.0 / self.gamma)
         encoded -= self.b
         encoded *= 1.0 / self.a
@@ -118,7 +118,7 @@ SPACES: dict[str, ColorSpace] = {
 
 
 def color_space(name: str) -> ColorSpace:
-    """Return the row of `SPACES` with this name; raises UsageError for an unknown one."""
+    """Return the row of `SPACES` with this name; raise UsageError if the name is unknown."""
     try:
         return SPACES[name]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Square pixels from sensors whose pixels are not square (DNG 1.7.1, DefaultScale)."""
+"""Resample pictures of sensors with non-square pixels to square pixels (DNG 1.7.1, DefaultScale)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def stretched(data: NDArray[np.float32], scale: tuple[float, float] | None) -> N
 
     Args:
         data: float32 (C, H, W).
-        scale: Factors for height and width; None or (1, 1) returns the data unchanged.
+        scale: Factors for height and width; for None or (1, 1), the data is returned unchanged.
 
     Returns:
         float32 (C, round(H * scale[0]), round(W * scale[1])).

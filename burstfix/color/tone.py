@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from burstfix.color.spaces import SRGB_CURVE
 
 GREY = 0.18
-"""Linear value of middle grey, which contrast leaves in place."""
+"""Linear value of middle grey. Contrast does not change it."""
 
 _AUTO_GREY = 0.14  # target of the geometric mean; slightly below middle grey, as in the exposure of cameras
 _AUTO_PEAK_PERCENTILE = 99.0
@@ -18,22 +18,23 @@ _AUTO_PEAK = 1.5  # limit of that percentile, relative to white
 _AUTO_RANGE_EV = (-1.0, 4.0)
 
 _LIFT_TARGET = 0.40  # mean encoded brightness of a normally exposed picture
-_LIFT_TOLERANCE_EV = 1.2  # a smaller deficit is not corrected, because it may be intended
-_LIFT_HIGHLIGHT_EV = 3.0  # limit of highlights relative to white, because fusion has to compress them
+_LIFT_TOLERANCE_EV = 1.2  # smaller deficits are not corrected, because they may be intended
+_LIFT_HIGHLIGHT_EV = 3.0  # maximum level of highlights relative to white, because fusion must compress them
 
 _WHITE_EV = float(np.log2(1 / GREY))  # EV of display white above middle grey
-_TOE_EV = -5.0  # EV below middle grey; contrast darkens deeper shadows no further
+_TOE_EV = -5.0  # EV relative to middle grey; below it, contrast does not darken shadows further
 
 
 def automatic_exposure(luminance: NDArray[np.floating]) -> float:
-    """Find the EV that gives a picture ordinary brightness without fusion.
+    """Find the EV for normal brightness without fusion.
 
     Args:
-        luminance: Linear luminance of any shape, 1 = white, before correction (a reduced picture will do).
+        luminance: Linear luminance of any shape before correction, 1 = white; a reduced picture is
+            sufficient.
 
     Returns:
-        EV, -1 to 4: brings the geometric mean to a little under middle grey, but at most about one in a
-        hundred pixels far above white; 0 for a picture without light.
+        EV, -1 to 4. It brings the geometric mean slightly below middle grey, but is limited so that at most
+        about one pixel in a hundred is far above white. 0 for a black picture.
     """
     values = np.asarray(luminance, np.float64).ravel()
     values = values[np.isfinite(values)]
@@ -48,16 +49,16 @@ def automatic_exposure(luminance: NDArray[np.floating]) -> float:
 def automatic_lift(luminance: NDArray[np.floating]) -> float:
     """Compute the EV by which to brighten an underexposed picture, for a look that compresses highlights.
 
-    The deficit is the EV that brings the mean of encoded brightness to that of a normally exposed picture. Up
-    to a tolerance the picture is not changed. Above it, the lift grows three times as fast as the deficit,
-    until all but 0.2 EV is corrected. In very dark pictures the lift is limited to 1.3 EV plus 45% of the
-    deficit, so that night stays darker than day.
+    The deficit is the EV that would bring the mean encoded brightness to that of a normally exposed picture.
+    If it is within a tolerance, the lift is 0. Above the tolerance, the lift grows three times as fast as the
+    deficit until only 0.2 EV of the deficit remains. In very dark pictures, the lift is limited to 1.3 EV
+    plus 45% of the deficit, so that night scenes stay darker than daylight scenes.
 
     Args:
         luminance: Linear luminance, see `automatic_exposure`.
 
     Returns:
-        Correction in EV, 0 to 4; 0 for a picture of normal brightness and for a black one.
+        Correction in EV, 0 to 4; 0 for pictures of normal brightness and for black pictures.
     """
     values = np.asarray(luminance, np.float32).ravel()
     values = np.maximum(values[np.isfinite(values)], 0)
@@ -77,13 +78,12 @@ def automatic_lift(luminance: NDArray[np.floating]) -> float:
 class ToneCurve:
     """Curve from linear scene to linear display brightness: an S-shape with a roll-off.
 
-    Contrast is an S-curve on logarithmic axes. With u = log2(x / GREY), it adds (contrast - 1) * u below
-    middle grey, down to 5 EV; and (contrast - 1) * u * (1 - u / u1) above, where u1 is display white. Black,
-    middle grey and white stay where they are.
+    Contrast is an S-curve on logarithmic axes. With u = log2(x / GREY), it adds (contrast - 1) * u to u below
+    middle grey, down to -5 EV, and (contrast - 1) * u * (1 - u / u1) above middle grey, where u1 is display
+    white. Black, middle grey and white are unchanged.
 
-    Beyond `start` the curve bends with a continuous slope and reaches 1 at `white`:
-    start + (1 - start) * k*t / (1 + (k - 1)*t), with t = (x - start) / (white - start) and
-    k = (white - start) / (1 - start).
+    Above `start`, the curve bends with continuous slope and reaches 1 at `white`: start + (1 - start) * k*t /
+    (1 + (k - 1)*t), with t = (x - start) / (white - start) and k = (white - start) / (1 - start).
 
     Attributes:
         white: Brightness that becomes display white, at least 1.
@@ -97,7 +97,7 @@ class ToneCurve:
 
     @classmethod
     def reaching(cls, white: float, contrast: float = 1.0) -> ToneCurve:
-        """Return the curve for a picture whose brightest part is `white`; a brighter one bends earlier."""
+        """Return the curve for a picture with maximum brightness `white`; larger values bend it earlier."""
         white = max(white, 1.0)
         return cls(white, max(0.25, 0.8 - 0.13 * float(np.log2(white))), contrast)
 

@@ -23,14 +23,14 @@ _CLIPPED = 0.95
 _DARK_PERCENTILE = 15.0
 _NO_LIGHT = 1e-4
 _SIDE = 96  # pixels on the longer side of the analysed picture
-_STEP = 3  # step between the pixels and edges that are used; there are plenty
+_STEP = 3  # step between the pixels and edges that are used
 _BINS, _RANGE = 24, 2.4  # number of bins, and range, of log2 chroma in the table
-_SMALLEST_SHARE = 1e-4  # added to every bin, so that a single rare colour does not exclude a light
+_SMALLEST_SHARE = 1e-4  # added to every bin, so that a rare colour does not rule out a light
 _EDGE_PERCENTILE = 60.0  # weaker edges are mostly noise
 _MIRED_RANGE, _MIREDS = (100.0, 455.0), 30  # 10000 K to 2200 K
 _DUV_RANGE, _DUVS = (-0.012, 0.018), 9
 _PRIOR = 0.02  # weight of the prior for common lights
-_SHARPNESS = 40.0  # of the weights in the mean over lights; a large value selects the best light
+_SHARPNESS = 40.0  # sharpness of the weights in the mean over lights; a large value selects the best light
 
 
 def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: NDArray[np.float32]) -> Matrix:
@@ -42,7 +42,7 @@ def neutral_for(white_balance: WhiteBalance, profile: ColorProfile, thumbnail: N
         thumbnail: (3, h, w) camera RGB.
 
     Raises:
-        UsageError: An unknown word, or not three positive multipliers.
+        UsageError: The name is unknown, or the multipliers are not three positive numbers.
     """
     if isinstance(white_balance, str):
         if white_balance == "camera":

@@ -1,1 +1,1 @@
-"""Run a model over a picture of any size: tiling, tiled inference, devices and memory."""
+"""Apply a model to a picture of any size: tiling, tiled inference, devices and memory."""

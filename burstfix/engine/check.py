@@ -1,7 +1,7 @@
-"""Check that a device computes correctly, by merging a small burst on it and on the CPU in float32.
+"""Check that a device computes correctly: compare a merge on it with one on the CPU in float32.
 
-This guards against hardware and drivers that we cannot test. Results are kept in the user's cache folder,
-so that each device is checked once per version of torch and of burstfix.
+This guards against faulty hardware and drivers that we cannot test. Results are stored in the user's cache
+folder, so that each device is checked once per version of torch and of burstfix.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, GlobalMoti
 TOLERANCES = {"float32": 1e-3, "bfloat16": 1e-2}
 """Maximum difference from the CPU in float32 at any pixel, as a fraction of white.
 
-Correct devices stay well below it: measured 3e-4 with convolutions rounded as in TF32, which CUDA uses for
-float32, and 3e-3 in bfloat16. One wrong channel in each convolution gives 9e-3 in float32.
+Correct devices stay well below it. Measured: 3e-4 with convolutions in TF32, which CUDA uses for float32, and
+3e-3 in bfloat16. One wrong channel in each convolution gives 9e-3 in float32.
 """
 
 _HEIGHT, _WIDTH, _FRAMES, _STEP = 192, 224, 3, 6  # sensor pixels
@@ -65,9 +65,9 @@ class CheckResult:
 
 
 def check_device(device: Device) -> list[CheckResult]:
-    """Merge the built-in burst on a device, in float32 and in bfloat16 if the device computes in it.
+    """Merge the built-in burst on a device in float32 and, if the device supports it, in bfloat16.
 
-    Both the average and the default network are merged; the larger difference counts.
+    The burst is merged with the average and with the default network; the larger difference counts.
 
     Raises:
         WeightsError: The weights of the default network are missing or damaged.
@@ -77,7 +77,7 @@ def check_device(device: Device) -> list[CheckResult]:
 
 
 def passes(device: Device) -> bool:
-    """Return True if a device computes correctly; use the cache if it has been checked before.
+    """Return True if a device computes correctly; use the stored result if there is one.
 
     Raises:
         WeightsError: See `check_device`.
@@ -120,7 +120,7 @@ def cache_folder() -> Path:
 
 
 def built_in_burst() -> Burst:
-    """Return the burst to merge: three noisy frames of a textured scene in steady motion."""
+    """Return the burst to merge: three noisy frames of a textured scene, shifted at constant speed."""
     rng = np.random.default_rng(0)
     reach = _STEP * _FRAMES
     scene = _scene(_HEIGHT + 2 * reach, _WIDTH + 2 * reach, rng)
@@ -165,7 +165,7 @@ def _compare(device: Device, precision: str) -> CheckResult:
         model = load_model(name, device.torch_device)
         try:
             merged = merge_tiled(burst, model, device=device, precision=precision).data
-        except Exception as error:  # a broken driver can raise anything
+        except Exception as error:  # a faulty driver can raise any exception
             first_line = (str(error).splitlines() or [""])[0]
             return CheckResult(str(device), precision, float("inf"), first_line or type(error).__name__)
         largest = float(np.abs(merged - _expected(name, str(device.type))).max())
@@ -186,7 +186,7 @@ def _cache_key(device: Device) -> str:
 
 
 def _read_cache(path: Path) -> dict[str, object]:
-    """Return the stored outcomes; none if the file is missing or damaged."""
+    """Return the stored outcomes; empty if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -24,7 +24,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 class Device:
-    """A device that models can run on.
+    """A device on which models can run.
 
     Attributes:
         type: Name of the backend in torch.
@@ -74,7 +74,7 @@ class Device:
         """Wait until all queued work has finished."""
 
     def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
-        """Return a context of automatic mixed precision in `dtype`; no effect for float32."""
+        """Return a context of automatic mixed precision in `dtype`. It has no effect for float32."""
         return nullcontext() if dtype == torch.float32 else torch.autocast(self.type, dtype)
 
 
@@ -82,7 +82,7 @@ class CpuDevice(Device):
     """The processor and its memory."""
 
     type = "cpu"
-    max_tile_bytes = 1.0e9  # larger tiles are not faster and would take memory from other programs
+    max_tile_bytes = 1.0e9  # larger tiles are not faster and would leave less memory for other programs
 
     @classmethod
     def count(cls) -> int:
