@@ -54,7 +54,10 @@ class WeightsError(BurstfixError):
 
 
 class BatchError(BurstfixError):
-    """Some bursts of a batch failed. Never raised; defines the exit code of the batch's report."""
+    """Some bursts of a batch failed.
+
+    It is never raised, but defines the exit code of the report of a batch.
+    """
 
     exit_code = 8
 
@@ -67,21 +70,21 @@ _NO_MEMORY = (
     "can't allocate memory",
     "defaultcpuallocator",
     "bad_alloc",
-    "could not create a primitive",  # oneDNN, when it cannot allocate a kernel or its scratch memory
+    "could not create a primitive",  # from oneDNN, if it cannot allocate a kernel or its scratch memory
     "could not create a memory",
     "can't start new thread",  # the stack of the thread does not fit into the address space
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if an exception means that memory ran out.
+    """Return True if memory ran out.
 
-    torch has an exception type for this on GPUs only; on the CPU it raises a RuntimeError.
+    torch has an exception type for this only on GPUs. On the CPU, it raises a RuntimeError.
     """
     if isinstance(error, (MemoryError, OutOfMemoryError)):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # Loading a library can run out of memory as well: "failed to map segment from shared object".
+    # Memory can also run out while a library is loaded: "failed to map segment from shared object".
     loading_or_computing = isinstance(error, (RuntimeError, ImportError))
     return loading_or_computing and any(words in str(error).lower() for words in _NO_MEMORY)

@@ -246,7 +246,7 @@ def find_device(name: str | torch.device) -> Device:
 
 
 def pick_precision(precision: str, device: Device) -> torch.dtype:
-    """Return the data type that networks compute in.
+    """Return the data type in which networks compute.
 
     "auto" is bfloat16 on devices that support it, otherwise float32.
 

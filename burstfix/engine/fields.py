@@ -1,4 +1,4 @@
-"""Align whole frames to the reference before tiles are cut, so that alignment does not depend on tiles."""
+"""Align whole frames to the reference before tiles are cut, so that tiles do not affect the alignment."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def find_fields(
 ) -> list[Tensor]:
     """Find the position of each cell of the reference in every frame.
 
-    Frames are processed from the reference outward. The search starts at the position given by global motion,
-    plus the motion of objects found in the neighbouring frame, because moving objects continue to move.
+    Frames are processed outward from the reference. The search starts at the global motion of the frame plus
+    the motion of objects that was found in its neighbour, because moving objects usually continue to move.
 
     Args:
         sources: The frames.
@@ -39,12 +39,12 @@ def find_fields(
         reference: Index of the reference.
         model: Model that provides `features` and `match`; its device is used.
         shot_gain: Shot gain (1, 1, 4, 1, 1) on that device.
-        read_variance: Read variance, likewise.
-        found: Called with the number of aligned frames, including the reference.
+        read_variance: Read variance, in the same form.
+        found: Function that is called with the number of frames aligned so far, including the reference.
 
     Returns:
-        For each frame, int64 offsets (2, gy, gx) in packed pixels on the CPU, for cells of side `CELL`; 0 for
-        the reference.
+        For each frame, int64 offsets (2, gy, gx) in packed pixels on the CPU, for cells of side `CELL`. The
+        offsets of the reference are 0.
     """
     height, width = sources[reference].height, sources[reference].width
     target = _features(sources[reference], model, shot_gain, read_variance)
@@ -69,7 +69,7 @@ def find_fields(
 
 
 def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """Return features (1, C, h, w) of the whole picture, from strips with the margin that the model needs."""
+    """Compute features (1, C, h, w) of the whole picture in strips with the margin that the model needs."""
     margin = model.info.halo
     multiple = model.info.size_multiple
     step = max(multiple, _STRIP_PIXELS // source.width // multiple * multiple)
@@ -87,7 +87,7 @@ def _features(source: FrameSource, model: BurstModel, shot_gain: Tensor, read_va
 def scene_motion(
     fields: Sequence[Tensor], motions: Sequence[GlobalMotion], height: int, width: int
 ) -> NDArray[np.float32]:
-    """Map the motion of objects: the largest displacement beyond global motion among all frames.
+    """Return a map of object motion: the largest displacement relative to global motion in any frame.
 
     Displacements are medians over 3x3 cells, because single cells of flat areas match by chance.
 
@@ -106,6 +106,6 @@ def scene_motion(
         padded = F.pad(beyond[None], (1, 1, 1, 1), mode="replicate")
         windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(-2)
         median = windows.median(-1).values[0]
-        # Offsets are whole packed pixels: up to half a pixel can be rounding.
+        # Offsets are whole packed pixels, so up to half a pixel can be rounding.
         largest = torch.maximum(largest, (median.square().sum(0).sqrt() - 0.75).clamp(min=0))
     return (2 * largest).numpy()

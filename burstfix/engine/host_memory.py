@@ -1,4 +1,4 @@
-"""Free memory of the host, within the limits that apply to this process."""
+"""Measure the free memory of the host within the limits of this process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 def free_memory() -> int:
     """Return the bytes that this process can still allocate.
 
-    This is the minimum of the available memory of the machine, the remaining memory of this process's control
-    groups (Linux), and its remaining address space (`ulimit -v`).
+    This is the minimum of three numbers: the available memory of the machine, the remaining memory of the
+    control groups of this process (Linux), and its remaining address space (`ulimit -v`).
     """
     limits = (
         psutil.virtual_memory().available,
@@ -26,11 +26,11 @@ def free_memory() -> int:
 
 
 def peak_memory() -> int:
-    """Return the largest number of bytes that this process held in memory so far."""
+    """Return the largest number of bytes that this process has held in memory so far."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     if sys.platform == "linux":
-        # Not getrusage: its maximum includes the process that started this one.
+        # getrusage is not used, because its maximum includes the process that started this one.
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
     import resource
@@ -39,7 +39,7 @@ def peak_memory() -> int:
 
 
 def container_memory(root: Path, own_cgroups: Path) -> int | None:
-    """Return the remaining bytes in this process's control groups, versions 1 and 2.
+    """Return the remaining bytes in the control groups (versions 1 and 2) of this process.
 
     A limit of a parent group also applies to its children, so all groups from that of the process up to the
     root are checked.
@@ -54,7 +54,7 @@ def container_memory(root: Path, own_cgroups: Path) -> int | None:
     try:
         lines = own_cgroups.read_text(encoding="utf-8").splitlines()
     except OSError:
-        lines = ["0::/", "1:memory:/"]  # no such file: try the root groups
+        lines = ["0::/", "1:memory:/"]  # if the file is missing, try the root groups
     left: list[int] = []
     for line in lines:
         _, _, rest = line.partition(":")
@@ -66,7 +66,7 @@ def container_memory(root: Path, own_cgroups: Path) -> int | None:
         else:
             continue
         for mount in mounts:
-            # In a container, this path may not exist; only the mount point does.
+            # In a container, possibly only the mount point exists, not this path.
             group = mount / path.lstrip("/")
             chain = [group, *group.parents]
             left += _remainders(chain[: chain.index(mount) + 1], limit, usage)
@@ -82,7 +82,7 @@ def _remainders(groups: list[Path], limit_file: str, usage_file: str) -> list[in
             used = int((group / usage_file).read_text())
         except (OSError, ValueError):
             continue
-        # Usage includes cached files, which the kernel drops when memory is needed.
+        # Usage includes cached files, which the kernel drops when it needs memory.
         left.append(max(0, limit - used + _cached(group)))
     return left
 

@@ -29,7 +29,7 @@ from burstfix.raw.frame_source import FrameSource
 from burstfix.types import Burst, MergeMaps, NoiseProfile, Progress
 
 _LEAST_STRENGTH = 0.01
-"""Replacement for strength 0, which would divide by zero; keeps all noise of the reference."""
+"""Replacement for strength 0, which would cause division by zero. It keeps all noise of the reference."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -70,16 +70,16 @@ def merge_tiled(
     the remaining tiles are halved; if the smallest ones do not fit on a GPU, the CPU continues.
 
     Args:
-        burst: Burst in host memory; frames are unpacked tile by tile.
-        model: Model to run; it is on the device during the merge.
+        burst: Burst in host memory; frames are packed tile by tile.
+        model: Model to run. It is moved to the device.
         device: Device on which the model runs; see `select_device` for "auto".
-        tile: Side of a tile in sensor pixels, rounded up to a size that the model accepts; 0 = according to
+        tile: Side of a tile in sensor pixels, rounded up to a size that the model accepts; 0 = chosen from
             the free memory.
         precision: "auto" (bfloat16 if device and model support it, otherwise float32), "float32", "bfloat16"
             or "float16".
         strength: Multiplier of the noise level that the model assumes, 0 to 2; 1 = as measured.
         mosaic: Stop before demosaicking; frames without a Bayer mosaic are never demosaicked.
-        measure_noise: Measure the remaining noise: a few small tiles are merged two more times.
+        measure_noise: Measure the remaining noise by merging a few small tiles two more times.
         progress: Called with the stages "align" (frames) and "merge" (tiles; the total grows if tiles are
             halved).
 
@@ -92,7 +92,7 @@ def merge_tiled(
         WeightsError: The model's result is not finite, even in float32.
     """
     device = device if isinstance(device, Device) else find_device(device)
-    pick_precision(precision, device)  # raises for an unknown name
+    pick_precision(precision, device)  # raises an error for an unknown name
     if not model.info.supports_bfloat16:
         precision = "float32"
     if not 0 <= strength <= 2:
@@ -103,7 +103,7 @@ def merge_tiled(
     home = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     model.eval()
     try:
-        # Not inference_mode: tensors that models cache must remain usable for training.
+        # Not inference_mode, because tensors that models cache must remain usable for training.
         with torch.no_grad():
             merge = _Merge(burst, model, precision, strength, mosaic, progress or (lambda *_: None))
             return merge.run(device, tile, measure_noise)
@@ -119,7 +119,7 @@ class _Setup:
 
     Attributes:
         device: Device of the model.
-        dtype: Data type that the model computes in.
+        dtype: Data type in which the model computes.
         side: Largest side of a tile in packed pixels.
     """
 
@@ -142,7 +142,7 @@ class _TilePicture:
 
 
 class _Merge:
-    """One merge. Its attributes are constant; values that change during the merge are in `_Setup`."""
+    """One merge. Its attributes are constant. Values that change during the merge are in `_Setup`."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class _Merge:
         return TiledMerge(out, MergeMaps(motion, frames_used if counted else None), noise)
 
     def _noise_left(self, reader: TileReader, setup: _Setup) -> NoiseProfile | None:
-        """Measure the remaining noise (see `noise_left`), in float32, which resolves small changes."""
+        """Measure the remaining noise (see `noise_left`) in float32, because changes are small."""
         generator = torch.Generator().manual_seed(0)
         exact = replace(setup, dtype=torch.float32)
         first, second = [], []
@@ -244,7 +244,7 @@ class _Merge:
         )
 
     def _merge_tile(self, reader: TileReader, tile: Tile, setup: _Setup) -> _TilePicture:
-        """Merge one tile, in float32 if the faster arithmetic fails."""
+        """Merge one tile; repeat it in float32 if the result in a smaller data type is not finite."""
         picture = self._compute(reader, tile, setup)
         if setup.dtype != torch.float32 and not np.isfinite(picture.data).all():
             log.warning("a tile is not finite in %s: computing it in float32", setup.dtype)
@@ -276,7 +276,7 @@ class _Merge:
         return _TilePicture(inner, used[row : row + rows, col : col + cols].float().cpu().numpy())
 
     def _blend(self, out: NDArray[np.float32], tile: Tile, picture: NDArray[np.float32]) -> None:
-        """Add a weighted tile to the picture, without the padding."""
+        """Add a weighted tile, without padding, to the picture."""
         padding = self.sources[0].padding
         top, left = SCALE * tile.top - padding.top, SCALE * tile.left - padding.left
         # First row and column of the tile that lie inside the visible area.
@@ -317,6 +317,6 @@ def _unless_out_of_memory(device: Device, work: Callable[[], T]) -> T | None:
         if not is_out_of_memory(error):
             raise
         log.debug("out of memory: %s", error)
-    # Outside the handler, because the exception keeps the tensors of the failed attempt alive.
+    # This is outside the handler, because the exception keeps the tensors of the failed attempt alive.
     device.empty_cache()
     return None

@@ -1,9 +1,9 @@
-"""Measure the remaining noise in a merged picture, from the response of the model to added noise.
+"""Measure the remaining noise of a merged picture from the response of the model to added noise.
 
-Networks leave noise of low frequencies, which cannot be distinguished from the scene in a single picture. So
-a few small tiles are merged two more times, each time with different added noise that has the frames' noise
-profile. The model is given the total noise level. The difference of the results shows how much noise passes
-through the model, for this scene and at every brightness.
+Networks leave noise of low frequencies. In a single picture, it cannot be distinguished from the scene.
+Therefore a few small tiles are merged two more times, each time with different added noise that follows the
+noise profile of the frames. The model receives the total noise level. The difference of the results shows how
+much noise passes through the model for this scene and every brightness.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from burstfix.types import NoiseProfile
 _ADDED = 0.6
 """Standard deviation of the added noise, relative to the noise of the frames.
 
-With much less added noise, the result is too high for models that make decisions: demosaicking switches
-between directions. Much more changes how strongly networks denoise. On a synthetic burst, 0.6 gives results
-within 30% for both."""
-_TILES, _SIDE = 5, 48  # packed pixels; including halos, a few percent of a picture of 12 megapixels
+With much less added noise, the result is too high for models that switch between alternatives, such as the
+directions of demosaicking. With much more, networks denoise with another strength. On a synthetic burst, the
+error at 0.6 is below 30% in both cases."""
+_TILES, _SIDE = (
+    5,
+    48,
+)  # number and side (packed pixels) of tiles; a few percent of 12 megapixels
 _BINS = 16
 _LEAST_IN_BIN = 50
 _WHITE = 0.95  # brighter pixels clip in some frames
@@ -33,7 +36,7 @@ _TINY = 1e-14
 
 
 def sample_tiles(grid: TileGrid) -> list[Tile]:
-    """Choose small tiles spread over the picture."""
+    """Choose small tiles that are spread over the picture."""
     tiles = grid.split(whole(grid.height, grid.width), grid.side(_SIDE))
     count = min(_TILES, len(tiles))
     return [tiles[round((k + 0.5) * len(tiles) / count - 0.5)] for k in range(count)]
@@ -84,7 +87,7 @@ def noise_of_difference(
 
 
 def _plane(picture: NDArray[np.float32], plane: int) -> NDArray[np.float32]:
-    """Return plane R, G, G or B."""
+    """Return one packed plane (R, Gr, Gb or B) of a picture."""
     if len(picture) == 3:
         return picture[(0, 1, 1, 2)[plane]]
     return picture[0, plane // 2 :: 2, plane % 2 :: 2]
@@ -93,8 +96,8 @@ def _plane(picture: NDArray[np.float32], plane: int) -> NDArray[np.float32]:
 def _fit(level: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float] | None:
     """Fit variance = gain * level + read, both at least 0, to the mean variances of bins of equal size.
 
-    A least-squares fit of relative errors determines the shape. The scale is set by the mean over all pixels,
-    because more noise remains at edges, which only few bins contain.
+    A least-squares fit of relative errors determines the ratio of gain and read. The mean over all pixels
+    determines the scale, because more noise remains at edges, which only few bins contain.
     """
     keep = level < _WHITE
     order = np.argsort(level[keep])

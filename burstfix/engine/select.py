@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def select_device(name: str) -> Device:
-    """Return the device with a name; "auto" is the first GPU that computes correctly, otherwise the CPU.
+    """Return a device by name. "auto" is the first GPU that computes correctly, otherwise the CPU.
 
     Args:
         name: "auto", "cpu", "cuda", "cuda:N", "mps", "xpu" or "xpu:N".

@@ -17,11 +17,11 @@ from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import NoiseProfile
 
 BORDER = 16
-"""Maximum width of the mirrored border in packed pixels; a wider halo would only repeat pixels."""
+"""Maximum width of the mirrored border in packed pixels. A wider border would only repeat pixels."""
 LEAST_READ_VARIANCE = 1e-10
-"""Lower bound; avoids 0/0 at black. The variance of 14-bit quantisation is three times as large."""
+"""Lower bound that avoids 0/0 at black. The variance of 14-bit quantisation is three times as large."""
 _READ_MARGIN = CELL // 2  # packed pixels around each cell that `BurstTile.each_window` reads
-_LEAST_GAIN = 1e-3  # lower bound of gains from opcodes; avoids division by a noise of 0
+_LEAST_GAIN = 1e-3  # lower bound of gains from opcodes; avoids a noise of 0, by which models divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class TileGrid:
 
     Attributes:
         height, width: Size of the packed picture.
-        multiple: Sizes and positions of tiles are multiples of this: a common multiple of `CELL` and the
-            model's `size_multiple`.
-        halo: Packed pixels around a tile that are computed with it.
-        border: Maximum number of packed pixels of a window beyond the picture.
+        multiple: Sizes and positions of tiles are multiples of this number, which is a common multiple of
+            `CELL` and the model's `size_multiple`.
+        halo: Width in packed pixels of the surroundings that are computed with a tile.
+        border: Maximum number of packed pixels by which a window extends beyond the picture.
     """
 
     def __init__(self, height: int, width: int, info: ModelInfo) -> None:
@@ -94,13 +94,13 @@ class TileReader:
         self._noise, self._strength = noise, strength
 
     def read(self, window: Window, device: torch.device) -> BurstTile:
-        """Read all frames' pixels of a window; its noise includes the gains of opcodes."""
+        """Read the pixels of all frames in a window. The noise includes the gains of opcodes."""
         picture = (self._sources[0].height, self._sources[0].width)
         cells_y = torch.arange(window.top // CELL, window.bottom // CELL)
         cells_x = torch.arange(window.left // CELL, window.right // CELL)
         sources, origins, offsets = [], [], []
         for source, field in zip(self._sources, self._fields, strict=True):
-            # Cells beyond the picture get the offset of the nearest cell inside.
+            # Cells outside the picture get the offset of the nearest cell inside.
             rows, cols = cells_y.clamp(0, field.shape[1] - 1), cells_x.clamp(0, field.shape[2] - 1)
             part = field[:, rows[:, None], cols]
             region = source_region(part, CELL, _READ_MARGIN, window.top, window.left, picture)
@@ -135,7 +135,7 @@ class TileReader:
         gains = reference.noise_slopes(region, device)
         rows, cols = (rows - region.top).to(device), (cols - region.left).to(device)
         gains = gains[:, rows[:, None], cols].clamp(min=_LEAST_GAIN)
-        # A gain g multiplies the signal: shot noise grows by g, read noise by g^2.
+        # A gain g on the signal multiplies the shot gain by g and the read variance by g^2.
         return shot_gain * gains, read_variance * gains.square()
 
 

@@ -11,10 +11,10 @@ from burstfix.engine.tiling import round_up
 from burstfix.models.base import ModelInfo
 
 FLOOR = 64
-"""Smallest side in packed pixels; for smaller tiles the halo takes longer than the tile itself."""
+"""Smallest side in packed pixels. For smaller tiles, the halo takes more time than the tile itself."""
 
-_SHARE = 0.5  # share of the free memory: estimates are rough, and other programs also need memory
-_MIXED_NEED = 0.7  # memory in bfloat16 or float16 relative to float32, measured: not every tensor is halved
+_SHARE = 0.5  # share of the free memory; estimates are rough, and other programs also need memory
+_MIXED_NEED = 0.7  # measured memory in bfloat16 or float16 relative to float32; not all tensors are halved
 
 
 def automatic_side(info: ModelInfo, frames: int, device: Device, dtype: torch.dtype = torch.float32) -> int:
@@ -24,7 +24,7 @@ def automatic_side(info: ModelInfo, frames: int, device: Device, dtype: torch.dt
         info: The model's tile sizes and memory needs.
         frames: Number of frames that are merged.
         device: Device on which the model runs.
-        dtype: Data type that the model computes in.
+        dtype: Data type in which the model computes.
     """
     budget = min(_SHARE * device.free_memory(), device.max_tile_bytes)
     each = info.bytes_per_pixel * frames + info.bytes_per_pixel_fixed

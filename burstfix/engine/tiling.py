@@ -1,4 +1,4 @@
-"""Split a picture into overlapping tiles with blending weights; independent of models and torch.
+"""Split a picture into overlapping tiles with blending weights. Independent of models and torch.
 
 Positions and sizes are in packed pixels. Weights are in result pixels; each packed pixel consists of
 `SCALE` x `SCALE` result pixels.
@@ -58,8 +58,8 @@ def whole(height: int, width: int) -> Tile:
 def split(tile: Tile, side: int, multiple: int, overlap: int) -> list[Tile]:
     """Split a tile (initially the `whole` picture) into smaller tiles.
 
-    The weights of the parts add up to those of the tile. For the whole picture the sums are exact, because
-    all weights are multiples of a power of two.
+    The weights of the parts add up to those of the tile. For the whole picture, the sums are exactly 1,
+    because all weights are multiples of a power of two.
 
     Args:
         tile: Tile to split; its position is a multiple of `multiple`.
@@ -99,12 +99,12 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def _spans(length: int, side: int, multiple: int, overlap: int) -> list[_Span]:
-    """Divide an axis into the fewest spans of at most `side`, equal except for the last one."""
+    """Divide an axis into the fewest spans of at most `side`, all equal except the last one."""
     count = max(1, -(-(length - overlap) // (side - overlap)))
     even = round_up(-(-(length + (count - 1) * overlap) // count), multiple)
     side = min(side, max(even, 2 * overlap))
     step = side - overlap
-    # After the size is rounded up, the last spans may be unnecessary.
+    # Because the size was rounded up, the last spans may be unnecessary.
     count = max(1, -(-(length - overlap) // step))
     return [_Span(k * step, min(k * step + side, length)) for k in range(count)]
 
@@ -123,7 +123,7 @@ def _weights(span: _Span, length: int, overlap: int) -> NDArray[np.float32]:
 
 
 def _ramp(size: int) -> NDArray[np.float32]:
-    """Rise from 0 to 1 in odd multiples of a power of two, so that w + (1 - w) is exact."""
+    """Return weights from 0 to 1, odd multiples of a power of two, so that w + (1 - w) is exact."""
     steps = 1 << (size.bit_length() - 1)
     ramp = np.zeros(size, np.float32)
     first = (size - steps) // 2

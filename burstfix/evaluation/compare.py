@@ -1,4 +1,4 @@
-"""Comparison of two picture files, with each other or with the truth."""
+"""Compare two picture files with each other or with the truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Similarity:
 
 
 def compare(a: Path, b: Path) -> Similarity:
-    """Compare the pixel values of two pictures; colour profiles are ignored.
+    """Compare the pixel values of two pictures, ignoring colour profiles.
 
     Args:
         a: Picture file: TIFF, PNG, JPEG, or another format that Pillow reads.
@@ -53,7 +53,7 @@ def compare(a: Path, b: Path) -> Similarity:
 
 
 def read_pixels(path: Path) -> Tensor:
-    """Read a picture as float32 (3, H, W) in its full bit depth, scaled to 0..1 and turned upright.
+    """Read a picture as float32 (3, H, W) in its full bit depth, scaled to 0..1 and rotated upright.
 
     Raises:
         InputError: The file cannot be read as a picture.
@@ -70,7 +70,7 @@ def read_pixels(path: Path) -> Tensor:
                 pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # the decoders raise many kinds of errors on damaged files
+    except Exception as error:  # decoders raise many types of exceptions on damaged files
         raise InputError(f"{path}: cannot be read as a picture ({' '.join(str(error).split())})") from error
     if pixels.ndim == 2:
         pixels = np.stack([pixels] * 3, -1)

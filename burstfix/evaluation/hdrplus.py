@@ -1,4 +1,4 @@
-"""Merging of aligned frames as in HDR+, for comparison with `average`."""
+"""Merge aligned frames as in HDR+, for comparison with `average`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 
     """Merge windows pairwise with the reference in the frequency domain.
 
     Source: Hasinoff et al., "Burst photography for high dynamic range and low-light imaging on mobile
-    cameras" (2016), section 5, equations 6 and 7. A frame is replaced by the reference at frequencies where
-    they differ by more than noise.
+    cameras" (2016), section 5, equations 6 and 7. At frequencies where a frame and the reference differ by
+    more than noise, the frame is replaced by the reference.
 
     Args:
         spectra: Complex (N, ..., side, side) Fourier transforms of windows, orthonormal.
         reference: Index of the reference in N.
         variance: (..., 1, 1) noise variance of a frame.
-        c: Tuning factor of the paper; larger values average more.
+        c: Tuning factor of the paper. Larger values average more.
 
     Returns:
         (..., side, side).
@@ -33,14 +33,14 @@ def merge_spectra(spectra: Tensor, reference: int, variance: Tensor, c: float = 
 
 
 def denoise_spectra(spectra: Tensor, variance: Tensor, strength: float = 1.0) -> Tensor:
-    """Remove remaining noise by pointwise shrinkage, more of it at high frequencies.
+    """Remove remaining noise by pointwise shrinkage, which is stronger at high frequencies.
 
     Source: "spatial denoising" in section 5 of the same paper.
 
     Args:
         spectra: Complex (..., side, side), orthonormal.
-        variance: (..., 1, 1) noise variance after averaging; the paper assumes that all frames were averaged.
-        strength: Multiplier of the variance at the frequency 1/2; the multiplier is proportional to the
+        variance: (..., 1, 1) noise variance after averaging. The paper assumes that all frames were averaged.
+        strength: Multiplier of the variance at frequency 1/2. The multiplier is proportional to the
             frequency.
     """
     side = spectra.shape[-1]
@@ -51,7 +51,7 @@ def denoise_spectra(spectra: Tensor, variance: Tensor, strength: float = 1.0) ->
 
 
 class HdrPlus(Average):
-    """`average` with the merging and spatial denoising of HDR+ in its windows.
+    """`average` with merging and spatial denoising as in HDR+ in each window.
 
     Args:
         c: See `merge_spectra`.

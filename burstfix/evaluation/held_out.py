@@ -1,4 +1,4 @@
-"""Quality on real bursts, without ground truth: merges are compared with frames that were held out.
+"""Measure quality on real bursts without ground truth: compare merges with frames that were held out.
 
 Two frames are held out of the merge. The merge of the others is shifted onto each of them with sub-pixel
 accuracy and sampled by the CFA. The residual of held-out frame k is e_k = y_k - merge = n_k - error, where
@@ -7,8 +7,9 @@ the noise n_k is independent of the merge and of the other frame. Hence, for any
     mean(e_1 * e_2)          = mean(error^2)       the error of the merge
     mean((e_1 - e_2)^2) / 2  = mean(n^2)           the noise of a frame
 
-Both are in units of the noise variance predicted by the noise profile, so the second one shows the accuracy
-of the profile. Errors common to the merge and the held-out frames (lens, clipping) are not measured.
+Both are in units of the noise variance predicted by the noise profile, so the second equation shows the
+accuracy of the profile. Errors that the merge and the held-out frames share (lens, clipping) are not
+measured.
 """
 
 from __future__ import annotations
@@ -34,14 +35,17 @@ from burstfix.raw.levels import normalise
 from burstfix.types import Burst, Frame, GlobalMotion, Progress
 
 MIN_FRAMES = 4
-BLOCK = 64  # sensor pixels on a side of a block; blocks count as independent
-MARGIN = 16  # sensor pixels at the border that are ignored
-DARKEST, BRIGHTEST = 3.0, 0.9  # usable range of signals: standard deviations above black, and share of white
-EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient: edges are above, flat areas below
+BLOCK = 64  # side of a block in sensor pixels; blocks are assumed to be independent
+MARGIN = 16  # width in sensor pixels of the border that is ignored
+DARKEST, BRIGHTEST = (
+    3.0,
+    0.9,
+)  # range of signals: in standard deviations above black, and as a share of white
+EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient: it is larger at edges and smaller in flat areas
 PARTS = ("all", "edges", "middle", "flat")
 _ITERATIONS = 4
-_OUTLIER = 5.0  # residuals beyond this many standard deviations are ignored in the fit of the shift
-_MIN_PIXELS = 256  # of one part in a block
+_OUTLIER = 5.0  # the fit of the shift ignores residuals of more standard deviations
+_MIN_PIXELS = 256  # minimum number of pixels of one part in a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def evaluate_held_out(
 
 
 def choose_pairs(burst: Burst, count: int) -> list[Pair]:
-    """Choose the pairs of frames with the least relative motion, each with the nearest reference."""
+    """Choose the pairs of frames with the least relative motion, and the nearest reference for each pair."""
     height, width = burst.frames[0].mosaic.shape
     indices = range(len(burst.frames))
 
@@ -166,11 +170,11 @@ def _score_pair(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regions:
-    """Regions in which residuals are measured, and their unit.
+    """Regions in which residuals are measured, and the unit of residuals.
 
     Attributes:
         std: (H, W) standard deviation of a frame's noise.
-        parts: (H, W) masks by name of the part.
+        parts: Mapping from the name of a part to its mask (H, W).
     """
 
     std: Tensor
@@ -217,9 +221,9 @@ def find_regions(burst: Burst) -> Regions:
 
 
 def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -> Tensor:
-    """Subtract a merge from a held-out frame, aligned to it.
+    """Align a merge to a held-out frame, and subtract it from the frame.
 
-    Position (affine) and exposure are fitted by Gauss-Newton steps, starting from the known motion.
+    An affine motion and the exposure are fitted by Gauss-Newton steps that start from the known motion.
 
     Args:
         picture: (3, H, W) linear camera RGB in the geometry of the reference.
@@ -228,7 +232,7 @@ def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -
         std: (H, W) standard deviation of the noise of the frame.
 
     Returns:
-        (H, W) residuals in units of `std`; 0 beyond the picture.
+        (H, W) residuals in units of `std`; 0 outside the picture.
     """
     cfa = frame.metadata.cfa
     observed = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
@@ -236,7 +240,7 @@ def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -
     y = (torch.arange(height) - (height - 1) / 2)[:, None].expand(height, width)
     x = (torch.arange(width) - (width - 1) / 2).expand(height, width)
     cos, sin = math.cos(motion.angle), math.sin(motion.angle)
-    # Inverse of `GlobalMotion.apply`: pixels of the frame to positions in the reference.
+    # Inverse of `GlobalMotion.apply`: maps pixels of the frame to positions in the reference.
     matrix = torch.tensor([[cos, -sin], [sin, cos]])
     shift = -matrix @ torch.tensor([motion.dy, motion.dx])
     gain = torch.tensor(1.0)
@@ -267,14 +271,14 @@ def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -
 
 
 def _sampled(picture: Tensor, y: Tensor, x: Tensor, mode: str) -> Tensor:
-    """Sample (3, H, W) at positions (H, W) in pixels from the centre."""
+    """Sample (3, H, W) at positions (H, W), in pixels relative to the centre."""
     height, width = picture.shape[-2:]
     grid = torch.stack([2 * x / width, 2 * y / height], -1)[None]
     return F.grid_sample(picture[None], grid, mode=mode, padding_mode="border", align_corners=False)[0]
 
 
 def _block_means(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[int, float]:
-    """Return the mean of the masked values of each block with enough of them, by number of the block."""
+    """Map the number of each block with enough masked pixels to their mean value."""
     height, width = values.shape
     columns = -(-width // BLOCK)
     block = (np.arange(height) // BLOCK)[:, None] * columns + np.arange(width) // BLOCK

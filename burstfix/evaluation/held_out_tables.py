@@ -26,7 +26,7 @@ def difference(scores: Sequence[HeldOutScore], method: str, baseline: str, burst
 
 
 def noise(scores: Sequence[HeldOutScore], burst: str, part: str) -> Estimate:
-    """Estimate the noise of the held-out frames; it is 1 if the noise profile is correct."""
+    """Estimate the noise of the held-out frames. It is 1 if the noise profile is correct."""
     method = scores[0].method
     found = {
         (s.block, s.pair): s.noise for s in scores if (s.method, s.burst, s.part) == (method, burst, part)

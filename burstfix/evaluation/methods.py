@@ -1,4 +1,4 @@
-"""The methods that can be evaluated: models, with all or some of the frames, and published methods."""
+"""Methods to evaluate: models with all or some of the frames, and published methods."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Method:
 
     Attributes:
         label: Unique name of the row.
-        frames: Number of frames around the reference that are used; None for all.
+        frames: Number of frames around the reference to use; None = all.
         merge: Function from burst to linear RGB (3, H, W).
     """
 
@@ -45,7 +45,7 @@ class MethodName:
     """A method as users write it: `BASE[+VIEWS][:FRAMES]`.
 
     Attributes:
-        base: Yardstick, model name or weights file.
+        base: Published method, name of a model, or weights file.
         views: Views of the self-ensemble.
         frames: Number of frames; None for all.
         options: The part after `base`, as written.
@@ -77,12 +77,12 @@ class MethodName:
 
     @property
     def is_file(self) -> bool:
-        """Whether the base is a weights file."""
+        """True if the base is a weights file."""
         return self.base.endswith(".safetensors")
 
 
 def default_methods() -> list[str]:
-    """Return all models that can merge, trained ones also with a single frame; simple models come first."""
+    """Return all models that can merge, simple models first; trained models appear also with one frame."""
     names = ["menon"]
     for entry in reversed(CATALOG):
         if entry.usable:
@@ -94,11 +94,11 @@ def default_methods() -> list[str]:
 def load_methods(
     names: Sequence[str], *, device: str = "auto", tile: int = 0, precision: str = "auto"
 ) -> list[Method]:
-    """Load models and other methods; each model is loaded once.
+    """Load models and other methods. Each model is loaded once.
 
     Args:
-        names: A yardstick, a model's name (see `load_model`) or a .safetensors file; followed by `+V` for an
-            ensemble of V views, and by `:N` for N frames only.
+        names: For each method, a published method, the name of a model (see `load_model`) or a .safetensors
+            file. It may be followed by `+V` for an ensemble of V views, and by `:N` to use only N frames.
         device, tile, precision: As for `merge_tiled`.
 
     Raises:
@@ -120,8 +120,8 @@ def load_methods(
 def row_labels(names: Sequence[MethodName]) -> list[str]:
     """Return unique names for the rows of a table.
 
-    Names of the catalogue are kept. The label of a file is its stem, with as many parent folders as necessary
-    to distinguish it from the other rows.
+    Names of the catalogue are their own labels. The label of a file is its stem, preceded by as many parent
+    folders as are needed to distinguish it from the other rows.
 
     Raises:
         UsageError: A method is given twice.

@@ -1,14 +1,15 @@
-"""Bursts with ground truth: clips by the REDS4 protocol, and photographs with simulated motion.
+"""Bursts with ground truth: clips according to the REDS4 protocol, and photographs with simulated motion.
 
 The protocol is that of the two-stage paper (supplement, Table 1, with the authors' published settings).
 Frames of 8-bit video are unprocessed to linear camera RGB and mosaicked. Frame i of a clip, counted from 1,
-gets normal noise from a generator with seed i and is clipped to 0..1. Five frames around each reference are
-merged; the first and last two frames of a clip are not used as references. Results are compared as display
-RGB (white balance, clip, inverse matrix, clip, power 1/2.2).
+gets normally distributed noise from a generator with seed i and is clipped to 0..1. Five frames around each
+reference are merged; the first and last two frames of a clip are not used as references. Results are compared
+as display RGB (white balance, clip, inverse matrix, clip, power 1/2.2).
 
-The truth is the clean linear reference, converted in the same way. It is not the frame of the clip, because
-then the loss of unprocessing would count as an error. As in the authors' code, noise is drawn for the packed
-mosaic with the planes last, (H/2, W/2, 4), and nothing is rounded to 8 bits before the comparison.
+The truth is the noise-free linear reference, converted in the same way. The frame of the clip is not used,
+because the loss from unprocessing would then count as an error. As in the authors' code, random numbers are
+generated for the packed mosaic with the planes last, (H/2, W/2, 4), and values are not rounded to 8 bits
+before the comparison.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ from burstfix.types import Burst, Frame, FrameMetadata, Levels, NoiseProfile
 
 EDGE_FRAMES = 2  # frames at each end of a clip that are not used as references
 _REACH = 200  # margin around a frame for camera shake, in source pixels
-# White level of a clip's mosaics; a step of 1/65535 is a thousandth of the weakest noise.
+# White level of the mosaics of clips. A step of 1/65535 is a thousandth of the weakest noise.
 _FULL_SCALE = 65535
 
 LEVELS = {**NOISE_LEVELS, "base": (2e-4, 1e-3)}
-"""Shot gain and read noise (standard deviation) by noise level; "base" is a phone at its base ISO."""
+"""Shot gain and read noise (standard deviation) for each noise level; "base" is a phone at base ISO."""
 
-# Strong camera shake: tens of pixels, visible rotation, and an object that moves on its own. Unlike in the
+# Strong camera shake of tens of pixels, visible rotation, and an independently moving object. Unlike in the
 # protocol, these raws have 14 bits and a black level, like those of most cameras.
 PHOTO_SETTINGS = RecordingSettings(
     bits=14,
@@ -59,11 +60,11 @@ class Limits:
 
     Attributes:
         frames: Frames in a burst.
-        windows: Largest number of bursts of each clip, evenly spaced; 0 for all.
-        crop: Largest side of the frames in sensor pixels, cut from the middle; 0 for the whole frame of a
-            clip and 512 pixels of a photograph.
-        per_photo: Bursts of each photograph. Each burst shows another part of the photograph with other
-            motion.
+        windows: Maximum number of bursts per clip, evenly spaced; 0 = all.
+        crop: Maximum side in sensor pixels of the crop from the middle of the frames; 0 = the whole frame of
+            a clip, and 512 pixels of a photograph.
+        per_photo: Number of bursts per photograph. Each burst shows another part of the photograph with
+            another motion.
     """
 
     frames: int = 5
@@ -79,11 +80,11 @@ class Case:
     Attributes:
         source: "clips" or "photos".
         clip: Name of the clip or photograph.
-        window: Name of the reference frame; for a photograph the number of the burst, from 0.
+        window: Name of the reference frame; for a photograph, the number of the burst, counted from 0.
         level: Noise level, a key of `LEVELS`.
         burst: Input of the engine.
         truth: (3, H, W) display RGB.
-        camera: Converts linear results to display RGB.
+        camera: Camera that converts linear results to display RGB.
     """
 
     source: str
@@ -108,10 +109,10 @@ class Clip:
 
 
 def find_clips(folders: Sequence[Path]) -> list[Clip]:
-    """Find clips: each folder with pictures is a clip; otherwise each of its subfolders with pictures.
+    """Find clips. A folder with pictures is a clip; otherwise each of its subfolders with pictures is one.
 
     Raises:
-        InputError: A folder does not exist or holds no clip.
+        InputError: A folder does not exist or contains no clip.
     """
     clips = []
     for folder in folders:
@@ -168,7 +169,7 @@ def references(count: int, limits: Limits) -> list[int]:
 
 
 def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
-    """Simulate the bursts of a clip by the protocol."""
+    """Simulate the bursts of a clip according to the protocol."""
     camera = protocol_camera()
     noise = noise_profile(level)
     mosaics: dict[int, NDArray[np.uint16]] = {}
@@ -194,13 +195,13 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
 
 
 def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: str = "") -> Case:
-    """Simulate a burst of a photograph; motion and noise depend only on the file name and the number.
+    """Simulate a burst of a photograph. Motion and noise depend only on the file name and the number.
 
     Args:
         photo: Picture file.
         level: Noise level.
         limits: Selection of the data.
-        number: Number of the burst. 0 shows the middle, others a random part of the photograph.
+        number: Number of the burst. Burst 0 shows the middle of the photograph, the others show random parts.
         name: Name of the photograph; by default its stem.
     """
     shot_gain, read_std = LEVELS[level]
@@ -248,7 +249,7 @@ def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
         (H, W) in 0..1, RGGB.
     """
     shot_gain, read_std = LEVELS[level]
-    packed = mosaic_packed(clean).permute(1, 2, 0)  # h, w, 4: the order of the authors' random numbers
+    packed = mosaic_packed(clean).permute(1, 2, 0)  # (h, w, 4), the order of the authors' random numbers
     generator = torch.Generator().manual_seed(number)
     noise = torch.randn(packed.shape, generator=generator)
     noisy = packed + noise * torch.sqrt(packed * shot_gain + read_std**2)
@@ -269,7 +270,7 @@ def noise_profile(level: str) -> NoiseProfile:
 def _clip_metadata(
     path: Path, mosaic: NDArray[np.uint16], camera: Camera, noise: NoiseProfile
 ) -> FrameMetadata:
-    """Return the metadata of a raw file with this mosaic."""
+    """Return metadata as in a raw file with this mosaic."""
     height, width = mosaic.shape
     levels = Levels(np.zeros((1, 1), np.float32), float(_FULL_SCALE))
     return FrameMetadata(path, height, width, "RGGB", levels, color_profile(camera), noise=noise)
@@ -283,7 +284,7 @@ def _clean(path: Path, camera: Camera) -> Tensor:
 
 
 def _middle(x: Tensor, side: int) -> Tensor:
-    """Cut the middle of (..., H, W), at most `side` high and wide; the CFA phase is kept."""
+    """Cut the middle of (..., H, W), at most `side` high and wide, without changing the CFA phase."""
     if not side:
         return x
     height, width = (min(side // 2 * 2, length) for length in x.shape[-2:])

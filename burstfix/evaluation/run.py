@@ -1,4 +1,4 @@
-"""Evaluation of methods on cases, with scores."""
+"""Evaluate methods on cases and compute scores."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def evaluate(
         limits: Selection of the data.
         distance: Perceptual distance to measure as well; see `perceptual.lpips`.
         progress: Called with ("evaluate", cases done, all cases).
-        on_case: Called with each case and the display RGB of every method.
+        on_case: Function that is called with each case and the display RGB of every method.
 
     Raises:
         UsageError: Methods or cases are missing.

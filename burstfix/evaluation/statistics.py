@@ -14,10 +14,10 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its uncertainty; the uncertainty is NaN if it cannot be estimated.
+    """A mean with its uncertainty, which is NaN if it cannot be estimated.
 
     Attributes:
-        mean: Mean of the groups' means.
+        mean: Mean of the means of the groups.
         low, high: Ends of the 95% confidence interval.
         error: Standard error.
     """
@@ -31,9 +31,9 @@ class Estimate:
 def bootstrap(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
     """Estimate the mean of the means of groups, and its uncertainty.
 
-    After Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile intervals. Values of one
-    group (bursts of one clip or photograph) are alike, so both levels are resampled: first groups, then
-    values within each of them. A single group is kept, and only its values are resampled.
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile intervals. Values of
+        one group (bursts of one clip or photograph) are correlated, so both levels are resampled: first
+        groups, then values within each group. A single group is kept, and only its values are resampled.
 
     Args:
         groups: Groups of one or more values.

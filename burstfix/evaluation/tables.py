@@ -54,12 +54,12 @@ class Difference:
 
 
 def clip_means(scores: Iterable[Score]) -> dict[str, Mean]:
-    """Return the mean of each clip, by name."""
+    """Map the name of each clip to its mean."""
     return {clip: _mean(found, len(found)) for clip, found in _by_clip(scores).items()}
 
 
 def mean_of(scores: Sequence[Score]) -> Mean:
-    """Return the mean of the means of clips: every clip has the same weight, independent of its length."""
+    """Return the mean of the means of clips. Each clip has the same weight, independent of its length."""
     return _mean(list(clip_means(scores).values()), len(scores))
 
 
@@ -93,7 +93,7 @@ def difference(scores: Sequence[Score], baseline: Sequence[Score]) -> Difference
 
 
 def seconds_per_megapixel(scores: Sequence[Score]) -> float:
-    """Return the median of one method without its first run, which includes loading and warming up."""
+    """Return the median time of one method without its first run, which includes loading and warm-up."""
     times = [s.seconds / s.megapixels for s in scores]
     return statistics.median(times[1:] or times)
 
@@ -160,7 +160,7 @@ def _difference_record(found: Difference) -> dict[str, Any]:
 
 
 def rich_tables(scores: Sequence[Score], machine: dict[str, Any], baseline: str = "") -> Group:
-    """Return tables for each kind of data: means, differences, and clips for each noise level."""
+    """Return tables for each kind of data: means, differences, and the clips at each noise level."""
     parts: list[Any] = []
     methods, levels = _unique(s.method for s in scores), _unique(s.level for s in scores)
     baseline = baseline or methods[0]

@@ -1,12 +1,12 @@
-"""Published methods for comparison: rows of `burstfix evaluate`.
+"""Published methods for comparison, as rows of `burstfix evaluate`.
 
 | name | method | frames |
 |---|---|---|
 | menon | Menon demosaicking of the reference, without denoising | 1 |
 | nlm | non-local means after a variance-stabilising transform, then Menon (needs scikit-image) | 1 |
-| wavelet | wavelet shrinkage, likewise (needs scikit-image and PyWavelets) | 1 |
-| bm3d | BM3D, likewise (needs the package bm3d, whose licence allows non-commercial use only) | 1 |
-| hdrplus | merging as in HDR+, then Menon | all |
+| wavelet | the same with wavelet shrinkage (needs scikit-image and PyWavelets) | 1 | | bm3d | the same with
+BM3D (needs the package bm3d, which is licensed only for non-commercial use) | 1 | | hdrplus | merging as in
+HDR+, then Menon | all |
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _single(denoise: Callable[[Plane], Plane] | None) -> Merge:
     """Return a method that denoises the packed planes of the reference and demosaicks them.
 
     Args:
-        denoise: Removes noise of unit variance from a plane; None to keep the noise.
+        denoise: Function that removes noise of unit variance from a plane; None = keep the noise.
     """
 
     def merge(burst: Burst) -> NDArray[np.float32]:
@@ -68,8 +68,9 @@ def stabilised(
 ) -> Plane:
     """Apply a method for noise of unit variance to a plane with signal-dependent noise.
 
-    Uses the generalised Anscombe transform and its inverse without bias (Mäkitalo and Foi, "Optimal inversion
-    of the generalized Anscombe transformation for Poisson-Gaussian noise", 2013, closed-form approximation).
+    The function uses the generalised Anscombe transform and its unbiased inverse (Mäkitalo and Foi, "Optimal
+    inversion of the generalized Anscombe transformation for Poisson-Gaussian noise", 2013, closed-form
+    approximation).
 
     Args:
         plane: (h, w) normalised values.
@@ -123,7 +124,7 @@ NAMES = (*SINGLE_FRAME, "hdrplus")
 
 
 def yardstick(name: str) -> Merge:
-    """Return the method of a name in `NAMES`.
+    """Return a method by its name in `NAMES`.
 
     Raises:
         UsageError: A required package is not installed.

@@ -5,4 +5,4 @@ RAW_SUFFIXES = frozenset(
     + (".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw")
     + (".x3f",)
 )
-"""Suffixes to search for in folders. Files given by name are read regardless of their suffix."""
+"""Suffixes to search for in folders. Explicitly named files are read regardless of their suffix."""

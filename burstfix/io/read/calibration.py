@@ -1,4 +1,4 @@
-"""Calibration from the tags of a DNG: levels, colour, noise (DNG 1.7.1, chapters 4 and 6)."""
+"""Read levels, colour calibration and noise from the tags of a DNG (DNG 1.7.1, chapters 4 and 6)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from burstfix.types import ColorProfile, Levels, NoiseProfile
 XYZ_TO_SRGB = np.array(
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]], dtype=np.float64
 )
-"""XYZ to linear sRGB (IEC 61966-2-1); replaces a missing colour matrix."""
+"""XYZ to linear sRGB (IEC 61966-2-1); used if the colour matrix is missing."""
 
 _D65 = 21
 # Values beyond these limits indicate damaged tags.
 _MAX_EXPOSURE_EV = 10
-_MAX_ENTRY = 1000  # largest number in matrices and vectors; the types of a DNG cannot hold larger ones either
-_MAX_WHITE = 65536  # one above the largest 16-bit value; some programs write it
+_MAX_ENTRY = 1000  # largest plausible number in matrices and vectors
+_MAX_WHITE = 65536  # one above the largest 16-bit value, because some programs write it
 
 
 def levels(tags: FileTags, area: Area) -> Noted[Levels]:
-    """Return black and white levels, as values after the linearisation table.
+    """Return black and white levels on the scale of linearised values.
 
     Raises:
         InputError: The levels are not usable.
@@ -41,12 +41,12 @@ def levels(tags: FileTags, area: Area) -> Noted[Levels]:
     rows, columns = repeat if len(repeat) == 2 else (1, 1)
     samples = max(1, tags.raw.number(tn.SAMPLES_PER_PIXEL, 1))
     if len(values) == 1:
-        values = values * samples  # violates the specification, but such files exist
+        values = values * samples  # not allowed by the specification, but such files exist
     if rows < 1 or columns < 1 or rows * columns * samples != len(values):
         raise InputError(f"{tags.path}: has {len(values)} black levels for a pattern of {rows}x{columns}")
     blacks = _float32(np.array(values)).reshape(rows, columns, samples)
     if samples == 2:
-        blacks = blacks[..., :1]  # the first value of each pixel is the mosaic
+        blacks = blacks[..., :1]  # the first value of each pixel belongs to the mosaic
     if not np.isfinite(blacks).all():
         raise InputError(f"{tags.path}: its black level is not a finite number")
     if np.ptp(blacks, axis=2).max() > 1:
@@ -95,7 +95,7 @@ def _deltas(tags: FileTags, tag: int, length: int, name: str) -> Noted[NDArray[n
 
 
 def _float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Convert to float32; numbers that are too large become infinite."""
+    """Convert to float32; values that are too large become infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Camera data from LibRaw, for raws that are not DNGs."""
+"""Convert LibRaw's data about a camera, for raws that are not DNGs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CameraFacts:
     """Data from LibRaw about an unpacked raw and its camera (names as in rawpy).
 
     Attributes:
-        pattern: uint8 indices into `colors`, the smallest repeating pattern of the visible area; None if
+        pattern: uint8 indices into `colors`: the smallest repeating pattern of the visible area. None if
             there is no mosaic.
         channels: Values per pixel, 1 or 3.
         is_foveon: True for Foveon sensors, which stack three colour layers.
@@ -32,11 +32,11 @@ class CameraFacts:
         white: White level.
         xyz_to_camera: float64 (3, 3), zeros if unknown.
         white_balance: float64 (3,), camera multipliers R, G, B; not positive if unknown.
-        estimated_balance: float64 (3,), multipliers to use if the camera recorded none: LibRaw's estimate
-            from the picture, or those for daylight; not positive if unknown.
-        iso, exposure_time, aperture, focal_length: 0 if unknown.
-        time: None if unknown.
-        lens: "" if unknown.
+        estimated_balance: float64 (3,), multipliers if the camera recorded none: LibRaw's estimate from the
+            picture, or multipliers for daylight; not positive if unknown.
+        iso, exposure_time, aperture, focal_length: Exposure data; 0 if unknown.
+        time: Capture time; None if unknown.
+        lens: Name of the lens; "" if unknown.
         balanced_to_srgb: float64 (3, 3), LibRaw's matrix from white-balanced camera RGB to sRGB for cameras
             without `xyz_to_camera`; None otherwise.
     """
@@ -60,12 +60,12 @@ class CameraFacts:
 
     @property
     def is_monochrome(self) -> bool:
-        """True if each pixel has one value and there are no colours."""
+        """True if each pixel has one value and the sensor has no colour filters."""
         return self.channels == 1 and (self.pattern is None or len(self.colors) == 1)
 
 
 def cfa(tags: FileTags, known: CameraFacts) -> str:
-    """Return the pattern, MONOCHROME or LINEAR.
+    """Return the CFA pattern, MONOCHROME or LINEAR.
 
     Raises:
         UnsupportedSensorError: The mosaic has another pattern.
@@ -119,7 +119,7 @@ def color(tags: FileTags, known: CameraFacts) -> Noted[ColorProfile]:
 
 
 def _neutral(gains: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return the camera RGB of a neutral object, its largest component 1; None if gains are not positive."""
+    """Return the camera RGB of a neutral object, largest component 1; None if gains are not positive."""
     if not (np.isfinite(gains).all() and (gains > 0).all()):
         return None
     return (1 / gains) / (1 / gains).max()
@@ -130,6 +130,6 @@ def crop(found: Area | None, area: Area) -> tuple[int, int, int, int] | None:
     if found is None:
         return None
     inside = (found.top - area.top, found.left - area.left, found.height, found.width)
-    # A maker's crop removes a few pixels; one that removes half a side is damage.
+    # The crop of a camera removes only a few pixels. If it removes half of a side, the tags are damaged.
     likely = 2 * found.height > area.height and 2 * found.width > area.width
     return inside if likely and lies_within(inside, area.height, area.width) else None

@@ -1,4 +1,4 @@
-"""Canon's CRW container (Canon, "CIFF Specification", 1997)."""
+"""Read Canon's CRW container (Canon, "CIFF Specification", 1997)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_camera(file: BinaryIO) -> Camera | None:
 
 
 def _entries(file: BinaryIO, order: str, start: int, size: int) -> list[tuple[int, ...]]:
-    """Return type, length and offset of a heap's entries; its last four bytes point to them."""
+    """Return type, length and offset of the entries of a heap. Its last four bytes point to the entries."""
     if size < 4:
         return []
     file.seek(start + size - 4)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from burstfix.errors import InputError
 
-_BLOCK = 1 << 20  # bytes read at a time
+_BLOCK = 1 << 20  # bytes per read
 _SAMPLE = 4096  # bytes
 
 
 def hash_file(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal.
+    """Return the SHA-256 of a file in hexadecimal.
 
     Raises:
         InputError: The file cannot be read.
@@ -30,14 +30,14 @@ def hash_file(path: Path) -> str:
 
 
 def find_copies(paths: Iterable[Path], content_hash: Callable[[Path], str] = hash_file) -> dict[Path, Path]:
-    """Find files with the same bytes as an earlier one.
+    """Find files with the same bytes as an earlier file.
 
-    Only files of equal size and with equal samples are read in full. A file that cannot be read does not
-    count as a copy; reading it as a raw reports the reason.
+    Only files with equal sizes and equal samples are read completely. A file that cannot be read is not a
+    copy. The reason is reported later, when it is read as a raw.
 
     Args:
         paths: Files; the first of several equal files counts as the original.
-        content_hash: Hashes a file, or raises `InputError` if it cannot be read.
+        content_hash: Function that hashes a file, or raises `InputError` if it cannot be read.
 
     Returns:
         A mapping from the path of each copy to its original.
@@ -62,7 +62,7 @@ def find_copies(paths: Iterable[Path], content_hash: Callable[[Path], str] = has
 
 
 def _sample(path: Path) -> tuple[int, bytes]:
-    """Return the size and a few bytes from the middle, where the noise of two frames differs."""
+    """Return the size and a few bytes from the middle of a file, where two frames differ by their noise."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, (size - _SAMPLE) // 2))

@@ -25,11 +25,12 @@ from burstfix.io.read.xmp import read_xmp, with_xmp
 from burstfix.types import FrameMetadata
 
 _UNREADABLE = {tn.COMPRESSION_VC5: "VC-5 (GoPro's GPR)"}
-# Pixels per byte that raws other than DNGs reach: even dark frames take more than 1/4 bit per pixel.
+# Maximum number of pixels per byte in raws other than DNGs. Even dark frames take more than 1/4 bit per
+# pixel.
 _MAX_PIXELS_PER_BYTE = 32
-_MAX_ROLL = 1024  # frames of a CR3; cameras record less than 100
-_MAX_CHANNELS = 3  # values per pixel of camera raws; LibRaw states the actual number only after decoding
-# A file counts as cut off if a larger share of its rows, at the end, is zero.
+_MAX_ROLL = 1024  # maximum number of frames in a CR3; cameras record fewer than 100
+_MAX_CHANNELS = 3  # maximum number of values per pixel; LibRaw reports the actual number only after decoding
+# A file counts as truncated if more than this share of its rows, at the end, is zero.
 _MISSING_SHARE = 1 / 16
 
 
@@ -39,7 +40,7 @@ class Decoded:
 
     Attributes:
         metadata: Metadata of the raw.
-        mosaic: As in `Frame`; None if pixels were not requested.
+        mosaic: Mosaic as in `Frame`; None if pixels were not requested.
         warnings: Sentences for the user.
     """
 
@@ -126,7 +127,8 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
                 check_claim(path, claimed, tags.size, _MAX_PIXELS_PER_BYTE)
                 if reserve is not None:
                     reserve(_MAX_CHANNELS * claimed)
-            # The tags of a DNG contain all metadata; for other raws LibRaw provides them after unpacking.
+            # The tags of a DNG contain all metadata. For other raws, LibRaw provides the metadata after
+            # unpacking.
             if wants_pixels or not tags.is_dng:
                 raw.unpack()
             raws = _count_raws(path)
@@ -148,7 +150,7 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
 
 
 def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> NDArray[np.uint16]:
-    """Return the visible part of the pixels, in order and contiguous.
+    """Return the visible part of the pixels as a contiguous array with deinterleaved rows and columns.
 
     Raises:
         InputError: The file contains no pixels, or too few.
@@ -175,9 +177,10 @@ def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> ND
 
 
 def _raised_white(metadata: FrameMetadata, mosaic: NDArray[np.uint16]) -> float | None:
-    """Return a new white level if many pixels lie far above the stated one; None if the stated one fits.
+    """Return a new white level if many pixels are far above the stated level; otherwise None.
 
-    The new level is all ones in as many bits as the pixels take, so that the frames of a burst agree.
+    The new level is the largest value with as many bits as the pixels use. Therefore the frames of a burst
+    get the same level.
     """
     limit = 2 * metadata.levels.white
     if limit >= mosaic.max() or np.count_nonzero(mosaic > limit) < mosaic.size / 1000:
@@ -186,7 +189,7 @@ def _raised_white(metadata: FrameMetadata, mosaic: NDArray[np.uint16]) -> float 
 
 
 def _open(raw: rawpy.RawPy, path: Path, raw_index: int = 0) -> None:
-    """Open a file in LibRaw, by name if the name is UTF-8."""
+    """Open a file in LibRaw: by its name if that is valid UTF-8, otherwise from memory."""
     raw.set_unpack_params(shot_select=raw_index)
     try:
         os.fspath(path).encode()
@@ -200,9 +203,9 @@ def _open(raw: rawpy.RawPy, path: Path, raw_index: int = 0) -> None:
 def _count_raws(path: Path) -> Noted[int]:
     """Count the raws of a CR3 that are frames of one burst (a roll); 1 for other files.
 
-    A roll stores its frames in one track. Several tracks, as in a dual-pixel raw, hold other pictures.
-    LibRaw opens no frame beyond the end of a roll. It opens any number of track, and refuses to decode those
-    that do not exist.
+    A roll stores its frames in one track. If there are several tracks, as in a dual-pixel raw, they contain
+    other pictures. LibRaw does not open a frame beyond the end of a roll. It opens a track of any number, but
+    does not decode a track that does not exist.
     """
     with open(path, "rb") as file:
         if file.read(12)[4:] != b"ftypcrx ":
@@ -237,7 +240,7 @@ def _has_track(path: Path, raw_index: int) -> bool:
 
 
 def _crop(sizes: Any) -> Area | None:
-    """Return the crop of the maker's tags; rawpy 0.24 and earlier do not provide it."""
+    """Return the crop from the camera's own tags; None in rawpy 0.24 and earlier, which lack it."""
     if not hasattr(sizes, "crop_width"):
         return None
     return Area(sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width)
@@ -247,7 +250,7 @@ def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
     """Collect LibRaw's data about an unpacked file."""
     other = raw.other
     lens = getattr(raw, "lens", None)  # rawpy 0.25 and later
-    # LibRaw returns the start of 1970, in local time, for "unknown".
+    # For an unknown time, LibRaw returns the start of 1970 in local time.
     time = other.timestamp if other.timestamp and other.timestamp.year > 1971 else None
     is_flat = raw.raw_type == rawpy.RawType.Flat
     matrix = np.asarray(raw.rgb_xyz_matrix, dtype=np.float64)[:3, :3]
@@ -275,7 +278,7 @@ def _camera_facts(raw: rawpy.RawPy, path: Path) -> CameraFacts:
 
 
 def _estimated_balance(raw: rawpy.RawPy) -> NDArray[np.float64]:
-    """Return estimated multipliers for R, G, B if the camera recorded none, otherwise those for daylight."""
+    """Return estimated multipliers for R, G, B if the camera recorded none, otherwise those of daylight."""
     if min(raw.camera_whitebalance[:3]) > 0 or raw.raw_type != rawpy.RawType.Flat:
         return np.array(raw.daylight_whitebalance[:3], dtype=np.float64)
     raw.postprocess(use_auto_wb=True, half_size=True)
@@ -287,8 +290,8 @@ def _estimated_balance(raw: rawpy.RawPy) -> NDArray[np.float64]:
 def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
     """Find LibRaw's built-in matrix from white-balanced camera RGB to linear sRGB for a camera.
 
-    rawpy does not expose the matrix. It is fitted to two renderings of the raw by LibRaw, in camera RGB and
-    in sRGB. LibRaw does not convert the colours of cameras unknown to it; the result is then None.
+    rawpy does not expose the matrix. It is fitted to two renderings of the raw by LibRaw: in camera RGB and
+    in sRGB. If LibRaw does not know the camera, it does not convert colours, and the result is None.
     """
     plain: dict[str, Any] = {
         "user_wb": [1.0, 1.0, 1.0, 1.0],
@@ -315,7 +318,7 @@ def _is_foveon(path: Path) -> bool:
 
 
 def _libraw_message(error: Exception, compression: int) -> str:
-    """Explain LibRaw's error; `compression` is the raw picture's TIFF code, 0 if unknown."""
+    """Explain an error of LibRaw. `compression` is the TIFF code of the raw picture; 0 if unknown."""
     text = error.args[0] if error.args else ""
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     if "nsupported file format" in text:

@@ -2,7 +2,7 @@
 
 `decoder_client` runs it as `python -m burstfix.io.read.decoder`. It reads requests
 from standard input and writes answers to standard output, as described in `decoder_protocol`. All parsing of
-files happens here. The process ends at the end of its input.
+files happens here. The process ends when its input ends.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ try:
 except ImportError:  # Windows
     resource = None
 
-# Address space that decoding a small file may add to that of the process, and that each value to decode may
-# take: LibRaw's buffers, the mosaic, a copy.
+# Additional address space for decoding: for a small file, and for each decoded value (LibRaw's buffers, the
+# mosaic, a copy).
 _BASE_BYTES = 1 << 30
 _BYTES_PER_VALUE = 12
 # LibRaw can repeat a message for every pixel.
 _LOG_LIMIT = 1 << 20
-# Multiple of the time that the parent waits; it only matters if the parent is gone.
+# Multiple of the parent's time limit. It takes effect only if the parent has ended.
 _SELF_DESTRUCT_FACTOR = 4
 
 
@@ -56,7 +56,7 @@ class _Memory:
             self._used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
 
     def reserve(self, values: int = 0) -> None:
-        """Raise the limit by the memory that decoding this number of values takes."""
+        """Raise the limit by the memory that is needed to decode this number of values."""
         if resource is None or not self._used:
             return
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -66,7 +66,7 @@ class _Memory:
 
 
 def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDArray[np.uint16] | None]:
-    """Decode a file; return a reply for every failure."""
+    """Decode a file. Failures are returned as replies."""
     path = Path(request.path)
     os.lseek(log_fd, 0, os.SEEK_SET)
     os.ftruncate(log_fd, 0)
@@ -83,11 +83,11 @@ def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDAr
         return Reply(f"{path}: takes more memory than its size allows; it is likely damaged"), None
     except OSError as error:
         return Reply(f"{path}: cannot be read ({error.strerror or error})"), None
-    except Exception as error:  # damaged tags break parsers in more ways than can be listed
+    except Exception as error:  # on damaged tags, parsers raise exceptions of many types
         return Reply(f"{path}: the file is damaged ({type(error).__name__}: {error})"), None
     os.lseek(log_fd, 0, os.SEEK_SET)
     log = os.read(log_fd, _LOG_LIMIT).decode("utf-8", "replace")
-    # After these errors LibRaw continues with incomplete data, and reports them on standard error only.
+    # LibRaw reports these errors only on standard error and continues with incomplete data.
     for sign, meaning in (
         ("Unexpected end of file", "the file is cut off: its picture data end early"),
         ("data corrupted", "the picture data are damaged"),
@@ -98,7 +98,7 @@ def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDAr
 
 
 def _limit_log() -> None:
-    """Limit the size of files that this process writes: only its log should grow."""
+    """Limit the size of files that this process can write. It should write only its log."""
     if resource is not None:
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         with contextlib.suppress(OSError, ValueError):
@@ -110,7 +110,7 @@ def _limit_log() -> None:
 def main() -> None:
     """Answer requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and closes our input
-    # LibRaw and C libraries may print to standard output: reserve the original one for answers.
+    # LibRaw and C libraries may print to standard output, so the original output is reserved for answers.
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -127,7 +127,7 @@ def main() -> None:
         request: Request = decode(Request, line)
         if request.folder is not None:
             os.chdir(request.folder)
-        # Ends the process from a C thread even if LibRaw hangs and the parent is gone.
+        # A C thread ends the process even if LibRaw hangs and the parent has ended.
         patience = _SELF_DESTRUCT_FACTOR * seconds_for(Path(request.path))
         faulthandler.dump_traceback_later(patience, exit=True)
         reply, mosaic = _answer(request, memory, log_fd)

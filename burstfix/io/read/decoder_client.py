@@ -1,4 +1,4 @@
-"""Parent side of the decoder process: keeps one child, restarts it after a crash, ends it after a hang."""
+"""Parent side of the decoder process: it keeps one child, restarts it after a crash, kills it if it hangs."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from burstfix.types import Frame, FrameMetadata
 
 _log = logging.getLogger(__name__)
 
-# A failure may be temporary: the computer slept, memory ran out, a drive was slow.
+# A failure may be temporary (the computer slept, memory ran out, a drive was slow).
 _ATTEMPTS = 2
-# Importing numpy and rawpy from a cold disk on a busy machine.
+# Time to import numpy and rawpy on a busy machine with a cold disk cache.
 _START_SECONDS = 60.0
 
 
@@ -47,9 +47,9 @@ class _StartError(Exception):
 
 
 class DecoderClient:
-    """One child process that reads raw files, started at first use.
+    """One child process that reads raw files. It is started at first use.
 
-    Threads may share it; requests are handled one at a time.
+    Threads may share the client. Requests are handled one at a time.
     """
 
     def __init__(self, command: Sequence[str] | None = None, base_seconds: float = BASE_SECONDS) -> None:
@@ -57,7 +57,8 @@ class DecoderClient:
 
         Args:
             command: The program to run; by default `decoder` in this Python.
-            base_seconds: Time limit of each of two attempts at a small file; larger files get more.
+            base_seconds: Time limit of each of two attempts to read a small file; larger files have more
+                time.
         """
         self._command = list(command) if command else [sys.executable, "-P", "-m", "burstfix.io.read.decoder"]
         self._base_seconds = base_seconds
@@ -111,11 +112,11 @@ class DecoderClient:
         self._stop()
 
     def forget(self) -> None:
-        """Release the child without ending it, in a process forked from the one that started it."""
+        """Release the child without ending it; used in a process that was forked from the child's parent."""
         self._lock = threading.Lock()  # another thread may have held the lock at the time of the fork
         process, self._process = self._process, None
         if process is not None:
-            _close_pipes(process)  # otherwise the child would not notice the end of its parent
+            _close_pipes(process)  # otherwise the child would not detect the end of its parent
             process.returncode = 0  # the child belongs to the parent process, which waits for it
 
     def _ask(self, path: Path, pixels: bool, raw_index: int) -> tuple[FrameMetadata, NDArray[np.uint16]]:
@@ -125,7 +126,7 @@ class DecoderClient:
             raise (UnsupportedSensorError if reply.unsupported else InputError)(reply.error)
         for warning in reply.warnings:
             _log.warning("%s", warning)
-        # Use our own path: outputs are named after it.
+        # Use the original path, because outputs are named after it.
         return replace(reply.metadata, path=path), mosaic
 
     def _answer(self, path: Path, request: Request) -> tuple[Reply, NDArray[np.uint16]]:
@@ -143,7 +144,7 @@ class DecoderClient:
                     with self._deadline(process, seconds) as late:
                         answer = _exchange(process, request)
                 except BaseException:
-                    self._stop()  # otherwise the rest of a half-read answer would count as the next answer
+                    self._stop()  # otherwise the rest of a partial answer would count as the next answer
                     raise
                 if answer is not None:
                     return answer
@@ -164,7 +165,7 @@ class DecoderClient:
         if self._process is not None:
             if self._process.poll() is None:
                 return self._process
-            self._stop()  # another program ended it between two files
+            self._stop()  # the child was ended by another program between two files
         try:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  stays open while the child runs
         except OSError as error:
@@ -200,7 +201,7 @@ class DecoderClient:
 
     @contextlib.contextmanager
     def _deadline(self, process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-        """Kill the child if the body takes longer. Reads from its pipe then end, and the event is set."""
+        """Kill the child if the body takes longer. Then the event is set, and reads from the pipe end."""
         late = threading.Event()
 
         def end() -> None:
@@ -219,7 +220,8 @@ class DecoderClient:
         """End the child and close its pipes.
 
         Args:
-            grace: Seconds to wait for a crashed child to end by itself, so that its own exit status is known.
+            grace: Seconds to wait until a crashed child ends by itself, so that its own exit status is
+                returned.
 
         Returns:
             The exit status, or None if there was no child.
@@ -239,7 +241,7 @@ class DecoderClient:
 
 
 def _exchange(process: subprocess.Popen[bytes], request: Request) -> tuple[Reply, NDArray[np.uint16]] | None:
-    """Send a request and read the answer; None if the child ends first or the answer is invalid."""
+    """Send a request and return the answer; None if the child ends early or the answer is invalid."""
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(encode(request))
@@ -291,7 +293,7 @@ def _fill(pipe: IO[bytes], view: memoryview) -> bool:
 
 
 def _widen(pipe: IO[Any]) -> None:
-    """Enlarge the pipe's buffer to a megabyte if possible: fewer context switches per mosaic."""
+    """Enlarge the buffer of the pipe to a megabyte if possible, for fewer context switches per mosaic."""
     if sys.platform == "linux":
         import fcntl
 
@@ -300,7 +302,7 @@ def _widen(pipe: IO[Any]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment in which the child imports this package and reserves little address space.
+    """Return the environment of the child: it imports this package and reserves little address space.
 
     Threads of OpenBLAS, OpenMP and malloc reserve address space, which counts against the child's limit.
     """

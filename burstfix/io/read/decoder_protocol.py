@@ -1,10 +1,10 @@
 """Messages between `decoder` and `decoder_client`.
 
-The child first sends a greeting (`encode_greeting`), which states its restrictions. A request is one line of
-JSON, a `Request`. An answer is `HEADER` (the lengths of the two parts that follow, in bytes), a `Reply` in
-JSON, and the rows of the mosaic as uint16.
+First, the child sends a greeting (`encode_greeting`) that states its restrictions. A request is a `Request`
+as one line of JSON. An answer has three parts: `HEADER` (the lengths in bytes of the other two parts), a
+`Reply` in JSON, and the rows of the mosaic as uint16.
 
-The parent validates every answer: a raw that takes over the decoder must not take over the parent.
+The parent validates every answer, so that a raw that takes over the decoder cannot take over the parent.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ READY = b"burstfix decoder "
 GREETING_BYTES = len(READY) + 2
 
 MAX_REPLY_BYTES = 1 << 26
-"""Maximum length of a reply; opcode lists take a few megabytes."""
+"""Maximum length of a reply. Opcode lists take a few megabytes."""
 
 BASE_SECONDS = 8.0
-"""Time limit of one attempt at a small file. With a second attempt, a small file takes at most 20 s."""
+"""Time limit of one attempt to read a small file. With a second attempt, this takes at most 20 s."""
 
 _BYTES_PER_SECOND = 20_000_000
 
 
 def seconds_for(path: Path, base_seconds: float = BASE_SECONDS) -> float:
-    """Return the time limit of one attempt: one more second per 20 MB, for slow drives and codecs."""
+    """Return the time limit of one attempt. It grows by one second per 20 MB, for slow drives and codecs."""
     try:
         return base_seconds + os.path.getsize(path) / _BYTES_PER_SECOND
     except OSError:
@@ -48,7 +48,7 @@ class Request:
 
     Attributes:
         path: The file.
-        folder: The folder that a relative path starts from, otherwise None.
+        folder: Base folder of a relative path; None for an absolute path.
         pixels: True to read the mosaic as well.
         raw_index: Index of the raw in the file.
     """
@@ -64,7 +64,7 @@ class Reply:
     """An answer of the child.
 
     Attributes:
-        error: Why the file cannot be read, or None.
+        error: Reason why the file cannot be read, or None.
         unsupported: True if the type of sensor is not supported.
         metadata: Metadata of the frame; None after an error.
         warnings: Sentences for the user.
@@ -77,7 +77,7 @@ class Reply:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the mosaic that `metadata` describes; (0,) without metadata."""
+        """Shape of the mosaic according to `metadata`; (0,) without metadata."""
         m = self.metadata
         if m is None:
             return (0,)
@@ -85,12 +85,12 @@ class Reply:
 
 
 def encode_greeting(sandbox: Sandbox) -> bytes:
-    """Return the first bytes that the child sends: `READY`, and one digit for each restriction."""
+    """Return the first bytes that the child sends: `READY` and one digit per restriction."""
     return READY + f"{sandbox.read_only:d}{sandbox.offline:d}".encode("ascii")
 
 
 def decode_greeting(greeting: bytes | bytearray) -> Sandbox | None:
-    """Return the restrictions that a greeting states, or None if it is not a greeting."""
+    """Return the restrictions stated by a greeting; None if the bytes are not a greeting."""
     flags = greeting.removeprefix(READY)
     if len(greeting) != GREETING_BYTES or len(flags) != 2:
         return None

@@ -1,4 +1,4 @@
-"""Sensor of a DNG from its tags: layout, areas, colour pattern, opcode lists (DNG 1.7.1, chapter 4)."""
+"""Read layout, areas, colour pattern and opcode lists from the tags of a DNG (DNG 1.7.1, chapter 4)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Area:
 def check_sensor(tags: FileTags) -> None:
     """Raise an error for DNGs without a raw picture that burstfix can merge.
 
-    A mosaic has one value per pixel, or two (Fuji SR, dual-pixel sensors). The first one is the mosaic.
+    A mosaic has one or two values per pixel. With two (Fuji SR, dual-pixel sensors), the first one is used.
 
     Raises:
         UnsupportedSensorError: The pixels are floating point, have another number of values, or are stored
@@ -103,7 +103,7 @@ def default_user_crop(tags: FileTags) -> tuple[float, float, float, float] | Non
 
 
 def default_scale(tags: FileTags) -> tuple[float, float] | None:
-    """Return the factors for height and width; DefaultScale stores them as width, height."""
+    """Return the scale factors for height and width. DefaultScale stores the factor for width first."""
     numbers = tags.numbers(tn.DEFAULT_SCALE)
     return square_pixels(numbers[0] / numbers[1]) if len(numbers) == 2 and min(numbers) > 0 else None
 
@@ -115,7 +115,7 @@ def square_pixels(aspect: float) -> tuple[float, float] | None:
         aspect: Width over height of a pixel.
 
     Returns:
-        The factors; the smaller one is 1, because pictures are stretched, never shrunk.
+        The factors. The smaller one is 1, because pictures are stretched and never reduced.
     """
     if not 1 / _MAX_SCALE <= aspect <= _MAX_SCALE or aspect == 1:
         return None
@@ -123,9 +123,9 @@ def square_pixels(aspect: float) -> tuple[float, float] | None:
 
 
 def cfa(tags: FileTags) -> str:
-    """Return the colours of the 2x2 pattern; CFAPattern starts at the top left of the active area.
+    """Return the colours of the 2x2 pattern from the top left of the active area.
 
-    Without a mosaic, return MONOCHROME or LINEAR.
+    If there is no mosaic, return MONOCHROME or LINEAR.
 
     Raises:
         UnsupportedSensorError: The mosaic is not a 2x2 Bayer pattern.
@@ -163,15 +163,16 @@ def plane_order(tags: FileTags) -> list[int]:
 
 
 def checked_pattern(tags: FileTags, names: str, repeat: tuple[int, ...]) -> str:
-    """Return the pattern if it is a Bayer one.
+    """Return the pattern if it is a Bayer pattern.
 
     Args:
         tags: The file's tags, for messages.
         names: Letters of the pattern, row by row.
-        repeat: Its rows and columns.
+        repeat: Number of rows and columns of the pattern.
 
     Raises:
-        UnsupportedSensorError: The pattern is another one; the message names it and what to do.
+        UnsupportedSensorError: The pattern is not a Bayer pattern. The message states the pattern and what to
+            do.
     """
     if repeat == (6, 6):
         raise UnsupportedSensorError(
@@ -230,7 +231,7 @@ def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
 
 
 def _left_by_libraw(tags: FileTags, area: Area, second: bytes) -> bytes:
-    """Return OpcodeList2 of a lossy DNG, minus the curves (one per colour) that LibRaw applies."""
+    """Return OpcodeList2 of a lossy DNG without the curves (one per colour) that LibRaw applies."""
     opcodes = parse_list(second, 2, str(tags.path))
     whole = [OpcodeArea(0, 0, area.height, area.width, plane) for plane in range(3)]
     curves = [opcode.area for opcode in opcodes[:3] if isinstance(opcode, Polynomial)]

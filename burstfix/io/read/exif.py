@@ -1,4 +1,4 @@
-"""EXIF of any raw: the tags to copy to the output, from any container."""
+"""Read the EXIF tags to copy to the output, from raws in any container."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _GPS_TAGS = frozenset(range(32))
 _POINTERS = frozenset({tn.EXIF_POINTER, tn.GPS_POINTER})
 _MAKE, _MODEL, _USER_COMMENT = 271, 272, 37510
 
-# RAF and CR3 keep their tags near the beginning, JPEGs in their first segments.
+# RAF and CR3 files have their tags near the beginning, JPEGs in their first segments.
 _HEAD_BYTES = 1 << 18
-_MAX_VALUE_BYTES = 1 << 16  # the most that a JPEG can hold; longer values indicate damage
-_COMMENT_CODE_BYTES = 8  # the name of the character code before the text (EXIF 2.32, 4.6.5)
+_MAX_VALUE_BYTES = 1 << 16  # the maximum in a JPEG; longer values indicate damage
+_COMMENT_CODE_BYTES = 8  # length of the character code before the text (EXIF 2.32, 4.6.5)
 _UTF_16 = b"UNICODE\0"
 
 
@@ -54,7 +54,7 @@ def read_exif(file: BinaryIO) -> ExifTags:
         image |= _values(first, _IMAGE_TAGS)
         exif |= _values(_below(reader, first, tn.EXIF_POINTER, _EXIF_TAGS), _EXIF_TAGS)
         gps |= _values(_below(reader, first, tn.GPS_POINTER, _GPS_TAGS), _GPS_TAGS)
-        # TIFF/EP keeps EXIF tags in the first directory.
+        # TIFF/EP files have EXIF tags in the first directory.
         exif = {**_values(first, _EXIF_TAGS), **exif}
     return ExifTags(image, exif, gps)
 
@@ -91,10 +91,10 @@ def _comment(value: Any, order: str) -> bytes | None:
 
 
 def _readers(file: BinaryIO) -> Iterator[tuple[TiffReader, bool]]:
-    """Yield readers of the TIFFs with the tags; the flag is True for one with only a GPS directory.
+    """Yield readers of the TIFFs that contain the tags; the flag is True if a TIFF has only a GPS directory.
 
-    Most raws are TIFFs themselves. A RAF holds a JPEG with EXIF. A CR3 has the boxes CMT1 (first directory),
-    CMT2 (EXIF) and CMT4 (GPS), each a small TIFF.
+    Most raws are TIFFs themselves. A RAF contains a JPEG with EXIF. A CR3 has the boxes CMT1 (first
+    directory), CMT2 (EXIF) and CMT4 (GPS), each of which is a small TIFF.
     """
     file.seek(0)
     head = file.read(_HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""Exposures in EV, to compare frames."""
+"""Compare the exposures of frames in EV."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Exposed(Protocol):
 
     @property
     def exposure_time(self) -> float | None:
-        """In seconds."""
+        """Exposure time in seconds."""
         ...
 
     @property
     def aperture(self) -> float | None:
-        """As f-number."""
+        """Aperture as f-number."""
         ...
 
     @property
@@ -29,19 +29,20 @@ class Exposed(Protocol):
 
 
 def same_exposure(a: Exposed, b: Exposed) -> bool:
-    """Return True if light on the sensor and ISO agree to a tenth of a stop; unknown values match."""
+    """Return True if exposure and ISO agree to a tenth of a stop. Unknown values count as equal."""
     return all(agree(level(a), level(b)) for level in (exposure, iso_level))
 
 
 def agree(a: float | None, b: float | None) -> bool:
-    """Return True if two levels in EV differ by at most a tenth of a stop, or one is unknown."""
+    """Return True if two levels in EV differ by at most a tenth of a stop, or if one is unknown."""
     return a is None or b is None or abs(a - b) <= _TOLERANCE_EV
 
 
 def exposure(frame: Exposed) -> float | None:
-    """Return the light on the sensor in EV: log2 of time / f-number squared; None without a time.
+    """Return the light on the sensor in EV, log2(time / f-number^2); None if the time is unknown.
 
-    The aperture is included only if known: either all frames of a camera state it, or none.
+    An unknown aperture is left out. This is safe, because a camera states it either in all frames or in no
+    frame.
     """
     if frame.exposure_time is None:
         return None
@@ -51,6 +52,6 @@ def exposure(frame: Exposed) -> float | None:
 def iso_level(frame: Exposed) -> float | None:
     """Return log2 of the ISO.
 
-    ISO is compared separately from exposure time, because frames with another gain have other noise.
+    ISO is compared separately from exposure time, because frames with different gains have different noise.
     """
     return None if frame.iso is None else math.log2(frame.iso)

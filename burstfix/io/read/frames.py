@@ -1,4 +1,4 @@
-"""Read many raws, and check that they form one burst."""
+"""Read raws, and check that they form one burst."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ReadFrames:
     """The result of `read_frames`.
 
     Attributes:
-        frames: Frames of one burst, in time order (in name order if a frame has no time).
-        dropped: Frames left out, with the reason.
+        frames: Frames of one burst, sorted by time, or by name if a frame has no time.
+        dropped: Frames that were left out, with the reason.
         warnings: Sentences for the user, such as which paths were skipped.
     """
 
@@ -42,8 +42,8 @@ def read_frames(
 ) -> ReadFrames:
     """Read raws and check that they form one burst: same size, pattern, camera and exposure.
 
-    Duplicate paths, `._*` files, folders and files with suffixes of other types are skipped with a
-    warning. All raws of a file that holds several (pixel shift) are frames of the burst. Mosaics beyond the
+    Duplicate paths, `._*` files, folders and files with suffixes of other types are skipped with a warning.
+    If a file contains several raws (pixel shift), all of them are frames of the burst. Mosaics beyond the
     first 16 MB are kept in temporary files.
 
     Args:
@@ -93,7 +93,7 @@ def _all_raws(path: Path, opcodes: OpcodeMode) -> Iterator[Frame]:
 
 
 def sort_frames(frames: Sequence[Frame]) -> list[Frame]:
-    """Sort by capture time if every frame has one, otherwise (and among equals) by natural order of names."""
+    """Sort by capture time and then by name in natural order; by name only if a frame has no time."""
     named = sorted(frames, key=lambda f: (natural_key(f.metadata.path), f.metadata.raw_index))
     times = [f.metadata.time for f in named]
     if any(time is None for time in times):
@@ -106,14 +106,14 @@ def sort_frames(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def check_burst(frames: Sequence[Frame], *, skip_bad: bool) -> tuple[list[Frame], list[DroppedFrame]]:
-    """Check that frames belong together, by comparing each with the majority.
+    """Check that frames belong together: compare each frame with the majority.
 
     Args:
-        frames: Any number.
+        frames: Any number of frames.
         skip_bad: Drop frames that differ, instead of raising.
 
     Returns:
-        The frames kept, and those dropped.
+        The kept frames and the dropped frames.
 
     Raises:
         BurstError: A frame differs, and `skip_bad` is False.
@@ -141,12 +141,12 @@ def _check_level(
     show: Callable[[FrameMetadata], str],
     skip_bad: bool,
 ) -> tuple[list[Frame], list[DroppedFrame]]:
-    """Compare a property in EV with the value that most frames are close to; unknown values pass."""
+    """Compare a property in EV with the value that most frames have. Unknown values pass."""
     levels = [level(f.metadata) for f in frames]
     known = [x for x in levels if x is not None]
     if not known:
         return frames, []
-    # The value that most others are close to; the earliest one if several are equal.
+    # The value with the most similar values; the earliest one if there are several.
     usual = max(known, key=lambda v: sum(agree(v, w) for w in known))
     others = show(frames[levels.index(usual)].metadata)
     kept, odd = _split(frames, [agree(x, usual) for x in levels])

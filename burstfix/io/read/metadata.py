@@ -1,4 +1,4 @@
-"""Build `FrameMetadata`: from the tags of a DNG, or from LibRaw's data for other raws."""
+"""Build `FrameMetadata` from the tags of a DNG, or from LibRaw's data for other raws."""
 
 from __future__ import annotations
 
@@ -31,16 +31,15 @@ _FLIP_TO_ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
 
 @dataclass(frozen=True, slots=True)
 class LibRawFacts:
-    """Facts that the decoder reports about a file.
+    """Data that the decoder reports about a file.
 
     Attributes:
-        visible: Visible area as LibRaw reports it.
+        visible: Visible area according to LibRaw.
         raw_height, raw_width: Size of the whole mosaic.
         flip: dcraw's orientation bits.
         camera: Camera data from LibRaw; None for a DNG, which contains them in its tags.
-        crop: The part that the camera's own pictures show, in rows and columns of the whole mosaic; None if
-            unknown.
-        pixel_aspect: Width over height of a pixel.
+        crop: Part of the whole mosaic that the camera's own pictures show; None if unknown.
+        pixel_aspect: Width / height of a pixel.
         raw_count: Number of raws in the file that are frames of a burst (a roll of a CR3).
     """
 
@@ -168,7 +167,7 @@ def visible_area(tags: FileTags, facts: LibRawFacts) -> Area:
 
 
 def capture_time(exif: ExifTags) -> datetime | None:
-    """Return the moment of capture, with sub-seconds and UTC offset if the tags have them."""
+    """Return the capture time, with fractions of a second and UTC offset if the tags contain them."""
     for text, subsec, offset in (
         (
             exif.exif.get(_DATE_TIME_ORIGINAL),
@@ -216,7 +215,7 @@ def _orientation(tagged: Any, flip: int) -> int:
 
 
 def _iso(exif: Mapping[int, Any]) -> Any:
-    """Return the ISO; if its 16-bit tag is at its maximum, use the tags for larger numbers."""
+    """Return the ISO; if the 16-bit tag is at its maximum, use the tags for larger numbers."""
     speed = exif.get(_ISO)
     if speed in (None, 0, _MAX_SHORT):
         for tag in (_RECOMMENDED_EXPOSURE_INDEX, _STANDARD_OUTPUT_SENSITIVITY, _ISO_SPEED):

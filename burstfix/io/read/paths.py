@@ -1,4 +1,4 @@
-"""Expand arguments to files: folders, and patterns that the shell left as they are (Windows, quotes)."""
+"""Expand arguments to files: folders, and patterns that the shell has not expanded (Windows, quotes)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from burstfix.io.suffixes import RAW_SUFFIXES
 def expand(arguments: Sequence[str | Path]) -> list[Path]:
     """Expand arguments to a list of files, in the order given.
 
-    A folder is replaced by the raws directly in it, and a pattern with * ? [ ] by the files that it matches.
-    A part of a path that exists under this name is not a pattern: a folder may be called "Harbour [2023]".
+    A folder is replaced by the raws directly inside it, a pattern with * ? [ ] by the matching files. A part
+    of a path that exists literally is not a pattern; for example, a folder may be called "Harbour [2023]".
 
     Raises:
         InputError: A path does not exist, a pattern matches nothing, a folder cannot be read or
@@ -72,6 +72,6 @@ def _raws_in(folder: Path) -> list[Path]:
 
 
 def folders_of(arguments: Iterable[str]) -> list[Path]:
-    """Return the folders that files, patterns and folders refer to, each once; they need not exist."""
+    """Return the folders of files, patterns and folders, without duplicates. They may not exist."""
     paths = (Path(argument) for argument in arguments)
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))

@@ -1,7 +1,7 @@
-"""Decode pixels of DNGs that LibRaw does not decode, or decodes in the wrong order.
+"""Decode DNG pixels that LibRaw cannot decode or returns in the wrong order.
 
-JPEG XL (DNG 1.7) and planar pixels are decoded by tifffile. Interleaved rows and columns (DNG 1.7) are put in
-order here for both decoders.
+JPEG XL (DNG 1.7) and planar pixels are decoded by tifffile. Interleaved rows and columns (DNG 1.7) are
+reordered here for both decoders.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def needs_tifffile(tags: FileTags) -> bool:
 
 
 def decode_with_tifffile(tags: FileTags) -> NDArray[np.uint16]:
-    """Decode the raw picture, its linearisation table applied.
+    """Decode the raw picture and apply its linearisation table.
 
     Returns:
         uint16 (rows, columns) or (rows, columns, 3).
@@ -36,7 +36,7 @@ def decode_with_tifffile(tags: FileTags) -> NDArray[np.uint16]:
     Raises:
         InputError: The pixels cannot be decoded.
     """
-    import tifffile  # imported on use: few files need it, and the decoder should start fast
+    import tifffile  # imported on use, because few files need it and the decoder should start fast
 
     assert tags.raw is not None
     raw = tags.raw
@@ -63,7 +63,7 @@ def decode_with_tifffile(tags: FileTags) -> NDArray[np.uint16]:
 
 
 def deinterleaved(tags: FileTags, mosaic: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Put interleaved rows and columns in order (RowInterleaveFactor, ColumnInterleaveFactor).
+    """Reorder interleaved rows and columns (RowInterleaveFactor, ColumnInterleaveFactor).
 
     With a factor of 2, all even rows are stored first, then all odd rows:
 

@@ -1,7 +1,7 @@
 """Convert records to JSON and back. Unlike pickle, JSON from the decoder process cannot run code.
 
-`to_plain` turns a dataclass into values that `json` writes. `from_plain` turns them back, guided by the type
-hints of the dataclass, and rejects everything that does not match them.
+`to_plain` converts a dataclass to values that `json` can write. `from_plain` converts them back according to
+the type hints of the dataclass, and rejects values that do not match the hints.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from burstfix.types import Frame, FrameMetadata, OpcodeMode
 def read_frame(path: Path | str, *, opcodes: OpcodeMode = "apply", raw_index: int = 0) -> Frame:
     """Read a raw: its visible mosaic, its metadata, and the plan for its opcode lists.
 
-    Decoding happens in a child process, so a file that crashes or hangs LibRaw only raises an `InputError`.
+    A child process decodes the file. If LibRaw crashes or hangs, the result is only an `InputError`.
 
     Args:
-        path: A raw of any make that LibRaw reads: Bayer, monochrome, or already demosaicked.
+        path: A raw of any camera that LibRaw supports: Bayer, monochrome, or already demosaicked.
         opcodes: "apply" plans the corrections stored in a DNG; "skip" ignores them, including malformed ones.
         raw_index: Index of the raw in the file (see `FrameMetadata.raw_count`).
 

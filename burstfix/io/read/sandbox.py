@@ -1,6 +1,6 @@
-"""Sandbox of the decoder process (Linux): no write access to files, no network.
+"""Sandbox of the decoder process (Linux): no write access to files, no network access.
 
-A raw that exploits LibRaw then can read files but cannot change them, and cannot send what it has read.
+In the sandbox, a raw that exploits LibRaw can read files, but can neither change files nor send data.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Sandbox:
 
 
 def enter() -> Sandbox:
-    """Restrict this process and its children until they end, as far as the system allows.
+    """Restrict this process and its children until they end, as far as the system supports it.
 
-    Files that are already open stay writable. Call this before threads start: Landlock restricts the calling
-    thread and those that it starts later.
+    Files that are already open stay writable. Call this before threads start, because Landlock restricts only
+    the calling thread and the threads that it starts later.
 
     Returns:
         The restrictions that are active.
     """
     if sys.platform != "linux":
         return Sandbox()
-    offline = _leave_network()  # first: Landlock would deny some ways to do it
+    offline = _leave_network()  # first, because Landlock denies some ways to do it
     return Sandbox(read_only=_deny_writing(), offline=offline)
 
 
@@ -47,12 +47,12 @@ def _leave_network() -> bool:
     unshare = getattr(ctypes.CDLL(None), "unshare", None)
     if unshare is None:
         return False
-    # Root needs no user namespace, and would lose the right to read the files of other users in one.
+    # Root does not need a user namespace, in which it could not read the files of other users.
     return unshare(_CLONE_NEWNET) == 0 or unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
 
 
 def _deny_writing() -> bool:
-    """Deny all access to files except reading; also TCP, and signals to other processes, where supported."""
+    """Deny write access to files and, where supported, TCP and signals to other processes."""
     try:
         from landlockpy import AccessFS, Ruleset, Scope
     except ImportError:

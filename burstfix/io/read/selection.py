@@ -1,4 +1,4 @@
-"""Select the paths to open as raws, and their order."""
+"""Select the paths to open as raws, and sort them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from burstfix.errors import InputError
 from burstfix.io.read.copies import find_copies
 
-# Suffixes of other files that are often in a folder of raws: pictures, sidecars, films, lists.
+# Suffixes of other files that are often in folders of raws: pictures, sidecars, videos, lists.
 _OTHER_FILES = (
     "jpg jpeg jpe jxl png gif bmp webp heic heif avif tif tiff xmp pp3 dop cos on1 json txt md csv tsv toml "
     "xml html pdf log ini db thm lrv mp4 mov avi mkv wav mp3 zip tar gz"
@@ -28,16 +28,16 @@ class Selection:
 
 
 def select_raws(paths: Iterable[Path | str]) -> Selection:
-    """Select the paths to open, each file once, in natural order of their names.
+    """Select the paths to open, without duplicates, in natural order of their names.
 
-    Files with suffixes of other types, folders, paths given twice and copies are skipped. Copies are files
-    with the same bytes as another; merging one would count the same noise twice.
+    Files with suffixes of other types, folders, duplicate paths and copies are skipped. A copy has the same
+    bytes as another file; merging it would count the same noise twice.
 
     Args:
-        paths: As given on the command line.
+        paths: Paths from the command line.
 
     Raises:
-        InputError: A path does not exist, or none remains.
+        InputError: A path does not exist, or no path remains.
     """
     warnings: list[str] = []
     selected: dict[Path, Path] = {}

@@ -1,4 +1,4 @@
-"""Read the tags of a raw file, and check that the file can hold the pixels that they claim."""
+"""Read the tags of a raw file, and check that the file can contain the claimed number of pixels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from burstfix.types import ExifTags
 MAX_PIXELS = 1_000_000_000
 
 MAX_PIXELS_PER_BYTE = 500
-"""Limit against hostile claims. A flat grey JPEG reaches 85, deflated zeros 500."""
+"""Limit against hostile files. A flat grey JPEG has 85 pixels per byte, deflated zeros have 500."""
 
 MIN_PIXELS_REFUSED = 1_000_000
-"""Claims of fewer pixels need little memory and are accepted."""
+"""Smaller pictures are never refused, because they need little memory."""
 
 _BODY_SERIAL_NUMBER, _LENS_SPECIFICATION = 42033, 42034
 _DIRECTORY_TAGS = frozenset(number for number in vars(tn).values() if isinstance(number, int))
@@ -40,10 +40,10 @@ class FileTags:
 
     Attributes:
         path: The file.
-        size: Its length in bytes.
+        size: Length of the file in bytes.
         exif: Tags to copy to the output.
         directories: TIFF directories, the first one first; empty for other containers.
-        raw: The directory of the raw picture, None if unknown.
+        raw: Directory of the raw picture; None if unknown.
         raw_index: Index of this raw among those of the file.
         raw_count: Number of equal raws in the file (pixel shift).
     """
@@ -73,7 +73,7 @@ class FileTags:
         return self.directories[0] if self.directories else Directory()
 
     def numbers(self, tag: int) -> tuple[int | float, ...]:
-        """Return the numbers of a DNG tag from the directory that holds it."""
+        """Return the numbers of a DNG tag from the directory that contains it."""
         return self.find(tag).numbers(tag)
 
     def integers(self, tag: int) -> tuple[int, ...]:
@@ -82,15 +82,15 @@ class FileTags:
 
 
 def read_tags(path: Path, raw_index: int = 0) -> FileTags:
-    """Read the tags of a file in any container; unknown containers give empty tags.
+    """Read the tags of a file in any container. The result for unknown containers is empty.
 
     Args:
         path: The file.
         raw_index: Index of the requested raw in the file.
 
     Raises:
-        InputError: The file has no such raw, claims more pixels than it can hold, lacks picture data that
-            its directories point to, or is a DNG with damaged directories.
+        InputError: The file has no raw with this index, claims more pixels than it can contain, lacks picture
+            data to which its directories point, or is a DNG with damaged directories.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -110,13 +110,13 @@ def read_tags(path: Path, raw_index: int = 0) -> FileTags:
 
 
 def check_claim(path: Path, pixels: int, size: int, pixels_per_byte: float) -> None:
-    """Check that a header claims no more pixels than burstfix reads, and than the file can hold.
+    """Check that a header does not claim more pixels than burstfix reads or the file can contain.
 
     Args:
         path: The file.
         pixels: Number of pixels that the header claims.
         size: Length of the file in bytes.
-        pixels_per_byte: Maximum that the compression of such files reaches.
+        pixels_per_byte: Maximum number of pixels per byte for the compression of such files.
 
     Raises:
         InputError: The claim is too large.
@@ -133,7 +133,7 @@ def check_claim(path: Path, pixels: int, size: int, pixels_per_byte: float) -> N
 
 
 def _dng_facts(directories: tuple[Directory, ...]) -> dict[int, Any]:
-    """Return body and lens from the first directory as EXIF tags; some DNGs name them only there."""
+    """Return camera and lens from the first directory as EXIF tags. Some DNGs name them only there."""
     if not directories:
         return {}
     serial = directories[0].text(tn.CAMERA_SERIAL_NUMBER)
@@ -163,7 +163,7 @@ def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
 
 
 def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
-    """Return the raws of full size (NewSubFileType 0): the largest one and all of equal size."""
+    """Return the directories of raws (NewSubFileType 0) with the largest size."""
     raws = [d for d in directories if d.number(tn.PHOTOMETRIC, -1) in tn.PHOTOMETRICS_OF_RAWS]
     marked = [d for d in raws if d.number(tn.NEW_SUBFILE_TYPE, 0) == 0]
     largest = max(marked or raws, key=lambda d: d.pixels, default=None)
@@ -173,7 +173,7 @@ def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
 
 
 def _check_data_is_there(tags: FileTags) -> None:
-    """Check that the file contains all of its picture data; LibRaw may fill missing data with zeros.
+    """Check that the file contains all of its picture data, because LibRaw may replace missing data by zeros.
 
     Raises:
         InputError: The file is cut off.
@@ -185,7 +185,7 @@ def _check_data_is_there(tags: FileTags) -> None:
         if not len(offsets):
             continue
         ends = offsets + 1
-        # Some cameras write wrong lengths, so in other raws than DNGs only the start of a strip is checked.
+        # Some cameras write wrong lengths. Therefore only the start of a strip is checked, except in DNGs.
         if tags.is_dng and directory is tags.raw:
             lengths = _lengths(directory, len(offsets))
             ends = offsets[: len(lengths)] + lengths
@@ -198,7 +198,7 @@ def _check_data_is_there(tags: FileTags) -> None:
 
 
 def _lengths(directory: Directory, count: int) -> np.ndarray:
-    """Return the lengths of strips or tiles; for uncompressed pixels at most what they need."""
+    """Return the lengths of strips or tiles; for uncompressed pixels, at most the length that they need."""
     is_strips = tn.STRIP_OFFSETS in directory
     lengths = directory.array(tn.STRIP_BYTES if is_strips else tn.TILE_BYTES).astype(np.float64)[:count]
     if directory.number(tn.COMPRESSION, _NOT_COMPRESSED) != _NOT_COMPRESSED:

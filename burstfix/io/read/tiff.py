@@ -1,7 +1,7 @@
-"""TIFF directories, classic and BigTIFF (TIFF 6.0 section 2).
+"""Read TIFF directories, classic and BigTIFF (TIFF 6.0 section 2).
 
-This parser reads all DNG, EXIF and GPS tags. The work is bounded by the size of the file: all values together
-contain at most as many bytes as the file, because valid tags do not share data.
+This parser reads all DNG, EXIF and GPS tags. The size of the file limits the work: all values together may
+contain at most as many bytes as the file. Valid files comply, because their tags do not share data.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ MAX_DIRECTORIES = 64
 
 _MAX_ENTRIES = 0xFFFF
 
-# The first four bytes: byte order, then a number: 42 in TIFF, 43 in BigTIFF. Olympus ORF and Panasonic RW2
-# use other numbers, but are TIFFs otherwise.
+# The first four bytes are the byte order and a number, which is 42 in TIFF and 43 in BigTIFF. Olympus ORF and
+# Panasonic RW2 have other numbers, but are TIFFs otherwise.
 _CLASSIC = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 _BIG = (b"II+\0", b"MM\0+")
 
@@ -56,7 +56,7 @@ class Value:
     order: str = "<"
 
     def array(self) -> NDArray[Any]:
-        """Return the elements; rationals as float64, NaN where the denominator is 0."""
+        """Return the elements. Rationals become float64, or NaN if the denominator is 0."""
         elements = np.frombuffer(self.data, self.order + _TYPES[self.kind])
         if self.kind not in _RATIONALS:
             return elements.astype(elements.dtype.newbyteorder("="))
@@ -65,7 +65,7 @@ class Value:
         return np.where(undefined, math.nan, pairs[:, 0] / np.where(undefined, 1, pairs[:, 1]))
 
     def exif(self) -> Any:
-        """Return the value as `ExifTags` holds it; None if it is empty, undefined or of another type."""
+        """Return the value in the form of `ExifTags`; None if it is empty, undefined or of another type."""
         if self.kind == _ASCII:
             return _text(self.data) or None
         if not self.data or self.kind in (11, 12):
@@ -82,13 +82,13 @@ class Value:
 
 
 class Directory:
-    """One TIFF directory: tag numbers to values."""
+    """One TIFF directory: a mapping from tag numbers to values."""
 
     def __init__(self, values: Mapping[int, Value] | None = None, offset: int = 0) -> None:
         """Create a directory.
 
         Args:
-            values: Tag numbers to values.
+            values: Mapping from tag numbers to values.
             offset: Offset of the directory in the file.
         """
         self._values = dict(values or {})
@@ -149,7 +149,7 @@ class TiffReader:
 
         Args:
             file: The open file.
-            start: Position at which the TIFF begins in the file. Offsets count from it.
+            start: Position in the file at which the TIFF begins. Offsets are relative to it.
             size: Length of the TIFF; by default the rest of the file.
 
         Raises:
@@ -168,7 +168,7 @@ class TiffReader:
         self.first = self._int(head[8:16] if is_big else head[4:8])
 
     def chain(self, tags: frozenset[int]) -> tuple[Directory, ...]:
-        """Read all directories: the first and those that follow it, each with its SubIFDs.
+        """Read all directories: the chain from the first one, and the SubIFDs of each.
 
         Args:
             tags: Numbers of the tags to read.
@@ -199,7 +199,7 @@ class TiffReader:
         return self._read(offset, tags)[0]
 
     def first_has(self, tag: int) -> bool:
-        """Return True if the first directory holds a tag, even if the directory is cut off."""
+        """Return True if the first directory contains a tag, even if the directory is truncated."""
         return bool((self._table(self.first)["tag"] == tag).any())
 
     def _read(self, offset: int, tags: frozenset[int]) -> tuple[Directory, int]:
@@ -233,7 +233,7 @@ class TiffReader:
         """Return a value; None if its type is unknown or it lies outside the file.
 
         Raises:
-            TiffError: All values together hold more bytes than the file.
+            TiffError: All values together contain more bytes than the file.
         """
         if kind not in _TYPES:
             return None

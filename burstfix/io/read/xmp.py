@@ -1,8 +1,8 @@
-"""Descriptive XMP properties: title, keywords, rating, rights, location.
+"""Read descriptive XMP properties: title, keywords, rating, rights, location.
 
-A raw holds XMP in a packet of its own, and photo managers write sidecar files beside it. Properties that
-describe the photograph are copied to the output. Raw conversion settings and properties of the raw file
-itself are not.
+A raw may contain an XMP packet, and photo managers write sidecar files beside it. Properties that describe
+the photograph are copied to the output. Settings for raw conversion and properties of the raw file itself are
+not copied.
 
 Sources: ISO 16684-1 (XMP). Namespaces: Adobe's XMP specification part 2, IPTC Photo Metadata, CIPA DC-010.
 """
@@ -47,14 +47,14 @@ _CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
     "exifEX": ("http://cipa.jp/exif/1.0/", ("Lens", "BodySerial", "CameraOwner")),
     "aux": ("http://ns.adobe.com/exif/1.0/aux/", ("Lens", "Serial", "Owner", "Firmware")),
 }
-# Properties of the raw file rather than of the photograph.
+# Prefixes of properties that describe the raw file instead of the photograph.
 _OF_THE_FILE = ("DigImageGUID", "MaxAvail", "ImageFile", "ImageRegion", "LensDistort")
 # Windows tags for the same properties. A newer sidecar could contradict them.
 _WINDOWS_TAGS = {"xmp:Rating": (18246, 18249), "dc:title": (40091,), "dc:subject": (40094,)}
 _PREFIXES = {namespace: prefix for prefix, (namespace, _) in _CARRIED.items()}
 
 for _prefix, (_namespace, _) in _CARRIED.items():
-    ElementTree.register_namespace(_prefix, _namespace)  # otherwise they are written as ns0, ns1 ...
+    ElementTree.register_namespace(_prefix, _namespace)  # otherwise prefixes are written as ns0, ns1 ...
 ElementTree.register_namespace("rdf", _RDF)
 
 
@@ -63,7 +63,7 @@ class FoundXmp:
     """XMP that belongs to a raw.
 
     Attributes:
-        properties: Name ("dc:title") to XML element, valid inside an rdf:Description.
+        properties: Mapping from names ("dc:title") to XML elements that are valid inside an rdf:Description.
         warnings: One sentence for each packet or sidecar that cannot be parsed.
     """
 
@@ -99,7 +99,7 @@ def sidecars(path: Path) -> list[Path]:
     """Return the existing sidecars of a raw, in increasing order of precedence."""
     candidates = [path.with_suffix(suffix) for suffix in (".XMP", ".xmp")]
     candidates += [path.with_name(path.name + suffix) for suffix in (".XMP", ".xmp")]
-    found: dict[tuple[int, int], Path] = {}  # by inode: file systems may ignore case
+    found: dict[tuple[int, int], Path] = {}  # by inode, because file systems may ignore case
     for sidecar in candidates:
         try:
             status = os.stat(sidecar)
@@ -124,11 +124,11 @@ def _parse(packet: bytes) -> dict[str, str]:
     if not packet.startswith(_UTF_16):
         packet = packet.strip(b"\0 \t\r\n")
     if not _INSTRUCTION.sub(b"", packet).strip():
-        return {}  # empty, or padding only
+        return {}  # empty, or only padding
     if len(packet) > _MAX_BYTES:
         raise ValueError(f"more than {_MAX_BYTES} bytes")
     if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # zeros: UTF-16
-        raise ValueError("it declares a document type")  # its entities can expand without bound
+        raise ValueError("it declares a document type")  # entities can expand without limit
     try:
         root = ElementTree.fromstring(packet)
     except ElementTree.ParseError as error:
@@ -142,8 +142,8 @@ def _parse(packet: bytes) -> dict[str, str]:
 def _property_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
     """Yield the properties of the outermost rdf:RDF, including those written as attributes.
 
-    A nested rdf:RDF is part of a value. If its properties were yielded as well, the result for a deeply
-    nested packet would grow with the square of its length.
+    A nested rdf:RDF is part of a value. If its properties were yielded too, the size of the result would grow
+    with the square of the length of a deeply nested packet.
     """
     rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
     for description in rdf if rdf is not None else ():
@@ -155,12 +155,12 @@ def _property_elements(root: ElementTree.Element) -> Iterator[ElementTree.Elemen
 
 
 def _carried(element: ElementTree.Element) -> dict[str, str]:
-    """Return the property as a dict with its name as the key; empty if it is not copied."""
+    """Return a property as a mapping from its name; empty if it is not copied."""
     namespace, _, name = element.tag.removeprefix("{").rpartition("}")
     prefix = _PREFIXES.get(namespace)
     if prefix is None or not name.startswith(_CARRIED[prefix][1]) or name.startswith(_OF_THE_FILE):
         return {}
-    # Readers reject a whole packet if one element is not valid RDF.
+    # Programs reject the whole packet if one element is not valid RDF.
     qualified = all(key.startswith("{") for part in element.iter() for key in part.attrib)
     if not qualified or (len(element) > 1 and element.get(f"{{{_RDF}}}parseType") != "Resource"):
         return {}

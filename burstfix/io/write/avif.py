@@ -17,7 +17,7 @@ _ORIENTATION = 274
 
 def write_avif(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
     """Write (H, W, 3) uint8 pixels as an AVIF."""
-    # AVIF stores the orientation as a property; to drop the tag, Pillow would rewrite the whole EXIF.
+    # AVIF stores the orientation as a property. To remove the tag, Pillow would rewrite the whole EXIF.
     image = {tag: value for tag, value in tags.exif.image.items() if tag != _ORIENTATION}
     Image.fromarray(pixels).save(
         path,

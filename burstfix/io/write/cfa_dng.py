@@ -1,4 +1,4 @@
-"""CFA DNGs: a mosaic with its levels, colour calibration, noise and EXIF (DNG specification 1.7.1)."""
+"""Write a mosaic with its levels, calibration, noise and EXIF as a CFA DNG (DNG specification 1.7.1)."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def write_cfa_dng(
     linearization_table: NDArray[np.uint16] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a mosaic as an uncompressed 16-bit CFA DNG; the same input gives the same bytes.
+    """Write a mosaic as an uncompressed 16-bit CFA DNG. The same input gives the same bytes.
 
     Args:
         path: Output file, usually with the suffix ".dng".
-        mosaic: uint16 (rows, cols), the whole sensor: either of the size in `metadata`, or larger if
+        mosaic: uint16 (rows, cols), the whole sensor. Its size is that of `metadata`, or larger if
             `active_area` is given.
         metadata: Values of the tags. `metadata.cfa` and the levels start at the top left of the visible
             area, as in the DNG format.
-        active_area: Top, left, bottom, right of the visible area in `mosaic`; all of it by default.
+        active_area: Top, left, bottom, right of the visible area in `mosaic`; the whole mosaic by default.
         linearization_table: DN of each code in `mosaic`; levels are in DN.
         overwrite: Replace an existing file.
 
@@ -135,13 +135,13 @@ def color_tags(metadata: FrameMetadata) -> list[Tag]:
         tags.append(rationals(tn.AS_SHOT_NEUTRAL, color.as_shot_neutral, signed=False))
     elif color.as_shot_white_xy is not None:  # the format allows only one of the two
         tags.append(rationals(tn.AS_SHOT_WHITE_XY, color.as_shot_white_xy, signed=False))
-    # 0 is the default of the format; stated anyway, so that readers do not use a value of their own.
+    # Written even if it is 0, the default of the format, so that readers do not use a default of their own.
     tags.append(rationals(tn.BASELINE_EXPOSURE, [color.baseline_exposure]))
     return tags
 
 
 def noise_values(noise: NoiseProfile) -> list[float]:
-    """Return pairs (S, O) for R, G, B (the format has one green), or a single pair if all are equal."""
+    """Return pairs (S, O) for R, G, B (DNG has one pair for green), or a single pair if all are equal."""
     pairs = [
         ((noise.shot_gain[k] + noise.shot_gain[j]) / 2, (noise.read_variance[k] + noise.read_variance[j]) / 2)
         for k, j in ((0, 0), (1, 2), (3, 3))
@@ -152,7 +152,7 @@ def noise_values(noise: NoiseProfile) -> list[float]:
 
 
 def exif_tags(metadata: FrameMetadata) -> ExifTags:
-    """Return the tags to copy, overridden by values from the metadata, minus those that EXIF cannot hold."""
+    """Return the copied tags, updated from the metadata, without tags that EXIF cannot represent."""
     image: dict[int, Any] = dict(metadata.exif.image)
     exif: dict[int, Any] = {36864: b"0232", **metadata.exif.exif}
     image.update({271: metadata.make, 272: metadata.model} if metadata.make or metadata.model else {})
@@ -187,13 +187,13 @@ def _time_details(time: datetime) -> dict[int, str]:
 
 
 def tag(number: int, kind: int, values: Iterable[Any]) -> Tag:
-    """Make a tag of any number of values of one TIFF type."""
+    """Make a tag with any number of values of one TIFF type."""
     items = tuple(values)
     return (number, kind, len(items), items, True)
 
 
 def rationals(number: int, values: ArrayLike, signed: bool = True) -> Tag:
-    """Make a tag of fractions with up to 6 decimals."""
+    """Make a tag of fractions with a precision of up to 6 decimals."""
     items = [Fraction(round(float(x) * 1_000_000), 1_000_000) for x in np.asarray(values).ravel()]
     flat = tuple(n for x in items for n in (x.numerator, x.denominator))
     return (number, _SRATIONAL if signed else _RATIONAL, len(items), flat, True)

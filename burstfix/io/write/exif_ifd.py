@@ -1,7 +1,7 @@
-"""EXIF tags encoded as TIFF image file directories.
+"""Encode EXIF tags as TIFF image file directories.
 
-tifffile writes only a TIFF's first directory, so the EXIF and GPS directories are appended to the finished
-file here. Formats: TIFF 6.0 section 2; CIPA DC-008 (EXIF 2.32) chapter 4.
+tifffile writes only the first directory of a TIFF. Therefore the EXIF and GPS directories are appended to the
+finished file here. Formats: TIFF 6.0 section 2; CIPA DC-008 (EXIF 2.32) chapter 4.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from burstfix.types import ExifTags
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL, _IFD = 1, 2, 3, 4, 5, 7, 10, 13
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 513, 514
 
-# Types that do not follow from the value (EXIF 2.32, tables 4 to 15).
+# Types that cannot be derived from the value (EXIF 2.32, tables 4 to 15).
 _LONG_TAGS = frozenset({34865, 34866, 34867, 34868, 34869})
 _BYTE_TAGS_GPS = frozenset({0, 5})
 _BYTE_TAGS = frozenset(range(40091, 40096))  # XPTitle and the other XP tags: UTF-16
@@ -40,7 +40,7 @@ _STRUCTURE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A directory entry; `data` is its value in the file's byte order."""
+    """A directory entry; `data` is its value in the byte order of the file."""
 
     tag: int
     kind: int
@@ -57,10 +57,10 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
 
     Args:
         path: A classic TIFF (not BigTIFF).
-        exif: What to write.
+        exif: Tags to write.
 
     Raises:
-        ValueError: The file is not a classic TIFF, or a value is of a type EXIF cannot hold.
+        ValueError: The file is not a classic TIFF, or EXIF cannot represent the type of a value.
     """
     with open(path, "rb+") as file:
         header = file.read(8)
@@ -78,7 +78,7 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
             raw = table[12 * k : 12 * k + 12]
             number, kind = struct.unpack(order + "HH", raw[:4])
             if kind == _IFD:
-                # The values are equal, but DNG is based on TIFF 6.0, which only has the older type.
+                # Both types have the same bytes, but DNG is based on TIFF 6.0, which has only the older type.
                 raw = raw[:2] + struct.pack(order + "H", _LONG) + raw[4:]
             entries[number] = raw  # values stored elsewhere in the file are not moved
         for tag, value in exif.image.items():
@@ -96,14 +96,14 @@ def append_exif_ifds(path: Path | str, exif: ExifTags) -> None:
 
 
 def exif_block(exif: ExifTags, thumbnail: bytes = b"") -> bytes:
-    """Encode tags as a little-endian TIFF file without a picture, for APP1 of a JPEG and eXIf of a PNG.
+    """Encode tags as a little-endian TIFF without a picture, for APP1 of a JPEG and eXIf of a PNG.
 
     Args:
         exif: The tags.
-        thumbnail: A JPEG for the second directory (EXIF 2.32, 4.5.4), or b"" for none.
+        thumbnail: A JPEG for the second directory (EXIF 2.32, 4.5.4); b"" = none.
 
     Raises:
-        ValueError: A value is of a type EXIF cannot hold.
+        ValueError: EXIF cannot represent the type of a value.
     """
     order = "<"
     image = {t: _encode(t, v, order, gps=False) for t, v in exif.image.items() if t not in _STRUCTURE}
@@ -119,7 +119,7 @@ def exif_block(exif: ExifTags, thumbnail: bytes = b"") -> bytes:
 
 
 def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
-    """Encode the directory of a JPEG thumbnail, to be written at `offset`, and the thumbnail after it."""
+    """Encode the directory of a JPEG thumbnail for a given offset, followed by the thumbnail."""
 
     def directory(at: int) -> bytes:
         values = {COMPRESSION: 6, 282: 72, 283: 72, 296: 2}
@@ -132,7 +132,7 @@ def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
 
 
 def _lower_directories(exif: ExifTags, offset: int, order: str) -> tuple[bytes, dict[int, _Entry]]:
-    """Encode the EXIF and GPS directories, to be written at `offset`, and the entries that point to them."""
+    """Encode the EXIF and GPS directories for a given offset, and the entries that point to them."""
     block, pointers = b"", {}
     for pointer, tags in ((EXIF_POINTER, exif.exif), (GPS_POINTER, exif.gps)):
         if tags:
@@ -144,7 +144,7 @@ def _lower_directories(exif: ExifTags, offset: int, order: str) -> tuple[bytes, 
 
 
 def _directory(entries: Mapping[int, _Entry | bytes], offset: int, order: str, following: int = 0) -> bytes:
-    """Encode a directory, to be written at `offset`: a table in tag order, then values that do not fit in it.
+    """Encode a directory for a given offset: a table in tag order, then the values that do not fit into it.
 
     Entries given as 12 bytes are not changed. The length is even, because TIFF requires even offsets.
     """

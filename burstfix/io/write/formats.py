@@ -1,4 +1,4 @@
-"""Table of output formats. It defines file names, options, checks and writers.
+"""Table of output formats with their file names, options, checks and writers.
 
 To add a format, add a row and the module that encodes it.
 """
@@ -30,10 +30,10 @@ class OutputFormat:
         title: Name used in messages.
         suffixes: File suffixes in lower case; the first is the default.
         bit_depths: Bits per channel; the first is the default.
-        has_quality: The encoder takes a quality of 1 to 100.
+        has_quality: True if the encoder takes a quality of 1 to 100.
         color_spaces: Supported colour spaces; empty for all.
-        encoder: "module:function" that writes a rendered picture; None for a raw format (a DNG), which holds
-            the linear image. Modules are imported on first use.
+        encoder: "module:function" of the writer of rendered pictures; None for a raw format (a DNG), which
+            contains the linear image. Modules are imported on first use.
     """
 
     name: str
@@ -51,7 +51,7 @@ class OutputFormat:
 
     @property
     def is_raw(self) -> bool:
-        """True if files hold the linear image, to be rendered by a raw converter."""
+        """True if files contain the linear image, which a raw converter renders."""
         return self.encoder is None
 
     def load_encoder(self) -> Callable[..., None]:
@@ -94,7 +94,7 @@ class OutputFormat:
         """Check that the format supports a colour space.
 
         Raises:
-            UsageError: It does not; the message names formats that do.
+            UsageError: The format does not support it. The message names the formats that do.
         """
         if self.color_spaces and requested not in self.color_spaces:
             others = ", ".join(row.title for row in FORMATS if not row.color_spaces and not row.is_raw)
@@ -124,7 +124,7 @@ _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 
 
 def format_named(name: str) -> OutputFormat:
-    """Return the row of a `--format` value.
+    """Return the format for a value of `--format`.
 
     Raises:
         UsageError: There is no such format.

@@ -22,15 +22,15 @@ def write_image(
 ) -> Path:
     """Write a rendered picture; the suffix of the file determines the format.
 
-    The file carries the ICC profile, the reference frame's EXIF and XMP, Software, and the settings as XMP.
-    It appears only when it is complete.
+    The file contains the ICC profile, EXIF and XMP of the reference frame, Software, and the settings as XMP.
+    It is written atomically.
 
     Args:
         image: The picture, upright.
         path: Output file; its folder must exist.
         bit_depth: Bits per channel; None for the format's default.
-        quality: 1 to 100 for lossy formats (95 by default); lossless formats ignore it. Colour is never
-            subsampled.
+        quality: Quality of lossy formats, 1 to 100 (95 by default); lossless formats ignore it. Colour is
+            never subsampled.
         overwrite: Replace an existing file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""JPEG files: 8 bits at full colour resolution, with an ICC profile, EXIF with a thumbnail, and XMP."""
+"""Write JPEG files: 8 bits, full colour resolution, ICC profile, EXIF with a thumbnail, and XMP."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _COMPONENTS, _PIXEL_WIDTH, _PIXEL_HEIGHT, _YCBCR_POSITIONING, _CENTRED = 37121, 
 def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
     """Write (H, W, 3) uint8 pixels as a JPEG.
 
-    EXIF must fit into one segment of 64 KiB; if it does not, its longest tags are dropped with a warning. The
-    longest XMP properties are written to segments of extended XMP.
+    EXIF must fit into one segment of 64 KiB; otherwise its longest tags are dropped with a warning. XMP that
+    does not fit into one segment is continued in segments of extended XMP, the longest properties first.
     """
     height, width, _ = pixels.shape
     required = {_COMPONENTS: b"\1\2\3\0", _PIXEL_WIDTH: width, _PIXEL_HEIGHT: height}
@@ -64,7 +64,7 @@ def _thumbnail(pixels: Pixels) -> bytes:
 
 
 def _xmp_segments(tags: PictureTags) -> bytes:
-    """Return XMP in one segment, and in segments of extended XMP if it is longer."""
+    """Return XMP as one segment, followed by segments of extended XMP if it is too long for one."""
     xmp = split_xmp(tags.xmp_elements, _SEGMENT - len(_XMP))
     segments = _segment(0xE1, _XMP + xmp.standard)
     for offset in range(0, len(xmp.extended), _EXTENDED_PART):

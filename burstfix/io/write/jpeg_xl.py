@@ -16,7 +16,7 @@ _EFFORT = 3  # higher efforts take many times as long for a few percent smaller 
 
 
 def write_jpeg_xl(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
-    """Write (H, W, 3) sRGB pixels as a JPEG XL; `icc` is not needed, as the codestream states sRGB.
+    """Write (H, W, 3) sRGB pixels as a JPEG XL. `icc` is not used, because the codestream states sRGB.
 
     Quality 100 is lossless.
     """
@@ -30,7 +30,7 @@ def write_jpeg_xl(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, qua
     start = _first_codestream_box(encoded)
     with open(path, "wb") as file:
         file.write(memoryview(encoded)[:start])
-        file.write(_box(b"Exif", b"\0\0\0\0" + exif_block(tags.exif)))  # offset of the TIFF header, then TIFF
+        file.write(_box(b"Exif", b"\0\0\0\0" + exif_block(tags.exif)))  # offset of the TIFF, then the TIFF
         file.write(_box(b"xml ", tags.xmp))
         file.write(memoryview(encoded)[start:])
 
@@ -48,7 +48,7 @@ def _distance(quality: int) -> float:
 
 
 def _first_codestream_box(container: bytes | bytearray) -> int:
-    """Return the offset of the picture in a container; boxes with signature, type and level precede it."""
+    """Return the offset of the picture in a container, after the boxes for signature, type and level."""
     start = 0
     while container[start + 4 : start + 8] not in (b"jxlc", b"jxlp"):
         start += struct.unpack_from(">I", container, start)[0]

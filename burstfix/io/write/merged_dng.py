@@ -1,6 +1,6 @@
-"""Merged bursts as DNGs: linear (camera RGB at every pixel), Bayer mosaics, monochrome.
+"""Write merged bursts as DNGs: linear (camera RGB at every pixel), Bayer mosaics, monochrome.
 
-The first directory holds a JPEG preview, and its SubIFD the raw picture. Source: DNG specification 1.7.1.
+The first directory contains a JPEG preview, its SubIFD the raw picture. Source: DNG specification 1.7.1.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ from burstfix.types import ExifTags, FrameMetadata, NoiseProfile, RenderedImage
 
 WHITE_CODE = 65535
 BLACK_CODE = 4096
-"""Black level of mosaics, above 0 to keep noise below black. Linear DNGs have black 0, because darktable
-(4.2) and RawTherapee (5.9) do not subtract any other level from them; values below black are clipped."""
+"""Black level of mosaics.
+
+It is above 0 to keep noise below black. Linear DNGs have black level 0, because darktable (4.2) and
+RawTherapee (5.9) do not subtract other levels from them; their values below black are clipped.
+"""
 
 _CODE_OF = {"ljpeg": 7, "jxl": 52546}  # TIFF tag Compression
 _TILE = 512
@@ -61,10 +64,10 @@ def write_merged_dng(
             if `metadata.cfa` is MONOCHROME. 0 = black, 1 = white; values above 1 are clipped. For a
             monochrome sensor, only the first of three channels is written.
         metadata: Metadata of the reference. Opcode list 3 is written, and list 2 with a mosaic.
-        preview: A small sRGB picture in the orientation of the sensor; its settings are recorded in the file.
+        preview: A small sRGB picture in the orientation of the sensor. Its settings are written to the file.
         noise: Remaining noise in `data`.
-        compression: One of `DNG_COMPRESSIONS`; all are lossless. Every raw converter reads "ljpeg"; "jxl" is
-            smaller and requires a reader of DNG 1.7.
+        compression: One of `DNG_COMPRESSIONS`. All are lossless. Every raw converter can read "ljpeg". "jxl"
+            gives smaller files, but requires support for DNG 1.7.
         overwrite: Replace an existing file.
 
     Returns:
@@ -88,7 +91,7 @@ def write_merged_dng(
         raise OutputError(f"{path}: {2 * data.size / 1e9:.1f} GB of pixels are too many for a DNG")
     carried = _opcode_tags(metadata, is_mosaic)
     black = BLACK_CODE if is_mosaic else 0
-    # tifffile writes LinearRaw only with three samples; for monochrome the tag is set afterwards.
+    # tifffile writes LinearRaw only with three samples, so the tag is set afterwards for monochrome.
     photometric: Any = tn.PHOTOMETRIC_CFA if is_mosaic else tn.PHOTOMETRIC_LINEAR_RAW
     if channels == 1 and not is_mosaic:
         photometric = "minisblack"
@@ -133,7 +136,7 @@ def _codes(data: NDArray[np.float32], black: int) -> NDArray[np.uint16]:
 
 
 def _pixels(codes: NDArray[np.uint16], compression: DngCompression) -> dict[str, Any]:
-    """Return the arguments of `TiffWriter.write` that hold the pixels."""
+    """Return the arguments of `TiffWriter.write` that contain the pixels."""
     if compression == "none" or min(codes.shape[:2]) < 16:  # too small for a tile
         return {"data": codes}
     tile = (_tile_side(codes.shape[0]), _tile_side(codes.shape[1]))
@@ -149,8 +152,9 @@ def _pixels(codes: NDArray[np.uint16], compression: DngCompression) -> dict[str,
 def _tile_side(size: int) -> int:
     """Divide a side into equal tiles of at most `_TILE` pixels; TIFF requires multiples of 16.
 
-    No tile is larger than the picture: dcraw and LibRaw would read its padding as pixels of the next row.
-    No tile contains a single column of the picture: RawSpeed cannot read it as two components.
+    A tile is never larger than the picture, because dcraw and LibRaw would read its padding as pixels of the
+    next row. A tile never contains only one column of the picture, because RawSpeed cannot read such a tile
+    as two components.
 
     >>> _tile_side(556), _tile_side(161), _tile_side(4000)
     (288, 96, 512)
@@ -176,9 +180,9 @@ def _encoded_tiles(
 def _lossless_jpeg(tile: NDArray[np.uint16]) -> bytes:
     """Encode a tile for DNG compression 7."""
     if tile.ndim == 2:
-        # Pairs of columns as two components: neighbours within a component have the same colour.
+        # Pairs of columns are two components, so that neighbours within a component have the same colour.
         tile = tile.reshape(tile.shape[0], -1, 2)
-    # Predictor 1 is the only one that all raw converters read.
+    # Only predictor 1 is supported by all raw converters.
     return bytes(imagecodecs.jpeg_encode(tile, lossless=True, predictor=1, bitspersample=16))
 
 
@@ -248,7 +252,7 @@ def _raw_tags(
 
 
 def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
-    """Make the tags of the opcode lists that a raw converter still has to apply."""
+    """Make the tags of the opcode lists that a raw converter has to apply."""
     lists = metadata.opcodes
     if lists is None:
         return []
@@ -259,6 +263,6 @@ def _opcode_tags(metadata: FrameMetadata, is_mosaic: bool) -> list[Tag]:
 
 
 def _exif(metadata: FrameMetadata) -> ExifTags:
-    """Return the reference's tags with burstfix as Software."""
+    """Return the EXIF of the reference with burstfix as Software."""
     own = exif_tags(metadata)
     return replace(own, image={**own.image, _SOFTWARE_TAG: SOFTWARE})

@@ -1,4 +1,4 @@
-"""The metadata of a written picture: EXIF, and XMP with the settings of the merge."""
+"""Metadata of a written picture: EXIF, and XMP with the settings of the merge."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class PictureTags:
     """Metadata for a writer.
 
     Attributes:
-        exif: Tags, all of valid EXIF types; Orientation is 1.
-        xmp_elements: XMP properties, each as an XML element; see `xmp_packet`.
+        exif: EXIF tags. All have valid types, and Orientation is 1.
+        xmp_elements: XMP properties as XML elements; see `xmp_packet`.
     """
 
     exif: ExifTags
@@ -47,7 +47,7 @@ class PictureTags:
 def picture_tags(image: RenderedImage) -> PictureTags:
     """Copy EXIF and XMP of the reference frame, and replace values that describe the new file.
 
-    ImageDescription is the photographer's caption and is not changed; the settings are in XMP only.
+    ImageDescription is the photographer's caption and is not changed. The settings are only in XMP.
     """
     space = (image.settings.get("render") or {}).get("color_space")
     exif = replace(
@@ -98,7 +98,7 @@ def exif_block_within(exif: ExifTags, limit: int, thumbnail: bytes = b"") -> byt
 
 
 def writable(exif: ExifTags) -> ExifTags:
-    """Drop tags that EXIF cannot hold, with a warning, so that the picture can still be written."""
+    """Drop tags that EXIF cannot represent, with a warning, so that the picture can still be written."""
     for directory in _DIRECTORIES:
         for tag, value in getattr(exif, directory).items():
             try:

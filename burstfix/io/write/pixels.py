@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-"""(H, W, 3), full range."""
+"""Pixels (H, W, 3) in full range."""
 
 
 def to_depth(data: NDArray[np.uint16], bit_depth: int) -> Pixels:
-    """Convert full-range 16-bit values to 8 bits, rounded, or return them as they are.
+    """Round full-range 16-bit values to 8 bits, or return them unchanged for 16 bits.
 
     >>> to_depth(np.array([0, 128, 129, 65535], np.uint16), 8).tolist()
     [0, 0, 1, 255]

@@ -12,7 +12,7 @@ import numpy as np
 from burstfix.io.write.picture_tags import PictureTags, exif_block_within
 from burstfix.io.write.pixels import Pixels
 
-_LEVEL = 3  # photographs are noisy: higher levels take longer and hardly reduce the size
+_LEVEL = 3  # higher levels take longer and hardly reduce the size, because photographs are noisy
 _HEADER = 8 + 25  # signature and IHDR
 _MAX_EXIF = 1 << 24
 

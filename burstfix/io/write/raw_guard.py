@@ -15,8 +15,8 @@ from burstfix.io.write.picture_tags import is_merged
 def refuse_raw(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Check that an output does not replace a raw, even with --overwrite.
 
-    A DNG that burstfix has merged is not a raw photograph. Unreadable files with the suffix of a raw count as
-    raws.
+    A DNG that burstfix has merged is not a raw photograph and may be replaced. Unreadable files with the
+    suffix of a raw count as raws.
 
     Args:
         path: The output file.

@@ -1,4 +1,4 @@
-"""TIFF files: 8 or 16 bits, deflated; rendered pictures with all metadata, and linear ground truth."""
+"""Write TIFF files, 8 or 16 bits, deflated: rendered pictures with metadata, and linear ground truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import SOFTWARE, PictureTags
 from burstfix.io.write.pixels import Pixels
 
-_LEVEL = 4  # photographs are noisy: higher levels take longer and hardly reduce the size
+_LEVEL = 4  # higher levels take longer and hardly reduce the size, because photographs are noisy
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = (1 << 32) - (1 << 24)  # offsets of a classic TIFF have 32 bits; leaves room for tags
 
@@ -42,15 +42,15 @@ def write_linear_tiff(
     facts: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write linear values as a 16-bit TIFF without a colour profile: ground truth, not a picture to look at.
+    """Write linear ground truth as a 16-bit TIFF without a colour profile.
 
     Value = code * white / 65535. ImageDescription states this as JSON, together with `facts`.
 
     Args:
         path: Output file.
         data: float32 (3, H, W); values outside 0 to `white` are clipped.
-        white: The value of the highest code.
-        facts: Further entries of ImageDescription; JSON must be able to represent them.
+        white: Value of the highest code.
+        facts: Additional entries of ImageDescription, as JSON values.
         overwrite: Replace an existing file.
 
     Returns:
@@ -69,7 +69,7 @@ def write_linear_tiff(
 
 
 def _write_pixels(path: Path, pixels: Pixels, **options: Any) -> None:
-    """Write strips, deflated after horizontal differencing."""
+    """Write strips with horizontal differencing and deflate compression."""
     if pixels.nbytes > _MAX_BYTES:
         raise OutputError(
             f"{path.name}: {pixels.nbytes / 1e9:.1f} GB of pixels are more than a TIFF can hold;"
