@@ -33,7 +33,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "opcodes": ("tests/opcodes",),
     "io": ("tests/io", "tests/test_output_tags.py", "tests/test_write_dng.py"),
 }
-"""The tests that should notice a break in each package, likeliest first."""
+"""Tests that should detect a break in each package, the most likely first."""
 
 SECONDS = 300  # for one mutant; a mutant that hangs counts as caught
 
@@ -72,7 +72,7 @@ class Mutant:
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
-    """All single changes of a file that are likely to be wrong."""
+    """Return all single changes of a file that are likely to be wrong."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     skipped = _annotations_and_messages(tree)
     for index, node in enumerate(ast.walk(tree)):
@@ -101,7 +101,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 
 def _annotations_and_messages(tree: ast.AST) -> set[int]:
-    """Ids of nodes that say nothing about results: annotations, decorators, logging, texts of errors."""
+    """Return the ids of nodes without influence on results: annotations, decorators, logging, error texts."""
     skipped: set[int] = set()
 
     def skip(node: ast.AST | None) -> None:
@@ -142,7 +142,7 @@ def _rename_attribute(node: ast.AST) -> None:
 
 
 def mutated_source(mutant: Mutant) -> str:
-    """The file's source with the change."""
+    """Return the source of the file with the change."""
     tree = ast.parse((ROOT / mutant.path).read_text(encoding="utf-8"))
     for index, node in enumerate(ast.walk(tree)):
         if index == mutant.index:
@@ -152,7 +152,7 @@ def mutated_source(mutant: Mutant) -> str:
 
 
 def choose(packages: list[str], count: int, seed: int) -> list[Mutant]:
-    """`count` mutants, drawn evenly from the packages."""
+    """Choose `count` mutants at random, the same number from each package."""
     rng = random.Random(seed)
     chosen: list[Mutant] = []
     for number, package in enumerate(packages):
@@ -163,8 +163,15 @@ def choose(packages: list[str], count: int, seed: int) -> list[Mutant]:
     return chosen
 
 
-def is_caught(mutant: Mutant, tree: Path, suites: tuple[str, ...]) -> bool:
-    """Write the mutant into the copy of the tree, run the suites in turn, restore the file."""
+def tests_of(mutant: Mutant, tree: Path) -> list[str]:
+    """Return the tests to run: first the files that are named after the module, then the package's suites."""
+    own = sorted((tree / "tests").rglob(f"test_{mutant.path.stem.strip('_')}*.py"))
+    suites = SUITES[mutant.path.parts[1]]
+    return [str(file.relative_to(tree)) for file in own] + [name for name in suites if (tree / name).exists()]
+
+
+def is_caught(mutant: Mutant, tree: Path) -> bool:
+    """Write the mutant into the copy of the tree, run its tests until one fails, and restore the file."""
     target = tree / mutant.path
     original = target.read_text(encoding="utf-8")
     environment = {
@@ -175,9 +182,7 @@ def is_caught(mutant: Mutant, tree: Path, suites: tuple[str, ...]) -> bool:
     }
     try:
         target.write_text(mutated_source(mutant), encoding="utf-8")
-        for suite in suites:
-            if not (tree / suite).exists():
-                continue
+        for tests in tests_of(mutant, tree):
             command = [
                 sys.executable,
                 "-m",
@@ -188,7 +193,7 @@ def is_caught(mutant: Mutant, tree: Path, suites: tuple[str, ...]) -> bool:
                 "no:cacheprovider",
                 "-m",
                 "not slow",
-                suite,
+                tests,
             ]
             try:
                 done = subprocess.run(
@@ -221,7 +226,7 @@ def main() -> int:
         )
         for number, mutant in enumerate(mutants, 1):
             started = time.monotonic()
-            caught = is_caught(mutant, tree, SUITES[mutant.path.parts[1]])
+            caught = is_caught(mutant, tree)
             if not caught:
                 survivors.append(mutant)
             state = "caught" if caught else "SURVIVED"
