@@ -62,9 +62,9 @@ def read_burst(
     Args:
         paths: A folder (subfolders are not searched), a raw file, or several raw files in any order.
             Duplicates, `._*` files and files that are not raws are skipped.
-        reference: Frame to which the others are aligned; the result shows its view. An index in time order
-            (0 is the first), or a file. None chooses the sharpest of the frames near the middle, or another
-            frame if most frames do not overlap that one.
+        reference: Frame to which the others are aligned; the result has its framing. Given as an index in
+            time order (0 is the first) or as a file. None chooses the sharpest of the frames near the middle,
+            or another frame if most frames do not overlap that one.
         noise: A profile, or (shot gain, read variance) for all planes. "file" uses the profile in the
             reference file, "measure" measures the burst. None uses the profile in the file if it is
             consistent with the burst (three frames or more), otherwise the table, otherwise a measurement.

@@ -74,7 +74,9 @@ def burst_from_arrays(
     for index, array in enumerate(arrays):
         name = f"frame_{index:03}"
         if array.shape != arrays[0].shape:
-            raise BurstError(f"{name}: its shape is {array.shape}, that of the first frame {arrays[0].shape}")
+            raise BurstError(
+                f"{name}: its shape is {array.shape}; expected that of the first frame, {arrays[0].shape}"
+            )
         if array.ndim != (3 if cfa == LINEAR else 2) or (cfa == LINEAR and array.shape[2] != layout.channels):
             expected = "(H, W, 3)" if cfa == LINEAR else "(H, W)"
             raise InputError(f"{name}: its shape is {array.shape}; {cfa} frames are {expected}")

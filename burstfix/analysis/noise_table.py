@@ -85,7 +85,7 @@ def load_table(path: Path) -> NoiseTable:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: entry {number} is invalid; each entry has name, iso, shot_gain and read_variance "
-                "(four numbers each, for R, G on red rows, G on blue rows, B)"
+                "(four numbers each: R, Gr, Gb, B; Gr is green in the red rows)"
             ) from error
     return table
 

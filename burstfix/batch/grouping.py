@@ -185,7 +185,8 @@ def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Seq
     if missing:
         few = ", ".join(f.path.name for f in missing[:3]) + (" ..." if len(missing) > 3 else "")
         return _Sequence(
-            named, f"{source}: {len(missing)} of {len(stream)} frames have no time ({few}); sorted by name"
+            named,
+            f"{source}: {len(missing)} of {len(stream)} frames have no capture time ({few}); sorted by name",
         )
     for a, b in pairwise(stream):
         if _lost_between(a, b, lost) is not None and _seconds(a, b) < -_CLOCK_STEP:

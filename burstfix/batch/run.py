@@ -160,7 +160,7 @@ class Batch:
             self.report.no_summary = ""
         except OutputError as error:  # pictures and report are complete without the summary
             self.report.no_summary = str(error)
-            log.warning("no summary: %s", error)
+            log.warning("the summary was not written: %s", error)
 
     def _work_through(self, plan: Plan, worker: Worker) -> None:
         for warning in plan.warnings:

@@ -34,7 +34,8 @@ class BatchSettings(MergeSettings):
     exposure: float | str | None = setting(
         None,
         kinds.exposure("auto", "shared"),
-        "Exposure correction in stops, + is brighter; shared finds one exposure for all bursts of a folder.",
+        "Exposure correction in stops; positive values brighten. auto is chosen per picture; shared uses one "
+        "exposure for all bursts of a folder and camera.",
         group="rendering",
         default_text="the value in the look",
     )
@@ -47,7 +48,7 @@ class BatchSettings(MergeSettings):
     max_frames: int = setting(
         0,
         kinds.whole(0),
-        "Largest number of frames; longer bursts are split into parts.",
+        "Largest number of frames in a burst; longer bursts are split into parts.",
         group="grouping",
         default_text="0, no limit",
     )
@@ -63,12 +64,23 @@ class BatchSettings(MergeSettings):
         group="batch",
     )
     overwrite: bool = setting(
-        False, kinds.flag(), "Also replace files that are not from this batch.", group="batch"
+        False,
+        kinds.flag(),
+        "Also replace changed pictures and files that burstfix did not write.",
+        group="batch",
     )
     report: bool = setting(
-        False, kinds.flag(), "Also write a report: report.html, with a page for each burst.", group="batch"
+        False,
+        kinds.flag(),
+        "Also write OUT/report.html, an index of all bursts, and a report of each burst.",
+        group="batch",
     )
-    jobs: int = setting(1, kinds.whole(1, 64, metavar="N"), "Number of bursts to read ahead.", group="batch")
+    jobs: int = setting(
+        1,
+        kinds.whole(1, 64, metavar="N"),
+        "Number of bursts to read ahead while one is merged.",
+        group="batch",
+    )
     max_memory: int = setting(
         0,
         kinds.size(),
@@ -79,7 +91,7 @@ class BatchSettings(MergeSettings):
     settle: float = setting(
         5.0,
         kinds.number(0, metavar="SECONDS"),
-        "With --watch, time without a change before files are read.",
+        "With --watch, read files once they have not changed for this time.",
         group="batch",
     )
 
@@ -101,7 +113,7 @@ class BatchSettings(MergeSettings):
         row.bit_depth(self.bit_depth)
         row.check_color_space(self.color_space)
         if self.report and row.is_raw and self.dng == "mosaic":
-            raise UsageError("report needs demosaicked pictures; it cannot be combined with dng mosaic")
+            raise UsageError("report needs demosaicked pictures; it cannot be used with dng mosaic")
 
     def result_settings(self) -> dict[str, Any]:
         """Return the settings that change the pictures or their names, as JSON values."""

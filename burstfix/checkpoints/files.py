@@ -70,9 +70,9 @@ def save_weights(
     """
     path = Path(path)
     if path.suffix != _SUFFIX:
-        raise UsageError(f"{path}: weights are written as {_SUFFIX}; choose such a name")
+        raise UsageError(f"{path}: weights are written as {_SUFFIX}; choose a name with this suffix")
     if taken := [key for key in card if key in _WRITTEN_BY_US]:
-        raise UsageError(f"{path}: the card must not have {', '.join(taken)}; save_weights writes it")
+        raise UsageError(f"{path}: the card must not contain {', '.join(taken)}; save_weights adds it")
     name = name_of(model)
     config = json.dumps(asdict(model.config) if model.config_class else {})  # type: ignore[call-overload]
     tensors = {name: _stored(tensor, name, dtype) for name, tensor in model.state_dict().items()}
@@ -121,15 +121,15 @@ def load_model(name: str | Path = "auto", device: str | torch.device = "cpu") ->
         return _load(Path(name), must_have_card=False)
     if str(name).endswith((".pth", ".pt", ".ckpt")):
         raise WeightsError(
-            f"{name}: only {_SUFFIX} files are loaded; `burstfix weights import` turns upstream checkpoints "
-            "into one, and `burstfix train` writes one when it ends"
+            f"{name}: only {_SUFFIX} files can be loaded; `burstfix weights import` converts the checkpoints "
+            f"of Guo et al. 2022, and `burstfix train` writes a {_SUFFIX} file when it ends"
         )
     entry = find(best_for(device) if name == "auto" else str(name))
     if entry.weights is not None:
         model = _load(weights_folder() / entry.weights, must_have_card=True)
         if model.info.name != entry.name:
             raise WeightsError(
-                f"{entry.weights}: holds another model ({model.info.name!r}); reinstall burstfix"
+                f"{entry.weights}: contains another model ({model.info.name!r}); reinstall burstfix"
             )
         return model
     if entry.trained:
@@ -182,8 +182,8 @@ def _build(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor
         raise
     except (BurstfixError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(
-            f"{path}: its model or configuration is not one of this version of burstfix ({error}); save it "
-            "again with this version"
+            f"{path}: this version of burstfix does not support its model or configuration ({error}); save "
+            "it again with this version"
         ) from error
 
 
@@ -202,7 +202,7 @@ def check_sizes(value: Any) -> None:
         for item in value:
             check_sizes(item)
     elif isinstance(value, (int, float)) and not 0 <= value <= _LARGEST_SIZE:  # false for NaN
-        raise UsageError(f"its configuration holds {value!r}, expected numbers from 0 to {_LARGEST_SIZE}")
+        raise UsageError(f"its configuration contains {value!r}; expected numbers from 0 to {_LARGEST_SIZE}")
 
 
 def _check_hash(path: Path, content: bytes, must_have_card: bool, remedy: str) -> None:

@@ -167,14 +167,16 @@ def _load(path: Path) -> dict[str, Tensor]:
             "that the authors published"
         ) from error
     if not isinstance(content, Mapping) or not content:
-        raise WeightsError(f"{path}: holds a {type(content).__name__}, expected named tensors")
+        raise WeightsError(f"{path}: contains a {type(content).__name__}; expected named tensors")
     tensors: dict[str, Tensor] = {}
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_floating_point():
-            raise WeightsError(f"{path}: entry {key!r} is not a floating-point tensor; expected only these")
+            raise WeightsError(
+                f"{path}: entry {key!r} is not a floating-point tensor, as all entries must be"
+            )
         if not _is_plain(value):
             raise WeightsError(
-                f"{path}: tensor {key!r} is sparse or its elements share memory; expected one value for each"
+                f"{path}: tensor {key!r} is sparse, or its elements share memory; expected dense tensors"
             )
         if not torch.isfinite(value).all():
             raise WeightsError(f"{path}: tensor {key!r} has values that are not finite; download it again")

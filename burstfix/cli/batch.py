@@ -43,12 +43,14 @@ _SETTINGS = options.named(
 @click.option(
     "--preview",
     is_flag=True,
-    help="Only write a contact sheet, OUT/preview.html, from quickly merged small pictures.",
+    help="Only write a contact sheet, OUT/preview.html: every burst, merged quickly at a quarter of height "
+    "and width.",
 )
 @click.option("--retry-failed", is_flag=True, help="Retry bursts that failed in an earlier run.")
 @click.option("--watch", is_flag=True, help="Keep running and merge bursts as their files arrive.")
 @click.option("--cluster", metavar="ADDRESS|local",
-              help="Merge on the workers of this Dask scheduler; local starts one.")  # fmt: skip
+              help="Merge on the workers of this Dask scheduler; local starts workers on this machine.",
+)  # fmt: skip
 @finding.source
 @options.settings(_SETTINGS)
 @options.verbosity
@@ -67,15 +69,15 @@ def command(
 ) -> int:
     """Merge every burst in folders, unattended.
 
-    Finds the bursts in FOLDER and its subfolders, and writes one picture for each into OUT. Running it
-    again is safe: finished bursts are kept, and an interrupted run continues. A burst that fails does not
-    stop the others. The exit code is 8 if a burst failed or a raw could not be read. Settings can be given
-    in FOLDER/burstfix.toml; see `burstfix config show`.
+    Find the bursts in FOLDER and its subfolders, and write one picture for each into OUT. It is safe to run
+    the command again: finished bursts are kept, and an interrupted run continues. A burst that fails does
+    not stop the others. The exit code is 8 if a burst failed or a raw could not be read. FOLDER/burstfix.toml
+    can contain settings; see `burstfix config show`.
     """
     settings = source.batch(folders, typed).settings
     if preview and (dry_run or retry_failed or watch or cluster):
         raise UsageError(
-            "--preview excludes --dry-run, --retry-failed, --watch and --cluster; leave them out"
+            "--preview cannot be used with --dry-run, --retry-failed, --watch or --cluster; leave them out"
         )
     if preview:
         return _preview(terminal, list(folders), output, settings)

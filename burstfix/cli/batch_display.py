@@ -92,8 +92,8 @@ def tally_text(report: Mapping[str, Any]) -> str:
     report = printable_document(report)
     lines = [f"{name}: failed: {reason}" for name, reason in report["failed"].items()]
     lines += [f"{path}: cannot be read: {reason}" for path, reason in report["unreadable"].items()]
-    lines += [f"no summary: {report['no_summary']}"] if report["no_summary"] else []
-    numbers = [f"{len(report['done'])} merged", f"{len(report['skipped'])} done before"]
+    lines += [f"the summary was not written: {report['no_summary']}"] if report["no_summary"] else []
+    numbers = [f"{len(report['done'])} merged", f"{len(report['skipped'])} merged earlier"]
     numbers.append(f"{len(report['failed'])} failed")
     if report["unreadable"]:
         allowed = "" if report["skip_bad"] else " (--skip-bad merges without them)"

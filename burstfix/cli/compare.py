@@ -28,14 +28,17 @@ EXAMPLES = (
 @click.argument("a", metavar="A", type=click.Path(path_type=Path))
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
 @click.option(
-    "--truth", type=click.Path(path_type=Path), metavar="FILE", help="Picture to compare both with."
+    "--truth",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Ground truth: compare A and B with this picture, not with each other.",
 )
 @options.verbosity
 @options.pass_terminal
 def command(terminal: Terminal, a: Path, b: Path, truth: Path | None) -> None:
     """Measure how similar two pictures are.
 
-    With --truth, both are measured against a third picture. All pictures must have the same size; 8 and 16
+    With --truth, compare each of them with a third picture. All pictures must have the same size; 8 and 16
     bits may be mixed. PSNR and SSIM compare pixel values, so all pictures should have the same colour space.
     """
     from burstfix.evaluation.compare import compare

@@ -24,11 +24,11 @@ EXAMPLES = ("burstfix config show", "burstfix config show card/DCIM --config nig
 @click.group("config", invoke_without_command=True, epilog=epilog(*EXAMPLES))
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Show the settings in force and their origin.
+    """Show the settings in force and their sources.
 
     The commands merge, inspect, batch and group read burstfix.toml from the user's config folder, then from
-    the folder of the raws, then a preset (--preset NAME), then the file of --config. Later ones override
-    earlier ones, and options on the command line override all.
+    the folder of the raws, then a preset (--preset NAME), then the file given with --config. Later files
+    override earlier ones. Options on the command line override all files.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 @options.verbosity
 @options.pass_terminal
 def show(terminal: Terminal, folders: tuple[Path, ...], source: finding.Source) -> None:
-    """Show the settings in force for FOLDER, the origin of each, and the paths of all settings files."""
+    """Show the settings in force for FOLDER, the source of each, and the paths of all settings files."""
     user = finding.user_folder()
     resolved = source.batch(folders, {})
     document = {
@@ -73,7 +73,7 @@ def _tables(document: Mapping[str, Any]) -> RenderableType:
     presets = document["presets"]
     files.add_row("presets", ", ".join(presets["names"]) or "none", Text(presets["folder"]))
     barred = ", ".join(document["not_in_folders"])
-    note = f"A burstfix.toml in a folder of raws may not set: {barred}, or a model file."
+    note = f"A burstfix.toml in a folder of raws may not set {barred}, or a model that is not built in."
     return Group(settings, Text(""), files, Text(""), Text(note))
 
 

@@ -21,7 +21,7 @@ def command(terminal: Terminal) -> int:
 
     A small built-in burst is merged on every device, and the result is compared with that of the CPU in
     float32. A device that differs by more than the tolerance is reported, and --device auto does not choose
-    it. The exit code is 1 if a device computes wrongly, and 7 if weights are missing or damaged.
+    it. The exit code is 1 if a device computes wrong results, and 7 if weights are missing or damaged.
     """
     from burstfix.report.doctor import examine, lines
 

@@ -13,7 +13,7 @@ Exit codes:
   8    some bursts of a batch failed
   129  ended by SIGHUP
   130  interrupted (Ctrl-C)
-  141  the program that reads stdout has ended
+  141  broken pipe (SIGPIPE): stdout was closed
   143  ended by SIGTERM
 """
 

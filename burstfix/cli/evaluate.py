@@ -1,4 +1,4 @@
-"""`burstfix evaluate`: PSNR and SSIM of models on bursts with known truth."""
+"""`burstfix evaluate`: PSNR and SSIM of models on bursts with ground truth."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def command(
     threads: int | None,
     overwrite: bool,
 ) -> None:
-    """Measure the quality of models on bursts with known truth.
+    """Measure the quality of models on bursts with ground truth.
 
     Bursts are processed as in `merge`: global motion, block matching, tiles. PSNR and SSIM are means over
     clips or photographs, with 95% confidence intervals. A second table shows the differences between models
@@ -157,12 +157,13 @@ def command(
     if 0 < crop < 32:
         raise UsageError(f"--crop {crop}: SSIM and alignment need at least 32 pixels")
     if markdown and terminal.json:
-        raise UsageError("--markdown and --json exclude each other; give one of them")
+        raise UsageError("--markdown and --json cannot be used together")
     if not clips and not photos and not bursts:
-        raise UsageError("give --clips, --photos or --bursts")
+        raise UsageError("nothing to evaluate; give --clips, --photos or --bursts")
     if bursts and (clips or photos or lpips or markdown or save_pictures):
         raise UsageError(
-            "--bursts excludes --clips, --photos, --lpips, --markdown and --save-pictures; leave them out"
+            "--bursts cannot be used with --clips, --photos, --lpips, --markdown or --save-pictures; leave "
+            "them out"
         )
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
         reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"

@@ -37,11 +37,13 @@ EXAMPLES = (
     "-o",
     "--output",
     metavar="FILE|FOLDER",
-    help="Output file, or folder for it.  [default: REFERENCE_merged.tif]",
+    help="Output file, or the folder to write it to.  [default: REFERENCE_merged.tif]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option(
-    "--preview", is_flag=True, help="Merge quickly at a quarter of the size, to choose reference and look."
+    "--preview",
+    is_flag=True,
+    help="Merge quickly at a quarter of height and width, to choose the reference and the look.",
 )
 @click.option(
     "--report",
@@ -66,8 +68,8 @@ def command(
 ) -> None:
     """Merge a burst of raws into one clean picture.
 
-    PATHS are the raws of one burst: files, patterns, or a folder. The other frames are aligned to one of
-    them, the reference; the result shows its view. A single raw is denoised on its own.
+    PATHS are the raws of one burst: files, patterns, or a folder. One of the frames is the reference: the
+    others are aligned to it, and the result has its framing. A single raw is denoised on its own.
     """
     started = time.perf_counter()
     settings = source.merge(folders_of(paths), typed)

@@ -106,9 +106,8 @@ MERGE = settings_of(MergeSettings)
 
 reference = click.option(
     "--reference", type=values.Reference(), default=None,
-    help="Frame to which the others are aligned; the result shows its view. Its number in `burstfix "
-         "inspect`, or its file.  "
-         "[default: the sharpest near the middle]",
+    help="Frame to which the others are aligned; the result has its framing. Give its number in `burstfix "
+         "inspect`, or its file.  [default: the sharpest frame near the middle of the burst]",
 )  # fmt: skip
 
 paths = click.argument("paths", nargs=-1, required=True, metavar="PATHS...")

@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Write reports for pictures that burstfix merged earlier.
 
-    The settings stored in each picture name its raws and the options of its merge. The merge is repeated
-    for the report; the picture is not changed. In folders, files that burstfix did not write are left out.
+    Each picture contains the names of its raws and the settings of its merge. The merge is repeated for the
+    report; the picture is not changed. In a folder, files that burstfix did not write are skipped.
     """
     files = _pictures(pictures)
     if output is not None and len(files) > 1:

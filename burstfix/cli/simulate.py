@@ -1,4 +1,4 @@
-"""`burstfix simulate`: simulate a raw burst with known truth from a photograph or a clip."""
+"""`burstfix simulate`: simulate a raw burst with ground truth from a photograph or a clip."""
 
 from __future__ import annotations
 
@@ -49,19 +49,21 @@ _recording = options.stack(
     click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True,
                  help="Number of frames to record."),
     click.option("--reference", type=click.IntRange(min=1), default=None, metavar="N",
-                 help="Frame for which the truth is stored.  [default: the middle one]"),
+                 help="Reference frame; its ground truth is stored.  [default: the middle one]"),
     click.option("--first", type=click.IntRange(min=1), default=1, show_default=True,
                  help="First frame of a clip to use."),
     click.option("--size", type=Size(), metavar="WIDTHxHEIGHT", default=None,
-                 help="Largest size of the frames, cropped from the centre.  [default: largest possible]"),
+                 help="Maximum size of the frames; they are cropped from the centre.  "
+                      "[default: largest possible]"),
 )  # fmt: skip
 
 # Options of the camera.
 _camera = options.stack(
     click.option("--camera", type=click.Choice(["random", "protocol"]), default="random", show_default=True,
-                 help="Colour response of the camera: random (from the seed), or as in the REDS4 protocol."),
+                 help="Colour response of the camera: random (depends on the seed), or that of the REDS4 "
+                      "protocol."),
     click.option("--tone-curve/--no-tone-curve", default=True, show_default=True,
-                 help="Undo a typical contrast curve of the source before simulating."),
+                 help="Undo the contrast curve that the source is assumed to have."),
     click.option("--cfa", type=click.Choice(CFA_PATTERNS, case_sensitive=False), default="RGGB",
                  show_default=True, help="Bayer pattern."),
     click.option("--bits", type=click.Choice(["10", "12", "14"]), default="12", show_default=True,
@@ -138,15 +140,15 @@ def command(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Simulate a raw burst with known truth from a photograph or a clip.
+    """Simulate a raw burst with ground truth from a photograph or a clip.
 
-    SOURCE is a photograph or a clip (a folder of frames, or a video). A photograph is recorded by a simulated
-    shaking camera. The consecutive frames of a clip are recorded without added motion. The output folder also
-    contains the linear truth of the reference, and a JSON file with the true motion and all settings.
+    SOURCE is a photograph or a clip (a folder of frames, or a video). For a photograph, a shaking camera is
+    simulated. For a clip, consecutive frames are recorded without added motion. The output folder also
+    contains the linear ground truth of the reference, and a JSON file with the true motion and all settings.
     """  # fmt: skip
     terminal = ctx.ensure_object(Terminal)
     if sum(x is not None for x in (noise, noise_level, iso)) > 1:
-        raise UsageError("--noise, --noise-level and --iso exclude each other; give one of them")
+        raise UsageError("--noise, --noise-level and --iso cannot be used together; give one of them")
 
     from burstfix.sim.files import check_folder, noise_at, write_recording
     from burstfix.sim.motion import MotionSettings
@@ -206,7 +208,7 @@ def command(
     }
     text = (
         f"{output}: {frames} frames of {width}x{height}, {cfa}, {bits} bit, "
-        f"noise S={shot_gain:.3g} O={read_variance:.3g}; the truth belongs to frame "
+        f"noise S={shot_gain:.3g} O={read_variance:.3g}; with the ground truth of frame "
         f"{settings.reference_index + 1} (merge with --reference {settings.reference_index + 1})"
     )
     terminal.result(records.Simulate, document, lambda _: printable(text), closing=True)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BROKEN_PIPE = 141  # 128 + SIGPIPE: the program that reads stdout has ended
+BROKEN_PIPE = 141  # 128 + SIGPIPE: stdout was closed
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 

@@ -117,7 +117,7 @@ def check_report(report: Path, destination: Target, settings: MergeSettings, *, 
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
     if destination.is_raw and settings.dng == "mosaic":
-        raise UsageError("--report needs a demosaicked merge; it cannot be combined with --dng mosaic")
+        raise UsageError("--report needs a demosaicked merge; it cannot be used with --dng mosaic")
     check_report_file(report, overwrite=overwrite)
 
 

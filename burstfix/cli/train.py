@@ -54,10 +54,17 @@ EXAMPLES = (
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=None,
-    help="Length of the run, instead of the recipe's steps: minutes of processor time on a CPU (pauses and "
-    "other programs do not count), minutes of wall time on a GPU.",
+    metavar="MINUTES",
+    help="Length of the run, instead of the recipe's steps: processor time on a CPU (pauses and other "
+    "programs do not count), wall time on a GPU.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Number of processor threads.",
+)
 @options.settings([options.MERGE["device"]])
 @options.verbosity
 @options.pass_terminal

@@ -100,7 +100,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
 def import_weights(
     terminal: Terminal, network: Path, coarse: Path, output: Path, noise_map: str, patch: int, overwrite: bool
 ) -> None:
-    """Convert the published checkpoints of the two-stage paper.
+    """Convert the checkpoints of the two-stage network published by Guo et al. 2022.
 
     A file with missing or unexpected keys is refused. Code in the files is never executed.
     """  # fmt: skip

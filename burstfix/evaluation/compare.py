@@ -45,7 +45,7 @@ def compare(a: Path, b: Path) -> Similarity:
     first, second = read_pixels(a), read_pixels(b)
     if first.shape != second.shape:
         raise InputError(
-            f"{b}: has {_size(second)} pixels, but {a} has {_size(first)}; give pictures of one size"
+            f"{b}: has {_size(second)} pixels, but {a} has {_size(first)}; give pictures of the same size"
         )
     if min(first.shape[1:]) < SSIM_WINDOW:
         raise InputError(f"{a}: has {_size(first)} pixels; SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW}")

@@ -8,8 +8,9 @@ the noise n_k is independent of the merge and of the other frame. Hence, for any
     mean((e_1 - e_2)^2) / 2  = mean(n^2)           the noise of a frame
 
 Both are in units of the noise variance predicted by the noise profile, so the second equation shows the
-accuracy of the profile. Errors that the merge and the held-out frames share (lens, clipping) are not
-measured.
+accuracy of the profile. An error that the merge and the held-out frames share, such as lens distortion, is
+not measured. An error that only the held-out frames have counts as an error of the merge. Examples are fixed
+pattern noise, which a merge averages out if the camera moves, and the bias of clipping at black.
 """
 
 from __future__ import annotations

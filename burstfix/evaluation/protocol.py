@@ -122,7 +122,7 @@ def find_clips(folders: Sequence[Path]) -> list[Clip]:
         candidates = [folder] if pictures_in(folder) else inside
         found = [Clip(c.resolve().name, tuple(frames)) for c in candidates if (frames := pictures_in(c))]
         if not found:
-            raise InputError(f"{folder}: holds no clip (a folder of PNG frames)")
+            raise InputError(f"{folder}: contains no clip (a folder of PNG frames)")
         clips += found
     names = distinct_names([clip.frames[0].parent for clip in clips])
     return [replace(clip, name=name) for clip, name in zip(clips, names, strict=True)]
@@ -183,7 +183,7 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
                 noisy = protocol_mosaic(_clean(clip.frames[i], camera), level, number=i + 1)
                 mosaics[i] = to_integers(_middle(noisy, limits.crop))
                 if mosaics[i].shape != mosaics[first].shape:
-                    raise InputError(f"{clip.frames[i]}: differs in size from the frames before")
+                    raise InputError(f"{clip.frames[i]}: its size differs from that of the previous frames")
         frames = [
             Frame(mosaics[i], _clip_metadata(clip.frames[i], mosaics[i], camera, noise)) for i in window
         ]

@@ -97,7 +97,7 @@ def self_ensemble(model: BurstModel, views: int) -> BurstModel:
     if views == 1:
         return model
     if not list(model.parameters()):
-        logger.warning("model %s is no network: an ensemble of views changes nothing", model.info.name)
+        logger.warning("model %s is not a network: an ensemble of views has no effect", model.info.name)
         return model
     return SelfEnsemble(model.model if isinstance(model, SelfEnsemble) else model, views)
 

@@ -82,7 +82,7 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
     if flags is not None and len(flags) != count:
         optional = all(flag & _OPTIONAL for flag in flags)
         raise OpcodeCountError(
-            f"{title}: claims {count} opcodes and contains {len(flags)} ({SKIP_HINT})", optional
+            f"{title}: claims {count} opcodes, but contains {len(flags)} ({SKIP_HINT})", optional
         )
     if count > _MAX_COUNT:
         raise InputError(f"{title}: claims {count} opcodes; at most {_MAX_COUNT} are allowed ({SKIP_HINT})")
@@ -119,7 +119,7 @@ def _flags_of_complete_list(data: bytes) -> list[int] | None:
 def _parse_opcode(data: bytes, at: int) -> Opcode:
     code, major, minor, third, fourth, flags, size = struct.unpack_from(">L4BLL", data, at)
     if size > len(data) - at - 16:
-        raise _DamagedError(f"claims {size} bytes, {len(data) - at - 16} are left")
+        raise _DamagedError(f"claims {size} bytes, but only {len(data) - at - 16} are left")
     if flags & ~(_OPTIONAL | _SKIP_FOR_PREVIEW):
         raise _DamagedError(f"unknown flags {flags:#x}")
     header = Header(_NAMES.get(code, f"opcode {code}"), bool(flags & _OPTIONAL))

@@ -176,7 +176,7 @@ def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
             if not error.optional:
                 raise
             chosen.skipped.append(f"all (list {number})")
-            chosen.warnings.append(f"{error}; its opcodes are optional and left out")
+            chosen.warnings.append(f"{error}; the list is ignored, because all its opcodes are optional")
             continue
         for opcode in opcodes:
             reason = _obstacle(opcode, number, has_mosaic, lists.linearised)
@@ -238,7 +238,7 @@ def _check_work(steps: tuple[Step, ...], title: str) -> None:
     work = sum(_work(step) for step in steps)
     if work > _MAX_WORK:
         raise InputError(
-            f"{title} takes as much time as {work:.0f} lens corrections of the whole picture; at most "
+            f"{title} would take as much time as {work:.0f} lens corrections of the whole picture; at most "
             f"{_MAX_WORK} are allowed ({SKIP_HINT})"
         )
 

@@ -22,7 +22,7 @@ class Document(Record):
 
 
 class Noise(Record):
-    """Noise, variance = shot_gain * x + read_variance, for the planes R, G (red rows), G (blue rows), B."""
+    """Noise, variance = shot_gain * x + read_variance, for the planes R, Gr (red rows), Gb (blue rows), B."""
 
     source: Literal["given", "file", "table", "burst", "frame"]
     shot_gain: list[float]

@@ -84,7 +84,7 @@ def text(*, metavar: str = "", optional: bool = False) -> Kind:
         if value is None and optional:
             return None
         if not isinstance(value, str) or not value:
-            raise ValueError("expected a text that is not empty")
+            raise ValueError("expected non-empty text")
         return value
 
     return Kind(check, metavar)

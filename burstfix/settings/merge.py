@@ -45,7 +45,7 @@ class MergeSettings:
         quality: Quality of lossy formats, 1 to 100.
         scale: Scale factor for height and width, above 0 and at most 1.
         max_size: Largest height and width of the picture in pixels; 0 = no limit.
-        dng: Kind of a DNG: "linear" (demosaicked) or "mosaic".
+        dng: Kind of DNG to write: "linear" (demosaicked) or "mosaic".
         dng_compression: Compression of a DNG: "none", "ljpeg" (lossless JPEG) or "jxl" (lossless JPEG XL,
             DNG 1.7).
         look: Name of a built-in look ("natural", "plain", "vivid"), or a look file (docs/looks.md).
@@ -123,7 +123,8 @@ class MergeSettings:
     dng: Literal["linear", "mosaic"] = setting(
         "linear",
         kinds.one_of("linear", "mosaic"),
-        "Kind of a DNG: demosaicked, or a Bayer mosaic, to be demosaicked by another raw converter.",
+        "Kind of DNG to write: linear (demosaicked), or mosaic (a Bayer mosaic that another raw converter "
+        "demosaics).",
         group="picture",
     )
     dng_compression: DngCompression = setting(
@@ -142,8 +143,8 @@ class MergeSettings:
     exposure: float | str | None = setting(
         None,
         kinds.exposure("auto"),
-        "Exposure correction in stops, + is brighter; a number, unlike auto, is the same for every picture "
-        "of a series.",
+        "Exposure correction in stops; positive values brighten. auto is chosen per picture; use a number to "
+        "treat a series alike.",
         group="rendering",
         default_text="the value in the look",
     )
@@ -163,7 +164,7 @@ class MergeSettings:
     model: str = setting(
         "auto",
         kinds.text(metavar="NAME|FILE"),
-        "Model that merges: auto, a name (burstfix weights list), or a .safetensors file.",
+        "Model to use: auto, a name (burstfix weights list), or a .safetensors file.",
         group="compute",
         short="-m",
     )
@@ -176,7 +177,7 @@ class MergeSettings:
     tile: int = setting(
         0,
         kinds.whole(0, metavar="PIXELS"),
-        "Side of a tile in sensor pixels; 0 = from the free memory.",
+        "Side of a tile in sensor pixels; 0 = chosen from the free memory.",
         group="compute",
         short="-t",
     )
@@ -189,14 +190,14 @@ class MergeSettings:
     strength: float = setting(
         1.0,
         kinds.number(0, 2),
-        "Multiplier of the noise level: below 1 keeps grain, 1 = as measured.",
+        "Multiplier of the noise level; values below 1 keep grain.",
         group="compute",
     )
     ensemble: int = setting(
         1,
         kinds.one_of(1, 2, 4, 8),
-        "Number of rotated and mirrored views that a network averages: less noise, but the time grows with "
-        "the number of views.",
+        "Number of rotated and mirrored views that a network averages; more views reduce noise, but take "
+        "more time.",
         group="compute",
     )
 

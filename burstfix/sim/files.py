@@ -129,9 +129,9 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     foreign = [p.name for p in folder.iterdir() if not _is_ours(p)]
     if foreign or not (folder / FACTS).is_file():
         shown = f" ({sorted(foreign)[0]})" if foreign else ""
-        raise OutputError(f"{folder}: holds other files{shown}; choose a new folder")
+        raise OutputError(f"{folder}: contains other files{shown}; choose a new folder")
     if not overwrite:
-        raise OutputError(f"{folder}: holds a simulated burst already; add --overwrite to replace it")
+        raise OutputError(f"{folder}: already contains a simulated burst; add --overwrite to replace it")
 
 
 def _is_ours(path: Path) -> bool:

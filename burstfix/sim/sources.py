@@ -65,7 +65,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
     if path.is_dir():
         files = pictures_in(path)
         if not files:
-            raise InputError(f"{path}: holds no pictures; expected the frames of a clip")
+            raise InputError(f"{path}: contains no pictures; expected the frames of a clip")
         frames = [read_picture(file) for file in files[first : first + count]]
         total = f"{len(files)} frames"
     else:
@@ -76,7 +76,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
     for frame in frames:
         if frame.shape != frames[0].shape:
             sizes = " and ".join(f"{f.shape[2]}x{f.shape[1]}" for f in (frames[0], frame))
-            raise InputError(f"{path}: its frames differ in size ({sizes}); a clip has one size")
+            raise InputError(f"{path}: its frames differ in size ({sizes}); expected one size")
     return torch.stack(frames)
 
 

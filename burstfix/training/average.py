@@ -35,7 +35,9 @@ def average_weights(files: Sequence[Path], output: Path) -> BurstModel:
     first = models[0]
     for file, model in zip(files, models, strict=True):
         if type(model) is not type(first) or getattr(model, "config", None) != getattr(first, "config", None):
-            raise UsageError(f"{file}: holds another model than {files[0]}, or has other settings")
+            raise UsageError(
+                f"{file}: its model or the settings of its model differ from those of {files[0]}"
+            )
     states = [model.state_dict() for model in models]
     with torch.no_grad():
         for name, tensor in first.state_dict().items():

@@ -21,7 +21,7 @@ def plot_log(log: Path, target: Path) -> bool:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        logger.warning("no plot is drawn, because matplotlib is missing; install burstfix[train]")
+        logger.warning("no plot is written, because matplotlib is missing; install burstfix[train]")
         return False
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     losses = [r for r in records if "loss" in r]

@@ -137,7 +137,7 @@ def _build(kind: type, tree: Any, where: str) -> Any:
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(tree) - set(hints))
     if unknown:
-        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(hints))}")
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known keys are {', '.join(sorted(hints))}")
     missing = [
         f.name
         for f in dataclasses.fields(kind)

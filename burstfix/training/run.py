@@ -118,7 +118,7 @@ class Run:
     ) -> None:
         self.recipe, self.settings, self.out, self.recipe_name = recipe, recipe.train, out, recipe_name
         if not resume and (out / CHECKPOINT).exists():
-            raise UsageError(f"{out}: holds a checkpoint; add --resume, or choose another folder")
+            raise UsageError(f"{out}: contains a checkpoint; add --resume, or choose another folder")
         self.processes = Processes.join(device)
         self.device = self.processes.device
 

@@ -164,7 +164,7 @@ def full_card(root: Path) -> Card:
     ignored = {"DCIM/100ACME/IMG_0001.JPG", "DCIM/100ACME/IMG_0001.xmp", "DCIM/100ACME/._IMG_0001.dng"}
     # backup/ is searched after DCIM, so the file in backup/ counts as the copy.
     ignored.add("backup/IMG_0001.dng")
-    # Damaged files: empty, cut off, random bytes.
+    # Damaged files: empty, truncated, random bytes.
     (b / "IMG_0090.dng").write_bytes(b"")
     (b / "IMG_0091.dng").write_bytes((b / "IMG_0001.dng").read_bytes()[:3000])
     (b / "IMG_0092.dng").write_bytes(bytes(range(256)) * 40)

@@ -40,7 +40,7 @@ def test_plan_when_the_card_is_full_of_oddities_then_exactly_as_shot(card: Card)
     assert {a.path.relative_to(card.root).as_posix() for a in plan.unreadable} == card.unreadable
     assert {a.path.relative_to(card.root).as_posix() for a in plan.ignored} == card.ignored
     assert sorted(w.split(": ")[0].rsplit("/")[-1] for w in plan.warnings) == ["lost", "skewed"]
-    assert "was set back by 2.0 h" in plan.warnings[1] and "have no time" in plan.warnings[0]
+    assert "was set back by 2.0 h" in plan.warnings[1] and "have no capture time" in plan.warnings[0]
 
 
 def test_batch_when_run_on_the_card_then_a_picture_of_every_burst(

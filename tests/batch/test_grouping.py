@@ -99,7 +99,7 @@ def test_group_when_times_are_missing_then_names_decide_with_a_warning() -> None
     frames = [frame(k, None) for k in (1, 2, 3, 7, 8, 12)]
     grouping = grouped(*frames)
     assert shape(grouping) == [("burst", [1, 2, 3]), ("burst", [7, 8]), ("single", [12])]
-    assert len(grouping.warnings) == 1 and "6 of 6 frames have no time" in grouping.warnings[0]
+    assert len(grouping.warnings) == 1 and "6 of 6 frames have no capture time" in grouping.warnings[0]
 
 
 def test_group_when_the_clock_is_set_back_two_hours_then_names_decide_with_a_warning() -> None:

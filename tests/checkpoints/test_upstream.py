@@ -290,11 +290,11 @@ def _without(state: State, key: str) -> State:
         (lambda g, d: (g | {"pool1.bias": torch.zeros(1).expand(10**9, 10**9)}, d), "share memory"),
         (
             lambda g, d: (g | {"pool1.bias": torch.empty(2 * C, device="meta")}, d),
-            "expected one value for each",
+            "expected dense tensors",
         ),
         (lambda g, d: (_wide(g), d), "expected"),
         (lambda g, d: (g | {"epoch": 3}, d), "not a floating-point tensor"),
-        (lambda g, d: ([1, 2], d), "holds a list"),
+        (lambda g, d: ([1, 2], d), "contains a list"),
         (lambda g, d: (Path("x"), d), "not a PyTorch checkpoint"),  # pickled classes are not loaded
     ],
 )

@@ -125,9 +125,9 @@ def test_load_model_when_a_users_file_has_no_card_then_it_loads(saved):
         (lambda t, m: m.update(format_version="99"), "format_version is '99'"),
         (lambda t, m: m.update(model="other"), "not one of this version .*other"),
         (lambda t, m: m.update(config='{"depth": 3}'), "no setting 'depth'"),
-        (lambda t, m: m.update(config="{"), "configuration is not one of this version"),
-        (lambda t, m: m.update(config="[" * 9999), "configuration is not one of this version"),
-        (lambda t, m: m.update(config="[1]"), "configuration is not one of this version"),
+        (lambda t, m: m.update(config="{"), "does not support its model or configuration"),
+        (lambda t, m: m.update(config="[" * 9999), "does not support its model or configuration"),
+        (lambda t, m: m.update(config="[1]"), "does not support its model or configuration"),
     ],
 )
 def test_load_model_when_the_content_does_not_fit_the_model_then_the_error_names_the_difference(

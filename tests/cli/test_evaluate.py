@@ -63,7 +63,7 @@ def test_evaluate_when_a_real_burst_is_given_then_the_document_fits_its_schema(
         (["-m", "menon"], 2, "give --clips, --photos or --bursts"),
         (["--clips", "{clip}", "-m", "nonsense"], 2, "no model named"),
         (["--clips", "{clip}", "--frames", "9", "-m", "menon"], 2, "too short"),
-        (["--clips", "{clip}", "--markdown", "--json"], 2, "give one of them"),
+        (["--clips", "{clip}", "--markdown", "--json"], 2, "cannot be used together"),
         (["--clips", "{clip}", "--crop", "8"], 2, "32 pixels"),
         (["--clips", "{clip}", "-m", "menon", "--baseline", "kpn"], 2, "choose from menon"),
         (["--clips", "{clip}/none", "-m", "menon"], 3, "no such folder"),

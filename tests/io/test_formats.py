@@ -40,7 +40,7 @@ def test_plan_when_the_format_lacks_a_setting_then_it_raises_usage_error(row: Ou
     if row.has_quality:
         plan(out, MergeSettings(quality=50), typed={"quality"})
     else:
-        with pytest.raises(UsageError, match="quality is for JPEG"):
+        with pytest.raises(UsageError, match="quality applies only to JPEG"):
             plan(out, MergeSettings(quality=50), typed={"quality"})
 
 

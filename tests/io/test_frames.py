@@ -105,7 +105,7 @@ def test_read_frames_when_one_frame_differs_then_it_and_the_property_are_named(
         read_frames(paths)
     message = str(caught.value)
     assert "odd.dng" in message
-    assert f"its {name} is {has}, the others have {others}" in message
+    assert f"its {name} is {has}, but the others have {others}" in message
     got = read_frames(paths, skip_bad=True)
     assert len(got.frames) == 3
     assert [d.path.name for d in got.dropped] == ["odd.dng"]

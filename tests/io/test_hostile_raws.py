@@ -82,7 +82,7 @@ def test_read_tags_when_strips_are_compressed_then_their_byte_counts_must_fit(tm
     path = write_raw(tmp_path / "a.dng")
     set_tag(path, 259, 7)
     set_tag(path, 279, 10_000_000)
-    with pytest.raises(InputError, match="cut off: its picture data reach byte"):
+    with pytest.raises(InputError, match="truncated: its picture data end at byte"):
         read_tags(path)
 
 
@@ -115,7 +115,7 @@ def test_read_frame_when_pixels_are_missing_then_the_error_says_that_the_file_is
     path = write_cfa_dng(tmp_path / "a.tif", mosaic, make_metadata(160, 64))
     assert read_frame(path).mosaic.shape == (160, 64)  # a DNG contains the position of its data
     rename_tag(path, 50706, 60001)
-    with pytest.raises(InputError, match="a.tif: the file is cut off: the last 20 of 160 rows"):
+    with pytest.raises(InputError, match="a.tif: the file is truncated: the last 20 of 160 rows"):
         read_frame(path)
 
 

@@ -235,7 +235,7 @@ def test_read_frame_when_pixels_have_four_values_then_it_raises_unsupported_sens
     version = (50706, 1, 4, (1, 4, 0, 0), True)
     pixels = np.zeros((48, 64, 4), np.uint16)
     tifffile.imwrite(path, pixels, photometric=34892, extrasamples=["unspecified"], extratags=[version])
-    with pytest.raises(UnsupportedSensorError, match="4 values at each pixel"):
+    with pytest.raises(UnsupportedSensorError, match="4 values per pixel"):
         read_frame(path)
 
 
@@ -250,12 +250,12 @@ def test_read_frame_when_pixels_are_floating_point_then_it_raises_unsupported_se
 @pytest.mark.parametrize(
     ("tag", "values", "message"),
     [
-        (256, (60_000,), "cut off or damaged"),
+        (256, (60_000,), "truncated or damaged"),
         (50717, (10,), "white level 10 is not above the black level 64"),
         (50829, (0, 0, 480, 64), "active area"),
         (50829, (10, 10, 10, 64), "active area"),
         (50713, (3, 3), "4 black levels for a pattern of 3x3"),
-        (273, (10_000_000,), "cut off"),
+        (273, (10_000_000,), "truncated"),
     ],
 )
 def test_read_frame_when_tags_contradict_the_file_then_the_error_names_them(

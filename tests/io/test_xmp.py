@@ -104,7 +104,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
         b'<?xml version="1.0" encoding="nonsense"?><a/>',
         packet(inside=f"<dc:title>{'<a>' * 50_000}{'</a>' * 50_000}</dc:title>"),
     ],
-    ids=["cut off", "binary", "entities", "huge", "unknown encoding", "deep"],
+    ids=["truncated", "binary", "entities", "huge", "unknown encoding", "deep"],
 )
 def test_read_xmp_when_a_sidecar_is_not_xmp_then_there_is_a_warning(tmp_path: Path, content: bytes):
     raw = tmp_path / "shot.dng"

@@ -72,7 +72,7 @@ def test_parse_list_when_all_opcodes_are_present_then_it_returns_what_was_packed
         (b"\0\0", "2 bytes are too few for a list"),
         (
             make.opcode_list(make.bad_value(0))[:-3],
-            "FixBadPixelsConstant at byte 4: claims 8 bytes, 5 are left",
+            "FixBadPixelsConstant at byte 4: claims 8 bytes, but only 5 are left",
         ),
         (make.opcode_list(make.bad_value(0)) + b"x", "1 bytes follow its 1 opcodes"),
         (
@@ -167,12 +167,12 @@ def test_plan_when_the_count_is_wrong_and_all_opcodes_are_optional_then_the_list
     assert plan.picture == ()
     assert (plan.applied, plan.skipped) == (("TrimBounds (list 2)",), ("all (list 3)",))
     (warning,) = plan.warnings
-    assert "OpcodeList3 is malformed: claims 16777216 opcodes and contains 1" in warning
+    assert "OpcodeList3 is malformed: claims 16777216 opcodes, but contains 1" in warning
 
 
 def test_plan_when_the_count_is_wrong_and_an_opcode_is_mandatory_then_it_is_an_error():
     lists = swapped_count(make.trim(0, 0, 48, 64))
-    with pytest.raises(InputError, match="claims 16777216 opcodes and contains 1 .*--opcodes skip"):
+    with pytest.raises(InputError, match="claims 16777216 opcodes, but contains 1 .*--opcodes skip"):
         with_lists(b"", lists).plan_opcodes()
 
 
@@ -189,7 +189,7 @@ def test_plan_when_a_list_takes_too_long_for_the_size_of_the_picture_then_it_is_
 ):
     lists = [b"", b"", b""]
     lists[number - 1] = make.opcode_list(*[one] * count)
-    with pytest.raises(InputError, match=f"OpcodeList{number} takes as much time .* at most 8 are allowed"):
+    with pytest.raises(InputError, match=f"OpcodeList{number} would take .* at most 8 are allowed"):
         with_lists(*lists).plan_opcodes()
 
 

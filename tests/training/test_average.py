@@ -39,7 +39,7 @@ def test_weights_average_when_given_two_files_then_it_writes_their_mean_and_a_ca
 def test_weights_average_when_models_differ_then_usage_error_names_the_file(files, tmp_path, capsys):
     arguments = [str(files[0]), str(tmp_path / "other.safetensors"), "-o", str(tmp_path / "mean.safetensors")]
     assert main(["weights", "average", *arguments]) == 2
-    assert "other.safetensors: holds another model" in capsys.readouterr().err
+    assert "other.safetensors: its model or" in capsys.readouterr().err
 
 
 def test_weights_average_when_there_is_one_file_then_usage_error(files, tmp_path):

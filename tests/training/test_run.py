@@ -120,7 +120,7 @@ def test_train_when_started_from_weights_then_they_are_the_initial_weights(photo
 
 def test_train_when_folder_contains_a_run_then_usage_error(photos, tmp_path):
     train(with_train(steps=1), [photos], tmp_path)
-    with pytest.raises(UsageError, match="holds a checkpoint"):
+    with pytest.raises(UsageError, match="contains a checkpoint"):
         train(with_train(steps=1), [photos], tmp_path)
 
 

@@ -171,7 +171,7 @@ def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> ND
         missing = area.height - 1 - int(np.flatnonzero(mosaic.reshape(area.height, -1).any(axis=1))[-1])
         if missing > _MISSING_SHARE * area.height:
             raise InputError(
-                f"{path}: the file is cut off: the last {missing} of {area.height} rows hold only zeros"
+                f"{path}: the file is truncated: the last {missing} of {area.height} rows contain only zeros"
             )
     return np.ascontiguousarray(mosaic)
 
@@ -326,5 +326,5 @@ def _libraw_message(error: Exception, compression: int) -> str:
             return f"its pixels are compressed with {_UNREADABLE[compression]}, which LibRaw cannot decode"
         return "is not a raw file that LibRaw can read (unknown format or camera, or damaged)"
     if "Input/output error" in text:
-        return "the file is cut off or damaged (LibRaw ran out of data)"
+        return "the file is truncated or damaged (LibRaw ran out of data)"
     return f"cannot be decoded (LibRaw: {text})"

@@ -89,7 +89,7 @@ def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDAr
     log = os.read(log_fd, _LOG_LIMIT).decode("utf-8", "replace")
     # LibRaw reports these errors only on standard error and continues with incomplete data.
     for sign, meaning in (
-        ("Unexpected end of file", "the file is cut off: its picture data end early"),
+        ("Unexpected end of file", "the file is truncated: its picture data end early"),
         ("data corrupted", "the picture data are damaged"),
     ):
         if sign in log:

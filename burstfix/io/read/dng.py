@@ -47,12 +47,12 @@ def check_sensor(tags: FileTags) -> None:
     linear = raw.number(tn.PHOTOMETRIC, 0) == tn.PHOTOMETRIC_LINEAR_RAW
     if samples not in ((1, 3) if linear else (1, 2)):
         raise UnsupportedSensorError(
-            f"{tags.path}: has {samples} values at each pixel; a mosaic has one, a demosaicked DNG three; "
+            f"{tags.path}: has {samples} values per pixel; a mosaic has one, a demosaicked DNG has three; "
             f"{CONVERT}"
         )
     if raw.number(tn.SAMPLE_FORMAT, 1) == _FLOATING_POINT:
         raise UnsupportedSensorError(
-            f"{tags.path}: holds floating-point pixels (an HDR merge?); merge the integer raws it was made of"
+            f"{tags.path}: contains floating-point pixels (an HDR merge?); merge the original integer raws"
         )
     blocks = raw.numbers(tn.SUB_TILE_BLOCK_SIZE)
     if any(size != 1 for size in blocks):
@@ -140,7 +140,7 @@ def cfa(tags: FileTags) -> str:
     names = "".join(letters[x] if 0 <= x < 7 else "?" for x in pattern)
     if layout != 1:
         raise UnsupportedSensorError(
-            f"{tags.path}: its pixels lie on a staggered grid, not on a 2x2 Bayer one; {CONVERT}"
+            f"{tags.path}: its pixels lie on a staggered grid, not on a 2x2 Bayer grid; {CONVERT}"
         )
     return checked_pattern(tags, names, repeat or (2, 2))
 

@@ -162,13 +162,13 @@ def _reject(
     odd: Sequence[Frame], name: str, show: Callable[[FrameMetadata], str], others: str, skip_bad: bool
 ) -> list[DroppedFrame]:
     reasons = [
-        DroppedFrame(f.metadata.path, f"its {name} is {show(f.metadata)}, the others have {others}")
+        DroppedFrame(f.metadata.path, f"its {name} is {show(f.metadata)}, but the others have {others}")
         for f in odd
     ]
     if reasons and not skip_bad:
         raise BurstError(
             f"{reasons[0].path}: does not belong to this burst: {reasons[0].reason}; "
-            "leave it out, or let odd frames be skipped"
+            "leave it out, or skip such frames with --skip-bad (skip_bad in Python)"
         )
     return reasons
 

@@ -37,7 +37,7 @@ def expand(arguments: Sequence[str | Path]) -> list[Path]:
             files += [match for match in matches if match.is_file()]
     if not files:
         raise InputError(
-            f"{' '.join(map(str, arguments))}: no files, only folders; name the files or one folder"
+            f"{' '.join(map(str, arguments))}: matches only folders; give raw files or a single folder"
         )
     return files
 

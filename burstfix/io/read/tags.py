@@ -123,11 +123,11 @@ def check_claim(path: Path, pixels: int, size: int, pixels_per_byte: float) -> N
     """
     if pixels > MAX_PIXELS:
         raise InputError(
-            f"{path}: claims {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS // 10**6} are read"
+            f"{path}: claims {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS // 10**6} are supported"
         )
     if pixels > max(MIN_PIXELS_REFUSED, size * pixels_per_byte):
         raise InputError(
-            f"{path}: the file is cut off or damaged: it claims {pixels / 1e6:.0f} megapixels, which its "
+            f"{path}: the file is truncated or damaged: it claims {pixels / 1e6:.0f} megapixels, which its "
             f"{size} bytes cannot hold"
         )
 
@@ -176,7 +176,7 @@ def _check_data_is_there(tags: FileTags) -> None:
     """Check that the file contains all of its picture data, because LibRaw may replace missing data by zeros.
 
     Raises:
-        InputError: The file is cut off.
+        InputError: The file is truncated.
     """
     reach = 0
     for directory in tags.directories:
@@ -192,8 +192,8 @@ def _check_data_is_there(tags: FileTags) -> None:
         reach = max(reach, int(ends.max(initial=0)))
     if reach > tags.size:
         raise InputError(
-            f"{tags.path}: the file is cut off: its picture data reach byte {reach}, the file has "
-            f"{tags.size} bytes"
+            f"{tags.path}: the file is truncated: its picture data end at byte {reach}, but the file has "
+            f"only {tags.size} bytes"
         )
 
 

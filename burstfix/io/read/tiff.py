@@ -206,7 +206,7 @@ class TiffReader:
         """Return the directory at an offset and the offset of the next one, 0 if it is the last."""
         table = self._table(offset)
         if len(table) == 0 or len(table) < self._count(offset):
-            raise TiffError(f"the directory at byte {offset} is cut off or empty")
+            raise TiffError(f"the directory at byte {offset} is truncated or empty")
         values: dict[int, Value] = {}
         for row in table[np.isin(table["tag"], list(tags))]:
             value = self._value(int(row["kind"]), int(row["count"]), row["field"].tobytes())
@@ -245,7 +245,7 @@ class TiffReader:
             return None
         self._budget -= length
         if self._budget < 0:
-            raise TiffError("its tags hold more data than the file")
+            raise TiffError("its tags claim more data than the file contains")
         return Value(kind, self._at(offset, length), self._order)
 
     def _int(self, field: bytes) -> int:

@@ -80,15 +80,15 @@ class OutputFormat:
         """Check that the format takes a quality, and that the requested quality is valid.
 
         Raises:
-            UsageError: The format is lossless, or the quality is outside 1 to 100.
+            UsageError: The format is lossless, or the quality is not between 1 and 100.
         """
         if requested is None:
             return
         if not self.has_quality:
             lossy = ", ".join(row.title for row in FORMATS if row.has_quality)
-            raise UsageError(f"quality is for {lossy}; the output is {self.title}")
+            raise UsageError(f"quality applies only to {lossy}; the output is {self.title}")
         if not 1 <= requested <= 100:
-            raise UsageError(f"quality {requested} is not within 1 to 100")
+            raise UsageError(f"quality {requested} is not between 1 and 100")
 
     def check_color_space(self, requested: str) -> None:
         """Check that the format supports a colour space.

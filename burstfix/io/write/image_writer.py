@@ -49,7 +49,7 @@ def write_image(
         )
     quality = DEFAULT_QUALITY if quality is None else quality
     if not 1 <= quality <= 100:
-        raise UsageError(f"{target}: quality {quality} is not within 1 to 100")
+        raise UsageError(f"{target}: quality {quality} is not between 1 and 100")
     try:
         depth = row.bit_depth(bit_depth)
         row.check_color_space((image.settings.get("render") or {}).get("color_space", "srgb"))

@@ -37,6 +37,6 @@ def refuse_raw(path: Path, inputs: Iterable[Path] = ()) -> None:
         is_raw = True
     if is_raw:
         raise OutputError(
-            f"{path}: is a raw that burstfix has not merged, and raws are never overwritten; choose another "
+            f"{path}: is a raw, not a DNG merged by burstfix; raws are never overwritten, so choose another "
             "name for the output"
         )
