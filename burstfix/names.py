@@ -1,4 +1,4 @@
-"""File names and text from files: escaped for display, and short enough for a file system."""
+"""File names and text from files: escape them for display, and shorten them for a file system."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 NAME_LIMIT = 255
-"""Maximum bytes of a file name on ext4, APFS, exFAT, SMB and NTFS (UTF-16 units there)."""
+"""Maximum length of a file name in bytes on ext4, APFS, exFAT, SMB and NTFS (there in UTF-16 units)."""
 
-# C0 and C1 controls, line and paragraph separators, marks that change the direction of text
-# (Unicode 15, UAX 9), and surrogates, which stand for bytes that are not UTF-8.
+# C0 and C1 controls, line and paragraph separators, marks that change the direction of text (Unicode 15, UAX
+# 9), and surrogates, which represent bytes that are not valid UTF-8.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_DIGEST = 8  # number of hexadecimal digits that keep a shortened name unique
+_DIGEST = 8  # number of hexadecimal digits that make a shortened name unique
 
 
 def printable(text: str) -> str:
-    r"""Escape characters that control a terminal, break a line or reorder text.
+    r"""Escape characters that control a terminal, break lines or reorder text.
 
     >>> print(printable("IMG\x1b[2J_1\n.dng"))
     IMG\x1b[2J_1\n.dng
@@ -39,7 +39,7 @@ def printable_document(document: Any) -> Any:
 
 
 def name_limit(folder: Path) -> int:
-    """Return the maximum bytes of a file name in a folder; encrypted folders have a lower limit."""
+    """Return the maximum length of a file name in a folder, in bytes. In encrypted folders it is lower."""
     try:
         return min(NAME_LIMIT, os.pathconf(folder, "PC_NAME_MAX"))
     except (AttributeError, OSError, ValueError):  # Windows, or the folder does not exist yet
@@ -51,7 +51,7 @@ def fit_name(name: str, limit: int = NAME_LIMIT) -> str:
 
     Args:
         name: One component of a path.
-        limit: Maximum bytes of the result in UTF-8.
+        limit: Maximum length of the result in bytes (UTF-8).
 
     Returns:
         `name` if it fits; otherwise its beginning, "~", a digest of the whole name, and the suffix.

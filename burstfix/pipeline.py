@@ -62,19 +62,19 @@ def read_burst(
     Args:
         paths: A folder (subfolders are not searched), a raw file, or several raw files in any order.
             Duplicates, `._*` files and files that are not raws are skipped.
-        reference: Frame to which the others are aligned; the result has its framing. Given as an index in
-            time order (0 is the first) or as a file. None chooses the sharpest of the frames near the middle,
-            or another frame if most frames do not overlap that one.
-        noise: A profile, or (shot gain, read variance) for all planes. "file" uses the profile in the
-            reference file, "measure" measures the burst. None uses the profile in the file if it is
-            consistent with the burst (three frames or more), otherwise the table, otherwise a measurement.
+        reference: Frame to which the others are aligned; the result has its framing. It is given as an index
+            in time order (0 is the first) or as a file. If None, the sharpest frame near the middle is
+            chosen, or another one if most frames do not overlap that frame.
+        noise: A profile, or (shot gain, read variance) for all planes; "file" for the profile in the file of
+            the reference; "measure" for a measurement on the burst. If None, the first available profile is
+            used: that of the file, unless a burst of three or more frames contradicts it; that of the table;
+            the measured one.
         skip_bad: Leave out frames that cannot be read or do not belong to the burst, instead of raising.
         keep_all: Keep frames that are blurred or do not overlap the reference.
-        opcodes: "apply" applies the corrections stored in a DNG (opcode lists) in the merge; "skip" does
-            not.
+        opcodes: "apply" or "skip" the corrections stored in a DNG (opcode lists) in the merge.
         noise_profiles: Noise profiles of cameras, for files without one: a table, or its TOML file.
-        preview: Reduce height and width to a quarter right after decoding; opcodes are not applied. The merge
-            takes about a sixteenth of the time, and its noise is that of the smaller frames.
+        preview: Reduce height and width to a quarter directly after decoding, and do not apply opcodes. The
+            merge then takes about a sixteenth of the time.
         progress: Called with (stage, done, total); the stages are "decode" and "prepare".
 
     Raises:
@@ -96,7 +96,7 @@ def read_burst(
         frames,
         reference=reference,
         noise=profile,
-        table=None if preview else noise_profiles,  # a table holds the noise of whole frames
+        table=None if preview else noise_profiles,  # tables contain the noise of frames of full size
         keep_all=keep_all,
         dropped=read.dropped,
         warnings=(*read.warnings, *clipped.warnings),
@@ -125,17 +125,17 @@ def merge_burst(
             a model.
         device: "auto" (the first GPU that computes correctly, otherwise the CPU), "cpu", "cuda", "mps" or
             "xpu".
-        tile: Side of the tiles in sensor pixels; 0 = from the free memory. The result depends on it only by
-            rounding errors.
+        tile: Side of the tiles in sensor pixels; 0 = chosen from the free memory. It changes the result only
+            by rounding errors.
         precision: "auto" (bfloat16 if the device supports it, otherwise float32), "float32", "bfloat16"
             or "float16".
         strength: Multiplier of the noise level, 0 (keep the grain) to 2; 1 = as measured.
         ensemble: Number of rotated and mirrored views that a network averages: 1, 2, 4 or 8. More views give
             less noise, but the time grows with their number.
-        mosaic: Stop before demosaicking, for a DNG that a raw converter demosaicks. Opcode list 3 is then
-            left to the raw converter. Has no effect on frames without a Bayer mosaic.
-        measure_noise: Measure the remaining noise, for the NoiseProfile of a DNG; the merge of a picture of
-            12 megapixels then takes a few percent longer.
+        mosaic: Stop before demosaicking, for a DNG that a raw converter will demosaick. The raw converter
+            then also applies opcode list 3. This has no effect on frames without a Bayer mosaic.
+        measure_noise: Measure the remaining noise for the NoiseProfile of a DNG. For 12 megapixels, the merge
+            then takes a few percent longer.
         progress: Called with (stage, done, total); the stages are "align" and "merge".
 
     Returns:
@@ -175,8 +175,8 @@ def write_dng(
 ) -> Path:
     """Write a merged burst as a DNG: a mosaic if `linear.data` has one channel, otherwise a linear DNG.
 
-    The NoiseProfile is `linear.noise` if it was measured, otherwise an estimate from flat parts of the
-    picture, which is too low for networks. Differences between the two greens of a mosaic are removed, see
+    The NoiseProfile is `linear.noise` if it was measured. Otherwise it is an estimate from flat parts of the
+    picture, which is too low for networks. Differences between the two greens of a mosaic are removed; see
     `raw.green_balance`.
 
     Args:
@@ -223,15 +223,14 @@ class Finished:
 def finish_picture(
     linear: LinearImage, path: Path | str, settings: MergeSettings, *, overwrite: bool = False
 ) -> Finished:
-    """Render a merged burst and write it; the suffix of the file determines the format.
+    """Render a merged burst and write it. The suffix of the file determines the format.
 
-    A raw format (DNG) stores the linear image, neither rotated upright nor cropped, for a raw converter.
+    A raw format (DNG) stores the linear image for a raw converter, neither rotated upright nor cropped.
 
     Args:
         linear: From `merge_burst`.
         path: Output file.
-        settings: For a picture, its rendering, size, bit depth and quality are used; for a DNG, its
-            compression.
+        settings: Settings. A picture uses rendering, size, bit depth and quality; a DNG uses the compression.
         overwrite: Replace an existing file.
 
     Raises:

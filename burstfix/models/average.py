@@ -1,11 +1,11 @@
-"""The merge without a network: aligned frames are averaged where noise explains their differences.
+"""Merge without a network: average aligned frames where noise explains their differences.
 
-It is the baseline for networks, and needs no weights. After HDR+ (Hasinoff et al., "Burst photography for
-high dynamic range and low-light imaging on mobile cameras", 2016, section 5), overlapping windows of two
-cells are compared with the reference frequency by frequency, so that a moved edge can be rejected while the
-flat area around it is still averaged. A Wiener filter then removes part of the noise that remains at each
-frequency. Finally, the bias due to clipping at black is corrected, and the mosaic is demosaicked (Menon et
-al.).
+This is the baseline for networks and does not need weights. As in HDR+ (Hasinoff et al., "Burst photography
+for high dynamic range and low-light imaging on mobile cameras", 2016, section 5), overlapping windows of two
+cells are compared with the reference separately at each frequency. Therefore a moved edge can be rejected
+while the flat area around it is still averaged. Then a Wiener filter removes part of the remaining noise at
+each frequency. Finally, the bias due to clipping at black is corrected, and the mosaic is demosaicked (Menon
+et al.).
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
 from burstfix.raw.demosaic import menon
 
-_BIASED = 6.0  # standard deviations of noise above black beyond which clipping adds no bias
-_CONTENT = 4  # a frame counts with its smallest weight among this many lowest frequencies
+_BIASED = 6.0  # signals this many standard deviations of noise above black are not biased by clipping
+# The smallest weight of a frame at this many lowest frequencies is its share in the number of frames used.
+_CONTENT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,13 @@ class AverageConfig:
     """Settings of the merge.
 
     Attributes:
-        tolerance: Energy of a difference, relative to the energy of noise alone, above which a frame loses
-            weight.
-        strength: Steepness of the fall: the weight is 1 / (1 + (strength * excess)^2). Tuned with the
-            tolerance on a panned clip at two noise levels, where 0.2 to 0.5 differ by less than 0.1 dB.
-        shrinkage: Strength of the Wiener filter. A frequency with no more energy than noise alone is divided
-            by 1 + shrinkage; 0 switches the filter off.
+        tolerance: A frame loses weight if the energy of its difference, relative to the energy of noise
+            alone, is higher.
+        strength: Steepness of the loss: the weight is 1 / (1 + (strength * excess)^2). It was tuned together
+            with the tolerance on a panned clip at two noise levels, where values of 0.2 to 0.5 differ by less
+            than 0.1 dB.
+        shrinkage: Strength of the Wiener filter. A frequency with at most the energy of noise alone is
+            divided by 1 + shrinkage; 0 disables the filter.
         bias_radius: Radius of the neighbourhood in which the bias at black is measured, in packed pixels.
     """
 
@@ -50,7 +52,7 @@ class AverageConfig:
 
 
 class Average(BurstModel):
-    """Robust temporal average and Wiener filter in overlapping windows, then demosaicking."""
+    """Robust temporal average with a Wiener filter in overlapping windows, followed by demosaicking."""
 
     config_class = AverageConfig
 
@@ -93,22 +95,28 @@ class Average(BurstModel):
         return self.merge_tile_with_usage(tile)[0]
 
     def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
-        """See `BurstModel.merge_tile_with_usage`; frames count by their weights at low frequencies."""
+        """See `BurstModel.merge_tile_with_usage`.
+
+        Frames count according to their weights at low frequencies.
+        """
         mosaic, frames_used = self._merge(tile)
         return menon(mosaic[None])[0], frames_used
 
     def merge_mosaic(self, tile: BurstTile) -> Tensor:
-        """See `BurstModel.merge_mosaic`; any number of planes."""
+        """See `BurstModel.merge_mosaic`. The mosaic may have any number of planes."""
         return self._merge(tile)[0]
 
     def _merge(self, tile: BurstTile) -> tuple[Tensor, Tensor]:
-        """Average a tile: packed mosaic (C, h, w) with unbiased shadows, and frames used (gy, gx)."""
+        """Average a tile.
+
+        Return the mosaic (C, h, w), with unbiased shadows, and the frames used (gy, gx).
+        """
         if len(tile.sources) == 1:
             frames_used = torch.ones(tile.offsets[0].shape[-2:], device=tile.sources[0].device)
             return tile.aligned()[0].float(), frames_used
         assumed_gain, assumed_variance = tile.assumed_noise()
         merged, frames_used = self._average(tile, assumed_gain[0, 0].float(), assumed_variance[0, 0].float())
-        # Clipping at black biases the shadows by an amount that depends on the true noise.
+        # Clipping at black biases the shadows by an amount that depends on the actual noise.
         unbiased = _unbiased_shadows(
             merged,
             functools.reduce(torch.minimum, tile.each_aligned()).float(),
@@ -141,7 +149,7 @@ class Average(BurstModel):
                 )
                 variance = F.avg_pool2d(reference, side).clamp(min=0) * gains + reads  # C, ny, nx
                 merged, used = self._merge_windows(reference, windows, variance, dct, pool)
-                frames_used[phase_y::2, phase_x::2] = used  # each window is centred on one cell
+                frames_used[phase_y::2, phase_x::2] = used  # each window is centred on a cell
                 blend = fade.repeat(rows // side)[:, None] * fade.repeat(cols // side)
                 total[:, top : top + rows, left : left + cols] += merged * blend
                 weight[top : top + rows, left : left + cols] += blend
@@ -180,7 +188,7 @@ class Average(BurstModel):
             difference.addcmul_(change, weight)
             weights.add_(weight)
             squared_weights.addcmul_(weight, weight)
-            # Frames with other content differ at low frequencies; high frequencies are mostly noise.
+            # Frames with different content differ at low frequencies. High frequencies are mostly noise.
             low = weight.view(ny, side, nx, side)[:, :_CONTENT, :, :_CONTENT].amin((1, 3))
             shares, squared_shares = shares + low, squared_shares + low.square()
         merged = difference.div_(weights).add_(spectrum)
@@ -191,7 +199,7 @@ class Average(BurstModel):
         """Remove the noise that remains after averaging with a Wiener filter at each frequency.
 
         The energy of the signal is estimated from each frequency and its neighbours. The mean of each window
-        stays the same.
+        is unchanged.
 
         Args:
             spectra: (C, ny * side, nx * side) windows of averaged frequencies.
@@ -221,12 +229,12 @@ def _window_mean(noise: Tensor, side: int, top: int, left: int, rows: int, cols:
 def _unbiased_shadows(
     merged: Tensor, lowest: Tensor, shot_gain: Tensor, read_variance: Tensor, radius: int
 ) -> Tensor:
-    """Correct the bias that clipping at black adds to the mean of noise in the shadows.
+    """Correct the bias that clipping at black adds to noisy shadows.
 
-    The mean of max(0, x + n) exceeds x if x is as small as the noise n. The excess is computed from the
-    mean of a small neighbourhood, because single pixels are too noisy. Pixels are scaled rather than shifted:
-    the mean is the same, and no pixel falls below black, where it would be clipped again. If a sample nearby
-    is negative, the file was not clipped, and nothing is corrected.
+    If x is as small as the noise n, the mean of max(0, x + n) exceeds x. The excess is computed from the mean
+    of a small neighbourhood, because single pixels are too noisy. Pixels are scaled instead of shifted. This
+    gives the same mean, and pixels do not fall below black, where they would be clipped again. If a sample
+    nearby is negative, the file is not clipped, and the pixel is not corrected.
 
     Args:
         merged: (C, h, w) mean of the frames.
@@ -252,10 +260,11 @@ def _unbiased_shadows(
 
 
 def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-    """Return the signal x >= 0 for which normal noise around x, clipped at 0, has the given mean.
+    """Return the signal x >= 0 for which x plus normal noise, clipped at 0, has the given mean.
 
-    The mean is x * P(x / s) + s * p(x / s), with the standard deviation s(x), the normal distribution P and
-    its density p. It is increasing and convex, so Newton's method converges from above without overshooting.
+    The mean is x * P(x / s) + s * p(x / s), where s(x) is the standard deviation, P the normal distribution
+    and p its density. This function is increasing and convex, so Newton's method converges from above without
+    overshooting.
     """
     x = mean.clamp(min=0)
     for _ in range(4):

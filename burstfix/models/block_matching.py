@@ -1,9 +1,10 @@
-"""Coarse alignment of the two-stage network: differentiable progressive block matching on learned features.
+"""Coarse alignment of the two-stage network: progressive block matching on learned features.
 
 A small network reduces every frame to 16 feature planes at a quarter of the packed size. A patch of the
 reference is compared with candidates in the frame: first every second position of a window, then every
-position within 2 pixels of the best one. Merging uses the best candidate. Training weights the candidates by
-a softmax of their scores, so that gradients reach the features (Guo et al., CVPR 2022, section 3.2).
+position within 2 pixels of the best one. For a merge, the best candidate is used. In training, the candidates
+are weighted by a softmax of their scores, so that gradients reach the features (Guo et al., CVPR 2022,
+section 3.2).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SCALE = 4
 _CHANNELS = 16
 _COARSE_STRIDE = 2
 _FINE_RADIUS = 2
-_MIN_SEEN = 0.25  # smallest visible share of a candidate for which the part outside the picture is ignored
+_MIN_SEEN = 0.25  # the part of a candidate outside the picture is ignored if at least this share is inside
 
 
 class CoarseFeatures(nn.Module):
@@ -45,7 +46,7 @@ class CoarseFeatures(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Map (B, 4, h, w) normalised packed mosaics to float32 (B, 16, ceil(h / 4), ceil(w / 4))."""
-        # float32 also under autocast, because the offsets depend on small differences.
+        # Use float32 even under autocast, because the offsets depend on small differences.
         with torch.autocast(planes.device.type, enabled=False):
             x = channels_last(planes.float())
             x = act(self.conv1(self.down1(x)))
@@ -60,9 +61,9 @@ class SoftAlignment:
     Attributes:
         frames: (B, N, 4, p, p) aligned frames; the reference is unchanged.
         offsets: int64 (B, N, 2) offset of the best candidate, in packed pixels.
-        one_hot: Scalar loss 1 - mean sum of squared weights, 0 if one candidate has all the weight. The paper
-            also makes the weights sum to one; a softmax does that by itself.
-        supervision: Scalar loss: distance between the scores and the scores of clean frames; 0 without clean
+        one_hot: Scalar loss, 1 - mean sum of squared weights; 0 if one candidate has the whole weight. In the
+            paper, another term makes the sum of the weights one, which the softmax already ensures.
+        supervision: Scalar loss, distance between the scores and the scores of clean frames; 0 without clean
             frames.
     """
 
@@ -79,15 +80,15 @@ def match_patches(
 
     Args:
         reference: (B, C, h / 4, w / 4) from `CoarseFeatures` of the whole picture.
-        frame: Features of the frame, likewise.
-        initial: (B, 2, gy, gx) first guess in packed pixels, on cells of `initial_cell`.
-        patch: Packed pixels on a side of a patch, a multiple of 4.
-        search: Search radius around the first guess, in packed pixels.
+        frame: Features of the frame, of the same shape.
+        initial: (B, 2, gy, gx) initial offsets in packed pixels, for cells of side `initial_cell`.
+        patch: Side of a patch in packed pixels, a multiple of 4.
+        search: Search radius around the initial offsets, in packed pixels.
         initial_cell: Side of a cell of `initial`, in packed pixels.
 
     Returns:
-        int64 (B, 2, ny, nx) in packed pixels, one offset for each patch. The best position is refined between
-        feature pixels from the neighbouring scores.
+        int64 (B, 2, ny, nx) in packed pixels, one offset per patch. The neighbouring scores are used to
+        refine the best position to fractions of a feature pixel.
     """
     side = patch // SCALE
     height, width = reference.shape[-2:]
@@ -121,16 +122,18 @@ def align_soft(
 ) -> SoftAlignment:
     """Align one patch of each burst, differentiably.
 
-    Frames are searched outwards from the reference; each starts from the offset of its neighbour.
+    Frames are processed outward from the reference. The search in each frame starts at the offset of its
+    neighbour.
 
     Args:
         features: Feature network.
         frames: (B, N, 4, p + 2 * margin, p + 2 * margin) normalised packed mosaics, not aligned.
         reference: Index of the reference; its inner p x p pixels are the patch.
-        margin: Packed pixels around the patch, a multiple of 4; the largest offset that can be found.
-        search: Search radius at each frame, in packed pixels.
-        temperature: Temperature of the softmax over scores divided by their mean; the paper uses 1e-2, then
-            1e-3.
+        margin: Width of the margin in packed pixels, a multiple of 4. It is the largest offset that can be
+            found.
+        search: Search radius in each frame, in packed pixels.
+        temperature: Temperature of the softmax over normalised scores (divided by their mean). The paper uses
+            1e-2, later 1e-3.
         clean: Frames without noise, for the supervision of the scores.
     """
     batch, count, planes, outer, _ = frames.shape
@@ -193,8 +196,8 @@ class _Matcher:
     Attributes:
         cells: (B, C, gy * side, gx * side) cells of the reference, edge to edge.
         inside: (1, 1, gy * side, gx * side), 1 inside the reference picture, otherwise 0.
-        frame: (B, C, h, w). The part of a candidate outside the picture is ignored unless it is most of the
-            candidate.
+        frame: (B, C, h, w) features of the frame. The part of a candidate outside the picture is ignored,
+            unless it covers most of the candidate.
         side: Side of a cell.
         origin: Position of the first cell in the reference's picture.
     """
@@ -206,12 +209,12 @@ class _Matcher:
     origin: tuple[int, int] = (0, 0)
 
     def best(self, centre: Tensor, radius: int, stride: int) -> _Found:
-        """Compute the mean absolute difference at every `stride`-th position within `radius` of `centre`.
+        """Compute the mean absolute difference at candidates around `centre`.
 
         Args:
             centre: int64 (B, 2, gy, gx) offsets.
-            radius: Largest distance in each direction.
-            stride: Step between candidates. They are numbered row by row, and one of them is the centre.
+            radius: Largest distance of a candidate in each direction.
+            stride: Step between candidates. Candidates are numbered row by row and include the centre.
         """
         side = self.side
         radius -= radius % stride
@@ -220,7 +223,7 @@ class _Matcher:
         wide = wide.unflatten(-2, (gy, -1)).unflatten(-1, (gx, -1))  # B, C, gy, side + 2r, gx, side + 2r
         cells = self.cells.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
         inside = self.inside.unflatten(-2, (gy, side)).unflatten(-1, (gx, side))[..., None]
-        reach = 2 * side + radius  # cells start at most their side outside the picture
+        reach = 2 * side + radius  # cells begin at most `side` outside the picture
         known = F.pad(torch.ones_like(self.frame[:1, :1]), (reach,) * 4).expand(len(centre), -1, -1, -1)
         origin = (self.origin[0] + reach, self.origin[1] + reach)
         seen = gather_cells(known, centre, side, radius, origin=origin)
@@ -242,12 +245,12 @@ class _Matcher:
 
 
 def _middle_cells(count: int, patch: int, cell: int, available: int) -> Tensor:
-    """Return, for each patch, the index of the cell of the first guess that contains the patch centre."""
+    """Return for each patch the index of the cell of the initial offsets that contains its centre."""
     return ((torch.arange(count) * patch + patch // 2) // cell).clamp(max=available - 1)
 
 
 def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
-    """Limit offsets so that each cell is at most its side outside the picture."""
+    """Limit offsets so that each cell begins at most `side` outside the picture."""
     gy, gx = start.shape[-2:]
     top = torch.arange(gy, device=start.device)[:, None] * side
     left = torch.arange(gx, device=start.device) * side
@@ -257,10 +260,11 @@ def _clamped(start: Tensor, side: int, height: int, width: int) -> Tensor:
 
 
 def _between_pixels(scores: Tensor, radius: int) -> Tensor:
-    """Return the position of the minimum between pixels, (B, 2, gy, gx) in -0.5..0.5.
+    """Return the sub-pixel position of the minimum, (B, 2, gy, gx) in -0.5..0.5.
 
-    Fits two lines of opposite slope to the best score and its neighbours, because a sum of absolute
-    differences resembles a V at its minimum, not a parabola. The result is 0 if a neighbour is missing.
+    Two lines of opposite slope are fitted to the best score and its neighbours, because a sum of absolute
+    differences has the shape of a V at its minimum, not of a parabola. The result is 0 if a neighbour is
+    missing.
     """
     count = 2 * radius + 1
     batch, _, gy, gx = scores.shape

@@ -1,4 +1,4 @@
-"""Modulated deformable convolution in plain PyTorch, and the pyramid that refines alignment with it.
+"""Modulated deformable convolution in plain PyTorch, and a pyramid that uses it to refine alignment.
 
 Sources: Zhu et al., "Deformable ConvNets v2" (CVPR 2019), equation 1; Wang et al., "EDVR" (CVPRW 2019),
 section 3.2, for the pyramid, with the settings of the two-stage paper. Samples are taken with
@@ -19,15 +19,15 @@ TAPS = 9
 def deform_conv(
     x: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, *, taps_at_once: int = TAPS
 ) -> Tensor:
-    """Compute a 3x3 convolution with samples that are displaced and weighted at every pixel.
+    """Compute a 3x3 convolution where each sample is displaced and weighted.
 
     Args:
         x: (B, C, h, w); zero outside.
-        offsets: float32 (B, 2 * G * 9, h, w) in pixels; dy and dx for each of G groups and 9 taps.
+        offsets: float32 (B, 2 * G * 9, h, w) in pixels: dy and dx for each of G groups and 9 taps.
         mask: (B, G * 9, h, w) weights of the samples.
         weight: (C_out, C, 3, 3).
         bias: (C_out,).
-        taps_at_once: 9 is fastest, 1 needs the least memory.
+        taps_at_once: Number of taps computed at once: 9 is fastest, 1 needs the least memory.
 
     Returns:
         (B, C_out, h, w) in the dtype of `x`. Coordinates are always computed in float32.
@@ -59,7 +59,7 @@ def deform_conv(
 
 
 def _sampling_grid(offsets: Tensor, groups: int) -> Tensor:
-    """Convert offsets to coordinates of `grid_sample`: x, y in -1..1 between the picture's outer edges."""
+    """Convert offsets to coordinates of `grid_sample`: x and y from -1 to 1 between the outer edges."""
     batch, _, h, w = offsets.shape
     offsets = offsets.reshape(batch, groups, TAPS, 2, h, w)
     device = offsets.device
@@ -76,9 +76,9 @@ class DeformableConv(nn.Module):
 
     Args:
         channels: Channels of input, guide and output.
-        groups: Groups of channels that move together.
-        max_offset: Bound of the offsets in pixels, so that the halo of a tile can cover them; 0 for no bound.
-            The bound is a scaled tanh.
+        groups: Number of groups of channels that share offsets.
+        max_offset: Limit of the offsets in pixels (a scaled tanh), so that the halo of a tile covers them; 0
+            = no limit.
     """
 
     def __init__(self, channels: int, groups: int, max_offset: float) -> None:
@@ -86,13 +86,13 @@ class DeformableConv(nn.Module):
         self.max_offset = max_offset
         self.conv = conv3(channels, channels, gain=2.0)  # compensates for the initial mask of 0.5
         self.offset_mask = conv3(channels, 3 * TAPS * groups)
-        # Initially close to a plain convolution, but gradients reach the guide.
+        # The initial layer is nearly a plain convolution, but gradients reach the guide.
         init_conv(self.offset_mask, 0.03)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """Convolve (B, C, h, w), given a guide of the same shape; return (B, C, h, w)."""
         assert self.offset_mask.bias is not None and self.conv.bias is not None
-        # float32, because bfloat16 has 8 significant bits and would round an offset of 5 pixels to 1/32.
+        # Use float32, because bfloat16 has 8 significant bits and would round an offset of 5 pixels to 1/32.
         with torch.autocast(x.device.type, enabled=False):
             out = F.conv2d(
                 guide.float(), self.offset_mask.weight.float(), self.offset_mask.bias.float(), padding=1

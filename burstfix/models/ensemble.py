@@ -1,8 +1,8 @@
-"""Geometric self-ensemble: the mean of a network's results for mirrored and transposed inputs.
+"""Geometric self-ensemble: the mean of the results of a network for mirrored and transposed inputs.
 
 Source: Lim et al., "Enhanced deep residual networks for single image super-resolution" (CVPRW 2017), section
-3.3, here for mosaics. Mirroring turns RGGB into GRBG. A mirrored mosaic is therefore shifted by one pixel,
-which restores RGGB. This loses the outermost row or column, which lies in the halo of a tile.
+3.3, here adapted to mosaics. Mirroring converts RGGB to GRBG. Therefore a mirrored mosaic is shifted by one
+pixel, which restores RGGB. The outermost row or column is lost, but it lies in the halo of a tile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ VIEWS = (1, 2, 4, 8)
 """Allowed numbers of views."""
 
 _SWAPPED = (0, 2, 1, 3)  # order of the planes after a transposition: the two greens are swapped
-_FRAME_BYTES, _PICTURE_BYTES = 32, 128  # more bytes per packed pixel: transformed frames, sums of pictures
+_FRAME_BYTES, _PICTURE_BYTES = (
+    32,
+    128,
+)  # additional bytes per packed pixel: transformed frames, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class View:
     swap: bool = False
 
     def of(self, packed: Tensor) -> Tensor:
-        """Transform (..., 4, h, w) in RGGB order to the same order; (..., 4, w, h) if transposed."""
+        """Transform planes (..., 4, h, w), keeping RGGB order; the result is (..., 4, w, h) if transposed."""
         return self._swap_packed(self._mirror_packed(packed))
 
     def undo(self, packed: Tensor) -> Tensor:
@@ -43,7 +46,7 @@ class View:
         return self._mirror_packed(self._swap_packed(packed))
 
     def undo_picture(self, picture: Tensor) -> Tensor:
-        """Transform a result (..., 2h, 2w) for this view back to the geometry of the picture."""
+        """Transform the result (..., 2h, 2w) of this view back to the geometry of the picture."""
         if self.swap:
             picture = picture.transpose(-1, -2)
         for dim, wanted in ((-2, self.rows), (-1, self.columns)):
@@ -63,7 +66,7 @@ class View:
 
 
 def _mirrored(x: Tensor, dim: int, *, shift: bool) -> Tensor:
-    """Reverse a dimension; with a shift, drop the first element of the result and repeat the last."""
+    """Reverse a dimension; if `shift`, drop the first element of the result and repeat the last one."""
     x = x.flip(dim)
     last = x.shape[dim] - 1
     return torch.cat([x.narrow(dim, 1, last), x.narrow(dim, last, 1)], dim) if shift else x
@@ -82,12 +85,12 @@ _ALL = (
 
 
 def self_ensemble(model: BurstModel, views: int) -> BurstModel:
-    """Return a model that averages the results of a network over several views, at that many times the cost.
+    """Return a model that averages the results of a network over several views.
 
     Args:
-        model: A network. A model without weights is returned unchanged, because views do not improve its
-            result.
-        views: Number of views: 2, 4 or 8. With 1 any model, even an ensemble, is returned unchanged.
+        model: A network, which runs once for each view. A model without weights is returned unchanged,
+            because views do not improve its result.
+        views: Number of views: 1, 2, 4 or 8. With 1, any model, even an ensemble, is returned unchanged.
 
     Raises:
         UsageError: The number of views is not supported.
@@ -116,7 +119,7 @@ class SelfEnsemble(BurstModel):
         )
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
-        """Average the results over the views, without `extra`; see `BurstModel.forward`."""
+        """Average the results over the views; see `BurstModel.forward`. The result has no `extra`."""
         rgb = mosaic = None
         for view in self.views:
             seen = self.model(
@@ -135,5 +138,5 @@ class SelfEnsemble(BurstModel):
         return self.model.features(planes, shot_gain, read_variance)
 
     def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
-        """Match with the network; frames are aligned once for all views."""
+        """Match with the network. Frames are aligned only once for all views."""
         return self.model.match(reference, frame, initial)

@@ -1,12 +1,12 @@
-"""Application of predicted kernels: weighted sums over the samples of one colour, at every pixel of a mosaic.
+"""Apply predicted kernels: weighted sums over the samples of one colour at every pixel of a mosaic.
 
-Kernels are predicted for quads, that is 2x2 packed pixels, with one plane of weights for each pixel of a
-quad. They are used in this layout, because rearranging them to full size would take longer than the sums.
+Kernels are predicted for quads (2x2 packed pixels), with one plane of weights for each pixel of a quad. They
+are applied in this layout, because rearranging them to full size would take longer than the sums.
 
-A kernel has one weight for each displacement, shared by the four pixels of a cell. Displacements that are
+A kernel has one weight for each displacement, which the four pixels of a cell share. Displacements that are
 even in both directions lead from a pixel to samples of its own colour. Displacements of the three other
-parities lead to another plane of the packed mosaic, and so to the colours that the pixel did not measure. In
-a frame that is displaced by an odd number of pixels, they reach the samples that coincide with the pixel.
+parities lead to another plane of the packed mosaic, and thus to the colours that the pixel did not measure.
+In a frame that is displaced by an odd number of pixels, these samples coincide with the pixel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Parity:
     """Displacements of one parity, in sensor pixels: all pairs of `ys` and `xs`.
 
     Attributes:
-        ys, xs: Displacements in each direction, all even or all odd, in steps of two.
+        ys, xs: Displacements in each direction: all even or all odd, in steps of two.
     """
 
     ys: tuple[int, ...]
@@ -38,17 +38,17 @@ class Parity:
         return torch.tensor([float(y * y + x * x) for y in self.ys for x in self.xs])
 
     def gather(self, frame: Tensor, border: int, top: int, rows: int) -> Tensor:
-        """Collect the samples that `sum_taps` needs for `rows` rows of quads, from row `top` on.
+        """Collect the samples that `sum_taps` needs for some rows of quads.
 
         Args:
             frame: (B, 4, h + 2 * border, w + 2 * border) packed; h and w are even.
-            border: Width in packed pixels of the border on every side, for displacements to reach into.
-            top, rows: First row and number of rows, in quads.
+            border: Width in packed pixels of the border on every side, which displacements may reach.
+            top, rows: First row of quads, and number of rows.
 
         Returns:
-            (B, 4, 2 * rows + len(ys) - 1, 3, columns): plane p has the samples for the pixels of plane p,
-            first tap first. Columns are reordered so that reads are contiguous: the even ones, the odd ones,
-            and the even ones from the third on.
+            (B, 4, 2 * rows + len(ys) - 1, 3, columns): plane p contains the samples for the pixels of plane
+            p, starting with the first tap. Columns are reordered so that reads are contiguous: even columns,
+            odd columns, and even columns again without the first one.
         """
         height, width = 2 * rows + len(self.ys) - 1, frame.shape[-1] - 2 * border
         columns = width // 2 + (len(self.xs) - 1) // 2
@@ -73,13 +73,13 @@ class Parity:
             kernels: (B, taps, 4, rows, w / 2) weights for each pixel of each quad.
 
         Returns:
-            (B, 4, 4, rows, w / 2), by plane and pixel of the quad.
+            (B, 4, 4, rows, w / 2): plane, pixel of the quad, rows, columns.
         """
         batch, _, _, h, w = kernels.shape
         out = kernels.new_zeros((batch, 4, 2, 2, h, w))
         total = out.permute(0, 1, 4, 2, 3, 5)
         by_tap = kernels.unflatten(2, (2, 2)).permute(0, 1, 4, 2, 3, 5)
-        # With slices instead of split, autograd would add up the gradients one by one.
+        # `split` instead of slices, because autograd would add up the gradients of slices one by one.
         for tap, kernel in enumerate(by_tap.split(1, 1)):
             dy, dx = divmod(tap, len(self.xs))
             left = dx // 2
@@ -89,25 +89,26 @@ class Parity:
 
 
 def own_color(side: int) -> Parity:
-    """Return the even displacements of a kernel of side x side packed pixels; side is odd."""
+    """Return the even displacements of a kernel of side x side packed pixels, where side is odd."""
     reach = tuple(range(1 - side, side, 2))
     return Parity(reach, reach)
 
 
 EVEN, ODD = (-2, 0, 2), (-1, 1)
 OTHER_COLORS = (Parity(EVEN, ODD), Parity(ODD, EVEN), Parity(ODD, ODD))
-"""Return the three parities that lead to other planes: along a row, along a column, along both."""
+"""The three parities that lead to other planes: along a row, along a column, along both."""
 
 
 def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
     """Normalise the weighted sums of all parities and sort them by colour.
 
     Args:
-        sums: (B, 4, 4, 4, rows, w / 2), by parity (own colour first), plane, pixel of the quad.
-        masses: (B, 4, 1, 4, rows, w / 2), sums of the weights of the kernels.
+        sums: (B, 4, 4, 4, rows, w / 2): parity (own colour first), plane, pixel of the quad, rows, columns.
+        masses: (B, 4, 1, 4, rows, w / 2): sums of the weights of the kernels.
 
     Returns:
-        (B, 12, 4, rows, w / 2), each colour at every sensor pixel of the cell, for each pixel of the quad.
+        (B, 12, 4, rows, w / 2): each colour at every sensor pixel of the cell, pixel of the quad, rows,
+        columns.
     """
     own, row, column, both = range(4)
 

@@ -1,11 +1,13 @@
 """Kernel prediction for bursts of mosaics: the small network for CPUs.
 
-For every packed pixel and every frame the network predicts one 5x5 kernel shared by the four planes; the
-kernels of all frames together sum to one, so their sum over the aligned frames is a denoised mosaic. A small
-head demosaicks and refines it. A kernel has a positive part, which sets the weight of the frame, and a signed
-part that sums to zero. Without the signed part, a frame displaced by half a pixel could only be blurred.
-Further kernels compute each colour at every pixel from all frames together, because frames with sub-pixel
-shifts have samples where the CFA of the reference has none. Their result is an input of the head, too.
+For every packed pixel and every frame, the network predicts one 5x5 kernel that the four planes share. The
+weights of the kernels of all frames sum to one, so the kernels applied to the aligned frames give a denoised
+mosaic. A small head demosaicks and refines it.
+
+A kernel has a positive part, which determines the weight of the frame, and a signed part that sums to zero.
+Without the signed part, a frame displaced by half a pixel could only be blurred. Additional kernels compute
+each colour at every pixel from all frames, because frames with sub-pixel shifts have samples where the CFA of
+the reference has none. Their result is also an input of the head.
 
 Source: Mildenhall et al., "Burst denoising with kernel prediction networks" (CVPR 2018). Differences: The
 kernels of a frame are predicted from that frame, the reference and features shared by all frames, so any
@@ -40,9 +42,9 @@ from burstfix.models.losses import Losses, TrainingBatch, kernel_losses, picture
 from burstfix.raw.demosaic import bilinear
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
-STRIP = 2**16  # number of packed pixels to which kernels are applied at a time
-LOGIT_LIMIT = 12.0  # keeps running sums finite; e^12 and e^-12 are far inside the range of float32
-SIGNED_SCALE = 0.25  # scale of the signed part, so that it learns no faster than the rest
+STRIP = 2**16  # number of packed pixels to which kernels are applied at once
+LOGIT_LIMIT = 12.0  # keeps running sums finite, because e^12 and e^-12 are far inside the range of float32
+SIGNED_SCALE = 0.25  # scale of the signed part, so that it does not learn faster than the other parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class KpnConfig:
     """Sizes of the network.
 
     Attributes:
-        channels: Features at half the packed size; the U-Net's lower levels have 2 and 3 times as many.
+        channels: Features at half the packed size. The lower levels of the U-Net have 2 and 3 times as many.
         kernel: Side of the predicted kernels in packed pixels, odd.
         head_channels: Features of the demosaicking head, at packed size.
         head_blocks: Residual blocks in the head.
@@ -59,8 +61,8 @@ class KpnConfig:
         refine_blocks: Residual blocks on the second level.
         coarse_channels: Features of a third level at a quarter of the packed size; 0 omits the level.
         coarse_blocks: Residual blocks on the third level.
-        signed: Whether kernels have a signed part.
-        color: Whether there are kernels for the colours that a pixel did not measure.
+        signed: True if kernels have a signed part.
+        color: True if there are kernels for the colours that a pixel did not measure.
     """
 
     channels: int = 48
@@ -89,7 +91,7 @@ class _Filtered:
     Attributes:
         mosaic: (B, 4, h, w), the denoised mosaic.
         color: (B, 3, 2h, 2w), all colours at every pixel; None if the network has no kernels for them.
-        alone: (B, N, 4, h, w), each single frame filtered by its own kernels; only in training.
+        alone: (B, N, 4, h, w), each frame filtered only by its own kernels; only in training.
         frames_used: (B, h / 2, w / 2), see `Merged`.
     """
 
@@ -104,8 +106,8 @@ class AlignedFeatures:
     """Features of a second alignment stage, at half the packed size.
 
     Attributes:
-        own: Features of each frame (B, c, h / 2, w / 2), added in the encoder of the frame.
-        fused: Fused features of all frames (B, c, h / 2, w / 2), added to the input of the U-Net.
+        own: Features (B, c, h / 2, w / 2) of each frame, which are added in the encoder of the frame.
+        fused: Fused features (B, c, h / 2, w / 2) of all frames, which are added to the input of the U-Net.
     """
 
     own: tuple[Tensor, ...]
@@ -123,8 +125,8 @@ class Kpn(BurstModel):
         c, taps = config.channels, config.kernel**2
         self.parities = [own_color(config.kernel), *(OTHER_COLORS if config.color else ())]
         odd_taps = sum(parity.taps for parity in self.parities[1:])
-        # The receptive field is larger, but content beyond 40 packed pixels changes the result by less than
-        # 1e-4 of white (shipped weights, high noise; checked by a test).
+        # The receptive field is larger, but content more than 40 packed pixels away changes the result by
+        # less than 1e-4 of white (shipped weights, high noise; a test checks this).
         self.info = ModelInfo(
             "kpn",
             size_multiple=8,
@@ -133,8 +135,8 @@ class Kpn(BurstModel):
             bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED,
         )
         # All layers before the head work at half the packed size; 2x2 packed pixels become channels.
-        # A convolution of concatenated inputs is a sum of convolutions: the part that all frames share is
-        # convolved once.
+        # A convolution of concatenated inputs is a sum of convolutions. The input that all frames share is
+        # convolved only once.
         self.encode_pair = conv(2 * 16, c)
         self.encode_anchor = conv(2 * 16, c)
         self.encode_frame = conv(c, c)
@@ -163,9 +165,9 @@ class Kpn(BurstModel):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _start_as_average(self) -> None:
-        """Initialise the kernels as a soft average around the centre, and the head with zero output."""
+        """Initialise the kernels as a soft average around the centre, and the output of the head as zero."""
         if self.head_out.weight.is_meta:
-            return  # only shapes are needed; arithmetic on them would import torch's compiler (1 s)
+            return  # only shapes are needed; arithmetic on meta tensors would import torch's compiler (1 s)
         soft = [-0.125 * parity.distances() for parity in self.parities]
         with torch.no_grad():
             for out, logits in ((self.kernel_out, soft[:1]), (self.color_out, soft[1:])):
@@ -185,13 +187,13 @@ class Kpn(BurstModel):
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merge aligned frames; see `BurstModel.forward`. h and w are multiples of 8.
 
-        In training mode `extra` holds "frames", (B, N, 4, h, w): each single frame filtered by its own
-        kernels, for the annealed loss of the paper. If there are kernels for all colours, it also holds their
-        result "color", (B, 3, 2h, 2w).
+        In training mode, `extra` contains "frames", (B, N, 4, h, w): each frame filtered only by its own
+        kernels, for the annealed loss of the paper. If there are kernels for all colours, `extra` also
+        contains their result, "color", (B, 3, 2h, 2w).
         """
         _, n, _, h, w = frames.shape
         anchor = frames[:, reference]
-        # The noise level needs no detail, so the mean over frames and neighbours is sufficient.
+        # The mean over frames and neighbours is sufficient, because the noise level does not need detail.
         signal = _box3(frames.mean(1))
         std = torch.sqrt(torch.clamp(signal, min=0) * shot_gain[:, 0] + read_variance[:, 0])
 
@@ -209,10 +211,10 @@ class Kpn(BurstModel):
         )
         del aligned
         common = self.kernel_shared(shared)
-        for i, own in enumerate(encoded):  # in place, because the previous values are not needed again
+        for i, own in enumerate(encoded):  # in place, because the previous values are not used again
             encoded[i] = act(self.kernel_frame(own).add_(common))
         filtered = self._filter(frames.float(), encoded)
-        del encoded, common  # the head takes the most memory
+        del encoded, common  # free memory for the head, which needs the most
 
         rgb = self._head(filtered.mosaic, anchor, std, shared, filtered.color)
         extra: dict[str, Tensor] = {}
@@ -223,12 +225,12 @@ class Kpn(BurstModel):
         return Merged(rgb=rgb, mosaic=filtered.mosaic, extra=extra, frames_used=filtered.frames_used)
 
     def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
-        """See `BurstModel.merge_tile_with_usage`; frames count by the sums of their kernels."""
+        """See `BurstModel.merge_tile_with_usage`. Frames count according to the sums of their kernels."""
         merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         return merged.rgb[0], F.avg_pool2d(merged.frames_used, tile.cell // 2)[0]
 
     def losses(self, batch: TrainingBatch) -> Losses:
-        """See `BurstModel.losses`; also trains the kernels directly."""
+        """See `BurstModel.losses`. The losses also include the results of the kernels."""
         merged = self(batch.frames, batch.shot_gain, batch.read_variance, batch.reference)
         return picture_losses(merged.rgb, batch) | kernel_losses(merged, batch)
 
@@ -297,7 +299,7 @@ class Kpn(BurstModel):
         )
 
     def _kernel_weights(self) -> list[tuple[Tensor, Tensor]]:
-        """Return weight and bias of the convolution for positive parts, and of the one for signed parts."""
+        """Return weight and bias of the convolutions for positive parts and for signed parts."""
         weights = [_joined(self.kernel_out, self.color_out)]
         if self.kernel_signed is not None:
             weight, bias = _joined(self.kernel_signed, self.color_signed)
@@ -305,7 +307,7 @@ class Kpn(BurstModel):
         return weights
 
     def _kernels(self, features: Tensor, weights: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], Tensor]:
-        """Compute the kernels of each parity, (B, taps, 4, rows, w / 2), and their sums, (B, K, 1, ...)."""
+        """Compute the kernels of each parity, (B, taps, 4, rows, w / 2), and the sums (B, K, 1, 4, ...)."""
         taps = [parity.taps for parity in self.parities]
         logits, *signed = (_planes(features, *pair) for pair in weights)
         by_parity = list(logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_().split(taps, 1))
@@ -349,14 +351,14 @@ def _box3(x: Tensor) -> Tensor:
 
 
 def _from_quads(strips: list[Tensor]) -> Tensor:
-    """Assemble strips (B, K, 4, rows, w / 2), from the top down, to (B, K, h, w)."""
+    """Assemble strips (B, K, 4, rows, w / 2), in order from the top, to (B, K, h, w)."""
     return F.pixel_shuffle(torch.cat(strips, 3).flatten(1, 2), 2)
 
 
 def _planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply a 1x1 convolution with 4 * K outputs: (B, c, rows, w / 2) to float32 (B, K, 4, rows, w / 2).
 
-    A matrix product writes plane by plane; a convolution would write pixel by pixel.
+    A matrix product is used, because it writes plane by plane; a convolution would write pixel by pixel.
     """
     batch, _, rows, columns = features.shape
     weight = weight.flatten(1).expand(batch, -1, -1)
@@ -365,6 +367,6 @@ def _planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _joined(first: nn.Conv2d, second: nn.Conv2d | None) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of one convolution with the outputs of two."""
+    """Return weight and bias of one convolution that has the outputs of both."""
     parts = [first] if second is None else [first, second]
     return torch.cat([part.weight for part in parts]), torch.cat([cast(Tensor, part.bias) for part in parts])

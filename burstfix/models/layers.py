@@ -1,7 +1,7 @@
 """Layers that several networks share: stacks of convolutions, attention blocks, recurrent fusion.
 
-The form of the blocks is that of the two-stage network (Guo et al., CVPR 2022); by default they do not depend
-on statistics of the whole tile.
+The blocks have the form of those in the two-stage network (Guo et al., CVPR 2022). By default, they do not
+depend on statistics of the whole tile.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ _QUIET_GATE = -2.0  # sigmoid(-2) = 0.12: a stack of untrained attention blocks 
 
 
 def act(x: Tensor) -> Tensor:
-    """Apply a leaky ReLU in place; the input must be a new tensor, such as the output of a convolution."""
+    """Apply a leaky ReLU in place. The input must be a new tensor, such as the output of a convolution."""
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Convert to the channels-last memory format; convolutions are 1.3 to 3 times faster with it."""
+    """Convert to the channels-last memory format, which makes convolutions 1.3 to 3 times faster."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def double_size(x: Tensor) -> Tensor:
     """Double height and width by bilinear interpolation."""
-    # CUDA's autocast interpolates in float32; without the cast, later layers would continue in float32.
+    # With autocast, CUDA interpolates in float32. Without this cast, later layers would continue in float32.
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).to(x.dtype)
 
 
 def conv3(c_in: int, c_out: int, *, stride: int = 1, bias: bool = True, gain: float = 1.0) -> nn.Conv2d:
-    """Create a 3x3 convolution with zero padding; its output has `gain` times the input's deviation."""
+    """Create a 3x3 convolution with zero padding.
+
+    The deviation of its output is `gain` times that of its input.
+    """
     conv = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=bias)
     init_conv(conv, gain)
     return conv
@@ -44,14 +47,14 @@ def init_conv(conv: nn.Conv2d | nn.ConvTranspose2d, gain: float = 1.0) -> None:
     """Initialise a convolution with normal weights scaled by the fan-in, and zero bias."""
     fan_in = conv.weight[0].numel()
     if isinstance(conv, nn.ConvTranspose2d):
-        fan_in = conv.in_channels  # kernel = stride: each output pixel depends on one input pixel
+        fan_in = conv.in_channels  # kernel = stride, so each output pixel depends on one input pixel
     nn.init.normal_(conv.weight, std=gain / fan_in**0.5)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
 
 
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
-    """Create a 3x3 convolution with zero padding and torch's initial weights."""
+    """Create a 3x3 convolution with zero padding and the default initial weights of torch."""
     return nn.Conv2d(c_in, c_out, 3, stride, 1)
 
 
@@ -70,7 +73,7 @@ class DoubleConv(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions, added to their input."""
+    """Residual block of two 3x3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,14 +86,14 @@ class Residual(nn.Module):
 
 
 class CoarserLevel(nn.Module):
-    """Residual blocks at half the size of their input; their contribution is zero before training.
+    """Residual blocks at half the size of their input. Before training, their contribution is zero.
 
     Args:
         channels: Channels of input and output.
         width: Channels of the blocks.
         blocks: Number of blocks.
-        context: Channels of the context that is added to the input of the blocks; 0 for none.
-        below: A further level at half the size.
+        context: Channels of the context that is added to the input of the blocks; 0 = no context.
+        below: The next level, at half the size; None = no further level.
     """
 
     def __init__(
@@ -125,13 +128,13 @@ def unshuffle(x: Tensor) -> Tensor:
 
 
 def rounded(x: Tensor) -> Tensor:
-    """Convert to the dtype that autocast gives to convolutions, which halves the memory traffic."""
+    """Convert to the dtype in which autocast computes convolutions, to halve the memory traffic."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 class ConvStack(nn.Module):
-    """3x3 convolutions with activations between them, none after the last; only the first has a bias."""
+    """3x3 convolutions with activations between them. Only the first convolution has a bias."""
 
     def __init__(self, depth: int, c_in: int, channels: int, c_out: int, *, gain: float = 1.0) -> None:
         super().__init__()
@@ -152,13 +155,14 @@ class ConvStack(nn.Module):
 class AttentionBlock(nn.Module):
     """Residual convolutions, then x + x * channel attention + x * spatial attention.
 
-    Channel attention needs a mean over an area. If that area is the whole patch, as in the authors' form, the
-    result depends on the tile size. By default it is therefore a window of `ATTENTION_WINDOW` cells on a
-    fixed grid; gates are interpolated between cells.
+    Channel attention needs a mean over an area. If this area is the whole patch, as in the authors' network,
+    the result depends on the tile size. Therefore, by default, the area is a window of `ATTENTION_WINDOW`
+    cells on a fixed grid, and gates are interpolated between cells.
 
     Args:
         channels: Channels of input and output.
-        cell: Side of a cell of that grid in pixels; input sizes are multiples of it. 0 for the whole patch.
+        cell: Side of a cell of the grid in pixels. Input sizes are multiples of it. 0 = the area is the whole
+            patch.
     """
 
     def __init__(self, channels: int, cell: int) -> None:
@@ -192,15 +196,16 @@ class AttentionBlock(nn.Module):
         gate = torch.sigmoid(self.excite(act(self.squeeze(mean))))
         if self.cell > 1:
             gate = F.interpolate(gate, scale_factor=self.cell, mode="bilinear", align_corners=False)
-        return gate.to(x.dtype)  # CUDA's autocast interpolates in float32
+        return gate.to(x.dtype)  # with autocast, CUDA interpolates in float32
 
 
 class ConvGru(nn.Module):
-    """Convolutional gated recurrent unit, run over features of frames towards the reference.
+    """Convolutional gated recurrent unit over the features of frames, ending at the reference.
 
-    With z and r gates and q the candidate (each a 3x3 convolution of state and frame), the state becomes
+    The gates z and r and the candidate q are 3x3 convolutions of the state h and the frame. The new state is
     (1 - z) * h + z * q (supplement of the two-stage paper, equation 1). The weights have the form of one
-    convolution over [state, frame]; the part that depends on the frames is computed for all frames at once.
+    convolution over [state, frame]. The part that depends only on the frames is computed for all frames at
+    once.
     """
 
     def __init__(self, channels: int) -> None:
@@ -218,7 +223,7 @@ class ConvGru(nn.Module):
         return F.conv2d(features, weight, bias, padding=1)
 
     def run(self, frames: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the states (before, after) the last frame; each frame is (B, 3C, h, w) from `frame_part`."""
+        """Return the states before and after the last frame. Frames are (B, 3C, h, w) from `frame_part`."""
         c = self.channels
         gates = torch.cat([self.update.weight[:, :c], self.reset.weight[:, :c]])
         candidate = self.candidate.weight[:, :c]

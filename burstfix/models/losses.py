@@ -1,4 +1,4 @@
-"""Loss terms for training, from which a model builds its own loss (`BurstModel.losses`)."""
+"""Loss terms for training. A model combines them to its own loss (`BurstModel.losses`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from torch import Tensor
 if TYPE_CHECKING:
     from burstfix.models.base import Merged
 
-CHARBONNIER = 1e-6  # added under the root; value of the two-stage paper's published settings
+CHARBONNIER = 1e-6  # added under the root; value from the published settings of the two-stage paper
 DISPLAY_FLOOR = 1e-3  # limits the slope of x^(1/2.2) near black to about 20
-RAISED_MEAN, RAISED_NOISE = 0.18, 0.05  # limits for brightened patches: mean and noise, relative to white
+RAISED_MEAN, RAISED_NOISE = (
+    0.18,
+    0.05,
+)  # limits of mean and noise after brightening, relative to white
 RAISED_LIMIT = 32.0  # largest gain: five stops
-BEST_PSNR = 60.0  # dB; the PSNR loss is zero above
+BEST_PSNR = 60.0  # dB; above it, the PSNR loss is zero
 
 Losses = dict[str, Tensor]
 """Weighted loss terms by name; their sum is minimised."""
@@ -29,11 +32,11 @@ class LossSettings:
 
     Attributes:
         linear, display: Charbonnier loss on linear camera RGB and on display RGB.
-        psnr: Weight of each decibel by which the display PSNR of a patch is below 60.
+        psnr: Weight of each decibel by which the display PSNR of a patch is below 60 dB.
         raised: Display loss of dark patches after brightening.
-        mosaic: Charbonnier loss on the denoised mosaic, and on the colours that kernels predict, if any.
+        mosaic: Charbonnier loss on the denoised mosaic, and on the colours if kernels predict them.
         annealing: Initial weight of the loss of each single frame (kernel prediction).
-        annealing_steps: Number of steps after which that weight has fallen to a hundredth.
+        annealing_steps: Number of steps in which this weight falls to a hundredth.
         interpolation: Interpolation loss (two-stage).
         matching: Losses of learned block matching (two-stage).
     """
@@ -51,23 +54,23 @@ class LossSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Data of one training step, as `BurstModel.losses` receives it.
+    """Data of one training step, the argument of `BurstModel.losses`.
 
-    Patches have p x p packed pixels. A model with `learns_alignment` gets frames that are not aligned and
-    have `margin` more pixels on each side; all other models get frames aligned by block matching.
+    Patches have p x p packed pixels. A model with `learns_alignment` gets unaligned frames with `margin`
+    additional pixels on each side. All other models get frames that are aligned by block matching.
 
     Attributes:
         frames: (B, N, 4, p, p) noisy packed frames, or (B, N, 4, p + 2 * margin, p + 2 * margin).
-        clean_frames: The frames without noise, for a model with `learns_alignment`; otherwise None.
+        clean_frames: Frames without noise for a model with `learns_alignment`; otherwise None.
         truth: (B, 3, 2p, 2p) linear camera RGB of the reference.
         truth_mosaic: (B, 4, p, p) packed mosaic of `truth`.
         shot_gain, read_variance: (B, 1, 4, 1, 1) noise profiles.
         reference: Index of the reference in N.
-        display: Converts linear camera RGB (B, 3, H, W) to display RGB; the second argument is the smallest
-            value before the power function.
-        white_balance: (B, 3) gains.
-        margin: Packed pixels.
-        step: Number of the step, from 0.
+        display: Function that converts linear camera RGB (B, 3, H, W) to display RGB. Its second argument is
+            the smallest value before the power function.
+        white_balance: (B, 3) white balance gains.
+        margin: Width of the margin in packed pixels.
+        step: Number of the step, counted from 0.
         progress: Completed share of the training, 0 to 1.
         settings: Weights of the loss terms.
     """
@@ -95,9 +98,10 @@ def charbonnier(a: Tensor, b: Tensor) -> Tensor:
 def picture_losses(rgb: Tensor, batch: TrainingBatch) -> Losses:
     """Compute the losses of the merged picture, in linear and in display RGB.
 
-    Below `DISPLAY_FLOOR` the display loss has no gradient. "raised" is the same loss after each dark patch
-    has been brightened to a mean of 0.18, or as far as its noise permits. "psnr" is the difference between
-    each patch's display PSNR and 60 dB: all patches have the same weight, however small their errors are.
+    Below `DISPLAY_FLOOR`, the display loss has no gradient. "raised" is the display loss after each dark
+    patch has been brightened to a mean of 0.18, or as far as its noise permits. "psnr" is the difference
+    between 60 dB and the display PSNR of each patch, so that all patches have the same weight even if their
+    errors are small.
 
     Args:
         rgb: (B, 3, 2p, 2p) linear camera RGB.
@@ -106,7 +110,7 @@ def picture_losses(rgb: Tensor, batch: TrainingBatch) -> Losses:
     rgb, truth, settings = rgb.float(), batch.truth, batch.settings
 
     def displayed(gain: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        with torch.autocast(rgb.device.type, enabled=False):  # bfloat16 would round small errors away
+        with torch.autocast(rgb.device.type, enabled=False):  # small errors would be lost in bfloat16
             return batch.display(gain * rgb, DISPLAY_FLOOR), batch.display(gain * truth, DISPLAY_FLOOR)
 
     found, expected = displayed()
@@ -127,12 +131,12 @@ def picture_losses(rgb: Tensor, batch: TrainingBatch) -> Losses:
 
 
 def mosaic_loss(mosaic: Tensor, batch: TrainingBatch) -> Losses:
-    """Compute the Charbonnier loss of a denoised packed mosaic (B, 4, p, p), gamma-encoded."""
+    """Compute the Charbonnier loss of a denoised packed mosaic (B, 4, p, p) after gamma encoding."""
     return {"mosaic": batch.settings.mosaic * charbonnier(_gamma(mosaic.float()), _gamma(batch.truth_mosaic))}
 
 
 def kernel_losses(merged: Merged, batch: TrainingBatch) -> Losses:
-    """Compute losses of predicted kernels: mosaic, all colours, and an annealed loss of each single frame."""
+    """Compute the losses of predicted kernels: mosaic, all colours, and the annealed loss of each frame."""
     assert merged.mosaic is not None
     settings = batch.settings
     losses = mosaic_loss(merged.mosaic, batch)

@@ -1,7 +1,7 @@
 """Parse and plan the opcode lists of DNGs: corrections that cameras store in the file.
 
 `burstfix.raw.mosaic_opcodes` applies lists 1 and 2 to tensors, `burstfix.raw.picture_opcodes` list 3.
-This package depends on numpy only.
+This package depends only on numpy.
 """
 
 from burstfix.opcodes.parse import parse_list, without_polynomials

@@ -1,6 +1,6 @@
-"""Parse opcode lists strictly: errors name the unexpected opcode and its offset.
+"""Parse opcode lists with strict checks. Errors name the opcode and its offset.
 
-DNG specification 1.7.1, chapter 7. Lists are big-endian, whatever the byte order of the file.
+Source: DNG specification 1.7.1, chapter 7. Lists are big-endian, independent of the byte order of the file.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from burstfix.opcodes.records import (
 _NEWEST = (1, 7, 1, 0)  # newest version of the format that is supported
 _OPTIONAL, _SKIP_FOR_PREVIEW = 1, 2
 _MAP_POLYNOMIAL = 8
-_MAX_COUNT = 1000  # opcodes in a list; cameras write fewer than 20
+_MAX_COUNT = 1000  # maximum number of opcodes in a list; cameras write fewer than 20
 _MAX_PLANES = 4
 _MAX_DEGREE = 8
-# Limits far above the values of any lens or sensor; larger values overflow float32 or hide the picture.
+# Limits far above the values of real lenses and sensors. Larger values overflow float32 or hide the picture.
 _MAX_FACTOR = 1e4
 _MAX_COEFFICIENT = 1e6
-_RADII = np.linspace(0, 1, 257)  # distances at which polynomials are checked
+_RADII = np.linspace(0, 1, 257)  # distances from the centre at which polynomials are checked
 SKIP_HINT = "--opcodes skip merges without the opcodes"
 
 
@@ -64,12 +64,12 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
     """Parse the value of OpcodeList1, OpcodeList2 or OpcodeList3.
 
     Args:
-        data: Value of the tag; empty gives no opcodes.
+        data: Value of the tag; empty = no opcodes.
         number: 1, 2 or 3.
         where: The file, for messages.
 
     Raises:
-        OpcodeCountError: The opcodes are complete, but their number is not the stated one.
+        OpcodeCountError: The opcodes are complete, but the stated count is wrong.
         InputError: The list is malformed; the message names the opcode and its offset in the list.
     """
     if not data:
@@ -106,7 +106,7 @@ def parse_list(data: bytes, number: int, where: str) -> tuple[Opcode, ...]:
 
 
 def _flags_of_complete_list(data: bytes) -> list[int] | None:
-    """Return the flags of all opcodes if they fill the list exactly; ignore the count of the list."""
+    """Return the flags of all opcodes if they fill the list exactly. The stated count is ignored."""
     flags: list[int] = []
     at = 4
     while len(data) - at >= 16:
@@ -128,7 +128,10 @@ def _parse_opcode(data: bytes, at: int) -> Opcode:
 
 
 def without_polynomials(data: bytes) -> bytes:
-    """Remove the MapPolynomial opcodes from a list that `parse_list` accepts; b"" if no opcode remains."""
+    """Remove the MapPolynomial opcodes from a list that `parse_list` accepts.
+
+    Return b"" if no opcode remains.
+    """
     kept: list[bytes] = []
     at = 4
     while at < len(data):
@@ -220,7 +223,7 @@ def _bad_pixel_list(header: Header, fields: _Fields) -> BadPixelList:
 
 
 def _check_phase(phase: int) -> None:
-    # Unused: one of the four Bayer patterns, which CFAPattern also states.
+    # The phase is one of the four Bayer patterns. It is not used, because CFAPattern also states the pattern.
     if phase > 3:
         raise _DamagedError(f"has the Bayer phase {phase}, expected 0 to 3")
 
@@ -270,7 +273,7 @@ def _gain_map(header: Header, fields: _Fields) -> GainMap:
         raise _DamagedError("has negative gains")
     fields.end()
     _check_limit(gains, _MAX_FACTOR, "its gain")
-    # A single row or column of points has no spacing; files write 0.
+    # If there is a single row or column of points, the spacing is irrelevant, and files contain 0.
     steps = tuple(float(s) if n > 1 else 1.0 for s, n in zip(spacing, (rows, cols), strict=True))
     return GainMap(header, area, gains, (steps[0], steps[1]), (float(origin[0]), float(origin[1])))
 

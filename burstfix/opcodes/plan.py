@@ -1,4 +1,4 @@
-"""Plan which opcodes of a frame to apply, where, and in which order."""
+"""Decide which opcodes of a frame to apply, where, and in which order."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from burstfix.opcodes.records import (
 _POINTWISE = (GainMap, Table, Polynomial, LineValues, Trim)
 _BAD_PIXELS = (BadPixelValue, BadPixelList)
 _LENS = (WarpRectilinear, WarpRectilinear2, WarpFisheye, Vignette)
-# Bad pixels are repaired in mosaics; lens corrections need all colours at every pixel.
+# Bad pixels are repaired in mosaics. Lens corrections need all colours at every pixel.
 _SUITABLE: dict[int, tuple[type[Any], ...]] = {
     1: _POINTWISE + _BAD_PIXELS,
     2: _POINTWISE + _BAD_PIXELS,
     3: _POINTWISE + _LENS,
 }
 
-_MAX_WORK = 8  # lens corrections of the whole picture; files of cameras contain one or two
+_MAX_WORK = 8  # maximum work, in lens corrections of the whole picture; camera files contain one or two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """An opcode and the picture that its coordinates refer to.
+    """An opcode and the picture to which its coordinates refer.
 
     Attributes:
         opcode: The opcode.
-        origin: Row and column of the picture's first pixel, relative to the visible area.
+        origin: Row and column of the first pixel of the picture, relative to the visible area.
         height: Rows of the picture.
         width: Columns of the picture.
     """
@@ -61,13 +61,13 @@ class OpcodePlan:
     """Plan for the opcodes of one frame. The default plan does nothing.
 
     Attributes:
-        sensor: Steps of list 1, applied before the black level is subtracted, to values scaled from
+        sensor: Steps of list 1. They are applied before the black level is subtracted, to values scaled from
             0..65535 to 0..1.
-        mosaic: Steps of list 2, applied to normalised values.
-        picture: Steps of list 3, applied to the merged picture after it is cropped to `crop`; their origin
-            is the corner of that crop.
-        crop: Top, left, bottom, right of the part of the visible area that lists 1 and 2 keep; None for all
-            of it.
+        mosaic: Steps of list 2. They are applied to normalised values.
+        picture: Steps of list 3. They are applied to the merged picture after it has been cropped to `crop`.
+            Their origin is the corner of this crop.
+        crop: Top, left, bottom, right of the part of the visible area that lists 1 and 2 keep; None = the
+            whole area.
         applied: Names of the opcodes that are applied, for example "GainMap x4 (list 2)".
         skipped: Names of the opcodes that are not applied.
         warnings: Sentences for the user.
@@ -105,15 +105,15 @@ def plan_opcodes(
         width: Columns of the visible area.
         where: The file, for messages.
         has_mosaic: False for frames that are already demosaicked.
-        mode: "skip" applies nothing; the plan then lists every opcode as skipped, or describes the fault in
-            the lists.
+        mode: "apply", or "skip" to apply no opcodes. With "skip", the plan lists every opcode as skipped, or
+            describes the error in the lists.
 
     Returns:
-        The plan. A list with a wrong count is left out, with a warning, if all of its opcodes are optional.
+        The plan. A list with a wrong count is left out with a warning if all of its opcodes are optional.
 
     Raises:
-        InputError: A list is malformed, contains a mandatory opcode that cannot be applied, or takes too
-            long to apply. Never raised in mode "skip".
+        InputError: A list is malformed, contains a mandatory opcode that cannot be applied, or takes too long
+            to apply. It is never raised in mode "skip".
     """
     if lists is None:
         return OpcodePlan(mode=mode)
@@ -134,7 +134,7 @@ def _plan(lists: OpcodeLists, height: int, width: int, where: str, has_mosaic: b
         chosen.opcodes[0], (-lists.top, -lists.left), lists.sensor_height, lists.sensor_width, where
     )
     mosaic = _in_order(chosen.opcodes[1], (0, 0), height, width, where)
-    # The sensor's size matters only if list 1 contains opcodes.
+    # The size of the sensor is relevant only if list 1 contains opcodes.
     bounds = [full, mosaic.bounds, *([sensor.bounds] if sensor.steps else [])]
     top, left = max(box[0] for box in bounds), max(box[1] for box in bounds)
     bottom, right = min(box[2] for box in bounds), min(box[3] for box in bounds)
@@ -195,7 +195,7 @@ def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
 
 
 def _obstacle(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
-    """Return why an opcode cannot be applied, or None."""
+    """Return the reason why an opcode cannot be applied, or None."""
     if isinstance(opcode, Unsupported):
         return "burstfix does not support"
     if not isinstance(opcode, _SUITABLE[number]):
@@ -234,7 +234,7 @@ def _in_order(opcodes: list[Opcode], origin: tuple[int, int], height: int, width
 
 
 def _check_work(steps: tuple[Step, ...], title: str) -> None:
-    """Check that applying a list does not take too long for the size of its picture."""
+    """Check that applying a list does not take too long relative to the size of its picture."""
     work = sum(_work(step) for step in steps)
     if work > _MAX_WORK:
         raise InputError(

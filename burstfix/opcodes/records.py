@@ -1,7 +1,7 @@
-"""Opcodes of the DNG specification 1.7.1, chapter 7 "Opcode List Processing", one record each.
+"""Records for the opcodes of the DNG specification 1.7.1, chapter 7 "Opcode List Processing".
 
-Rows, columns and rectangles are in pixels of the picture that the list applies to: the whole sensor for
-list 1, the active area for list 2, the demosaicked picture for list 3.
+Rows, columns and rectangles are in pixels of the picture to which the list applies: the whole sensor (list
+1), the active area (list 2), the demosaicked picture (list 3).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ OpcodeMode = Literal["apply", "skip"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpcodeLists:
-    """A DNG's opcode lists as bytes, and the size of the picture that list 1 refers to.
+    """Opcode lists of a DNG as bytes, and the size of the picture to which list 1 refers.
 
     Attributes:
         first: Value of the tag OpcodeList1; empty if absent.
         second: Value of the tag OpcodeList2.
         third: Value of the tag OpcodeList3.
-        sensor_height: Rows of the whole mosaic, masked borders included.
-        sensor_width: Columns of the whole mosaic.
+        sensor_height: Rows of the whole mosaic, including masked borders.
+        sensor_width: Columns of the whole mosaic, including masked borders.
         top: Row of the mosaic at which the visible area begins.
         left: Column of the mosaic at which the visible area begins.
-        linearised: True if a linearisation table was applied to the mosaic, so that the values for list 1
-            are lost.
+        linearised: True if a linearisation table was applied to the mosaic, so that the original values,
+            which list 1 needs, are lost.
     """
 
     first: bytes = b""
@@ -48,7 +48,7 @@ class Header:
 
     Attributes:
         name: Name in the specification.
-        optional: True if a reader that cannot apply the opcode may skip it.
+        optional: True if a reader may skip the opcode.
     """
 
     name: str
@@ -57,10 +57,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Pixels that an opcode applies to: every pitch-th row and column of a rectangle, in some planes.
+    """Pixels to which an opcode applies: every pitch-th row and column of a rectangle, in some planes.
 
-    `bottom` and `right` are exclusive. A mosaic has one plane, number 0. The pixels X of the area with top
-    1, left 1, bottom 5, right 6, row pitch 2 and column pitch 2:
+    `bottom` and `right` are exclusive. A mosaic has one plane, number 0. Example: an area with top 1, left 1,
+    bottom 5, right 6, row pitch 2 and column pitch 2 contains the pixels X:
 
         . . . . . . .
         . X . X . X .
@@ -94,7 +94,7 @@ class BadPixelList:
     Attributes:
         header: See `Header`.
         points: int64 (count, 2), rows and columns.
-        rectangles: int64 (count, 4), top, left, bottom, right, the last two exclusive.
+        rectangles: int64 (count, 4), top, left, bottom, right; bottom and right are exclusive.
     """
 
     header: Header
@@ -115,9 +115,10 @@ class Trim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """MapTable (7): values 0..1, scaled to 0..65535, index a table; beyond its end the last entry applies.
+    """MapTable (7): a table whose index is the value 0..1, scaled to 0..65535.
 
-    `values` is float32 (size,), already divided by 65535.
+    `values` is float32 (size,), already divided by 65535. Beyond the end of the table, its last entry
+    applies.
     """
 
     header: Header
@@ -141,9 +142,9 @@ class GainMap:
     Attributes:
         header: See `Header`.
         area: Pixels that are multiplied.
-        gains: float32 (rows, cols, planes). Further planes of the picture use the last one.
+        gains: float32 (rows, cols, planes). If the picture has more planes, they use the last one.
         spacing: Vertical and horizontal distance between grid points, relative to the size of the picture.
-        origin: Row and column of the first grid point, likewise.
+        origin: Row and column of the first grid point, in the same unit.
     """
 
     header: Header
@@ -190,15 +191,15 @@ class WarpRectilinear:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarpRectilinear2:
-    """WarpRectilinear2 (14, DNG 1.6): as `WarpRectilinear`, with a longer polynomial in all powers.
+    """WarpRectilinear2 (14, DNG 1.6): like `WarpRectilinear`, with a longer polynomial in all powers.
 
     Attributes:
         header: See `Header`.
         coefficients: float64 (planes, 17): kr0 to kr14 radial, kt0 and kt1 tangential; a single row applies
             to all planes.
         valid: float64 (planes, 2): smallest and largest distance, 0 to 1, at which the radial polynomial is
-            valid; distances beyond are clamped.
-        center: As for `WarpRectilinear`.
+            valid. Other distances are clamped.
+        center: Optical centre, as in `WarpRectilinear`.
         reciprocal: True if the radial factor is the reciprocal of the polynomial.
     """
 
@@ -211,7 +212,7 @@ class WarpRectilinear2:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarpFisheye:
-    """WarpFisheye (2): as `WarpRectilinear`, with float64 (planes, 4) coefficients of the view angle."""
+    """WarpFisheye (2): like `WarpRectilinear`, with float64 (planes, 4) coefficients of the view angle."""
 
     header: Header
     coefficients: NDArray[np.float64]
@@ -220,7 +221,7 @@ class WarpFisheye:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vignette:
-    """FixVignetteRadial (3): gain 1 + k0 r^2 + ... + k4 r^10; `center` as for `WarpRectilinear`."""
+    """FixVignetteRadial (3): gain 1 + k0 r^2 + ... + k4 r^10; `center` as in `WarpRectilinear`."""
 
     header: Header
     coefficients: NDArray[np.float64]
@@ -229,7 +230,7 @@ class Vignette:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unsupported:
-    """An unknown opcode, or one of a newer version of the format."""
+    """An unknown opcode, or an opcode of a newer version of the format."""
 
     header: Header
 

@@ -1,4 +1,4 @@
-"""Find and repair the pixels that opcode lists declare bad."""
+"""Find and repair the pixels that opcode lists mark as bad."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from burstfix.opcodes.records import BadPixelList, BadPixelValue
 from burstfix.types import Frame, Levels
 
 _FULL = 65535.0
-# Share of bad pixels above which a file counts as damaged; focus pixels are less than half this share.
+# A file with a larger share of bad pixels counts as damaged. Focus pixels are less than half of this share.
 _MAX_BAD = 0.1
 
 
@@ -20,7 +20,7 @@ def find_bad_pixels(frame: Frame, plan: OpcodePlan) -> NDArray[np.int32]:
     """Return the pixels that opcodes mark as bad.
 
     Returns:
-        int32 (count, 2), rows and columns in the visible area, each pixel once, in reading order.
+        int32 (count, 2), rows and columns in the visible area, in reading order without duplicates.
     """
     height, width = frame.mosaic.shape
     steps = [(number, step) for number, of_list in ((1, plan.sensor), (2, plan.mosaic)) for step in of_list]
@@ -40,7 +40,7 @@ def find_bad_pixels(frame: Frame, plan: OpcodePlan) -> NDArray[np.int32]:
 
 
 def _inside_any(boxes: NDArray[np.int64], height: int, width: int) -> NDArray[np.bool_]:
-    """Return a mask (height, width) of pixels that lie in any rectangle; fast for many rectangles."""
+    """Return a mask (height, width) of the pixels inside any rectangle. Fast for many rectangles."""
     corners = np.zeros((height + 1, width + 1), np.int32)
     limited = np.clip(boxes, 0, (height, width, height, width))
     top, left, bottom, right = limited.T
@@ -50,7 +50,7 @@ def _inside_any(boxes: NDArray[np.int64], height: int, width: int) -> NDArray[np
 
 
 def _in_dn(value: int, number: int, levels: Levels) -> int:
-    """Convert a value to DN: list 2 divides black to white into 65535 steps, list 1 is in DN."""
+    """Convert a value to DN. In list 2, 0 is black and 65535 is white; values of list 1 are DN."""
     if number == 1:
         return value
     black = float(levels.black.mean())
@@ -60,11 +60,13 @@ def _in_dn(value: int, number: int, levels: Levels) -> int:
 def fill_bad_pixels(
     mosaic: NDArray[np.uint16], places: NDArray[np.int32], pitch: int, where: str
 ) -> NDArray[np.uint16]:
-    """Interpolate bad pixels from the nearest good ones of the same colour, from the outside inward.
+    """Interpolate bad pixels from their nearest good neighbours of the same colour.
+
+    Clusters are filled from the outside inward.
 
     Args:
         mosaic: (H, W) in DN.
-        places: (count, 2), rows and columns, each pixel once.
+        places: (count, 2), rows and columns, without duplicates.
         pitch: Distance between neighbours of one colour: 2 in a Bayer mosaic.
         where: The file, for messages.
 
@@ -92,7 +94,8 @@ def fill_bad_pixels(
                 _neighbours(values, bad, left[:, 0] + sign * pitch * dy, left[:, 1] + sign * pitch * dx)
                 for sign in (-1, 1)
             )
-            # Pairs of opposite neighbours preserve gradients; single ones count only if there is no pair.
+            # Pairs of opposite neighbours preserve gradients. Single neighbours count only if there is no
+            # pair.
             trust = np.float32(share) * np.where(good_before & good_after, 1.0, 1e-4)
             total += (before * good_before + after * good_after) * trust
             weight += (1.0 * good_before + good_after) * trust

@@ -68,7 +68,7 @@ def pad_to_rggb(mosaic: Tensor, cfa: str) -> RggbMosaic:
 
 
 def mosaic(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
-    """Sample RGB as a sensor with a Bayer filter does.
+    """Sample RGB like a sensor with a Bayer filter.
 
     Args:
         rgb: (..., 3, H, W).
@@ -90,14 +90,14 @@ def mosaic(rgb: Tensor, cfa: str = "RGGB") -> Tensor:
 
 
 def reflect(index: Tensor, size: int) -> Tensor:
-    """Bring indices into 0..size - 1 by reflection about the first and last pixel.
+    """Map indices into 0..size - 1 by reflection about the first and last pixel.
 
-    A mirror image keeps the phase of a mosaic. Repeated edge pixels would share the same noise, which
-    would look like signal.
+    Reflection keeps the phase of a mosaic. Repeated edge pixels would share the same noise, which would look
+    like a signal.
 
     Args:
         index: Integer indices, any shape.
-        size: Pixels along the axis.
+        size: Number of pixels along the axis.
 
     Example:
         >>> reflect(torch.arange(-3, 7), 4).tolist()

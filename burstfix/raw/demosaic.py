@@ -1,8 +1,9 @@
-"""Demosaic packed RGGB mosaics: by Menon 2007 (the better method) or bilinear interpolation.
+"""Demosaic packed RGGB mosaics with Menon 2007 (better quality) or bilinear interpolation.
 
-The tests compare with the library colour-demosaicing, which implements Menon 2007 too. It is not used here
-because it works on whole pictures in float64 with numpy: 1.1 GB and several times slower for 12 megapixels.
-The code below takes 0.3 s on two cores, runs on any device and is differentiable.
+The tests compare the result with the library colour-demosaicing, which also implements Menon 2007. The
+library is not used here, because it processes whole pictures in float64 with numpy. For 12 megapixels it
+needs 1.1 GB and is several times slower. The code below takes 0.3 s on two cores, runs on any device and is
+differentiable.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ROW, _COLUMN = (0, 1), (1, 0)
 MENON_HALO = 8
 """Packed pixels around a tile that influence the result of `menon`: one for each of its eight steps."""
 
-_TIE = 1e-3  # two directions are blended if their summed changes differ by less
+_TIE = 1e-3  # the two directions are blended if their summed changes differ by less
 _STRIP = 64  # packed rows processed at once, so that they stay in the processor's cache
 
 
@@ -37,15 +38,15 @@ def menon(packed: Tensor) -> Tensor:
     """Demosaic with directional filtering, an a posteriori decision, and a refinement step.
 
     Menon, Andriani, Calvagno, "Demosaicing with directional filtering and a posteriori decision", IEEE
-    Transactions on Image Processing 16(1), 2007. Beyond the border the mosaic is reflected. The library
-    colour-demosaicing reflects each intermediate result instead, and assumes zero change beyond the border;
-    therefore the two differ within `MENON_HALO` of the border.
+    Transactions on Image Processing 16(1), 2007. The mosaic is reflected at its border. The library
+    colour-demosaicing reflects each intermediate result instead and assumes zero change outside, so the
+    results differ within `MENON_HALO` of the border.
 
     Args:
-        packed: (B, 4, h, w) planes R, G, G, B; h, w > `MENON_HALO`. Computation is in float32.
+        packed: (B, 4, h, w) planes R, Gr, Gb, B; h, w > `MENON_HALO`. Computation is in float32.
 
     Returns:
-        (B, 3, 2h, 2w) float32 linear RGB, unclipped. Red and blue samples of the mosaic are kept unchanged.
+        (B, 3, 2h, 2w) float32 linear RGB, unclipped. Red and blue samples of the mosaic are unchanged.
 
     Example:
         >>> planes = torch.tensor([0.2, 0.5, 0.5, 0.3]).reshape(1, 4, 1, 1).expand(1, 4, 10, 12)
@@ -66,7 +67,7 @@ def bilinear(packed: Tensor) -> Tensor:
     """Interpolate each missing sample as the mean of its two or four nearest neighbours of that colour.
 
     Args:
-        packed: (B, 4, h, w) planes R, G, G, B; h, w >= 2. The border is reflected.
+        packed: (B, 4, h, w) planes R, Gr, Gb, B; h, w >= 2. The mosaic is reflected at its border.
 
     Returns:
         (B, 3, 2h, 2w) in the dtype of `packed`. The result depends on neighbours one packed pixel away.
@@ -88,7 +89,7 @@ def bilinear(packed: Tensor) -> Tensor:
 
 @dataclass(slots=True)
 class _Picture:
-    """Colours known so far at each position in the pattern; all planes have the same size."""
+    """Colours computed so far at each position in the pattern. All planes have the same size."""
 
     red: Planes
     green: Planes
@@ -101,12 +102,12 @@ class _Picture:
 
 
 def _menon_inside(packed: Tensor) -> Tensor:
-    """Demosaic (B, 4, h + 16, w + 16) -> (B, 3, 2h, 2w). Each of the eight steps trims the planes by one."""
+    """Demosaic (B, 4, h + 16, w + 16) to (B, 3, 2h, 2w). Each of the eight steps trims one pixel per side."""
     # Steps 1 to 3: green everywhere.
     picture = _directional_green(_planes(packed))
-    # 4. Red and blue at the green pixels: green plus the mean colour difference of the two neighbours.
+    # 4. Compute red and blue at the green pixels: green plus the mean colour difference of two neighbours.
     picture = _colours_at_green(picture)
-    # 5. Red at blue and blue at red, from the difference of the two along the chosen direction.
+    # 5. Compute red at blue and blue at red from the difference of red and blue along the chosen direction.
     picture = _colours_at_each_other(picture, _pair, _GREENS)
     # 6. Refine green at red and blue, using the smoothed colour difference along the chosen direction.
     refined = {}
@@ -115,9 +116,9 @@ def _menon_inside(packed: Tensor) -> Tensor:
         refined[p] = _near(colour[p]) - _directional(picture.along_rows, difference, p, _triple)
     picture = picture.inside()
     picture.green |= refined
-    # 7. Red and blue at the green pixels again, with the refined green.
+    # 7. Compute red and blue at the green pixels again, with the refined green.
     picture = _colours_at_green(picture)
-    # 8. Red at blue and blue at red again, now with smoothed differences.
+    # 8. Compute red at blue and blue at red again, now with smoothed differences.
     picture = _colours_at_each_other(picture, _triple, tuple(picture.red))
     return torch.stack([_interleave(picture.red), _interleave(picture.green), _interleave(picture.blue)], 1)
 
@@ -127,7 +128,8 @@ def _directional_green(m: Planes) -> _Picture:
     green: dict[Step, Planes] = {}
     change: dict[Step, Planes] = {}
     for step in (_ROW, _COLUMN):
-        # 1. Green along this direction: mean of the neighbours, corrected by the colour's curvature (eq. 1).
+        # 1. Green along this direction: mean of the neighbours, corrected by the curvature of the colour (eq.
+        # 1).
         far = {p: _pair(m, p, (2 * step[0], 2 * step[1])) for p in _COLOURS}
         green[step] = {p: _pair(m, p, step) + (_near(m[p]) - far[p]) / 2 for p in _COLOURS}
         chroma = {p: _near(m[p]) - green[step][p] for p in _COLOURS}
@@ -145,16 +147,16 @@ def _directional_green(m: Planes) -> _Picture:
 
 
 def _preference(advantage: Tensor) -> Tensor:
-    """Return 0 (along columns) to 1 (along rows): the better direction, or a mix if both are equally good.
+    """Return the weight of the direction along rows, 0 to 1; it is between 0 and 1 for near ties.
 
-    The paper makes a hard decision. Ties would then be decided by rounding errors, which depend on the size
-    of the tile, and the pixel would change by far more than a rounding error.
+    The paper makes a hard decision. Then rounding errors, which depend on the size of the tile, would decide
+    near ties and change the pixel by far more than a rounding error.
     """
     return (advantage / (2 * _TIE) + 0.5).clamp(0, 1)
 
 
 def _total_change(change: Planes, place: Place, step: Step) -> Tensor:
-    """Sum the changes around a pixel: the 5x5 classifier of the paper, with triple weight at the pixel."""
+    """Sum the changes around a pixel as in the 5x5 classifier of the paper; the pixel has triple weight."""
     sy, sx = step
     total = 3 * (_at(change, place, (0, 0)) + _at(change, place, (-2 * sy, -2 * sx)))
     for side in (-1, 1):
@@ -207,7 +209,7 @@ def _triple(planes: Planes, place: Place, step: Step) -> Tensor:
 
 
 def _at(planes: Planes, place: Place, step: Step) -> Tensor:
-    """Return the pixels a step (at most 2) from those at `place`, without the outermost packed pixels."""
+    """Return the pixels one `step` (at most 2) from those at `place`, without the outermost packed pixels."""
     row, col = place[0] + step[0], place[1] + step[1]
     return _near(planes[row % 2, col % 2], row // 2, col // 2)
 

@@ -1,7 +1,7 @@
-"""Read parts of a frame as packed planes: normalised and, optionally, repaired and corrected.
+"""Read parts of a frame as packed planes, normalised and optionally repaired and corrected.
 
-This is the only reader of packed planes. Analysis reads frames as the sensor recorded them; the engine reads
-them with hot pixels repaired and opcodes applied.
+This is the only reader of packed planes. The analysis reads frames as recorded by the sensor. The engine
+reads frames with repaired hot pixels and applied opcodes.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ class Region:
 
 
 class FrameSource:
-    """Reader of parts of one frame; the frame itself stays uint16.
+    """Reader of parts of one frame. The frame is kept as uint16.
 
-    A region may touch or include the padding that `rggb_padding` adds; padded pixels mirror the frame. Every
-    region is a slice of the whole picture.
+    A region may include the padding that `rggb_padding` adds, which mirrors the frame. The result for a
+    region is a slice of the result for the whole picture.
 
     Args:
         frame: The frame.
         hot_pixels: int (count, 2), rows and columns of pixels to repair.
-        corrected: True applies the opcode lists 1 and 2 of `frame.plan`.
+        corrected: True to apply the opcode lists 1 and 2 of `frame.plan`.
 
     Attributes:
         layout: Layout of the planes that are read.
         height: Height of the packed picture, after padding to RGGB phase and even size.
         width: Width of the packed picture.
         padding: Sensor pixels added on each side.
-        changes_noise: True if opcodes make the noise differ from place to place.
+        changes_noise: True if the noise differs between pixels because of opcodes.
 
     Example:
         >>> from pathlib import Path
@@ -83,7 +83,7 @@ class FrameSource:
 
     @property
     def whole(self) -> Region:
-        """The region of the whole packed picture."""
+        """Region that covers the whole packed picture."""
         return Region(0, 0, self.height, self.width)
 
     def read(self, region: Region, device: torch.device | str = "cpu") -> Tensor:
@@ -105,7 +105,7 @@ class FrameSource:
         return _packed(values, area)
 
     def read_for_matching(self, region: Region, device: torch.device | str = "cpu") -> Tensor:
-        """Read the four planes (4, h, w) on which frames are compared, as a Bayer sensor records them."""
+        """Read the four planes (4, h, w) that a Bayer sensor would record, to compare frames."""
         planes = self.read(region, device)
         return planes if self.layout.planes == 4 else planes[list(self.layout.matching_planes)]
 
@@ -117,7 +117,7 @@ class FrameSource:
         return _packed(slopes if channels > 1 else slopes[0], area)
 
     def _area(self, region: Region) -> _Area:
-        """Return the part of the mosaic that a region of the packed picture consists of."""
+        """Return the part of the mosaic that forms a region of the packed picture."""
         height, width = self._mosaic.shape[:2]
         rows = torch.arange(2 * region.top, 2 * region.bottom) - self.padding.top
         cols = torch.arange(2 * region.left, 2 * region.right) - self.padding.left
@@ -126,7 +126,7 @@ class FrameSource:
         return _Area(top, left, int(rows.max()) + 1, int(cols.max()) + 1, rows - top, cols - left)
 
     def _repair(self, part: NDArray[np.uint16], top: int, left: int) -> NDArray[np.uint16]:
-        """Return the part with repaired pixels, contiguous."""
+        """Return the part as a contiguous array with repaired pixels."""
         ys, xs = self._repaired_at[:, 0] - top, self._repaired_at[:, 1] - left
         inside = (ys >= 0) & (ys < part.shape[-2]) & (xs >= 0) & (xs < part.shape[-1])
         part = part.copy()
@@ -139,7 +139,7 @@ class FrameSource:
 class _Area:
     """A rectangle of the mosaic (bottom and right exclusive), and the order in which its pixels are packed.
 
-    `rows` and `cols` count from `top` and `left`; with padding they contain a row or column twice.
+    `rows` and `cols` are relative to `top` and `left`. In padding, a row or column occurs twice.
     """
 
     top: int
@@ -151,7 +151,7 @@ class _Area:
 
 
 def _packed(values: Tensor, area: _Area) -> Tensor:
-    """Pack the values (h, w) or (3, h, w) of an area, after mirroring them into the padding."""
+    """Mirror the values (h, w) or (3, h, w) of an area into the padding, and pack them."""
     for axis, wanted in ((-2, area.rows), (-1, area.cols)):
         if not torch.equal(wanted, torch.arange(values.shape[axis])):
             values = values.index_select(axis, wanted.to(values.device))

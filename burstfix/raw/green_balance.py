@@ -1,9 +1,9 @@
-"""Equalise the two greens of a mosaic, to avoid the maze pattern that a difference causes.
+"""Equalise the two greens of a mosaic, because a difference causes a maze pattern.
 
 Crosstalk between neighbouring pixels makes the greens of red rows and of blue rows differ by a few percent,
-depending on the colour of the light. In a single frame the noise hides this difference; in a merged
-mosaic, demosaicking turns it into a maze. A smooth gain for each green brings both to their mean. Only the
-part of the difference that is significant relative to noise and texture is corrected.
+depending on the colour of the light. In a single frame, noise hides this difference. In a merged mosaic,
+demosaicking makes it visible as a maze. A smooth gain for each green brings both to their mean. Only the part
+of the difference that is significant relative to noise and texture is corrected.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torch import Tensor
 from burstfix.cfa import CFA_PATTERNS
 from burstfix.types import LinearImage, NoiseProfile
 
-_RADIUS = 8  # packed pixels: the gain is a mean over 17x17 of them
-_SIGNIFICANT = 2.0  # standard errors of the mean: smaller differences are not corrected
-_MAX_DIFFERENCE = 0.1  # relative; larger ones are edges, not crosstalk
+_RADIUS = 8  # packed pixels; the gain is a mean over 17x17
+_SIGNIFICANT = 2.0  # standard errors of the mean; smaller differences are not corrected
+_MAX_DIFFERENCE = 0.1  # relative difference; larger ones are edges, not crosstalk
 _NEAR_WHITE = 0.95  # above this level the gain fades out, so that clipped pixels keep their value
-_ROWS = 512  # packed rows processed at a time
+_ROWS = 512  # packed rows processed at once
 
 
 def balance_greens(linear: LinearImage, noise: NoiseProfile | None = None) -> LinearImage:
     """Bring the two greens of a Bayer mosaic to their local mean.
 
     Args:
-        linear: Any linear image; pictures without a Bayer mosaic are returned as they are.
+        linear: Any linear image. Pictures without a Bayer mosaic are returned unchanged.
         noise: Noise of the mosaic, if known.
 
     Returns:
-        A new mosaic; its red and blue pixels are those of `linear`.
+        A new mosaic with the red and blue pixels of `linear`.
     """
     cfa = linear.metadata.cfa
     if linear.data.shape[0] != 1 or cfa not in CFA_PATTERNS:
@@ -61,16 +61,16 @@ def _difference(a: Tensor, b: Tensor, step: int, noise: NoiseProfile | None) -> 
 
     Args:
         a, b: (h, w) greens of the upper and the lower row of each quad.
-        step: 1 if b lies right of a in its quad, -1 if left.
-        noise: Noise of both.
+        step: 1 if b is to the right of a in its quad, -1 if it is to the left.
+        noise: Noise of both greens.
     """
-    # b lies in the middle of four pixels of a: compare their mean with b.
+    # b lies in the middle of four pixels of a, so their mean is compared with b.
     right = torch.roll(a, -step, 1)
     below, beyond = torch.roll(a, -1, 0), torch.roll(right, -1, 0)
     around = torch.stack([a, right, below, beyond])
     base = around.mean(0)
     delta = b - base
-    # Texture: the more the four pixels differ, the less reliably their mean predicts b.
+    # In texture, the four pixels differ, and their mean is a less reliable prediction of b.
     spread = around.var(0)
     level = base.clamp(min=0)
     variance = spread + (
@@ -79,10 +79,10 @@ def _difference(a: Tensor, b: Tensor, step: int, noise: NoiseProfile | None) -> 
     clipped = (around.amax(0) > _NEAR_WHITE) | (b > _NEAR_WHITE)
     weight = 1 / (variance + (0.01 * level) ** 2 + 1e-10)
     weight[clipped] = 0
-    weight[-1], weight[:, -1 if step > 0 else 0] = 0, 0  # the roll wraps around at the border
+    weight[-1], weight[:, -1 if step > 0 else 0] = 0, 0  # because `roll` wraps around at the border
     total, signal = _box(weight), _box(weight * level)
     difference = _box(weight * delta) / signal.clamp(min=1e-12)
-    # Variance of the weighted mean from the scatter of delta, which includes noise and texture.
+    # The scatter of delta, which includes noise and texture, gives the variance of the weighted mean.
     residual = delta - difference * level
     error = _box(weight**2 * residual**2).sqrt() / signal.clamp(min=1e-12)
     kept = (1 - (_SIGNIFICANT * error / difference.abs().clamp(min=1e-12)) ** 2).clamp(min=0)

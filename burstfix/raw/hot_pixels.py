@@ -17,11 +17,11 @@ def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
 
     Args:
         mosaic: (..., H, W) with any 2x2 CFA, floating point.
-        places: int (count, 2), rows and columns; those outside are ignored.
+        places: int (count, 2), rows and columns; positions outside the mosaic are ignored.
 
     Returns:
-        A repaired copy, or the mosaic itself if there is nothing to repair. A pixel without any intact
-        neighbour gets the median of all of them.
+        A repaired copy, or the mosaic itself if there is nothing to repair. A pixel without intact neighbours
+        gets the median of all neighbours.
 
     Example:
         >>> mosaic = torch.ones(6, 6)
@@ -45,7 +45,7 @@ def repair(mosaic: Tensor, places: NDArray[np.int32]) -> Tensor:
         around.append(mosaic[..., row, col])
         usable.append(~bad[row, col])
     values, intact = torch.stack(around), torch.stack(usable)
-    intact |= ~intact.any(0)  # without any intact neighbour, use all of them
+    intact |= ~intact.any(0)  # if there are no intact neighbours, use all neighbours
     intact = intact.reshape(len(_RING), *[1] * (mosaic.dim() - 2), -1)
     out = mosaic.clone()
     out[..., local[:, 0], local[:, 1]] = torch.where(intact, values, torch.nan).nanmedian(0).values

@@ -1,4 +1,4 @@
-"""Make a linear image from the result of the engine: opcodes after the merge, trimming, and metadata."""
+"""Make a linear image from the result of the engine: apply opcodes, trim, and add metadata."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from burstfix.types import Frame, LinearImage
 
 
 def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
-    """Apply the opcodes that follow the merge, and describe the result.
+    """Apply the opcodes that follow the merge, and add metadata.
 
     Args:
         data: From `engine.merge_tiled`: float32 (3, H, W) camera RGB, or (1, H, W): a mosaic, or luminance of
             a monochrome sensor. May be changed in place.
-        reference: The reference. Its plan states whether opcode list 3 is applied to pictures. Mosaics keep
-            that list for the raw converter, because lens corrections need all colours at every pixel.
+        reference: The reference. Its plan determines if opcode list 3 is applied to pictures. Mosaics keep
+            this list for the raw converter, because lens corrections need all colours at every pixel.
 
     Returns:
-        (3, H, W), or (1, H, W) for a Bayer mosaic. Its metadata contain the opcode lists still to be applied.
+        (3, H, W), or (1, H, W) for a Bayer mosaic. Its metadata contain the opcode lists that remain to be
+        applied.
     """
     metadata, plan = reference.metadata, reference.plan
     left = None if plan.mode == "apply" else metadata.opcodes
@@ -40,7 +41,7 @@ def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
         data = np.repeat(data, 3, axis=0)
     height, width = data.shape[1:]
     if (height, width) != (metadata.height, metadata.width):
-        crop = user_crop = None  # their coordinates refer to a corner that has been trimmed off
+        crop = user_crop = None  # their coordinates refer to a corner that has been removed
     described = replace(
         metadata,
         height=height,
@@ -54,7 +55,7 @@ def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
 
 
 def _pattern_from(cfa: str, top: int, left: int) -> str:
-    """Return the Bayer pattern as seen from another start pixel.
+    """Return the Bayer pattern that begins at another pixel.
 
     >>> _pattern_from("RGGB", 0, 1)
     'GRBG'

@@ -1,7 +1,7 @@
-"""Apply opcode lists 1 and 2 to any part of a mosaic, and compute how they scale its noise.
+"""Apply opcode lists 1 and 2 to any part of a mosaic, and compute how they scale the noise.
 
-DNG specification 1.7.1, chapter 7. All opcodes except bad pixels change each pixel independently, so the
-result for a part is a slice of the result for the whole frame.
+Source: DNG specification 1.7.1, chapter 7. All opcodes except those for bad pixels change each pixel
+independently, so the result for a part is a slice of the result for the whole frame.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from burstfix.raw.bad_pixels import fill_bad_pixels, find_bad_pixels
 from burstfix.raw.levels import normalise
 from burstfix.types import Frame
 
-MAX_VALUE = 1e6  # times full scale; larger results mean that the opcodes are damaged
-_WHITE = 1 - 1e-4  # samples at or above this level were clipped by the sensor
+MAX_VALUE = 1e6  # multiple of full scale; larger results indicate damaged opcodes
+_WHITE = 1 - 1e-4  # samples at or above this level have been clipped by the sensor
 _FULL = 65535.0
 _FIRST_CODES = 256  # number of table entries over which the slope at black is measured
 
@@ -37,7 +37,7 @@ def check_values(values: Tensor, steps: Sequence[Step], where: str) -> None:
     """Check that opcodes produced usable values.
 
     Args:
-        values: Any shape, result of the steps.
+        values: Result of the steps, of any shape.
         steps: The steps applied, for the message.
         where: The file, for the message.
 
@@ -56,11 +56,11 @@ def check_values(values: Tensor, steps: Sequence[Step], where: str) -> None:
 def apply_steps(values: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
     """Apply pointwise opcodes to a part of a picture.
 
-    Below black, curves continue as straight lines, so that noise around black keeps its mean.
+    Below black, curves are continued as straight lines, so that noise around black keeps its mean.
 
     Args:
-        values: (P, h, w), 0..1 for black to full scale; changed in place.
-        steps: Steps of a list; trims and bad pixels are ignored.
+        values: (P, h, w), where 0 is black and 1 is full scale; changed in place.
+        steps: Steps of a list; TrimBounds and opcodes for bad pixels are ignored.
         top: Row of the visible area at which the part begins.
         left: Column of the visible area at which the part begins.
 
@@ -109,7 +109,7 @@ def steps_change_noise(steps: Sequence[Step]) -> bool:
 def apply_slopes(slopes: Tensor, steps: Sequence[Step], top: int = 0, left: int = 0) -> Tensor:
     """Multiply `slopes` (P, h, w), in place, by the slope of the steps at each pixel.
 
-    Noise is scaled by these slopes. Gains and factors are exact; curves are represented by their mean slope.
+    Noise is scaled by these slopes. They are exact for gains and factors. For curves, the mean slope is used.
     """
     for step in steps:
         opcode = step.opcode
@@ -158,7 +158,7 @@ def gain_map_values(opcode: GainMap, step: Step, part: Part, device: torch.devic
     """
     down = _taps(part.rows - step.origin[0], step.height, opcode, 0)
     across = _taps(part.cols - step.origin[1], step.width, opcode, 1)
-    # Only the grid rows that are needed: maps may have millions of them.
+    # Use only the required rows of the grid, because maps may have millions of rows.
     needed, first = np.unique(np.concatenate([down.first, down.second]), return_inverse=True)
     upper, lower = (torch.from_numpy(half).to(device) for half in np.split(first.reshape(-1), 2))
     share_y = torch.from_numpy(down.share).to(device)[:, None]
@@ -195,7 +195,7 @@ def _taps(index: NDArray[np.int64], size: int, opcode: GainMap, axis: int) -> _T
 
 
 def _part(area: Area, step: Step, values: Tensor, top: int, left: int) -> Part | None:
-    """Return the pixels of an area inside the values of a part, or None if there are none."""
+    """Return the pixels of an area that lie inside a part; None if there are none."""
     count, height, width = values.shape
     planes = slice(min(area.plane, count), min(area.plane + area.planes, count))
     rows = _run(area.top, area.bottom, area.row_pitch, step.origin[0], step.height, top, height)
@@ -208,11 +208,11 @@ def _part(area: Area, step: Step, values: Tensor, top: int, left: int) -> Part |
 def _run(
     first: int, last: int, pitch: int, origin: int, size: int, start: int, length: int
 ) -> NDArray[np.int64]:
-    """Return those of the positions first, first + pitch, ... that lie within a part, along one axis.
+    """Return the positions first, first + pitch, ... that lie inside a part, along one axis.
 
     Args:
-        first: First position in the picture of the list.
-        last: End (exclusive) in that picture.
+        first: First position, in the picture to which the list applies.
+        last: End (exclusive) of the positions in that picture.
         pitch: Distance between positions.
         origin: Position in the visible area at which that picture begins.
         size: Size of that picture.
@@ -247,7 +247,7 @@ class MosaicCorrections:
 
     Args:
         frame: The frame.
-        plan: Plan of the frame; with an empty plan the frame is only normalised.
+        plan: Plan of the frame. With an empty plan, the frame is only normalised.
 
     Attributes:
         bad_pixels: int32 (count, 2), rows and columns of pixels to replace.
@@ -270,7 +270,7 @@ class MosaicCorrections:
                 )
 
     def normalise(self, mosaic: Tensor, top: int, left: int) -> Tensor:
-        """Correct and normalise a part of the mosaic; clipped samples stay at white or above.
+        """Correct and normalise a part of the mosaic. Clipped samples stay at white or above.
 
         Args:
             mosaic: (h, w) or (3, h, w) in DN.

@@ -1,6 +1,6 @@
-"""Apply opcode list 3 to the merged picture: lens corrections, in linear light.
+"""Apply opcode list 3 (lens corrections) to the merged picture in linear light.
 
-DNG specification 1.7.1, chapter 7. Warps interpolate by cubic convolution.
+Source: DNG specification 1.7.1, chapter 7. Warps use cubic convolution for interpolation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STRIP_PIXELS = 1 << 15  # pixels processed at once, so that they stay in the pr
 def apply_to_picture(
     data: NDArray[np.float32], plan: OpcodePlan, where: str = "picture"
 ) -> NDArray[np.float32]:
-    """Crop a picture as lists 1 and 2 specify, and apply list 3.
+    """Crop a picture according to lists 1 and 2, and apply list 3.
 
     Args:
         data: (C, H, W) linear picture of the visible area; may be changed in place.
@@ -54,7 +54,7 @@ def apply_to_picture(
 
 
 def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
-    """Return float32 (height, width) gains."""
+    """Return the gains of a vignette correction, float32 (height, width)."""
     rows, cols = _relative_positions(opcode.center, height, width)
     squared = rows[:, None] ** 2 + cols**2
     gain = torch.zeros_like(squared)
@@ -64,9 +64,9 @@ def vignette_gain(opcode: Vignette, height: int, width: int) -> Tensor:
 
 
 def warp(picture: Tensor, opcode: Warp) -> Tensor:
-    """Correct lens distortion of (C, H, W) in place; edge pixels are repeated beyond the picture."""
+    """Correct lens distortion of (C, H, W) in place. Outside the picture, edge pixels are repeated."""
     for channel, plane in enumerate(picture):
-        # There is one set of coefficients for all colours, or one for each colour.
+        # There is one set of coefficients for all colours, or one set for each colour.
         _warp_plane(plane, opcode, min(channel, len(opcode.coefficients) - 1))
     return picture
 
@@ -92,7 +92,7 @@ def source_positions(
         height: Rows of the picture.
         width: Columns of the picture.
         top: First row to compute.
-        bottom: End (exclusive) of the rows to compute; None for all.
+        bottom: End (exclusive) of the rows to compute; None = the last row.
 
     Returns:
         float64 rows and columns, each (bottom - top, width).
@@ -138,15 +138,15 @@ def _with_edges(plane: Tensor) -> Tensor:
 def _sample(source: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Interpolate at fractional positions (h, w) of a picture prepared by `_with_edges`.
 
-    Cubic convolution with a = -1/2 (Keys 1981), which reproduces quadratic functions.
+    The method is cubic convolution with a = -1/2 (Keys 1981), which reproduces quadratic functions.
     """
     height, width = (side - 5 for side in source.shape)
-    # Damaged coefficients may give any position.
+    # Damaged coefficients may result in any position.
     y = torch.nan_to_num(y).clamp(-1, height)
     x = torch.nan_to_num(x).clamp(-1, width)
     first_y, first_x = y.floor(), x.floor()
     weights_y, weights_x = _cubic((y - first_y).float()), _cubic((x - first_x).float())
-    # Index of the upper left of each pixel's 4x4 samples; the others are at fixed distances from it.
+    # Index of the upper left one of the 4x4 samples of each pixel. The others are at fixed distances from it.
     corner = ((first_y + 1) * source.shape[1] + first_x + 1).flatten().long()
     flat = source.flatten()
     out = torch.zeros_like(weights_y[0])
@@ -160,7 +160,7 @@ def _sample(source: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _cubic(t: Tensor) -> list[Tensor]:
-    """Return the weights of the four samples around a position, t = 0..1 beyond the second."""
+    """Return the weights of the four samples around a position that is t = 0..1 past the second sample."""
     return [
         t * (-0.5 + t * (1 - 0.5 * t)),
         1 + t * t * (1.5 * t - 2.5),
@@ -170,7 +170,7 @@ def _cubic(t: Tensor) -> list[Tensor]:
 
 
 def _relative_positions(center: tuple[float, float], height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return rows (H,) and columns (W,) relative to a centre; the farthest corner has distance 1."""
+    """Return rows (H,) and columns (W,) relative to a centre; the distance of the farthest corner is 1."""
     reach = _reach(center, height, width)
     rows = (torch.arange(height, dtype=torch.float64) - center[1] * (height - 1)) / reach
     cols = (torch.arange(width, dtype=torch.float64) - center[0] * (width - 1)) / reach

@@ -1,4 +1,4 @@
-"""Frames at a fraction of their size, for quick previews."""
+"""Reduce frames to a fraction of their size, for fast previews."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PREVIEW_FACTOR = 4
 
 
 def reduce_frame(frame: Frame, factor: int = PREVIEW_FACTOR) -> Frame:
-    """Reduce height and width by averaging squares of the colour filter pattern.
+    """Reduce height and width of a frame by averaging; the CFA pattern stays the same.
 
-    Each 2x2 square of the result is the mean of `factor` x `factor` squares, so that the pattern stays:
+    Each 2x2 square of the result is the mean of `factor` x `factor` squares of the frame:
 
         factor 2:   R G R G         R G      R = mean of the four R, and so on
                     G B G B    ->   G B
@@ -24,11 +24,11 @@ def reduce_frame(frame: Frame, factor: int = PREVIEW_FACTOR) -> Frame:
                     G B G B
 
     Incomplete squares at the right and the bottom are cut off. The noise profile is divided by the number of
-    averaged values. Opcodes are dropped, because they count in pixels of the whole frame.
+    averaged values. Opcodes are dropped, because their coordinates are in pixels of the original frame.
 
     Args:
         frame: A frame of any layout.
-        factor: Positive.
+        factor: Positive integer by which height and width are divided.
 
     Returns:
         The smaller frame.

@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1): the settings of a merge, and properties copied from the reference frame."""
+"""Write XMP packets (ISO 16684-1): the settings of a merge, and properties copied from the reference."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class SplitXmp:
     """XMP that is too long for one segment of a JPEG (Adobe XMP specification part 3, 1.1.3.1).
 
     Attributes:
-        standard: A packet within the limit; it refers to the extended XMP, if there is any.
-        extended: The longest properties, as a packet of their own; b"" if all fit into the first.
-        guid: MD5 of `extended`; identifies its segments.
+        standard: A packet within the limit. It refers to the extended XMP if there is any.
+        extended: A second packet with the longest properties; b"" if all properties fit into the first
+            packet.
+        guid: MD5 of `extended`, which identifies its segments.
     """
 
     standard: bytes
@@ -36,7 +37,7 @@ class SplitXmp:
 
 
 def xmp_elements(image: RenderedImage) -> tuple[str, ...]:
-    """Return the properties of a picture, each as an XML element."""
+    """Return the properties of a picture as XML elements."""
     carried = dict(image.exif.xmp)
     caption = image.exif.image.get(_IMAGE_DESCRIPTION)
     if isinstance(caption, str) and caption.strip():
@@ -59,10 +60,10 @@ def xmp_packet(elements: Iterable[str]) -> bytes:
 
 
 def split_xmp(elements: Iterable[str], limit: int) -> SplitXmp:
-    """Move the longest properties to extended XMP until the rest fits.
+    """Move the longest properties to extended XMP until the others fit into one segment.
 
     Args:
-        elements: As `xmp_elements` returns them.
+        elements: Properties from `xmp_elements`.
         limit: Maximum length of the standard packet in bytes.
     """
     kept = list(elements)
@@ -94,7 +95,7 @@ def _xmpmeta(elements: Iterable[str]) -> str:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flatten settings to property names and texts: {"render": {"look": "plain"}} gives RenderLook."""
+    """Flatten settings to property names and texts: {"render": {"look": "plain"}} becomes RenderLook."""
     flat: dict[str, str] = {}
     for key, value in settings.items():
         words = re.findall("[A-Za-z0-9]+", str(key)) or ["Unnamed"]
