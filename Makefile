@@ -1,17 +1,18 @@
-# make demo      merge the example burst; from a fresh checkout it installs everything into .venv first
-# make test      the whole test suite
-# make evaluate  PSNR and SSIM of all that ships, as in README.md; CLIPS=, PHOTOS= name the data, EVALUATE= more options
-# make check     style, types, and which room may import which
-# make gallery   draw docs/images/gallery.jpg, every look side by side
-# make train-smoke   train a tiny network for a minute and show the loss falling
-# make docs      the API reference, into out/api
-# make fuzz      hostile files for ten minutes (FUZZ="--seconds 60 --seed 1" for less, or to repeat a run)
-# make man       the manual pages, into out/man
-# make schema    the JSON schemas in docs/schema, from burstfix/records.py
-# make mutate    break single lines and see whether a test fails; takes about an hour
-# make install   the command and what developers need, into .venv
-# make example   draw the example burst anew; make picture: the picture of it in README.md
-# make format    mend style where that can be done by itself
+# make demo      merge the example burst; installs burstfix into .venv first
+# make test      run the whole test suite
+# make evaluate  print PSNR and SSIM of all shipped models, as in README.md (CLIPS= and PHOTOS=: data; EVALUATE=: options)
+# make check     check style, types, and imports between packages
+# make gallery   create docs/images/gallery.jpg, which shows all looks side by side
+# make train-smoke   train a tiny network for a minute, and check that the loss falls
+# make docs      write the API reference to out/api
+# make fuzz      test damaged files for ten minutes (FUZZ="--seconds 60 --seed 1" sets time and seed)
+# make man       write the manual pages to out/man
+# make schema    write the JSON schemas in docs/schema from burstfix/records
+# make mutate    break single lines and check that a test fails; takes about an hour
+# make install   install burstfix and the development tools into .venv
+# make example   generate the example burst again
+# make picture   create the picture in README.md from the example burst
+# make format    fix the style where this can be done automatically
 # make clean     remove .venv and everything that was built
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -32,7 +33,7 @@ demo: .venv/.user
 	$(BIN)/burstfix merge examples/burst/*.dng -o out/example.tif --overwrite
 	@echo "The picture: $(CURDIR)/out/example.tif"
 
-# The example burst and the picture in README.md, drawn anew.
+# Generate the example burst and the picture in README.md again.
 example: .venv/.user
 	$(BIN)/python examples/make_example.py examples/burst
 
@@ -46,17 +47,17 @@ gallery: .venv/.user
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke
 
-# The REDS4 protocol on clips (folders of PNG frames), and bursts simulated from photographs.
+# REDS4 protocol on clips (folders of PNG frames), and bursts simulated from photographs.
 CLIPS ?= ../shared/data/clips
 PHOTOS ?= ../shared/data/photos/val
 EVALUATE ?=
 evaluate: .venv/.user
-	@test -d "$(CLIPS)" || echo "no clips in $(CLIPS): left out (make evaluate CLIPS=FOLDER)"
-	@test -d "$(PHOTOS)" || echo "no photographs in $(PHOTOS): left out (make evaluate PHOTOS=FOLDER)"
+	@test -d "$(CLIPS)" || echo "$(CLIPS): no such folder; clips are skipped (make evaluate CLIPS=FOLDER)"
+	@test -d "$(PHOTOS)" || echo "$(PHOTOS): no such folder; photographs are skipped (make evaluate PHOTOS=FOLDER)"
 	@test ! -d "$(CLIPS)" -a ! -d "$(PHOTOS)" || $(BIN)/burstfix evaluate --markdown $(EVALUATE) \
 		$$(test ! -d "$(CLIPS)" || echo --clips "$(CLIPS)") $$(test ! -d "$(PHOTOS)" || echo --photos "$(PHOTOS)")
 
-# Two workers, each with one thread: the suite is meant for two cores.
+# Two workers with one thread each, for a machine with two cores.
 test: export OMP_NUM_THREADS ?= 1
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -92,7 +93,7 @@ format: .venv/.dev
 clean:
 	rm -rf .venv out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# Stamps: nothing is installed again until what is to be installed has changed.
+# These stamp files prevent installing again until pyproject.toml or constraints.txt changes.
 .venv/.created:
 	@test -n "$(PYTHON)" || { echo "burstfix needs Python 3.11 or newer; none found on this machine" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
