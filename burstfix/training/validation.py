@@ -27,10 +27,12 @@ class Validation:
 
     Attributes:
         psnr: Mean PSNR in dB by noise level.
+        each: PSNR in dB of each burst, by noise level.
         samples: uint8 (H, W, 3): a row for each of some bursts with one frame, the result and the truth.
     """
 
     psnr: dict[str, float]
+    each: dict[str, tuple[float, ...]]
     samples: np.ndarray
 
 
@@ -59,7 +61,7 @@ class Validator:
     def run(self, model: BurstModel) -> Validation:
         """Validate a model, in evaluation mode and float32."""
         model.eval()
-        psnr: dict[str, float] = {}
+        each: dict[str, tuple[float, ...]] = {}
         rows: list[Tensor] = []
         for level, bursts in self.bursts.items():
             values: list[Tensor] = []
@@ -74,9 +76,10 @@ class Validator:
                 if level == "high" and len(rows) < 4:
                     single = to_display(bilinear(frames[:, burst.reference]), burst.camera)
                     rows.append(torch.cat([single[0], result[0], truth[0]], 2))
-            psnr[level] = float(torch.cat(values).mean())
+            each[level] = tuple(torch.cat(values).tolist())
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0)
-        return Validation(psnr, (picture * 255).round().byte().cpu().numpy())
+        psnr = {level: sum(values) / len(values) for level, values in each.items()}
+        return Validation(psnr, each, (picture * 255).round().byte().cpu().numpy())
 
 
 def load_validation_photos(sources: list[Path], settings: SimSettings) -> PhotoStore:
