@@ -72,6 +72,8 @@ _NO_MEMORY = (
     "bad_alloc",
     "could not create a primitive",  # from oneDNN, if it cannot allocate a kernel or its scratch memory
     "could not create a memory",
+    "memory allocation still failed",  # OpenBLAS
+    "memoryerror",
     "can't start new thread",  # the stack of the thread does not fit into the address space
 )
 
@@ -87,4 +89,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     # Memory can also run out while a library is loaded: "failed to map segment from shared object".
     loading_or_computing = isinstance(error, (RuntimeError, ImportError))
-    return loading_or_computing and any(words in str(error).lower() for words in _NO_MEMORY)
+    return loading_or_computing and names_memory(str(error))
+
+
+def names_memory(message: str) -> bool:
+    """Return True if a message of Python or of a library states that memory ran out."""
+    return any(words in message.lower() for words in _NO_MEMORY)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from burstfix.atomic import atomic_path
-from burstfix.errors import BurstfixError, UsageError, WeightsError
+from burstfix.errors import BurstfixError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import best_for, build, find, name_of
 
@@ -152,6 +152,8 @@ def _load(path: Path, must_have_card: bool) -> BurstModel:
         tensors = safetensors.torch.load(content)
         metadata = _metadata(content)
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{path}: not a readable safetensors file ({error}); {remedy}") from error
 
     for key, expected in (("format_version", str(FORMAT_VERSION)), ("noise_convention", NOISE_CONVENTION)):
@@ -181,6 +183,8 @@ def _build(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor
     except WeightsError:
         raise
     except (BurstfixError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(
             f"{path}: this version of burstfix does not support its model or configuration ({error}); save "
             "it again with this version"

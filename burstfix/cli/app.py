@@ -23,6 +23,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from burstfix._version import __version__
 from burstfix.cli.epilog import group_epilog
+from burstfix.cli.libraries import check_memory_suffices
 from burstfix.cli.streams import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -50,6 +51,8 @@ COMMANDS = {
     "doctor": "Check this installation: versions, devices, weights, settings.",
     "weights": "List the models; import or average weights.",
 }
+
+_WITHOUT_TORCH = ("config", "looks", "weights")
 
 COMPLETE_VARIABLE = "_BURSTFIX_COMPLETE"
 """Set by the completion scripts of bash, zsh and fish; see docs/cli.md."""
@@ -112,6 +115,8 @@ def group(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+    elif ctx.invoked_subcommand not in _WITHOUT_TORCH:
+        check_memory_suffices()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that spin while they wait slow down a busy machine. Measured with another program running: a
     # merge took 267 s instead of 32 s. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # numpy multiplies small matrices only; each thread of OpenBLAS reserves 40 MB.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_missing_streams()
     _keep_freed_memory()
     if instruction := os.environ.get(COMPLETE_VARIABLE):

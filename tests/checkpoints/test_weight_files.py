@@ -123,7 +123,7 @@ def test_load_model_when_a_users_file_has_no_card_then_it_loads(saved):
         (lambda t, m: t.update({"head_out.bias": torch.zeros(1)}), r"another shape \(head_out.bias\)"),
         (lambda t, m: m.update(noise_convention="sigma"), "noise_convention is 'sigma'"),
         (lambda t, m: m.update(format_version="99"), "format_version is '99'"),
-        (lambda t, m: m.update(model="other"), "not one of this version .*other"),
+        (lambda t, m: m.update(model="other"), "does not support its model or configuration .*other"),
         (lambda t, m: m.update(config='{"depth": 3}'), "no setting 'depth'"),
         (lambda t, m: m.update(config="{"), "does not support its model or configuration"),
         (lambda t, m: m.update(config="[" * 9999), "does not support its model or configuration"),
@@ -247,3 +247,13 @@ def test_load_model_when_weights_are_read_then_torch_does_not_import_its_compile
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout == "False\n", done.stderr  # it takes a second of every merge
+
+
+@pytest.mark.parametrize("target", [(files, "build"), (safetensors.torch, "load")])
+def test_load_model_when_memory_runs_out_then_the_weights_are_not_blamed(saved, monkeypatch, target):
+    def fail(*args):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 589824 bytes")
+
+    monkeypatch.setattr(*target, fail)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        load_model(saved)

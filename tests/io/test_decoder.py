@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from burstfix.errors import InputError
+from burstfix.errors import InputError, OutOfMemoryError
 from burstfix.io import read_frame
 from burstfix.io.read.decoder_client import DecoderClient, shared_client
 from burstfix.io.read.decoder_protocol import BASE_SECONDS, Reply, Request, decode, encode, seconds_for
@@ -114,6 +114,32 @@ def test_read_frame_when_the_decoder_hangs_or_dies_once_then_the_file_is_read(
 def test_read_frame_when_memory_runs_out_then_it_raises_input_error(client: DecoderClient, bad: Path):
     with pytest.raises(InputError, match="takes more memory than its size allows"):
         client.read_frame(bad)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory limit holds on Linux")
+@pytest.mark.parametrize(
+    "client",
+    ["import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2); "
+     "options['reserve'](); bytearray(1 << 30)"],
+    indirect=True,
+)  # fmt: skip
+def test_read_frame_when_the_system_limits_memory_then_it_raises_out_of_memory(
+    client: DecoderClient, bad: Path
+):
+    with pytest.raises(OutOfMemoryError, match="bad.dng: out of memory while decoding; raise ulimit -v"):
+        client.read_frame(bad)
+
+
+@pytest.mark.parametrize(
+    "last_line",
+    ["MemoryError", "OpenBLAS error: Memory allocation still failed after 10 retries, giving up."],
+)
+def test_read_frame_when_memory_runs_out_while_the_decoder_starts_then_it_raises_out_of_memory(
+    last_line: str,
+):
+    command = [sys.executable, "-c", f"import sys; sys.exit({last_line!r})"]
+    with pytest.raises(OutOfMemoryError, match="a.dng: not read, because the raw decoder did not start"):
+        DecoderClient(command).read_frame(Path("a.dng"))
 
 
 @pytest.mark.parametrize("client", ["raise RuntimeError('odd tag')"], indirect=True)

@@ -51,6 +51,8 @@ class _Memory:
     """Limit of the address space of this process, if the system supports one."""
 
     def __init__(self) -> None:
+        self.is_scarce = False
+        """True if the system allows less than decoding may take."""
         self._used = 0
         with contextlib.suppress(OSError, ValueError):
             self._used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
@@ -61,6 +63,7 @@ class _Memory:
             return
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         limit = self._used + _BASE_BYTES + _BYTES_PER_VALUE * values
+        self.is_scarce = 0 <= hard < limit
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
 
@@ -80,6 +83,8 @@ def _answer(request: Request, memory: _Memory, log_fd: int) -> tuple[Reply, NDAr
     except InputError as error:
         return Reply(str(error)), None
     except MemoryError:
+        if memory.is_scarce:
+            return Reply(f"{path}: out of memory while decoding; raise ulimit -v", out_of_memory=True), None
         return Reply(f"{path}: takes more memory than its size allows; it is likely damaged"), None
     except OSError as error:
         return Reply(f"{path}: cannot be read ({error.strerror or error})"), None

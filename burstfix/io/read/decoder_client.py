@@ -18,7 +18,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.errors import InputError, OutputError, UnsupportedSensorError
+from burstfix.errors import (
+    InputError,
+    OutOfMemoryError,
+    OutputError,
+    UnsupportedSensorError,
+    names_memory,
+)
 from burstfix.io.read.decoder_protocol import (
     BASE_SECONDS,
     GREETING_BYTES,
@@ -82,6 +88,7 @@ class DecoderClient:
 
         Raises:
             InputError: The file cannot be read.
+            OutOfMemoryError: A limit of the system leaves too little memory.
         """
         metadata, mosaic = self._ask(path, pixels=True, raw_index=raw_index)
         return Frame(mosaic, metadata)
@@ -123,7 +130,7 @@ class DecoderClient:
         folder = None if path.is_absolute() else os.getcwd()
         reply, mosaic = self._answer(path, Request(os.fspath(path), folder, pixels, raw_index))
         if reply.error is not None or reply.metadata is None:
-            raise (UnsupportedSensorError if reply.unsupported else InputError)(reply.error)
+            raise _error_of(reply)
         for warning in reply.warnings:
             _log.warning("%s", warning)
         # Use the original path, because outputs are named after it.
@@ -132,13 +139,14 @@ class DecoderClient:
     def _answer(self, path: Path, request: Request) -> tuple[Reply, NDArray[np.uint16]]:
         """Repeat the request until there is an answer, at most `_ATTEMPTS` times."""
         seconds = seconds_for(path, self._base_seconds)
-        failure = ""
+        failure: InputError | OutOfMemoryError = InputError(f"{path}: not read")
         with self._lock:
             for _ in range(_ATTEMPTS):
                 try:
                     process = self._running()
                 except _StartError as error:
-                    failure = f"{path}: not read, because the raw decoder did not start ({error})"
+                    message = f"{path}: not read, because the raw decoder did not start ({error})"
+                    failure = (OutOfMemoryError if names_memory(str(error)) else InputError)(message)
                     continue
                 try:
                     with self._deadline(process, seconds) as late:
@@ -152,9 +160,9 @@ class DecoderClient:
                 reason = f"the decoder crashed on it (exit status {status})"
                 if late.is_set():
                     reason = f"decoding took more than {seconds:.2g} s and was stopped"
-                failure = f"{path}: {reason} {_ATTEMPTS} times; the file is likely damaged"
+                failure = InputError(f"{path}: {reason} {_ATTEMPTS} times; the file is likely damaged")
                 _log.debug("%s: %s", path, reason)
-        raise InputError(failure)
+        raise failure
 
     def _running(self) -> subprocess.Popen[bytes]:
         """Return the child; start it if it does not run.
@@ -238,6 +246,13 @@ class DecoderClient:
         process.kill()
         _close_pipes(process)
         return process.wait()
+
+
+def _error_of(reply: Reply) -> InputError | OutOfMemoryError:
+    message = reply.error or "the decoder sent no metadata"
+    if reply.out_of_memory:
+        return OutOfMemoryError(message)
+    return UnsupportedSensorError(message) if reply.unsupported else InputError(message)
 
 
 def _exchange(process: subprocess.Popen[bytes], request: Request) -> tuple[Reply, NDArray[np.uint16]] | None:

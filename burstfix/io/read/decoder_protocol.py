@@ -66,12 +66,14 @@ class Reply:
     Attributes:
         error: Reason why the file cannot be read, or None.
         unsupported: True if the type of sensor is not supported.
+        out_of_memory: True if memory ran out because of a limit of the system (`ulimit -v`).
         metadata: Metadata of the frame; None after an error.
         warnings: Sentences for the user.
     """
 
     error: str | None = None
     unsupported: bool = False
+    out_of_memory: bool = False
     metadata: FrameMetadata | None = None
     warnings: tuple[str, ...] = ()
 

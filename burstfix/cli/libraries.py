@@ -1,0 +1,56 @@
+"""Check that memory suffices for torch, before this process loads it."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import mmap
+import os
+import sys
+
+from burstfix.errors import OutOfMemoryError, is_out_of_memory
+
+_WORKING_MEMORY = 256_000_000
+"""Bytes that the smallest merge needs in addition to the libraries."""
+
+
+def check_memory_suffices() -> None:
+    """Load the libraries in a child process first, if the address space is limited (`ulimit -v`).
+
+    If memory runs out while they load or soon afterwards, torch and OpenBLAS end the process instead of
+    raising an exception.
+
+    Raises:
+        OutOfMemoryError: The limit is too low.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    child = os.fork()
+    if child == 0:
+        _load_and_exit()
+    if os.waitpid(child, 0)[1]:
+        raise OutOfMemoryError(
+            f"out of memory: the address space is limited to {limit / 1e6:.0f} MB (ulimit -v), which is too "
+            "little for torch; raise the limit, for most merges to at least 1.5 GB"
+        )
+
+
+def _load_and_exit() -> None:
+    """Load the libraries without output, and end this process: with 0 if the parent can load them as well."""
+    faulthandler.disable()
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(null, stream)
+    failed = False
+    try:
+        importlib.import_module("burstfix.pipeline")
+        mmap.mmap(-1, _WORKING_MEMORY)
+    except BaseException as error:  # other exceptions will occur in the parent, too
+        failed = is_out_of_memory(error)
+    finally:
+        os._exit(failed)
