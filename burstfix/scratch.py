@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 IN_MEMORY = 16_000_000
-"""Bytes that a `Scratch` keeps in memory by default: small bursts need no files."""
+"""Bytes that a `Scratch` keeps in memory by default, so that small bursts do not need files."""
 
 log = logging.getLogger(__name__)
 
 
 class Scratch:
-    """Keeps arrays: in memory up to a limit, the rest in temporary files that are mapped into memory.
+    """Storage for arrays: in memory up to a limit, then in temporary files that are mapped into memory.
 
-    A file has no name and disappears with its array. If there is no room for temporary files, arrays stay in
-    memory.
+    A file has no name and is removed with its array. If there is not enough space for temporary files, arrays
+    stay in memory.
 
     Args:
         limit: Bytes to keep in memory.
@@ -51,7 +51,10 @@ class Scratch:
 
 
 def release(array: NDArray[Any]) -> None:
-    """Free the memory of an array in a temporary file until it is read again; has no effect on others."""
+    """Free the memory of an array in a temporary file until it is read again.
+
+    This has no effect on other arrays.
+    """
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base

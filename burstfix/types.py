@@ -20,21 +20,21 @@ from burstfix.cfa import LINEAR, CfaLayout
 from burstfix.opcodes import OpcodeLists, OpcodeMode, OpcodePlan, plan_opcodes
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage ("decode", "prepare", "align", "merge", "write"), the steps done, and their total."""
+"""Called with a stage ("decode", "prepare", "align", "merge", "write"), completed steps, and total steps."""
 
 NoiseSource = Literal["given", "file", "table", "burst", "frame"]
 
 NoiseChoice = Literal["file", "measure"]
-"""Where the noise profile comes from. None uses the file if it is consistent with the burst."""
+"""Source of the noise profile. None = the file if it is consistent with the burst."""
 
 
 def camera_key(make: str, model: str) -> str:
-    """Return make and model as noise tables and DNG tags name a camera; "" if both are unknown."""
+    """Return the name of a camera in noise tables and DNG tags; "" if make and model are unknown."""
     return " ".join(f"{make} {model}".split())
 
 
 def camera_name(make: str, model: str) -> str:
-    """Return the name of a camera to display: without the make if the model begins with it.
+    """Return the name of a camera for display. The make is left out if the model begins with it.
 
     Example:
         >>> camera_name("Canon", "Canon EOS R5"), camera_name("Google", "Pixel 8"), camera_name("", "")
@@ -48,9 +48,8 @@ def camera_name(make: str, model: str) -> str:
 class NoiseProfile:
     """Signal-dependent Gaussian noise: variance = shot_gain * x + read_variance.
 
-    One value for each packed plane (R, G on the red row, G on the blue row, B), for x in normalised
-    units. shot_gain and read_variance are S and O of the DNG tag NoiseProfile (DNG specification 1.7, tag
-    51041).
+    There is one value for each packed plane (R, Gr, Gb, B), for x in normalised units. shot_gain and
+    read_variance are S and O of the DNG tag NoiseProfile (DNG specification 1.7, tag 51041).
     """
 
     shot_gain: tuple[float, float, float, float]
@@ -70,7 +69,7 @@ class NoiseMeasurement:
 
     Attributes:
         profile: The profile that was fitted to the points.
-        signal: float64 (count,), normalised signals of the points, all planes together.
+        signal: float64 (count,), normalised signals of the points of all planes.
         variance: float64 (count,), variances measured at these signals. Scene detail can increase them.
     """
 
@@ -84,7 +83,7 @@ class Levels:
     """Black and white levels in DN (DNG specification 1.7, chapter "Mapping raw values to linear").
 
     Attributes:
-        black: float32 (rows, cols), repeated over the visible area from its top left corner.
+        black: float32 (rows, cols), black levels; the pattern repeats from the top left of the visible area.
         white: White level.
         black_rows: float32 (H,), added to the black level of each row, or None.
         black_cols: float32 (W,), added to the black level of each column, or None.
@@ -105,11 +104,11 @@ class ColorProfile:
         as_shot_neutral: float64 (3,), camera RGB of a neutral object, largest component 1; None if
             unknown.
         illuminant_1: EXIF LightSource code of calibration 1 (21 = D65, 17 = standard light A).
-        color_matrix_2, illuminant_2: the second calibration, or None.
+        color_matrix_2, illuminant_2: Second calibration, or None.
         forward_matrix_1, forward_matrix_2: float64 (3, 3), white-balanced camera RGB to XYZ D50.
-        camera_calibration_1, camera_calibration_2: float64 (3, 3).
-        analog_balance: float64 (3,).
-        as_shot_white_xy: float64 (2,) chromaticity, used by files without as_shot_neutral.
+        camera_calibration_1, camera_calibration_2: float64 (3, 3), from the reference camera to this camera.
+        analog_balance: float64 (3,), analog gain of each channel.
+        as_shot_white_xy: float64 (2,), chromaticity of the light, in files without as_shot_neutral.
         baseline_exposure: EV to add when rendering.
     """
 
@@ -135,7 +134,7 @@ class ExifTags:
 
     Attributes:
         image, exif, gps: The directories.
-        xmp: XMP properties to copy: name ("dc:title") to XML element.
+        xmp: XMP properties to copy, as a mapping from name ("dc:title") to XML element.
     """
 
     image: Mapping[int, Any] = field(default_factory=dict[int, Any])
@@ -146,7 +145,7 @@ class ExifTags:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameMetadata:
-    """Everything known about a raw except its pixels.
+    """All metadata of a raw.
 
     Attributes:
         path: The file.
@@ -159,18 +158,16 @@ class FrameMetadata:
         orientation: EXIF orientation, 1 to 8.
         noise: Noise profile stated by the file, or None.
         make, model, lens: Names from EXIF, "" if absent.
-        unique_model: UniqueCameraModel of a DNG, from which raw converters identify the camera; "" if
-            absent.
-        default_crop: Top, left, height and width of the part that raw converters show, or None for all.
+        unique_model: UniqueCameraModel of a DNG, by which raw converters identify the camera; "" if absent.
+        default_crop: Top, left, height and width of the part that raw converters show; None = everything.
         default_user_crop: Top, left, bottom and right of the part of the default crop that the photographer
-            chose in the camera (digital zoom, aspect ratio), as fractions of it; None for all.
-        default_scale: Factors by which height and width are stretched to show square pixels; None for (1, 1).
+            chose in the camera (digital zoom, aspect ratio), as fractions of it; None = everything.
+        default_scale: Factors by which height and width are stretched to get square pixels; None = (1, 1).
         iso: ISO speed, or None.
         exposure_time: Exposure time in seconds, or None.
         aperture: F-number, or None.
         focal_length: Focal length in mm, or None.
-        time: Capture time, with fractions of a second if the file has them, with or without a
-            time zone; or None.
+        time: Capture time, or None. It has fractions of a second and a time zone if the file contains them.
         exif: Tags to copy to the output.
         opcodes: Opcode lists of a DNG, or None.
         raw_index: Index of this raw among those of the file.
@@ -209,7 +206,7 @@ class FrameMetadata:
 
     @property
     def shown_area(self) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the area to show: the user crop within the default crop."""
+        """Top, left, height and width of the area to show: the user crop inside the default crop."""
         crop = self.default_crop
         if crop is None or not lies_within(crop, self.height, self.width):
             crop = (0, 0, self.height, self.width)
@@ -224,7 +221,7 @@ class FrameMetadata:
         return part if lies_within(part, self.height, self.width) else crop
 
     def plan_opcodes(self, mode: OpcodeMode = "apply") -> OpcodePlan:
-        """Plan the frame's own opcode lists; see `burstfix.opcodes.plan_opcodes`."""
+        """Plan the opcode lists of the frame; see `burstfix.opcodes.plan_opcodes`."""
         return plan_opcodes(
             self.opcodes,
             self.height,
@@ -243,7 +240,7 @@ class Frame:
         mosaic: uint16 (height, width) in DN, after any linearisation table; (height, width, 3) if
             `metadata.cfa` is LINEAR.
         metadata: Metadata of the raw.
-        plan: Opcodes to apply, and where. The default applies none; see `planned`.
+        plan: Plan for the opcodes. The default plan applies none; see `planned`.
     """
 
     mosaic: NDArray[np.uint16]
@@ -256,7 +253,7 @@ class Frame:
         return CfaLayout.of(self.metadata.cfa)
 
     def planned(self, mode: OpcodeMode = "apply") -> Frame:
-        """Return the frame with a plan made from its own opcode lists.
+        """Return the frame with a plan for its opcode lists.
 
         Raises:
             InputError: See `burstfix.opcodes.plan_opcodes`.
@@ -268,14 +265,13 @@ class Frame:
 class GlobalMotion:
     """Motion of a whole frame relative to the reference: a rotation about the centre, then a shift.
 
-    A point at (y, x) sensor pixels from the centre of the reference is found in the frame at
-    rotate(angle) @ (y, x) + (dy, dx) from the frame's centre, with
-    rotate(a) = [[cos a, sin a], [-sin a, cos a]] acting on (y, x).
+    A point at (y, x) sensor pixels from the centre of the reference appears in the frame at rotate(angle) @
+    (y, x) + (dy, dx) from its centre, where rotate(a) = [[cos a, sin a], [-sin a, cos a]].
 
     Attributes:
         dy, dx: Shift in sensor pixels.
         angle: Rotation in radians.
-        confidence: 0 (the frames do not overlap or match) to 1.
+        confidence: Confidence, from 0 (the frames do not overlap or match) to 1.
     """
 
     dy: float = 0.0
@@ -284,14 +280,14 @@ class GlobalMotion:
     confidence: float = 1.0
 
     def apply(self, y: Any, x: Any) -> tuple[Any, Any]:
-        """Find points of the reference in the frame.
+        """Map points of the reference to the frame.
 
         Args:
-            y: Rows from the centre of the reference: a number, an array or a tensor.
-            x: Columns from the centre of the reference.
+            y: Rows relative to the centre of the reference: a number, an array or a tensor.
+            x: Columns relative to the centre of the reference.
 
         Returns:
-            Rows and columns from the centre of the frame.
+            Rows and columns relative to the centre of the frame.
 
         Example:
             >>> GlobalMotion(dy=2.0, dx=-1.0).apply(10.0, 20.0)
@@ -301,16 +297,16 @@ class GlobalMotion:
         return cos * y + sin * x + self.dy, cos * x - sin * y + self.dx
 
     def scaled(self, factor: float) -> GlobalMotion:
-        """Return the same motion in pixels that are 1 / `factor` times as large; 0.5 gives packed pixels."""
+        """Return the same motion in pixels of 1 / `factor` times the size. 0.5 converts to packed pixels."""
         return replace(self, dy=self.dy * factor, dx=self.dx * factor)
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedFrame:
-    """A frame that was left out, and the reason to display.
+    """A frame that was left out, and the reason.
 
-    `index` is its position in time order among the frames that were read, counted like `reference`. It is
-    None for a frame that could not be read or did not belong to the burst.
+    `index` is its position in time order among the frames that were read, counted from 0. It is None for a
+    frame that could not be read or did not belong to the burst.
     """
 
     path: Path
@@ -320,19 +316,20 @@ class DroppedFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Burst:
-    """Frames of one scene, in time order, analysed and ready to merge.
+    """Frames of one scene in time order, analysed and ready to merge.
 
     Attributes:
-        frames: The frames that are merged.
+        frames: Frames to merge.
         reference: Index into `frames` of the frame to which the others are aligned.
-        noise: Noise profile before opcodes are applied; all frames share one camera and exposure.
+        noise: Noise profile of all frames, which have the same camera and exposure, before opcodes are
+            applied.
         motions: Motion of each frame relative to the reference.
         sharpness: Sharpness of each frame, relative to the sharpest (0 to 1).
-        hot_pixels: int32 (count, 2), rows and columns of defective pixels, to be repaired.
-        dropped: Frames left out.
+        hot_pixels: int32 (count, 2), rows and columns of defective pixels, which the merge repairs.
+        dropped: Frames that were left out.
         warnings: Sentences for the user.
-        measured_noise: The measurement from which `noise` was taken, or with which it was compared; None if
-            the noise was not measured.
+        measured_noise: Measured noise, from which `noise` was taken or with which it was compared; None if it
+            was not measured.
     """
 
     frames: tuple[Frame, ...]
@@ -347,20 +344,20 @@ class Burst:
 
 
 def lies_within(crop: tuple[int, int, int, int], height: int, width: int) -> bool:
-    """Return True if a crop (top, left, height, width) is not empty and inside a picture of that size."""
+    """Return True if a crop (top, left, height, width) is not empty and lies inside the picture."""
     top, left, rows, columns = crop
     return 0 <= top < top + rows <= height and 0 <= left < left + columns <= width
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergeMaps:
-    """Maps of motion and frames used: one value per cell of 16x16 sensor pixels, from the top left.
+    """Maps of motion and of the number of frames used, with one value per cell of 16x16 sensor pixels.
 
     Attributes:
-        motion: float32 (gy, gx), the largest displacement of any frame beyond the camera's own movement, in
-            sensor pixels.
-        frames_used: float32 (gy, gx), the effective number of frames merged, 1 to N; None if the model does
-            not count them.
+        motion: float32 (gy, gx), largest displacement in any frame relative to the camera motion, in sensor
+            pixels.
+        frames_used: float32 (gy, gx), effective number of merged frames, 1 to N; None if the model does not
+            count them.
     """
 
     motion: NDArray[np.float32]
@@ -372,13 +369,14 @@ class LinearImage:
     """Scene-linear camera RGB: unclipped, not white-balanced, not yet oriented.
 
     Attributes:
-        data: float32 (3, H, W); 0 = black, 1 = white level of the sensor. (1, H, W) is a mosaic with the
-            pattern of the metadata, for DNGs.
+        data: float32 (3, H, W); 0 = black, 1 = white level of the sensor. For a DNG it may be (1, H, W), a
+            mosaic with the pattern of the metadata.
         metadata: Metadata of the reference frame.
-        settings: How the image was made (model, frames, noise source, version ...), for the output's tags.
-        maps: Motion and number of frames used, in the orientation of `data`; None for images that are not the
+        settings: Description of the merge (model, frames, noise source, version ...) for the tags of the
+            output.
+        maps: Motion and number of frames used, in the orientation of `data`; None if the image is not the
             result of a merge.
-        noise: Remaining noise in `data`, in the order R, G, G, B; None if it was not measured.
+        noise: Remaining noise in `data`, in the order R, Gr, Gb, B; None if it was not measured.
     """
 
     data: NDArray[np.float32]
@@ -388,7 +386,7 @@ class LinearImage:
     noise: NoiseProfile | None = None
 
     def shown(self, *, step: int = 1) -> NDArray[np.float32]:
-        """Return the part of the data inside `FrameMetadata.shown_area`; all of it if the sizes differ.
+        """Return the part of the data inside `FrameMetadata.shown_area`, or all data if the sizes differ.
 
         Args:
             step: The part begins at a multiple of `step`; 2 keeps the pattern of a mosaic.
@@ -404,10 +402,10 @@ class RenderedImage:
     """Display RGB, oriented upright.
 
     Attributes:
-        data: uint16 (H, W, 3), encoded with the colour space's transfer curve, full range.
-        icc_profile: The profile that describes `data`.
-        exif: Tags to write.
-        settings: As in `LinearImage`, with the rendering settings added.
+        data: uint16 (H, W, 3), encoded with the transfer curve of the colour space, full range.
+        icc_profile: ICC profile of `data`.
+        exif: EXIF tags to write.
+        settings: As in `LinearImage`, plus the settings of rendering.
     """
 
     data: NDArray[np.uint16]

@@ -1,8 +1,8 @@
-"""The documents that commands print with --json, one type each; docs/schema is generated from them.
+"""The documents that commands print with --json, one type per document. docs/schema is generated from them.
 
-Within one `schema_version` no field is removed, renamed or given another meaning; new fields may be added.
-Paths are absolute. Numbers of frames count from 1. Lengths are in sensor pixels, angles in degrees, times in
-seconds, noise in normalised units (0 = black level, 1 = white level).
+Within one `schema_version`, fields are not removed or renamed and do not change their meaning, but new fields
+may be added. Paths are absolute. Frames are numbered from 1. Lengths are in sensor pixels, angles in degrees,
+times in seconds, noise in normalised units (0 = black level, 1 = white level).
 """
 
 from __future__ import annotations
@@ -85,25 +85,25 @@ DOCUMENTS: tuple[type[Document], ...] = tuple(
 
 
 def schema_name(kind: type[Document]) -> str:
-    """Return the value of a kind's field `schema`, such as "burstfix.merge"."""
+    """Return the value of the field `schema` of a kind of document, such as "burstfix.merge"."""
     return str(kind.__struct_config__.tag)
 
 
 def complete(kind: type[Document], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the fields of all documents, and check the types of all fields.
+    """Add the fields that all documents have, and check the types of all fields.
 
     Raises:
         msgspec.ValidationError: A field has another type, which is a bug in burstfix.
     """
     head = {"schema": schema_name(kind), "schema_version": SCHEMA_VERSION, "version": __version__}
-    plain = json.loads(json.dumps(head | dict(data), allow_nan=False))  # tuples and subclasses of str
+    plain = json.loads(json.dumps(head | dict(data), allow_nan=False))  # converts tuples, str subclasses
     return msgspec.to_builtins(msgspec.convert(plain, kind))
 
 
 def schema_of(kind: type[Document]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a kind of document.
 
-    It allows further fields, so that it remains valid when fields are added.
+    It permits additional fields, so that it remains valid when fields are added.
     """
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(kind)}
     for definition in schema["$defs"].values():

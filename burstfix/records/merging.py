@@ -55,7 +55,7 @@ class Reports(Document, tag_field="schema", tag="burstfix.report"):
 
 
 class Group(Record):
-    """Frames that belong together. `output` is the picture that `batch` would write; null if none."""
+    """Frames that belong together. `output` is the picture that `batch` would write, or null."""
 
     name: str
     kind: Literal["burst", "bracket", "short", "single"]
@@ -128,7 +128,7 @@ class BatchStarted(Document, tag_field="schema", tag="burstfix.batch.started"):
 
 
 class BatchDone(Document, tag_field="schema", tag="burstfix.batch.done"):
-    """Event of `batch`: a picture was written, with --report also the page `report`."""
+    """Event of `batch`: a picture was written and, with --report, also the page `report`."""
 
     event: Literal["done"]
     name: str

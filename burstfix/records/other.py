@@ -15,7 +15,7 @@ class SettingValue(Record):
 
 
 class LookedFor(Record):
-    """A file that may hold settings."""
+    """A file that may contain settings."""
 
     role: Literal["noise table", "user", "folder", "preset", "config"]
     path: str

@@ -1,4 +1,4 @@
-"""A table that fits the terminal: less important columns are left out and summarised below the table."""
+"""A table that fits the terminal: less important columns are summarised below the table instead."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Column:
     Attributes:
         title: Heading of the column.
         cells: Text of each row.
-        priority: Columns with the highest number are left out first; columns with 0 are always shown.
+        priority: Columns with the highest number are left out first. Columns with 0 are always shown.
         justify: Alignment of the cells.
-        shrinks: True to shorten cells that are too wide in the middle ("IMG_00…5.dng").
-        wraps: True to wrap cells that are too wide between words.
+        shrinks: True to remove the middle of cells that are too wide ("IMG_00…5.dng").
+        wraps: True to wrap cells that are too wide, between words.
     """
 
     title: str
@@ -61,7 +61,7 @@ class FittedTable:
     styles: Sequence[str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Render the columns that fit, then lines about the columns that do not."""
+        """Render the columns that fit, then lines that summarise the other columns."""
         shown = fitting(self.columns, options.max_width)
         widths = _widths(shown, options.max_width)
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -85,7 +85,7 @@ class FittedTable:
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     """Choose the columns that fit into a width.
 
-    Columns of the highest priority number are left out first, those of priority 0 never.
+    Columns with the highest priority number are left out first, columns with priority 0 never.
     """
     shown = list(columns)
     while sum(column.min_width + GAP for column in shown) - GAP > width:
@@ -97,7 +97,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Distribute the width; shortened columns get the spare characters, from left to right."""
+    """Distribute the width over columns. Shortened columns get the spare characters from left to right."""
     widths = [column.min_width for column in columns]
     spare = width - sum(widths) - GAP * (len(columns) - 1)
     for index, column in enumerate(columns):
@@ -108,7 +108,7 @@ def _widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _cut(text: str, width: int) -> str:
-    """Cut out the middle of a text that is too wide; file names mostly differ at the start and the end."""
+    """Remove the middle of a text that is too wide, because file names usually differ at start and end."""
     if cell_len(text) <= width:
         return text
     tail = (width - 1) * 2 // 3

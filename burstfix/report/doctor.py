@@ -1,4 +1,4 @@
-"""What `burstfix doctor` finds out about an installation."""
+"""Examine an installation, for `burstfix doctor`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEVICE_FAULT, WEIGHTS_FAULT = 1, WeightsError.exit_code
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Findings as a document for JSON, and the exit code that follows from them.
+    """Findings as a JSON document, and the resulting exit code.
 
     Attributes:
         document: See docs/cli.md.
@@ -38,10 +38,10 @@ class Examination:
 def examine(settings_files: Sequence[Path]) -> Examination:
     """Examine versions, devices, weights and settings files.
 
-    Every device is checked anew, and the outcome is stored for `--device auto`.
+    Every device is checked again, and the outcome is stored for `--device auto`.
 
     Args:
-        settings_files: Files that may hold the user's settings.
+        settings_files: Files that may contain the user's settings.
     """
     weights = [_weights(entry.name, entry.weights) for entry in CATALOG if entry.weights]
     damaged = [f"{one['file']}: {one['error']}" for one in weights if one["error"]]

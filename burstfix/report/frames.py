@@ -1,4 +1,4 @@
-"""The description of a burst as a JSON document, and as the table of `inspect`."""
+"""Describe a burst as a JSON document and as the table of `inspect`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
         dropped: Metadata of the readable dropped frames.
 
     Returns:
-        The fields of `records.BurstDocument`: frames are in time order, unreadable ones at the end. Numbers
-        count from 1, shifts are in sensor pixels, rotations in degrees.
+        The fields of `records.BurstDocument`. Frames are in time order, with unreadable frames at the end.
+        Frames are numbered from 1; shifts are in sensor pixels, rotations in degrees.
     """
     taken = {left_out.index for left_out in burst.dropped if left_out.index is not None}
     free = [index for index in range(len(burst.frames) + len(taken)) if index not in taken]
@@ -77,7 +77,7 @@ def burst_document(burst: Burst, dropped: Mapping[Path, FrameMetadata] | None = 
 
 
 def noise_document(noise: NoiseProfile) -> dict[str, Any]:
-    """Describe noise in JSON values, in normalised units, for the planes R, G, G, B."""
+    """Describe noise in JSON values, in normalised units, for the planes R, Gr, Gb, B."""
     return {
         "source": noise.source,
         "shot_gain": list(noise.shot_gain),
@@ -86,7 +86,7 @@ def noise_document(noise: NoiseProfile) -> dict[str, Any]:
 
 
 def burst_tables(document: Mapping[str, Any]) -> RenderableType:
-    """Format the document of `burst_document`: a table of frames, and facts about the burst below it.
+    """Format the document of `burst_document`: a table of frames, followed by lines about the burst.
 
     Args:
         document: The document, with control characters escaped.
@@ -165,7 +165,7 @@ def _metadata(metadata: FrameMetadata) -> dict[str, Any]:
 
 
 def _black(levels: Levels) -> list[float]:
-    """Return the distinct mean black levels in ascending order, row and column deltas included."""
+    """Return the distinct mean black levels, including row and column deltas, in ascending order."""
     extra = sum(float(np.mean(d)) for d in (levels.black_rows, levels.black_cols) if d is not None)
     return [round(float(value) + extra, 4) for value in np.unique(levels.black)]
 

@@ -1,4 +1,4 @@
-"""Versions of burstfix, of the libraries that it uses, and of the system."""
+"""Versions of burstfix, its libraries, and the system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PACKAGES = ("torch", "numpy", "rawpy", "tifffile", "imagecodecs", "safetensors"
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the version of each package, of LibRaw, of Python and of the system, by name."""
+    """Return the versions of packages, LibRaw, Python and the system, by name."""
     found = {"burstfix": __version__}
     for package in _PACKAGES:
         try:
@@ -30,7 +30,7 @@ def installed_versions() -> dict[str, str]:
 def _torch() -> str:
     import torch
 
-    return torch.__version__  # with the build, such as +cpu
+    return torch.__version__  # includes the build, such as +cpu
 
 
 def _libraw() -> str:

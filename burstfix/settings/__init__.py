@@ -1,4 +1,4 @@
-"""The settings of a merge: names, defaults, checks and help in one place, and the files that hold them."""
+"""The settings of a merge: names, defaults, checks and help in one place, and settings files."""
 
 from burstfix.settings.files import (
     FILE_NAME,

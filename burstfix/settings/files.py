@@ -1,7 +1,7 @@
-"""Settings files: burstfix.toml of the user and of the folder with the raws, presets, and --config.
+"""Find and read settings files: burstfix.toml of the user and of the folder of raws, presets, --config.
 
 A folder of raws may come from an untrusted source, such as a download. Its settings file may change the
-rendering of pictures, but it may not overwrite files, refer to other files, run code, or change the use of
+rendering of pictures, but it cannot overwrite files, refer to other files, run code, or change the use of
 devices and memory.
 """
 
@@ -26,7 +26,7 @@ NOISE_TABLE = "noise_profiles.toml"
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A file that may hold settings.
+    """A file that may contain settings.
 
     Attributes:
         role: "noise table", "user", "folder", "preset" or "config".
@@ -40,7 +40,7 @@ class SettingsFile:
 
 
 NOT_IN_FOLDERS = ("overwrite", "noise_profiles", "device", "jobs", "max_memory")
-"""Settings that a file in a folder of raws may not contain. It may choose a built-in model, but no other."""
+"""Settings that a file in a folder of raws may not contain. It may choose only a built-in model."""
 
 _SHIPPED_MODEL = re.compile(r"[A-Za-z0-9_-]+")  # neither a file nor a plug-in (module:Class)
 
@@ -52,7 +52,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read or is not valid TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad on Windows writes a BOM
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # "-sig" accepts the BOM from Notepad
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -66,7 +66,7 @@ def settings_files(
     preset: str | None = None,
     config: Path | None = None,
 ) -> list[SettingsFile]:
-    """List the files that may hold settings; later files override earlier ones.
+    """List the files that may contain settings. Later files override earlier ones.
 
     Args:
         folders: Folders with raws.
@@ -80,7 +80,7 @@ def settings_files(
     looked_at: list[tuple[str, Path]] = []
     if user_folder:
         looked_at += [("noise table", user_folder / NOISE_TABLE), ("user", user_folder / FILE_NAME)]
-    # os.path raises no error for unreadable folders; the search for raws reports them.
+    # os.path raises no error for unreadable folders, which the search for raws reports.
     in_folders = list(dict.fromkeys(Path(os.path.realpath(folder)) / FILE_NAME for folder in folders))
     there = [path for path in in_folders if os.path.isfile(path)]
     if len(there) > 1 and config is None:

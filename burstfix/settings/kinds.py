@@ -1,4 +1,4 @@
-"""The kinds of values of settings. Each kind checks a value and parses it from the command line.
+"""Kinds of values of settings. Each kind checks a value and parses it from the command line.
 
 A check returns the value in its final type, or raises ValueError with a message of the form
 "expected a number from 0 to 2". Callers add the setting's name and the value.
@@ -16,7 +16,7 @@ from typing import Any, cast
 from burstfix.errors import UsageError
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
-"""Device types by their names in torch; `engine.device.BACKENDS` has a class for each."""
+"""Device types by their names in torch. `engine.device.BACKENDS` has a class for each type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Kind:
     """A kind of value.
 
     Attributes:
-        check: Function that validates a value and returns it in its final type; raises ValueError.
+        check: Function that validates a value and returns it in its final type, or raises ValueError.
         metavar: Placeholder of the value in --help.
         parse: Function that converts text from the command line to an argument for `check`.
-        choices: All valid values, or empty if they cannot be listed.
+        choices: All valid values; empty if they cannot be listed.
         is_flag: True for a switch, which takes no value on the command line.
     """
 
@@ -105,7 +105,7 @@ def one_of(*choices: Any, optional: bool = False) -> Kind:
 
 
 def device() -> Kind:
-    """Return the kind of a device name; the engine checks whether the device exists."""
+    """Return the kind of a device name. The engine checks later if the device exists."""
     pattern = re.compile(rf"auto|cpu|({'|'.join(DEVICE_TYPES)})(:\d+)?")
     shown = "auto|" + "|".join(name if name == "cpu" else f"{name}[:N]" for name in DEVICE_TYPES)
 
@@ -166,7 +166,7 @@ def look() -> Kind:
 def noise(*choices: str) -> Kind:
     """Return the kind of a noise profile: (S, O) of variance = S*x + O.
 
-    One of the choices is valid as well, and so is None if there are choices.
+    If there are choices, one of them or None is also valid.
     """
     metavar = "|".join(("S,O", *choices))
 
@@ -222,7 +222,7 @@ def _literal(text: str) -> Any:
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """Return a list or tuple as floats; None unless it consists of `count` finite numbers."""
+    """Convert a list or tuple to floats; return None unless it contains exactly `count` finite numbers."""
     if not isinstance(value, (list, tuple)):
         return None
     items = cast(Sequence[Any], value)

@@ -1,4 +1,4 @@
-"""Combination of settings from several sources: user, folder, preset, --config, command line."""
+"""Combine settings from several sources: user, folder, preset, --config, command line."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Resolved(Generic[S]):
 def resolve(
     layers: Sequence[tuple[str, Mapping[str, Any]]], kind: type[S], *, ignored: Collection[str] = ()
 ) -> Resolved[S]:
-    """Combine settings from several sources; later sources override earlier ones.
+    """Combine settings from several sources. Later sources override earlier ones.
 
     Args:
-        layers: Name of each source, as messages show it, and its values.
+        layers: For each source, its name in messages and its values.
         kind: Dataclass of the settings.
         ignored: Names that are skipped because they belong to another command.
 

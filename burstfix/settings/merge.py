@@ -21,7 +21,7 @@ from burstfix.settings.setting import check_settings, setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeSettings:
-    """All settings of a merge. The names are those of burstfix.toml and of the options.
+    """All settings of a merge. Settings files and command-line options use the same names.
 
     The raws, the reference and the output path differ from burst to burst. They are arguments of the
     functions that need them, not settings.
@@ -32,9 +32,9 @@ class MergeSettings:
         0.5
 
     Attributes:
-        noise: (S, O) of variance = S*x + O for x from 0 (black) to 1 (white); "file" uses the profile in the
-            file, "measure" measures the burst; None = from the file if consistent with the burst, otherwise
-            measured.
+        noise: (S, O) of variance = S*x + O for x from 0 (black) to 1 (white); "file" = the profile in the
+            file; "measure" = measured on the burst; None = from the file if consistent with the burst,
+            otherwise measured.
         noise_profiles: TOML file with noise profiles of cameras, for raws without a profile; or None.
         opcodes: "apply" or "skip" the corrections stored in a DNG as opcodes.
         skip_bad: Leave out frames that cannot be read or do not belong to the burst, instead of raising an
@@ -55,7 +55,7 @@ class MergeSettings:
         color_space: Colour space of the picture: "srgb", "display-p3", "rec2020" or "prophoto".
         model: "auto", the name of a model, or a .safetensors file.
         device: "auto", or one of `kinds.DEVICE_TYPES`; "cuda:1" for the second CUDA device.
-        tile: Side of a tile in sensor pixels; 0 = from the free memory.
+        tile: Side of a tile in sensor pixels; 0 = chosen from the free memory.
         precision: Arithmetic: "auto", "float32", "bfloat16" or "float16".
         strength: Multiplier of the noise level, 0 (keep the grain) to 2; 1 = as measured.
         ensemble: Number of rotated and mirrored views that a network averages: 1, 2, 4 or 8.

@@ -1,4 +1,4 @@
-"""Settings as dataclass fields with their help, check and command-line option."""
+"""Settings as dataclass fields with help, check and command-line option."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Setting:
 def setting(
     default: Any, kind: Kind, help: str, *, group: str, short: str = "", default_text: str = ""
 ) -> Any:
-    """Create a dataclass field that is a setting; see `Setting` for the arguments."""
+    """Create a dataclass field for a setting; see `Setting` for the arguments."""
     details = {"kind": kind, "help": help, "group": group, "short": short, "default_text": default_text}
     return dataclasses.field(default=default, metadata={_KEY: details})
 

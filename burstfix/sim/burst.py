@@ -1,4 +1,4 @@
-"""Batches of noisy packed bursts with their ground truth, for training; on the device of the generator."""
+"""Simulate batches of noisy packed bursts with ground truth for training, on any device."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from burstfix.sim.motion import MotionSettings, blob_masks, camera_path, warp
 
 @dataclass(frozen=True, slots=True)
 class SimSettings:
-    """Distributions of the random properties of a burst; pairs are ranges.
+    """Distributions of the random properties of a burst. Pairs are ranges.
 
     Attributes:
         motion: Motion of the camera.
-        object_probability: Probability of an object that moves on its own.
+        object_probability: Probability of an independently moving object.
         object_speed: Largest motion of the object between frames, in sensor pixels.
         magnify: Source pixels per sensor pixel.
-        darkening: Exposure factor, log-uniform; applies to half of the bursts.
-        shot_gain: Log-uniform, in normalised units.
-        read_std: Standard deviation of the read noise; log-uniform, in normalised units.
+        darkening: Range of the exposure factor, log-uniform. It applies to half of the bursts.
+        shot_gain: Range of the shot gain, log-uniform, in normalised units.
+        read_std: Range of the standard deviation of read noise, log-uniform, in normalised units.
         clip_black_probability: Probability that values below black are clipped.
     """
 
@@ -43,8 +43,8 @@ class SimulatedBurst:
 
     Attributes:
         clean: (B, N, 3, H, W) linear camera RGB in 0..1, RGGB phase.
-        noisy: (B, N, 4, H/2, W/2) packed; at most 1, and below 0 only where black is not clipped.
-        shot_gain, read_variance: (B, 1, 4, 1, 1).
+        noisy: (B, N, 4, H/2, W/2) packed; at most 1, and below 0 only if black is not clipped.
+        shot_gain, read_variance: (B, 1, 4, 1, 1) noise profiles.
         camera: Colour of the B cameras.
         reference: Index of the reference.
     """
@@ -80,16 +80,16 @@ def simulate_burst(
     settings: SimSettings,
     generator: torch.Generator,
 ) -> SimulatedBurst:
-    """Draw cameras, motion, exposure and noise, and render bursts.
+    """Render bursts with random cameras, motion, exposure and noise.
 
     Args:
         pictures: (B, 3, Hs, Ws) display RGB in 0..1, larger than the frames times `settings.magnify`.
-        objects: Pictures of the same shape that fill the moving objects.
+        objects: Pictures of the same shape that are used as textures of the moving objects.
         frames: Number of frames in each burst.
         reference: Index of the reference.
         height, width: Size of a frame in sensor pixels, even.
         settings: Distributions.
-        generator: Source of all randomness; its device does the computation.
+        generator: Source of all random numbers. The computation runs on its device.
     """
     batch = pictures.shape[0]
     device = generator.device
@@ -129,19 +129,19 @@ def simulate_burst(
 
 
 def mosaic_packed(rgb: Tensor) -> Tensor:
-    """Sample (..., 3, H, W) as an RGGB sensor does, and pack: (..., 4, H/2, W/2)."""
+    """Sample (..., 3, H, W) like an RGGB sensor, and pack the result: (..., 4, H/2, W/2)."""
     return pack(mosaic(rgb))
 
 
 def add_noise(packed: Tensor, shot_gain: Tensor, read_variance: Tensor, generator: torch.Generator) -> Tensor:
-    """Add normal noise of variance shot_gain * x + read_variance; clips at white, not at black."""
+    """Add normal noise of variance shot_gain * x + read_variance; clip at white, but not at black."""
     std = torch.sqrt(packed.clamp(min=0) * shot_gain + read_variance)
     noise = torch.randn(packed.shape, generator=generator, device=packed.device)
     return (packed + std * noise).clamp(max=1)
 
 
 def log_uniform(bounds: tuple[float, float], uniform: Tensor) -> Tensor:
-    """Map uniform numbers in 0..1 to log-uniform ones within the bounds."""
+    """Map uniform numbers in 0..1 to log-uniform numbers within the bounds."""
     low, high = bounds
     return low * (high / low) ** uniform
 

@@ -1,7 +1,7 @@
-"""Conversion of display pictures to linear camera RGB ("unprocessing") and back.
+"""Convert display pictures to linear camera RGB ("unprocessing") and back.
 
-After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019). The default camera is that
-of the two-stage paper's protocol.
+Source: Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019). The default camera is that
+of the protocol of the two-stage paper.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# XYZ to camera RGB of the test protocol's camera, and linear sRGB (D65) to XYZ (IEC 61966-2-1).
+# XYZ to camera RGB of the camera of the test protocol, and linear sRGB (D65) to XYZ (IEC 61966-2-1).
 XYZ_TO_CAMERA = ((1.0234, -0.2969, -0.2266), (-0.5625, 1.6328, -0.0469), (-0.0703, 0.2188, 0.6406))
 RGB_TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
@@ -21,7 +21,7 @@ RGB_TO_XYZ = (
 PROTOCOL_RED_GAIN = 2.0
 PROTOCOL_BLUE_GAIN = 1.7
 GAMMA = 2.2
-GAIN_KNEE = 0.9  # above this mean of the channels the inverse gains approach 1
+GAIN_KNEE = 0.9  # if the mean of the channels is higher, inverse gains approach 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def protocol_camera(batch: int = 1, device: torch.device | str = "cpu") -> Camer
 
 
 def random_camera(batch: int, generator: torch.Generator) -> Camera:
-    """Draw cameras near the protocol's: perturbed matrix, gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
+    """Return random variants of the protocol camera: gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
     device = generator.device
     base = protocol_camera(batch, device)
     disturbed = base.rgb_to_camera + 0.06 * torch.randn((batch, 3, 3), generator=generator, device=device)
@@ -64,9 +64,9 @@ def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Te
     """Convert display RGB to linear camera RGB before white balance.
 
     Args:
-        display: (B, ..., 3, H, W) in 0..1, display-encoded.
+        display: (B, ..., 3, H, W) display RGB in 0..1.
         camera: Colour of the B cameras.
-        tone: Whether to invert a smoothstep tone curve; a bool, or (B,) bools.
+        tone: True to invert a smoothstep tone curve; a bool, or (B,) bools.
 
     Returns:
         The same shape, in 0..1.
@@ -86,9 +86,9 @@ def to_display(linear: Tensor, camera: Camera, floor: float = 0.0) -> Tensor:
     """Convert linear camera RGB to display RGB: gains, clip, inverse matrix, clip, power 1/2.2.
 
     Args:
-        linear: (B, ..., 3, H, W).
+        linear: (B, ..., 3, H, W) linear camera RGB.
         camera: Colour of the B cameras.
-        floor: Smallest value before the power function; a positive value limits the gradient in training.
+        floor: Smallest value before the power function. A positive value limits the gradient in training.
 
     Returns:
         The same shape, in 0..1.

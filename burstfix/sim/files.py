@@ -28,7 +28,7 @@ TRUTH, FACTS = "ground_truth.tif", "simulation.json"
 MAKE, MODEL = "burstfix", "simulated camera"
 FRAME_INTERVAL = 1 / 30  # seconds
 _FIRST_FRAME = datetime(2025, 1, 1, 12, 0, 0)
-# Noise of the sensor by ISO speed; at ISO 6400 it is the protocol's high level.
+# Noise of the sensor per ISO speed. ISO 6400 corresponds to the high level of the protocol.
 SHOT_GAIN_PER_ISO, READ_STD_PER_ISO = 1e-6, 2e-2 / 6400
 _D65_CODE = 21  # EXIF LightSource
 
@@ -36,8 +36,8 @@ _D65_CODE = 21  # EXIF LightSource
 def noise_at(iso: float) -> tuple[float, float]:
     """Return shot gain and read variance of a typical small sensor at an ISO speed.
 
-    The shot gain is proportional to the ISO speed, the read variance to its square. ISO 6400 has the high
-    noise of the REDS4 protocol.
+    The shot gain is proportional to the ISO speed, the read variance to its square. ISO 6400 has the noise of
+    the high level of the REDS4 protocol.
     """
     return SHOT_GAIN_PER_ISO * iso, (READ_STD_PER_ISO * iso) ** 2
 
@@ -67,7 +67,7 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
         make=MAKE,
         model=MODEL,
         iso=max(1.0, round(gain / SHOT_GAIN_PER_ISO)),
-        # Without motion blur any short exposure time is plausible.
+        # Without motion blur, any short exposure time is plausible.
         exposure_time=FRAME_INTERVAL * (settings.blur or 0.25),
         aperture=2.0,
         focal_length=5.0,
@@ -78,13 +78,14 @@ def frame_metadata(recording: Recording, index: int, path: Path) -> FrameMetadat
 def write_recording(
     recording: Recording, folder: Path, *, source: str = "", overwrite: bool = False
 ) -> list[Path]:
-    """Write a simulated burst; the folder appears complete or not at all.
+    """Write a simulated burst. The folder is written atomically.
 
     Args:
         recording: The burst.
-        folder: Target; must not exist, or be empty, or (with `overwrite`) contain an earlier simulated burst.
+        folder: Output folder. It must not exist, be empty, or (with `overwrite`) contain an earlier simulated
+            burst.
         source: Name of the photograph or clip, for the JSON.
-        overwrite: Whether to replace an earlier simulated burst.
+        overwrite: Replace an earlier simulated burst.
 
     Returns:
         Paths of the DNGs.
@@ -104,7 +105,7 @@ def write_recording(
             text = json.dumps(facts(recording, names, source), indent=2, allow_nan=False)
             (made / FACTS).write_text(text + "\n", encoding="utf-8")
             if folder.exists():
-                os.rename(folder, Path(temporary) / "old")  # deleted with the temporary folder
+                os.rename(folder, Path(temporary) / "old")  # removed with the temporary folder
             os.rename(made, folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
@@ -125,7 +126,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder}: is a file; name a folder")
     if not any(folder.iterdir()):
         return
-    # Files that this module did not write are never deleted.
+    # Files that this module has not written are never removed.
     foreign = [p.name for p in folder.iterdir() if not _is_ours(p)]
     if foreign or not (folder / FACTS).is_file():
         shown = f" ({sorted(foreign)[0]})" if foreign else ""
@@ -156,7 +157,7 @@ def facts(recording: Recording, names: list[str], source: str) -> dict[str, Any]
     values = {**asdict(settings), "reference": settings.reference_index, "black_level": settings.black}
     if homographies is None:
         for name in ("motion", "moving_object", "object_speed", "blur"):
-            del values[name]  # not used
+            del values[name]  # has no effect on a clip
     return {
         "version": __version__,
         "source": source,

@@ -1,4 +1,4 @@
-"""Motion of camera and objects during a burst, and rendering of the moved pictures."""
+"""Simulate the motion of camera and objects during a burst, and render the moved pictures."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class MotionSettings:
-    """Distribution of the camera's motion.
+    """Distribution of the motion of the camera.
 
     Attributes:
         shift: Largest translation of the smooth path relative to the reference, in sensor pixels.
-        jitter: Standard deviation of the shake added to the smooth path, in sensor pixels.
-        rotation: Standard deviation of a frame's rotation, in degrees.
-        zoom: Standard deviation of a frame's relative change of scale.
+        jitter: Standard deviation of the shake that is added to the smooth path, in sensor pixels.
+        rotation: Standard deviation of the rotation of a frame, in degrees.
+        zoom: Standard deviation of the relative change of scale of a frame.
         perspective: Standard deviation of the perspective terms: relative change of scale over 1000 pixels.
-        least: Share of `shift` that every path reaches; with 0, small motion is the most common.
+        least: Share of `shift` that every path reaches. With 0, small motion is the most common.
     """
 
     shift: float = 12.0
@@ -34,10 +34,11 @@ class MotionSettings:
 def camera_path(
     batch: int, frames: int, reference: int, settings: MotionSettings, generator: torch.Generator
 ) -> Tensor:
-    """Draw homographies (B, N, 3, 3) from the reference to each frame, for (x, y, 1) from the centre.
+    """Return random homographies (B, N, 3, 3) from the reference to each frame.
 
-    The translation follows a smooth path with random velocity and acceleration, at most `settings.shift` from
-    the reference; jitter is added to it. The reference has the identity.
+    They apply to (x, y, 1) relative to the centre. The translation follows a smooth path with random velocity
+    and acceleration, at most `settings.shift` from the reference, plus jitter. The homography of the
+    reference is the identity.
     """
 
     def normal(*shape: int) -> Tensor:
@@ -52,7 +53,7 @@ def camera_path(
     bend = 0.3 * normal(batch, 1, 2)
     path = velocity * (time / span)[None, :, None] + bend * ((time / span) ** 2)[None, :, None]
     length = path.norm(dim=-1).amax(1, keepdim=True)[..., None].clamp(min=1e-6)
-    # The square of a uniform number makes small motion common and large motion possible.
+    # With the square of a uniform number, small motion is common and large motion possible.
     reach = settings.least + (1 - settings.least) * uniform(batch, 1, 1) ** 2
     path = path / length * reach * settings.shift
     moving = (time != 0).float()[None, :, None]
@@ -65,7 +66,7 @@ def camera_path(
     matrix[..., 0, 1] = -scale * torch.sin(angle)
     matrix[..., 1, 0] = scale * torch.sin(angle)
     matrix[..., :2, 2] = path
-    # Perspective refers to 1000 pixels, so that it is the same for patches and whole pictures.
+    # Perspective is defined per 1000 pixels, so that it is the same for patches and whole pictures.
     matrix[..., 2, :2] = settings.perspective / 1000 * normal(batch, frames, 2) * moving
     matrix[..., 2, 2] = 1
     return matrix
@@ -83,13 +84,13 @@ def warp(
 
     Args:
         source: (B, C, Hs, Ws).
-        homographies: (B, N, 3, 3), see `camera_path`; content at p in the reference appears at H p.
+        homographies: (B, N, 3, 3), see `camera_path`. A point p of the reference appears at H p.
         height, width: Size of the frames.
-        magnify: Source pixels per frame pixel, a number or (B,); 1.5 shrinks the picture.
-        mode: "bilinear" or "bicubic"; bicubic keeps more detail, takes longer and overshoots at edges.
+        magnify: Source pixels per frame pixel, a number or (B,). For example, 1.5 reduces the picture.
+        mode: "bilinear" or "bicubic". Bicubic keeps more detail, but takes longer and overshoots at edges.
 
     Returns:
-        (B, N, C, height, width); the source is mirrored at its borders.
+        (B, N, C, height, width). The source is mirrored at its borders.
     """
     batch, frames = homographies.shape[:2]
     device = source.device
@@ -108,7 +109,7 @@ def warp(
 
 
 def blob_masks(batch: int, size: int, generator: torch.Generator) -> Tensor:
-    """Draw soft masks of objects (B, 1, size, size): smooth shapes that cover a tenth to a half."""
+    """Return soft masks (B, 1, size, size) of random smooth objects that cover a tenth to a half."""
     device = generator.device
     coarse = torch.randn((batch, 1, 5, 5), generator=generator, device=device)
     field = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
@@ -120,9 +121,10 @@ def blob_masks(batch: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def object_mask(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw the soft mask (1, 1, height, width) of a rounded object in the middle half of the picture.
+    """Return the soft mask (1, 1, height, width) of a random rounded object near the middle of the picture.
 
-    Its mean radius is 10% to 20% of the picture's shorter side; the outline deviates by up to a third.
+    Its centre lies in the middle half of the picture. Its mean radius is 10% to 20% of the shorter side, and
+    the outline deviates by up to a third.
     """
 
     def uniform(count: int) -> Tensor:
@@ -135,5 +137,5 @@ def object_mask(height: int, width: int, generator: torch.Generator) -> Tensor:
     xs = torch.arange(width, device=generator.device)[None, :] - (width - 1) / 2 - centre[1]
     angle = torch.atan2(ys, xs)
     outline = 1 + sum(0.11 * torch.sin((k + 2) * angle + phases[k]) for k in range(3))
-    # An edge of one pixel is as sharp as the sensor resolves, without aliasing.
+    # An edge of one pixel is the sharpest that the sensor resolves without aliasing.
     return (radius * outline - torch.hypot(ys, xs) + 0.5).clamp(0, 1)[None, None]

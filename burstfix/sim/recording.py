@@ -1,7 +1,8 @@
-"""Simulation of a burst as a camera records it, with black level, hot pixels and integers, and its truth.
+"""Simulate a burst as a camera records it (black level, hot pixels, integers), and its truth.
 
 Unlike `burst.py`, which makes batches of patches for training, this module makes whole frames, one burst at a
-time and always on the CPU: with the same torch, the same seed gives the same numbers on every machine.
+time and always on the CPU. With the same version of torch, the same seed gives the same numbers on every
+machine.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ class RecordingSettings:
         size: Largest height and width of the frames in sensor pixels, cut from the middle of the source.
         cfa: Bayer pattern.
         bits: Bits per sample, 10 to 16; the largest value is white.
-        black_level: In DN; by default a sixteenth of full scale.
+        black_level: Black level in DN; by default a sixteenth of full scale.
         shot_gain, read_variance: Noise profile in normalised units.
         motion: Motion of the camera; photographs only.
-        moving_object: Whether an object moves on its own and hides the background; photographs only.
+        moving_object: True to add an independently moving object that hides the background; photographs only.
         object_speed: Motion of the object between frames, in sensor pixels.
-        blur: Exposure time as a share of the time between frames, for motion blur; 0 for none. Photographs
+        blur: Exposure time as a share of the time between frames, for motion blur; 0 = no blur. Photographs
             only.
         hot_pixels: Number of hot pixels.
-        camera: "random" (drawn with the seed) or "protocol" (the camera of the REDS4 protocol).
-        tone_curve: Whether to invert a contrast curve (smoothstep) of the source.
+        camera: "random" (from the seed) or "protocol" (the camera of the REDS4 protocol).
+        tone_curve: True to invert a contrast curve (smoothstep) of the source.
         seed: Seed of all random numbers.
     """
 
@@ -112,12 +113,12 @@ class Recording:
 
     Attributes:
         mosaics: uint16 (N, H, W) in DN.
-        truth: float32 (3, H, W) linear camera RGB of the reference in 0..1, as recorded by a sensor without
-            noise, CFA and quantisation, but with motion blur.
+        truth: float32 (3, H, W) linear camera RGB of the reference in 0..1, as recorded by an ideal sensor
+            (no noise, CFA or quantisation), but with motion blur.
         settings: Settings of the recording.
-        camera: Colour of the camera, a batch of one.
-        homographies: float64 (N, 3, 3) from the reference to each frame, for (x, y, 1) from the centre in
-            sensor pixels; None for a clip, because its motion is unknown.
+        camera: Colour of the camera, as a batch of one.
+        homographies: float64 (N, 3, 3) from the reference to each frame, for (x, y, 1) relative to the centre
+            in sensor pixels; None for a clip, because its motion is unknown.
         object_path: float64 (N, 2), x and y shift of the object within the scene; None without an object.
         hot_pixels: int32 (count, 2), rows and columns.
     """
@@ -156,7 +157,7 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
         UsageError: A setting is out of range, or the picture is too small for the motion.
     """
     settings.check()
-    # With an even size the reference falls on the pixels of the picture and is not resampled.
+    # With an even size, the pixels of the reference coincide with those of the picture, without resampling.
     picture = picture[:, : picture.shape[1] // 2 * 2, : picture.shape[2] // 2 * 2]
     camera = _camera(settings)
     path = camera_path(
@@ -170,7 +171,9 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
     if settings.moving_object:
         generator = _generator(settings, "object")
         mask = object_mask(picture.shape[1], picture.shape[2], generator)
-        # The flipped picture has similar detail and brightness, but differs from the background.
+        # The texture of the object is the flipped picture. It has similar detail and brightness, but differs
+        # from
+        # the background.
         layer = torch.cat([scene.flip(2, 3) * mask, mask], 1)
         angle = 2 * math.pi * float(torch.rand((), generator=generator))
         time = torch.arange(settings.frames, dtype=torch.float64) - settings.reference_index
@@ -185,10 +188,10 @@ def record_photo(picture: Tensor, settings: RecordingSettings) -> Recording:
 
 
 def record_clip(clip: Tensor, settings: RecordingSettings) -> Recording:
-    """Record the frames of a clip, which have motion of their own.
+    """Record the frames of a clip, without additional motion.
 
     Args:
-        clip: (N, 3, H, W) display RGB in 0..1, N as in the settings.
+        clip: (N, 3, H, W) display RGB in 0..1, with N according to the settings.
         settings: Settings of the recording; motion, object and blur are not used.
 
     Raises:
@@ -216,7 +219,7 @@ def _record(
     height, width = frames[0].shape[-2:]
     generator = _generator(settings, "hot pixels")
     places = torch.randperm(height * width, generator=generator)[: settings.hot_pixels]
-    # From slightly above the noise to fully white.
+    # Values range from slightly above the noise to white.
     heat = 0.2 + 0.8 * torch.rand(len(places), generator=generator)
     noise = _generator(settings, "noise")
     mosaics = np.empty((len(frames), height, width), np.uint16)
@@ -236,7 +239,7 @@ def _record(
 def _exposed(
     scene: Tensor, layer: Tensor | None, matrix: Tensor, own: Tensor | None, height: int, width: int
 ) -> Tensor:
-    """Render the scene at one moment, with the object in front of it: (3, height, width)."""
+    """Render the scene (3, height, width) at one moment, with the object in front of it."""
     light = warp(scene, matrix[None, None], height, width, mode="bicubic")[0, 0]
     if layer is not None and own is not None:
         shift = torch.eye(3, dtype=torch.float64)
@@ -249,7 +252,8 @@ def _exposed(
 def _exposure_path(path: Tensor, blur: float, corner: float) -> list[list[Tensor]]:
     """Return the poses of the camera during the exposure of each frame, centred on the pose of the frame.
 
-    Successive poses differ by about a pixel where the motion is fastest, `corner` pixels from the centre.
+    Successive poses differ by about one pixel at a distance of `corner` pixels from the centre, where motion
+    is fastest.
     """
     if blur == 0 or len(path) == 1:
         return [[matrix] for matrix in path]
@@ -292,7 +296,7 @@ def _limited(height: int, width: int, limit: tuple[int, int] | None) -> tuple[in
                 f"size: found {limit[1]}x{limit[0]}, expected at least {MIN_SIDE} pixels on each side"
             )
         height, width = min(height, limit[0]), min(width, limit[1])
-    # With an even size all four CFA patterns have the same number of pixels of each colour.
+    # With an even size, the number of pixels of each colour is the same for all four CFA patterns.
     return height // 2 * 2, width // 2 * 2
 
 
@@ -303,6 +307,6 @@ def _camera(settings: RecordingSettings) -> Camera:
 
 
 def _generator(settings: RecordingSettings, purpose: str) -> torch.Generator:
-    """Return a separate generator for each purpose, so that the noise level does not affect the motion."""
+    """Return the generator for a purpose. With separate generators, noise does not affect motion."""
     stream = ("camera", "motion", "object", "noise", "hot pixels").index(purpose)
     return torch.Generator().manual_seed(8 * settings.seed + stream)

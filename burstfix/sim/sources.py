@@ -1,4 +1,4 @@
-"""Reading of the photographs and clips from which bursts are simulated."""
+"""Read the photographs and clips from which bursts are simulated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", 
 
 
 def read_picture(path: Path) -> Tensor:
-    """Read a photograph as float32 (3, H, W) display RGB in 0..1, turned upright.
+    """Read a photograph as float32 (3, H, W) display RGB in 0..1, rotated upright.
 
     Raises:
         InputError: The file cannot be read as a picture.
@@ -34,8 +34,8 @@ def read_picture(path: Path) -> Tensor:
 
 
 def display_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert a picture of any mode, 16-bit grey included, to uint8 (H, W, 3)."""
-    if image.mode.startswith("I"):  # Pillow would clip 16-bit values at 255 instead of scaling them
+    """Convert a picture of any mode, including 16-bit grey, to uint8 (H, W, 3)."""
+    if image.mode.startswith("I"):  # Pillow would clip 16-bit values to 255 instead of scaling them
         grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
         return np.stack([grey] * 3, -1)
     return np.array(image.convert("RGB"))
@@ -83,7 +83,7 @@ def read_clip(path: Path, first: int, count: int) -> Tensor:
 def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    import imageio.v3 as iio  # only needed for videos
+    import imageio.v3 as iio  # imported here, because only videos need it
 
     try:
         for index, pixels in enumerate(iio.imiter(path)):
@@ -95,10 +95,10 @@ def _video_frames(path: Path, first: int, count: int) -> Iterator[np.ndarray]:
                 yield pixels[..., :3]
     except InputError:
         raise
-    # Plug-ins raise errors of any type; a missing one raises ImportError or OSError.
+    # Plug-ins raise exceptions of any type. A missing plug-in causes ImportError or OSError.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        if "find a backend" in reason:  # the message of imageio is longer than one line
+        if "find a backend" in reason:  # the message of imageio has several lines
             reason = "no installed plug-in reads such files"
         raise InputError(
             f"{path}: cannot be read as a video ({reason}); videos need burstfix[video] (pip install av), "

@@ -1,1 +1,1 @@
-"""Training of the networks: recipe, photographs, losses, one loop. Does not need rawpy."""
+"""Training of the networks: recipe, photographs, losses, one loop. It does not need rawpy."""

@@ -1,4 +1,4 @@
-"""Mean of the weights of several training runs."""
+"""Average the weights of several training runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from burstfix.models.base import BurstModel
 
 
 def average_weights(files: Sequence[Path], output: Path) -> BurstModel:
-    """Write the mean of several weights of a model, with a card that names the files.
+    """Write the mean of the weights of a model from several files, with a card that names the files.
 
-    The mean of runs with a common start is often better than each of them (Wortsman et al., "Model
-    soups", 2022).
+    The mean of several runs with the same initial weights is often better than each single run (Wortsman et
+    al., "Model soups", 2022).
 
     Args:
         files: Two or more weights files.
-        output: The .safetensors file to write.
+        output: Output file (.safetensors).
 
     Returns:
         The model with the mean weights.
 
     Raises:
-        UsageError: There are fewer than two files, or they hold different models.
+        UsageError: There are fewer than two files, or they contain different models.
         WeightsError: A file is missing or damaged.
     """
     if len(files) < 2:

@@ -1,4 +1,4 @@
-"""The data of a training step: bursts simulated from photographs, aligned as the engine aligns them."""
+"""Prepare the data of a training step: bursts simulated from photographs and aligned as in the engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Patches:
     """Sizes of the simulated patches, in sensor pixels.
 
     Attributes:
-        size: Side of a frame, margin included.
+        size: Side of a frame, including the margin.
         crop: Side of the crop of a photograph from which frames are rendered.
     """
 
@@ -39,13 +39,14 @@ def draw_burst(
 ) -> SimulatedBurst:
     """Simulate the bursts of one step.
 
-    The result depends on the recipe's seed, the step and the process only, so a resumed run gets the same
-    data as an uninterrupted run. All processes get the same number of frames, so that they take equal time.
+    The result depends only on the seed of the recipe, the step and the process. Therefore a resumed run gets
+    the same data as an uninterrupted run. All processes get the same number of frames, so that they take the
+    same time.
 
     Args:
         store: Photographs.
         recipe: Settings.
-        step: Number of the step, from 0.
+        step: Number of the step, counted from 0.
         rank: Number of this process.
         processes: Number of processes.
     """
@@ -57,7 +58,7 @@ def draw_burst(
     reference = int(torch.randint(0, frames, (), generator=shape))
     seed = settings.seed * 1_000_003 + step * processes + rank
     generator = torch.Generator(device=device).manual_seed(seed)
-    # Crops are chosen on the CPU: reading random numbers from a GPU would stall it.
+    # Crops are chosen on the CPU, because reading random numbers from a GPU would stall it.
     places = generator if device.type == "cpu" else torch.Generator().manual_seed(seed)
     return simulate_burst(
         store.crops(settings.batch, patches.crop, places),
@@ -77,10 +78,10 @@ def training_batch(
     """Prepare simulated bursts for `model.losses`.
 
     Args:
-        model: Aligns the frames by block matching, unless it has `learns_alignment`.
+        model: Model. It aligns the frames by block matching, unless it has `learns_alignment`.
         burst: Bursts with a margin around the patches.
         recipe: Settings.
-        step: Number of the step; some steps have patches at the picture's border, see `draw_border`.
+        step: Number of the step. Some steps have patches at the border of the picture; see `draw_border`.
         progress: Completed share of the training.
     """
     margin = recipe.train.margin

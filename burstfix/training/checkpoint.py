@@ -1,4 +1,4 @@
-"""Training checkpoints: the complete state of a run in one file."""
+"""Save and load training checkpoints: the complete state of a run in one file."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def save_checkpoint(
     data: list[str],
     state: dict[str, Any],
 ) -> None:
-    """Write a checkpoint; it replaces an older one only when it is complete.
+    """Write a checkpoint atomically; replace an older one.
 
     Args:
-        path: Target.
+        path: Output file.
         recipe: Recipe of the run.
         step: Completed optimiser steps.
         seconds: Training time so far, over all runs.
-        minutes: Length of the run, if it has a time limit.
+        minutes: Length of the run if it has a time limit, otherwise None.
         data: Names of the training pictures.
         state: State dicts "model", "ema" and "optimizer".
 
     Raises:
-        OutputError: The disk is full or not writable; an older checkpoint is left intact.
+        OutputError: The disk is full or not writable. An older checkpoint is not changed.
     """
     content = {
         "format": FORMAT,
@@ -63,16 +63,17 @@ def save_checkpoint(
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint that `save_checkpoint` wrote.
 
-    Its tensors are loaded to the CPU, where AdamW keeps its step counts; `load_state_dict` moves the others.
+    Its tensors are loaded to the CPU, where AdamW keeps its step counts. `load_state_dict` moves the other
+    tensors.
 
     Raises:
-        UsageError: There is no checkpoint, or it cannot be used.
+        UsageError: The checkpoint does not exist or cannot be used.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no checkpoint to resume from") from error
-    except Exception as error:  # torch.load raises many kinds on foreign or truncated files
+    except Exception as error:  # on other or truncated files, torch.load raises exceptions of many types
         raise UsageError(f"{path}: not a readable checkpoint ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Several training processes under torchrun, one per device or core: they share gradients and decisions."""
+"""Training in several processes (torchrun), one per device or core, with shared gradients and decisions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from burstfix.engine.select import select_device
 
 
 def is_main_process() -> bool:
-    """Return True for the process that writes files: the only one, or rank 0."""
+    """Return True in the process that writes files: the only process, or rank 0."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -23,7 +23,7 @@ class Processes:
     """The processes of a run.
 
     Attributes:
-        rank: Number of this process, from 0.
+        rank: Number of this process, counted from 0.
         count: Number of processes.
         device: Device of this process.
     """
@@ -34,10 +34,10 @@ class Processes:
 
     @classmethod
     def join(cls, device: str) -> Processes:
-        """Join the other processes if torchrun started this one, and choose the device.
+        """Join the other processes if torchrun has started this one, and choose the device.
 
         Args:
-            device: As for `select_device`; "auto" gives each process its own GPU.
+            device: Name as for `select_device`. "auto" gives each process its own GPU.
         """
         rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if count > 1:
@@ -48,12 +48,12 @@ class Processes:
         return cls(rank, count, chosen.torch_device)
 
     def leave(self) -> None:
-        """End the communication between the processes."""
+        """End the communication between processes."""
         if self.count > 1:
             dist.destroy_process_group()
 
     def largest(self, value: float) -> float:
-        """Return the largest of the values passed by the processes, the same in every process."""
+        """Return the largest of the values that the processes pass. Every process gets the same result."""
         if self.count == 1:
             return value
         shared = torch.tensor(value, device=self.device)
@@ -61,7 +61,7 @@ class Processes:
         return shared.item()
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Replace gradients by their mean over the processes, in a single message."""
+        """Replace gradients by their mean over all processes, with a single message."""
         if self.count == 1:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]

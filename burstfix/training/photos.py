@@ -1,4 +1,7 @@
-"""Training photographs: decoded once, kept as bytes on the training device, and cropped at random."""
+"""Training photographs.
+
+They are decoded once, kept as bytes on the training device, and cropped at random.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,14 @@ class PhotoStore:
     skipped: list[str]
 
     def crops(self, count: int, size: int, generator: torch.Generator) -> Tensor:
-        """Draw crops, flipped and rotated at random, as float32 (count, 3, size, size) in 0..1.
+        """Return random crops, flipped and rotated at random, as float32 (count, 3, size, size) in 0..1.
 
         Every part of every photograph is equally likely.
 
         Args:
             count: Number of crops.
-            size: Side in pixels.
-            generator: Generator on the CPU, also for pictures on another device.
+            size: Side of a crop in pixels.
+            generator: Generator on the CPU, even if the pictures are on another device.
         """
         areas = torch.tensor([p.shape[1] * p.shape[2] for p in self.pictures], dtype=torch.float32)
         chosen = torch.multinomial(areas, count, replacement=True, generator=generator).tolist()
@@ -64,8 +67,8 @@ def load_photos(sources: list[Path], smallest: int, device: torch.device) -> Pho
 
     Args:
         sources: Picture files, folders (with their subfolders) or .tar archives.
-        smallest: Pictures with a shorter side, in pixels, are skipped.
-        device: Device for the bytes.
+        smallest: Minimum height and width in pixels. Smaller pictures are skipped.
+        device: Device on which the bytes are stored.
 
     Raises:
         InputError: A source does not exist, or no picture is usable.

@@ -1,4 +1,4 @@
-"""Plot of a training run from its log: loss and validation PSNR against steps."""
+"""Plot a training run from its log: loss and validation PSNR against steps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ logger = logging.getLogger(__name__)
 
 
 def plot_log(log: Path, target: Path) -> bool:
-    """Plot `log`, written by `Run`, to the PNG file `target`; an older one is replaced.
+    """Plot a log written by `Run` to the PNG file `target`; replace an existing file.
 
     Returns:
-        False, without a plot, if matplotlib (extra "train") is not installed.
+        True if the plot was written; False if matplotlib (extra "train") is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""Training settings (recipes), read from TOML into frozen dataclasses; unknown keys are errors."""
+"""Read training settings (recipes) from TOML into frozen dataclasses. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from burstfix.models.losses import LossSettings
 from burstfix.sim import SimSettings
 
 SMALLEST_AT_BORDER = 32
-"""Smallest size of patches at the border, in packed pixels; up to half of such a patch is outside."""
+"""Minimum size in packed pixels of patches at the border. Up to half of such a patch is outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,15 @@ class TrainSettings:
         steps: Optimiser steps of the run, unless it has a time limit.
         batch: Bursts per step and process.
         patch: Side of a patch in packed pixels.
-        margin: Packed pixels simulated around a patch for the alignment to search.
-        border: Share of steps whose patches lie at the picture's border; for models whose frames are aligned
-            by block matching.
+        margin: Width in packed pixels of the margin around a patch that is simulated for the alignment
+            search.
+        border: Share of the steps with patches at the border of the picture; only for models with frames
+            aligned by block matching.
         frames: Smallest and largest number of frames in a burst.
-        learning_rate, warmup, final_rate: Peak learning rate, steps until it is reached, and the last
+        learning_rate, warmup, final_rate: Peak learning rate, number of steps until it is reached, and final
             learning rate relative to the peak.
-        lr_scale: Learning rate of parts of the model (its attributes) relative to the rest; 0 freezes a part.
+        lr_scale: Mapping from parts of the model (attributes) to their relative learning rates; 0 freezes a
+            part.
         weight_decay, clip: Weight decay of AdamW; largest norm of the gradient.
         ema: Decay of the averaged weights, which are validated and saved.
         precision: "bfloat16" or "float32".
@@ -70,7 +72,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All settings of a training run except its data, its output and its time limit."""
+    """All settings of a training run except data, output and time limit."""
 
     model: ModelSettings
     train: TrainSettings = field(default_factory=TrainSettings)

@@ -1,4 +1,4 @@
-"""A training run, from the photographs to the weights file.
+"""A training run, from photographs to a weights file.
 
 Several processes (torchrun) each simulate their own bursts and average their gradients.
 """
@@ -36,7 +36,7 @@ from burstfix.types import Progress
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
-# With a second value of 0.999, a sudden increase of the gradient made steps three times too long, and
+# With 0.999 as the second value, a sudden increase of the gradient made steps three times too long, and
 # training diverged.
 BETAS = (0.9, 0.99)
 
@@ -47,11 +47,11 @@ class Trained:
 
     Attributes:
         model: Model with the averaged (EMA) weights, in evaluation mode, on the CPU.
-        weights: File of these weights; its card is beside it.
+        weights: File with these weights. Its card is beside it.
         step: Completed optimiser steps.
-        bursts: Number of training bursts, of all processes.
+        bursts: Number of training bursts in all processes.
         seconds: Training time, see `Clock`.
-        psnr: Last validation, in dB by noise level; empty without validation pictures.
+        psnr: PSNR of the last validation in dB, by noise level; empty without validation pictures.
         pictures: Names of the training pictures.
         machine: Hardware of the last run.
     """
@@ -72,9 +72,9 @@ class StepResult:
 
     Attributes:
         losses: Loss terms.
-        gradient_norm: Norm before clipping.
+        gradient_norm: Norm of the gradient before clipping.
         learning_rate: Learning rate of parameters with a scale of 1.
-        data_seconds: Wall time spent on simulating the bursts.
+        data_seconds: Wall time for the simulation of bursts.
     """
 
     losses: Losses
@@ -84,19 +84,19 @@ class StepResult:
 
 
 class Run:
-    """A training run; `train` runs it and writes checkpoint, log, samples, plot and weights to `out`.
+    """A training run. `train` runs it and writes checkpoint, log, samples, plot and weights to `out`.
 
     Args:
         recipe: Settings.
         photos: Picture files, folders or tar archives to train on.
         out: Folder of the run; created if missing.
         recipe_name: Name of the recipe, for the card of the weights.
-        validation: Pictures for validation; they must not be among `photos`.
+        validation: Pictures for validation, which must not be among `photos`.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        resume: Continue from the checkpoint in `out`; the recipe must be the same.
+        resume: Continue from the checkpoint in `out`. The recipe must be the same.
         init_from: Model that provides the initial weights.
-        minutes: Length of the run, see `Clock` and `Schedule`; None for the recipe's `steps`. A resumed run
-            keeps its length unless another is given; the time of earlier runs is included.
+        minutes: Length of the run, see `Clock` and `Schedule`; None = the `steps` of the recipe. It includes
+            the time of earlier runs. A resumed run keeps its length unless another length is given.
 
     Raises:
         UsageError: The model cannot be trained, or the recipe differs from that of the resumed run.
@@ -182,12 +182,12 @@ class Run:
 
     def _progress(self) -> float:
         seconds = self.clock.seconds()
-        if self.schedule.minutes is not None:  # all processes must stop after the same step
+        if self.schedule.minutes is not None:  # because all processes must stop after the same step
             seconds = self.processes.largest(seconds)
         return self.schedule.progress(self.step, seconds)
 
     def _done(self) -> tuple[int, int]:
-        """Return the completed and the total number of steps, or of seconds."""
+        """Return the completed and the total number of steps, or of seconds in a run with a time limit."""
         if self.schedule.minutes is None:
             return self.step, self.settings.steps
         total = round(60 * self.schedule.minutes)
@@ -208,7 +208,7 @@ class Run:
         loss.backward()
         self.processes.average_gradients(self.model)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        if torch.isfinite(norm):  # a single bad batch must not spoil the weights
+        if torch.isfinite(norm):  # one bad batch must not damage the weights
             self.optimizer.step()
         else:
             logger.warning("step %d: skipped, its gradient is not finite", self.step)
@@ -266,7 +266,7 @@ class Run:
             )
 
     def _load_checkpoint(self) -> float | None:
-        """Restore the state of the run; return its length in minutes, if it has a time limit."""
+        """Restore the state of the run; return its length in minutes, or None if it has no time limit."""
         content = load_checkpoint(self.out / CHECKPOINT)
         if recipe_from_dict(content["recipe"]) != self.recipe:
             raise UsageError(f"{self.out}: was started with another recipe; resume with the same one")
@@ -295,11 +295,11 @@ class Run:
 
 
 def parameter_groups(model: BurstModel, lr_scale: dict[str, float]) -> list[dict[str, Any]]:
-    """Group the parameters by learning rate; those with a scale of 0 are frozen and left out.
+    """Group the parameters by learning rate. Parameters with a scale of 0 are frozen and left out.
 
     Args:
-        model: Declares the scales of its parts in `lr_scale`.
-        lr_scale: Scales by part (attribute of the model), which override the model's.
+        model: Model, which declares the scales of its parts in `lr_scale`.
+        lr_scale: Mapping from parts (attributes of the model) to scales that override those of the model.
 
     Raises:
         UsageError: The model lacks a part in `lr_scale`, or has no parameters to train.

@@ -1,4 +1,4 @@
-"""Learning rate and end of a run, by steps or by the clock."""
+"""Learning rate and end of a run, according to steps or to time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from burstfix.training.recipe import TrainSettings
 class Clock:
     """Clock for the time spent on training, in seconds.
 
-    On a CPU it is the processor time of the training thread: pauses, or other programs on the same core, do
-    not count. The thread takes part in all computation, so on an idle machine processor time and wall time
-    agree, whatever the number of threads. On other devices it is wall time.
+    On a CPU, this is the processor time of the training thread, which excludes pauses and the time of other
+    programs on the same core. The thread takes part in all computation. Therefore, on an idle machine,
+    processor time equals wall time for any number of threads. On other devices, it is wall time.
 
     Args:
-        device: Device that trains.
-        earlier: Seconds of earlier runs, which are added.
+        device: Device of the training.
+        earlier: Seconds of earlier runs, which are included.
     """
 
     def __init__(self, device: torch.device, earlier: float = 0.0) -> None:
@@ -28,7 +28,7 @@ class Clock:
         self._start = self._now() - earlier
 
     def seconds(self) -> float:
-        """Seconds spent so far, earlier runs included."""
+        """Return the seconds spent so far, including earlier runs."""
         return self._now() - self._start
 
 
@@ -37,7 +37,7 @@ class Schedule:
     """Linear warm-up, then a cosine from the peak learning rate to `final_rate` times the peak.
 
     Attributes:
-        settings: Rates, `warmup`, and `steps` for a run without time limit.
+        settings: Settings with learning rates, `warmup` and, for a run without time limit, `steps`.
         minutes: Length of the run on its `Clock`; None for a run of `settings.steps`.
     """
 
@@ -45,21 +45,21 @@ class Schedule:
     minutes: float | None = None
 
     def progress(self, step: int, seconds: float) -> float:
-        """Return the completed share of the run, 0 to 1; the run ends at 1.
+        """Return the completed share of the run, 0 to 1. The run ends at 1.
 
         Args:
             step: Completed steps.
-            seconds: Time on the clock.
+            seconds: Time of the clock.
         """
         done = step / self.settings.steps if self.minutes is None else seconds / (60 * self.minutes)
         return min(done, 1.0)
 
     def learning_rate(self, step: int, progress: float) -> float:
-        """Return the learning rate of step number `step` (from 0) at `progress`."""
+        """Return the learning rate of a step (counted from 0) at a given progress."""
         s = self.settings
         if step < s.warmup:
             return s.learning_rate * (step + 1) / s.warmup
-        # A run of a fixed number of steps begins the cosine at the end of the warm-up.
+        # With a fixed number of steps, the cosine begins at the end of the warm-up.
         start = min(s.warmup / s.steps, 1.0) if self.minutes is None else 0.0
         done = (progress - start) / (1 - start) if start < 1 else 0.0
         return s.learning_rate * (

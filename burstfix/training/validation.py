@@ -1,4 +1,4 @@
-"""Validation during a training run, always on the same simulated bursts."""
+"""Validate during a training run, always on the same simulated bursts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Validation:
     Attributes:
         psnr: Mean PSNR in dB by noise level.
         each: PSNR in dB of each burst, by noise level.
-        samples: uint8 (H, W, 3): a row for each of some bursts with one frame, the result and the truth.
+        samples: uint8 (H, W, 3) picture with one row for each of some bursts: a frame, the result, the truth.
     """
 
     psnr: dict[str, float]
@@ -41,7 +41,7 @@ class Validator:
 
     Args:
         photos: Pictures from which the bursts are simulated.
-        settings: Simulation; noise and exposure are replaced by fixed values.
+        settings: Settings of the simulation; noise and exposure are replaced by fixed values.
         bursts: Number of bursts for each noise level, a multiple of 4.
     """
 
@@ -85,7 +85,7 @@ class Validator:
 def load_validation_photos(sources: list[Path], settings: SimSettings) -> PhotoStore:
     """Load the pictures that are large enough for `validation_bursts`.
 
-    They are kept on the CPU, so that the bursts are the same on every device.
+    They stay on the CPU, so that the bursts are the same on every device.
     """
     return load_photos(sources, max(400, crop_size(VALIDATION_SIZE, settings)), torch.device("cpu"))
 

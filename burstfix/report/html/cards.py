@@ -34,6 +34,6 @@ def render_cards(title: str, subtitle: str, cards: Sequence[Card], *, card_width
         title: Title of the page.
         subtitle: Text below the title.
         cards: The bursts, in order.
-        card_width: Smallest width of a card in pixels, on screens that are wide enough.
+        card_width: Minimum width of a card in pixels, on screens that are wide enough.
     """
     return render_template("cards.html", title=title, subtitle=subtitle, cards=cards, card_width=card_width)

@@ -23,7 +23,7 @@ from burstfix.settings import MergeSettings
 from burstfix.types import Burst, Frame, FrameMetadata, GlobalMotion, LinearImage
 
 _THUMBNAIL = 240  # pixels on the longer side
-_CELL = 2 * CELL  # sensor pixels on a side of a cell of the maps
+_CELL = 2 * CELL  # side of a cell of the maps in sensor pixels
 
 
 def collect(
@@ -37,7 +37,7 @@ def collect(
 
     Args:
         burst: The frames.
-        document: The JSON document of `merge`, or that of `inspect`.
+        document: The JSON document of `merge` or `inspect`.
         settings: Settings of the merge.
         linear: The merge, (3, H, W), with `maps` if the report should show maps; None without a merge.
         command: Command line that repeats the merge.
@@ -46,7 +46,8 @@ def collect(
     rendering = {**settings.rendering(), "color_space": "srgb"}
     after = None if linear is None else render(linear, **rendering)
     if after is not None and rendering.get("exposure") == "auto":
-        # Use the exposure chosen for the merge, because the noise of a single frame could change it.
+        # Use the exposure of the merge, because the noise of a single frame could change an automatic
+        # exposure.
         exposure = after.settings["render"].get("exposure_ev")
         if exposure is not None:
             rendering["exposure"] = exposure - alone.metadata.color.baseline_exposure

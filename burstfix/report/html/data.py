@@ -18,17 +18,17 @@ class ReportData:
     """Data of a report.
 
     Attributes:
-        document: The JSON document of `merge`, or that of `inspect`.
+        document: The JSON document of `merge` or `inspect`.
         before: The reference alone, uint8 (H, W, 3) sRGB.
         after: The merge with the same look, uint8 (H, W, 3) sRGB; None without a merge.
         thumbnails: Each kept frame in time order, uint8 (h, w, 3).
         gain: Noise before and after; None without a merge.
-        motion: Map of the largest motion in addition to the camera motion, in sensor pixels, float32 (h, w);
+        motion: Map of the largest motion relative to the camera motion, in sensor pixels, float32 (h, w);
             None if unknown.
         frames_used: Map of the effective number of frames, float32 (h, w); None if unknown.
-        measured_noise: The noise measured in the burst; None if it was not measured.
+        measured_noise: Noise measured on the burst; None if it was not measured.
         command: Command line that repeats the merge; "" if unknown.
-        versions: Version of each program and library that took part.
+        versions: Version of each program and library that was used.
     """
 
     document: Mapping[str, Any]

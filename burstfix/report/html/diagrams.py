@@ -32,7 +32,7 @@ class Diagram:
 
     Attributes:
         plot: The plot.
-        legend: Text of each colour, by style.
+        legend: Mapping from the style of each colour to its text.
         caption: Sentences below the plot.
     """
 
@@ -42,7 +42,7 @@ class Diagram:
 
 
 def diagrams(data: ReportData) -> list[Diagram]:
-    """Return the plots of a report; without a merge there is no histogram."""
+    """Return the plots of a report. Without a merge, there is no histogram."""
     found = [_noise(data)]
     kept = [frame for frame in data.document["frames"] if frame["kept"]]
     if len(kept) > 1:
@@ -53,7 +53,7 @@ def diagrams(data: ReportData) -> list[Diagram]:
 
 
 def noise_lines(document: Mapping[str, Any], measured: NoiseMeasurement | None) -> list[NoiseLine]:
-    """Return the noise profiles of a burst: in the file, measured, and used if it is neither of them."""
+    """Return the noise profiles of a burst: from the file, measured, and used (if different from both)."""
     used, lines = document["noise"], []
     reference = next(frame for frame in document["frames"] if frame["reference"])
     file = reference.get("file_noise")

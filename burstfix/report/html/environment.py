@@ -14,11 +14,11 @@ from burstfix.names import printable
 def render_template(name: str, **values: Any) -> str:
     """Fill in a template of this package.
 
-    The engine escapes all text. Control and bidirectional characters become visible.
+    The engine escapes all text, including control and bidirectional characters.
 
     Args:
         name: File name of the template.
-        values: Values of its variables.
+        values: Values of the variables of the template.
     """
     environment = Environment(
         autoescape=True,

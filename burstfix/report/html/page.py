@@ -21,8 +21,8 @@ from burstfix.report.html.plots import legend
 _OVERVIEW_SIDE = 1600
 _THUMBNAIL_SIDE = 240
 _MAP_SIDE = 640
-_MOVED = 3.0  # sensor pixels beyond the movement of the camera that count as motion
-_FEW_MISSING = 0.2  # share of the frames that may be unused where nothing moves
+_MOVED = 3.0  # sensor pixels relative to the camera motion; larger displacements count as motion
+_FEW_MISSING = 0.2  # share of the frames that may be unused in areas without motion
 
 
 def render_page(data: ReportData) -> str:
@@ -115,9 +115,9 @@ def _views(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _moving(data: ReportData) -> NDArray[np.floating] | None:
-    """Return a map of moving parts: places with motion where the merge used fewer frames.
+    """Return a map of moving parts: areas with motion where the merge used fewer frames.
 
-    Motion alone is not enough, because flat areas can match by chance.
+    Motion alone is not sufficient, because flat areas may match by chance.
     """
     if data.motion is None or data.frames_used is None:
         return data.motion
@@ -127,7 +127,7 @@ def _moving(data: ReportData) -> NDArray[np.floating] | None:
 
 
 def _unused(frames_used: NDArray[np.float32], count: int) -> NDArray[np.floating]:
-    """Return the share of the frames beside the reference that each place did not use, 0 to 1."""
+    """Return for each cell the share, 0 to 1, of unused frames, not counting the reference."""
     return (count - frames_used) / max(1, count - 1)
 
 

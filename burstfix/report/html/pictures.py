@@ -1,4 +1,4 @@
-"""Pictures in the report: encoding into the page, and the choice of crops."""
+"""Pictures of the report: encode them for the page, and choose crops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_GRID = 24  # side of the cells for the choice of crops, in display pixels
+_GRID = 24  # side in display pixels of the cells for the choice of crops
 _SHADOW = (0.03, 0.22)  # range of display luminance in deep shadows
 
 
@@ -46,17 +46,17 @@ def data_uri(picture: NDArray[np.uint8], *, quality: int = 85, lossless: bool = 
 
 
 def reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Scale a picture down so that its longer side is at most `side` pixels."""
+    """Reduce a picture so that its longer side is at most `side` pixels."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.asarray(image)
 
 
 def color_map(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
-    """Colour a map (h, w) from dark blue (`low`) over green to yellow (`high`); return (h, w, 3) uint8.
+    """Colour a map (h, w) from dark blue (`low`) through green to yellow (`high`); return uint8 (h, w, 3).
 
-    Lightness rises with the value, so that the map is readable in grey. Values that are not finite are mid
-    grey.
+    Lightness increases with the value, so that the map can also be read in greyscale. Values that are not
+    finite are middle grey.
     """
     stops = np.array(
         [(38, 18, 82), (45, 72, 138), (34, 124, 140), (61, 176, 110), (170, 218, 60), (252, 232, 70)]
@@ -78,12 +78,12 @@ def luminance_of(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def choose_crops(
     picture: NDArray[np.uint8], moving: NDArray[np.floating] | None = None, *, side: int = 480
 ) -> list[Crop]:
-    """Choose crops that show the effect of a merge; two crops overlap by at most a half.
+    """Choose crops that show the effect of a merge. Two crops overlap by at most a half.
 
     Args:
         picture: The merged picture, (H, W, 3).
-        moving: Map (h, w) of the same view with high values where something moved, or None.
-        side: Height and width of a crop in pixels; less if the picture is smaller.
+        moving: Map (h, w) of the same view with high values in areas with motion, or None.
+        side: Height and width of a crop in pixels. Crops are smaller if the picture is smaller.
     """
     height, width = picture.shape[:2]
     crop_height, crop_width = min(side, height), min(side, width)
@@ -132,7 +132,7 @@ def _best(
 
 
 def _shared(a: Crop, b: Crop) -> float:
-    """Return the share of crop `a` that lies in crop `b`."""
+    """Return the share of crop `a` that lies inside crop `b`."""
     rows = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
     cols = min(a.left + a.width, b.left + b.width) - max(a.left, b.left)
     return max(0, rows) * max(0, cols) / (a.height * a.width)
@@ -154,7 +154,7 @@ def _gradient(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _detail(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the magnitude of the second difference, which responds to fine structure but not to slopes."""
+    """Return the magnitude of the second difference: high in fine structure, low on slopes."""
     out = np.zeros_like(x)
     out[1:-1] += np.abs(x[2:] - 2 * x[1:-1] + x[:-2])
     out[:, 1:-1] += np.abs(x[:, 2:] - 2 * x[:, 1:-1] + x[:, :-2])

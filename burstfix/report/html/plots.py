@@ -1,7 +1,7 @@
 """Small plots for reports.
 
-A plot is a list of shapes. `svg` writes it for a page, where CSS classes set the colours; `paint` draws it on
-a Pillow image.
+A plot is a list of shapes. `svg` returns it for a page, where CSS classes determine the colours. `paint`
+draws it on a Pillow image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Axis:
     """One axis of a plot.
 
     Attributes:
-        low, high: Values at the ends, low < high; both positive on a logarithmic axis.
+        low, high: Values at the ends, low < high. Both are positive on a logarithmic axis.
         label: Text beside the axis.
         log: True for a logarithmic axis.
     """
@@ -46,7 +46,7 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Return round values along the axis: powers of ten if logarithmic, otherwise steps of 1, 2 or 5."""
+        """Return round values along the axis: powers of ten if logarithmic, else steps of 1, 2 or 5."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             return [10.0**k for k in range(first, last + 1)]
@@ -84,7 +84,7 @@ class _Label:
 
 
 class Plot:
-    """A picture with two axes; each drawing method adds shapes."""
+    """A plot with two axes. Each drawing method adds shapes."""
 
     def __init__(self, title: str, x: Axis, y: Axis, *, width: int = 460, height: int = 280) -> None:
         self.title, self.x, self.y = title, x, y
@@ -222,7 +222,7 @@ class NoiseLine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoisePoints:
-    """Measured points of the noise plot: float64 (count,) signals and variances, normalised."""
+    """Measured points of the noise plot: normalised signals and variances, float64 (count,)."""
 
     signal: NDArray[np.float64]
     variance: NDArray[np.float64]
@@ -232,7 +232,7 @@ def noise_plot(lines: Sequence[NoiseLine], points: NoisePoints | None) -> Plot:
     """Plot variance against signal.
 
     Args:
-        lines: At least one noise profile; later ones are drawn on top.
+        lines: At least one noise profile. Later ones are drawn on top.
         points: Points measured in the burst, or None.
     """
     signals = np.geomspace(1e-4, 1.0, 60)
@@ -258,7 +258,7 @@ def path_plot(shifts: Sequence[tuple[float, float]], names: Sequence[str], refer
     """Plot the camera motion: the shift of each frame relative to the reference, in sensor pixels.
 
     Args:
-        shifts: (dy, dx) of each frame; y points downwards in the plot, as in the picture.
+        shifts: (dy, dx) of each frame. y points downwards in the plot, as in the picture.
         names: Short name of each frame.
         reference: Index of the reference.
     """
@@ -282,7 +282,7 @@ def histogram_plot(before: NDArray[np.float64], after: NDArray[np.float64]) -> P
     """Plot the brightness histograms of the reference alone and of the merge.
 
     Args:
-        before: Share of pixels in n equal ranges of display brightness from black to white, (n,).
+        before: (n,), share of pixels in n equal ranges of display brightness from black to white.
         after: The same for the merged picture.
     """
     top = max(float(before.max()), float(after.max()), 1e-6) * 1.05

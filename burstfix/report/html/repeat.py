@@ -14,7 +14,7 @@ from burstfix.errors import InputError
 from burstfix.settings import MergeSettings, settings_of
 
 _PROPERTY = re.compile(rb"<burstfix:([A-Za-z0-9]+)>(.*?)</burstfix:\1>", re.DOTALL)
-_MOST_BYTES = 1 << 30  # part of a picture that is searched for its settings
+_MOST_BYTES = 1 << 30  # maximum length of the part of a file that is searched for settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ def read_recipe(path: Path) -> PictureRecipe:
 
 
 def find_raws(names: Iterable[str], folders: Iterable[Path]) -> list[Path]:
-    """Find the raws of a recipe by name, in the order of the names; subfolders are searched as well.
+    """Find the raws of a recipe by name, in the order of the names. Subfolders are searched too.
 
     Raises:
-        InputError: A raw is missing, or several raws have its name.
+        InputError: A raw is missing, or several raws have the same name.
     """
     searched = list(folders)
     wanted = list(names)
@@ -78,7 +78,7 @@ def find_raws(names: Iterable[str], folders: Iterable[Path]) -> list[Path]:
 
 
 def _merge_settings(found: Mapping[str, str]) -> MergeSettings:
-    """Convert the properties of a picture to settings; other properties are left out."""
+    """Convert the properties of a picture to settings. Properties that are not settings are ignored."""
     names = {
         "Model": "model",
         "Strength": "strength",

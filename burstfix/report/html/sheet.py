@@ -1,4 +1,4 @@
-"""A report as one picture: the frames as thumbnails, and the plots."""
+"""Draw a report as one picture: the frames as thumbnails, and the plots."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _write(
     size: int = 13,
     width: int | None = None,
 ) -> None:
-    """Write a line of text; if it is wider than `width`, its end is left out."""
+    """Write a line of text; cut off its end if it is wider than `width`."""
     font, draw, text = ImageFont.load_default(size), ImageDraw.Draw(sheet), printable(text)
     if width is not None and draw.textlength(text, font) > width:
         while text and draw.textlength(text + "…", font) > width:

@@ -24,12 +24,12 @@ def write_report(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write a report: a page of HTML, or a sheet of frames and plots if the suffix is .png.
+    """Write a report: an HTML page, or a sheet of frames and plots if the suffix is .png.
 
     Args:
         path: Output file.
         burst: The frames.
-        document: The JSON document of `merge`, or that of `inspect`.
+        document: The JSON document of `merge` or `inspect`.
         settings: Settings of the merge.
         linear: The merged picture, (3, H, W); None without a merge.
         overwrite: Replace an existing file.
@@ -53,7 +53,7 @@ def write_report(
 def merge_command(files: Sequence[Path], reference: Path, output: str, settings: MergeSettings) -> str:
     """Return the command line that repeats a merge, quoted for a POSIX shell.
 
-    It names the files and the reference that were used, and every setting that differs from its default.
+    It contains the files, the reference, and every setting that differs from its default.
     """
     words = ["burstfix", "merge", *map(str, files), "--reference", str(reference), "-o", output]
     for name, one in settings_of(MergeSettings).items():
