@@ -49,7 +49,7 @@ def write_page(
         "model": linear.settings.get("model", settings.model),
         "settings": finished.image.settings,
     }
-    write_report(path, burst, document, settings, linear, overwrite=True)
+    write_report(path, burst, document, settings, linear, finished.image, overwrite=True)
 
 
 def write_index(output: OutputFolder, entries: Sequence[Entry]) -> None:

@@ -128,7 +128,7 @@ def command(
 
             progress("report", 0, 1)
             complete = records.complete(records.Merge, document)
-            write_report(report, burst, complete, picture, linear, overwrite=overwrite)
+            write_report(report, burst, complete, picture, linear, finished.image, overwrite=overwrite)
             progress("report", 1, 1)
     terminal.result(records.Merge, document, closing_line, closing=True)
 

@@ -20,7 +20,7 @@ from burstfix.raw.frame_source import FrameSource
 from burstfix.report.html.data import ReportData
 from burstfix.report.versions import installed_versions
 from burstfix.settings import MergeSettings
-from burstfix.types import Burst, Frame, FrameMetadata, GlobalMotion, LinearImage
+from burstfix.types import Burst, Frame, FrameMetadata, GlobalMotion, LinearImage, RenderedImage
 
 _THUMBNAIL = 240  # pixels on the longer side
 _CELL = 2 * CELL  # side of a cell of the maps in sensor pixels
@@ -31,6 +31,7 @@ def collect(
     document: Mapping[str, Any],
     settings: MergeSettings,
     linear: LinearImage | None = None,
+    picture: RenderedImage | None = None,
     command: str = "",
 ) -> ReportData:
     """Render the reference alone and the merge, and collect maps and measurements.
@@ -40,11 +41,18 @@ def collect(
         document: The JSON document of `merge` or `inspect`.
         settings: Settings of the merge.
         linear: The merge, (3, H, W), with `maps` if the report should show maps; None without a merge.
+        picture: The merge as it was rendered for the output, which saves rendering it again if it has full
+            size and is in sRGB.
         command: Command line that repeats the merge.
     """
     alone = reference_alone(burst)
     rendering = {**settings.rendering(), "color_space": "srgb"}
-    after = None if linear is None else render(linear, **rendering)
+    if linear is None:
+        after = None
+    elif picture is not None and settings.color_space == "srgb" and _is_full_size(picture, linear):
+        after = picture
+    else:
+        after = render(linear, **rendering)
     if after is not None and rendering.get("exposure") == "auto":
         # Use the exposure of the merge, because the noise of a single frame could change an automatic
         # exposure.
@@ -66,6 +74,10 @@ def collect(
         command=command,
         versions=installed_versions(),
     )
+
+
+def _is_full_size(picture: RenderedImage, linear: LinearImage) -> bool:
+    return sorted(picture.data.shape[:2]) == sorted(linear.metadata.shown_area[2:])
 
 
 def reference_alone(burst: Burst) -> LinearImage:

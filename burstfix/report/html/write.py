@@ -12,7 +12,7 @@ from burstfix.report.html.collect import collect
 from burstfix.report.html.page import render_page
 from burstfix.report.html.sheet import draw_sheet
 from burstfix.settings import MergeSettings, settings_of
-from burstfix.types import Burst, LinearImage
+from burstfix.types import Burst, LinearImage, RenderedImage
 
 
 def write_report(
@@ -21,6 +21,7 @@ def write_report(
     document: Mapping[str, Any],
     settings: MergeSettings,
     linear: LinearImage | None = None,
+    picture: RenderedImage | None = None,
     *,
     overwrite: bool = False,
 ) -> None:
@@ -32,6 +33,7 @@ def write_report(
         document: The JSON document of `merge` or `inspect`.
         settings: Settings of the merge.
         linear: The merged picture, (3, H, W); None without a merge.
+        picture: The merged picture as it was rendered for the output, if it was.
         overwrite: Replace an existing file.
 
     Raises:
@@ -42,7 +44,7 @@ def write_report(
         reference = burst.frames[burst.reference].metadata.path
         files = [frame.metadata.path for frame in burst.frames]
         command = merge_command(files, reference, str(document["output"]), settings)
-    data = collect(burst, document, settings, linear, command)
+    data = collect(burst, document, settings, linear, picture, command)
     with atomic_path(path, overwrite) as temporary:
         if path.suffix.lower() == ".png":
             draw_sheet(data).save(temporary, "PNG")
