@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from burstfix.align.blocks import CELL
 from burstfix.align.gather import gather_cells
 from burstfix.models.base import BurstModel
 from burstfix.raw.cfa import reflect
@@ -114,5 +115,5 @@ def inner(x: Tensor, margin: int) -> Tensor:
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
-def _grid(noisy: Tensor, cell: int = 8) -> tuple[int, int]:
-    return -(-noisy.shape[-2] // cell), -(-noisy.shape[-1] // cell)
+def _grid(noisy: Tensor) -> tuple[int, int]:
+    return -(-noisy.shape[-2] // CELL), -(-noisy.shape[-1] // CELL)
