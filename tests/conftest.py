@@ -1,4 +1,4 @@
-"""Fixtures and rules for all tests: shared data, one thread each, no network, no GPU by accident."""
+"""Fixtures and rules for all tests: shared data, one thread per process, no network, no GPU."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
-    """Two workers on two cores: libraries that start a thread for each core would fight over them."""
+    """Limit libraries to one thread, because threads of parallel test workers would compete for cores."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # Signals that are ignored (nohup, a job in the background) stay ignored in the commands that tests start.
+    # Commands started by tests would inherit ignored signals (nohup, background jobs).
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -24,7 +24,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for shared data is marked so; a test for a GPU is skipped where there is none."""
+    """Mark tests that use shared data; skip GPU tests if there is no GPU."""
     has_gpu: bool | None = None
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder `shared/data` beside the checkout, or $BURSTFIX_SHARED; the test is skipped without it."""
+    """Return the folder `shared/data` beside the checkout, or $BURSTFIX_SHARED; skip the test without it."""
     folder = Path(os.environ.get("BURSTFIX_SHARED") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"the shared data is not here: {folder} (set BURSTFIX_SHARED)")
@@ -49,13 +49,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def example_burst() -> list[Path]:
-    """The raws that ship in examples/burst."""
+    """Return the raws in examples/burst."""
     return sorted((ROOT / "examples" / "burst").glob("*.dng"))
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """burstfix works without a network: a test that opens a connection to elsewhere fails."""
+    """Make a test fail if it opens a connection to another machine, because burstfix needs no network."""
     connect = socket.socket.connect
 
     def refuse(self: socket.socket, address: object) -> None:
@@ -68,13 +68,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_user_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings in the config folder of whoever runs the tests do not count (Linux)."""
+    """Hide the settings in the config folder of the user who runs the tests (Linux)."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
 
 
 @pytest.fixture(scope="session")
 def small_burst(example_burst: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three frames of the example burst, cut to 176x240: quick to merge."""
+    """Return three frames of the example burst, cropped to 176x240 to be fast to merge."""
     from dataclasses import replace
 
     from burstfix.io import read_frame, write_cfa_dng

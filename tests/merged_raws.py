@@ -1,4 +1,4 @@
-"""Bursts to merge into raws, and what exiftool reads in a file."""
+"""Bursts to merge into raws, and the tags of a file as read by exiftool."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARP = make.opcode_list(make.warp([[1.0, 0.01, 0, 0, 0, 0]]))
 def burst_of(
     folder: Path, count: int = 3, height: int = 256, width: int = 320, *, seed: int = 0, **changes
 ) -> list[Path]:
-    """Frames of a synthetic still scene with little noise, as DNGs."""
+    """Write frames of a synthetic still scene with little noise as DNGs."""
     scene = draw_scene(height, width, seed=3) * 0.8
     camera = scene * scene.new_tensor(NEUTRAL)[:, None, None]
     paths = []
@@ -47,7 +47,7 @@ def burst_of(
 
 
 def tags_of(path: Path, *options: str) -> dict[str, Any]:
-    """Tags by name; `options` ask for some, or change them. Skips the test where there is no exiftool."""
+    """Return tags by name; skip the test if exiftool is missing. `options` are passed to exiftool."""
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed")
     run = subprocess.run(

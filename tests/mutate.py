@@ -1,10 +1,10 @@
-"""Break single lines of the code and see whether a test fails: `make mutate`.
+"""Change single lines of the code and check that a test fails (`make mutate`).
 
     python tests/mutate.py --count 100 --seed 1 [--only raw align] [--jobs 1]
 
 Each mutant changes one expression in a copy of the tree, then runs the tests of that package until one fails.
-Prints one line for each mutant, then the survivors and the share that was caught. Constants that only tune an
-algorithm are left alone: another value is not wrong.
+The script prints one line per mutant, then the survivors and the share of caught mutants. Constants that only
+tune an algorithm are not changed, because other values are not wrong.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SUITES: dict[str, tuple[str, ...]] = {
 }
 """Tests that should detect a break in each package, the most likely first."""
 
-SECONDS = 300  # for one mutant; a mutant that hangs counts as caught
+SECONDS = 300  # time limit of one mutant; a mutant that hangs counts as caught
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,
@@ -127,7 +127,7 @@ def _annotations_and_messages(tree: ast.AST) -> set[int]:
 
 def _drop_not(node: ast.AST) -> None:
     assert isinstance(node, ast.UnaryOp)
-    operand = node.operand  # `not x` becomes `not (not x)`: the tree keeps its shape
+    operand = node.operand  # `not x` becomes `not (not x)`, so that the tree keeps its shape
     node.operand = ast.UnaryOp(ast.Not(), operand)
 
 
@@ -209,7 +209,7 @@ def is_caught(mutant: Mutant, tree: Path) -> bool:
 
 
 def main() -> int:
-    """Run the mutants; exit code 1 if fewer than 90% are caught."""
+    """Run the mutants; return exit code 1 if fewer than 90% are caught."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

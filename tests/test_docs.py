@@ -1,4 +1,4 @@
-"""Commands in the documents run on the example burst, and tables in the documents match the code."""
+"""Commands in the documents run on the example burst, and documents match the code."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_cli_document_when_compared_with_a_command_then_its_section_lists_all_op
     listed = set(re.findall(r"`(--[a-z-]+)", " ".join([*rows, *shared])))
     parameters = all_commands()[name].params
     options = {option for one in parameters for option in one.opts + one.secondary_opts}
-    everywhere = {"--json", "--verbose", "--quiet"}  # described once, for all commands
+    everywhere = {"--json", "--verbose", "--quiet"}  # described once for all commands
     assert listed - everywhere == {option for option in options if option.startswith("--")} - everywhere
 
 

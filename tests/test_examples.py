@@ -32,7 +32,7 @@ def test_make_example_when_run_twice_then_writes_the_same_bytes(made: list[Path]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(made, again, strict=True))
 
 
-def test_example_burst_when_drawn_again_then_it_equals_the_stored_one(
+def test_example_burst_when_made_again_then_it_equals_the_stored_one(
     made: list[Path], example_burst: list[Path]
 ) -> None:
     assert [path.name for path in example_burst] == [path.name for path in made]

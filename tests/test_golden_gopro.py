@@ -1,4 +1,4 @@
-"""Golden channel means of two real raws; a wrong black level, opcode or matrix would change them."""
+"""Golden channel means of two real raws. A wrong black level, opcode or matrix would change them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.opcodes.slow_gain import slow_gain
 
 
 def half_size(path: Path, mode: OpcodeMode) -> LinearImage:
-    """Make one pixel of each 2x2 cell, with opcode lists 1 and 2 applied as in the merge."""
+    """Apply opcode lists 1 and 2 as in a merge, and reduce each 2x2 cell to one pixel."""
     frame = read_frame(path)
     source = FrameSource(frame.planned(mode), corrected=True)
     planes = source.read(Region(0, 0, source.height, source.width)).numpy()

@@ -1,4 +1,4 @@
-"""The mutation script changes one line, and the result still parses."""
+"""The mutation script changes one line so that the file still parses."""
 
 from __future__ import annotations
 

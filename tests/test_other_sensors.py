@@ -1,4 +1,4 @@
-"""Sensors without a Bayer mosaic: monochrome and demosaicked frames merge, others are refused."""
+"""Sensors without a Bayer mosaic: monochrome and demosaicked frames are merged, others are refused."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.opcodes import lists as make
 from tests.scenes import add_noise, draw_scene
 
 GAIN, READ = 1e-3, 1e-5
-HEIGHT, WIDTH = 131, 166  # one of them odd
+HEIGHT, WIDTH = 131, 166  # one of them is odd
 PREVIEW = RenderedImage(np.zeros((16, 16, 3), np.uint16), b"")
 
 
 def write_frames(folder: Path, cfa: str, count: int = 4) -> tuple[list[Path], torch.Tensor]:
-    """Return frames that move by two pixels each, and the clean picture of frame 1: (3 or 1, H, W)."""
+    """Write frames that move by two pixels each; return them and the clean frame 1, (3 or 1, H, W)."""
     scene = draw_scene(HEIGHT + 20, WIDTH + 20, seed=5)
     scene = scene[:1] if cfa == MONOCHROME else scene
     noise = NoiseProfile((GAIN,) * 4, (READ,) * 4, "file")
@@ -125,7 +125,7 @@ def test_merge_when_a_dng_is_lossy_then_its_curves_are_applied_exactly_once(tmp_
 
 @pytest.mark.parametrize("curves", [0, 1, 2])
 def test_read_frame_when_a_lossy_dng_has_no_curves_then_the_error_gives_advice(tmp_path: Path, curves: int):
-    # For colours without a curve, LibRaw would use its own.
+    # For colours without a curve, LibRaw would use a curve of its own.
     whole = [make.area(0, 0, HEIGHT, WIDTH, plane) for plane in range(curves)]
     second = make.opcode_list(*[make.polynomial(area, [0, 0, 1.0]) for area in whole]) if whole else b""
     codes = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)

@@ -1,4 +1,4 @@
-"""Tags of merged files as exiftool reads them: calibration, opcodes, settings, noise."""
+"""Tags of merged files as read by exiftool: calibration, opcodes, settings, noise."""
 
 from __future__ import annotations
 

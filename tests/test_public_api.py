@@ -1,4 +1,4 @@
-"""The names that `import burstfix` offers, and a burst from arrays."""
+"""The public names of `import burstfix`, and bursts from arrays."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SIZE = 96
 
 @pytest.fixture
 def shifted(tmp_path: Path) -> Path:
-    """Create a file of four raws with independent noise; the sensor moves by one pixel between them."""
+    """Create a file with four raws with independent noise. The sensor moves by one pixel between them."""
     scene = draw_scene(SIZE + 2, SIZE + 2, seed=4)
     mosaics = []
     for k, (dy, dx) in enumerate(((0, 0), (0, 1), (1, 1), (1, 0))):

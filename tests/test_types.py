@@ -37,7 +37,7 @@ def test_layout_when_the_pattern_is_unknown_then_the_error_names_it():
 
 
 def test_motion_when_a_point_is_rotated_then_it_moves_by_the_angle_around_the_centre():
-    # A rotation by 90 degrees with the formula of the class: (y, x) -> (x, -y).
+    # By the formula of the class, a rotation by 90 degrees is (y, x) -> (x, -y).
     y, x = GlobalMotion(dy=1.0, dx=2.0, angle=math.pi / 2).apply(3.0, 5.0)
     assert (y, x) == pytest.approx((5.0 + 1.0, -3.0 + 2.0))
 

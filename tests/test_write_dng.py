@@ -69,7 +69,8 @@ def test_write_dng_when_done_then_tags_are_those_of_the_reference(merged):
     assert tags["Model"] == "One"
     left = noise_left(merged["linear"])
     assert left is not None
-    # Three frames leave a third of the variance, and the filter of `average` about a quarter of that.
+    # A third of the variance remains after three frames, and about a quarter of that after the filter of
+    # `average`.
     at_grey = 0.2 * left.shot_gain[1] + left.read_variance[1]
     assert 0.02 < at_grey / (0.2 * GAIN + READ) < 0.25
 
@@ -96,7 +97,7 @@ def test_write_dng_when_the_reference_is_cropped_for_display_then_the_result_is_
     assert linear.metadata.default_crop == (0, 0, 256, 320)
     cropped = replace(linear, metadata=replace(linear.metadata, default_crop=crop))
     assert read_metadata(write_dng(cropped, tmp_path / "crop.dng")).default_crop == found
-    preview = preview_of(cropped).data  # upright, half the size
+    preview = preview_of(cropped).data  # upright and half the size
     assert sorted(preview.shape[:2]) == sorted(side // 2 for side in (found or (0, 0, 256, 320))[2:])
 
 
@@ -108,7 +109,7 @@ def test_write_dng_when_the_reference_has_a_user_crop_and_a_scale_then_they_are_
     metadata = replace(image.metadata, default_user_crop=(0.125, 0.0, 0.875, 1.0), default_scale=(1.0, 1.5))
     tags = tags_of(write_dng(replace(image, metadata=metadata), tmp_path / "a.dng"))
     assert tags["DefaultUserCrop"] == "0.125 0 0.875 1"
-    assert tags["DefaultScale"] == "1.5 1"  # horizontal first (DNG specification, DefaultScale)
+    assert tags["DefaultScale"] == "1.5 1"  # the horizontal factor is first (DNG specification, DefaultScale)
     plain = tags_of(merged["folder"] / f"{kind}.dng")
     assert "DefaultUserCrop" not in plain and "DefaultScale" not in plain
 
@@ -130,7 +131,7 @@ def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_readable(merg
     assert preview.format == rawpy.ThumbFormat.JPEG
     shown = np.asarray(Image.open(io.BytesIO(preview.data)).convert("RGB"), float)
     expected = preview_of(merged["linear"]).data / 257
-    assert sorted(shown.shape) == sorted(expected.shape)  # in the orientation of the sensor, not upright
+    assert sorted(shown.shape) == sorted(expected.shape)  # in the orientation of the sensor
     np.testing.assert_allclose(shown.mean((0, 1)), expected.mean((0, 1)), atol=2)
     with rawpy.imread(str(merged["folder"] / "mosaic.dng")) as raw:
         pixels = (raw.raw_image.astype(float) - BLACK_CODE) / (65535 - BLACK_CODE)
@@ -139,7 +140,8 @@ def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_readable(merg
     np.testing.assert_allclose(pixels, written.clip(-0.06, 1), atol=2e-5)
 
 
-@pytest.mark.parametrize("size", [(556, 651), (131, 166)])  # many tiles; two, the last one cut
+# Many tiles; two tiles, of which the last is incomplete.
+@pytest.mark.parametrize("size", [(556, 651), (131, 166)])
 @pytest.mark.parametrize("kind", ["linear", "mosaic"])
 @pytest.mark.parametrize("compression", ["none", "ljpeg"])
 def test_write_dng_when_compressed_or_not_then_libraw_reads_the_same_pixels(
@@ -156,7 +158,7 @@ def test_write_dng_when_compressed_or_not_then_libraw_reads_the_same_pixels(
     expected = balance_greens(changed, noise_left(changed)).data.transpose(1, 2, 0) * (65535 - black) + black
     assert codes.shape == expected.shape
     np.testing.assert_allclose(codes, expected.clip(0, 65535), atol=0.51)
-    if large.size > 300_000:  # smaller files consist mostly of preview and tags
+    if large.size > 300_000:  # in smaller files, most bytes are preview and tags
         assert (path.stat().st_size > 2 * large.size) == (compression == "none")
 
 
@@ -238,10 +240,10 @@ def _rawtherapee(raw: Path, out: Path, _home: Path, *options: str) -> list[str]:
 
 SIGMOID = ("--conf", "plugins/darkroom/workflow=scene-referred (sigmoid)")
 DEVELOPERS: dict[str, Any] = {
-    "darktable": _darktable,  # its default workflow; in 4.2 filmic rgb, which it gives to mosaics only
+    "darktable": _darktable,  # default workflow; in 4.2 this is filmic rgb, which is applied only to mosaics
     "darktable sigmoid": lambda *files: _darktable(*files, *SIGMOID),
     "rawtherapee": _rawtherapee,
-    "rawtherapee default": lambda *files: _rawtherapee(*files, "-d"),  # its default profile
+    "rawtherapee default": lambda *files: _rawtherapee(*files, "-d"),  # default profile
 }
 
 
@@ -260,7 +262,7 @@ def developed(program: str, raw: Path, folder: Path) -> np.ndarray:
 
 
 def difference_of(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the mean CIEDE2000 of two pictures reduced 8x; one may lack some pixels on each side."""
+    """Return the mean CIEDE2000 of two pictures at 1/8 size. One may be a few pixels smaller on each side."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     height, width = (min(x, y) // 8 * 8 for x, y in zip(a.shape[:2], b.shape[:2], strict=True))
@@ -295,7 +297,7 @@ def test_write_dng_when_rendered_by_another_program_then_colours_match_the_refer
 
 
 def pattern_of(picture: np.ndarray) -> float:
-    """Return the strength of patterns that repeat every two pixels and keep their phase over 16 pixels."""
+    """Return the strength of patterns with a period of two pixels and a stable phase over 16 pixels."""
     gray = picture.mean(2)
     height, width = (size // 16 * 16 for size in gray.shape)
     y, x = np.mgrid[:height, :width]

@@ -33,9 +33,7 @@ _SMALL_SIDE = 256  # sufficient to estimate white balance and exposure
 _NOISE_STRIPS = 12
 _NOISE_ROWS = 12
 _WHITE_PERCENTILE = 99.7  # brighter pixels are specular highlights, which may clip
-_HEADROOM = (
-    0.6  # headroom above the brightest part of the picture, as a share of the range above display white
-)
+_HEADROOM = 0.6  # headroom above the brightest part, as a share of the range above display white
 _FREE_SHARE = 0.3  # share of the range between a pixel and white that local contrast may use
 _SAMPLING = 4  # step between the rows and columns that are examined for clipping
 _DARKEST = np.float32(2.0**-14)

@@ -25,10 +25,8 @@ _ADDED = 0.6
 With much less added noise, the result is too high for models that switch between alternatives, such as the
 directions of demosaicking. With much more, networks denoise with another strength. On a synthetic burst, the
 error at 0.6 is below 30% in both cases."""
-_TILES, _SIDE = (
-    5,
-    48,
-)  # number and side (packed pixels) of tiles; a few percent of 12 megapixels
+# Number and side (packed pixels) of tiles; a few percent of 12 megapixels.
+_TILES, _SIDE = 5, 48
 _BINS = 16
 _LEAST_IN_BIN = 50
 _WHITE = 0.95  # brighter pixels clip in some frames

@@ -38,10 +38,8 @@ from burstfix.types import Burst, Frame, GlobalMotion, Progress
 MIN_FRAMES = 4
 BLOCK = 64  # side of a block in sensor pixels; blocks are assumed to be independent
 MARGIN = 16  # width in sensor pixels of the border that is ignored
-DARKEST, BRIGHTEST = (
-    3.0,
-    0.9,
-)  # range of signals: in standard deviations above black, and as a share of white
+# Range of signals: in standard deviations above black, and as a share of white.
+DARKEST, BRIGHTEST = 3.0, 0.9
 EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient: it is larger at edges and smaller in flat areas
 PARTS = ("all", "edges", "middle", "flat")
 _ITERATIONS = 4

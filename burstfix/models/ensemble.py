@@ -23,10 +23,8 @@ VIEWS = (1, 2, 4, 8)
 """Allowed numbers of views."""
 
 _SWAPPED = (0, 2, 1, 3)  # order of the planes after a transposition: the two greens are swapped
-_FRAME_BYTES, _PICTURE_BYTES = (
-    32,
-    128,
-)  # additional bytes per packed pixel: transformed frames, sums
+# Additional bytes per packed pixel: transformed frames, sums.
+_FRAME_BYTES, _PICTURE_BYTES = 32, 128
 
 
 @dataclass(frozen=True, slots=True)

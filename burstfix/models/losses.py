@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
 CHARBONNIER = 1e-6  # added under the root; value from the published settings of the two-stage paper
 DISPLAY_FLOOR = 1e-3  # limits the slope of x^(1/2.2) near black to about 20
-RAISED_MEAN, RAISED_NOISE = (
-    0.18,
-    0.05,
-)  # limits of mean and noise after brightening, relative to white
+# Limits of mean and noise after brightening, relative to white.
+RAISED_MEAN, RAISED_NOISE = 0.18, 0.05
 RAISED_LIMIT = 32.0  # largest gain: five stops
 BEST_PSNR = 60.0  # dB; above it, the PSNR loss is zero
 

@@ -12,7 +12,7 @@ from burstfix.types import GlobalMotion
 from tests.scenes import add_noise, mosaic_of
 
 HIGH_SHOT_GAIN, HIGH_READ_VARIANCE = 6.4e-3, 4e-4
-"""High noise level of the test protocol in burst denoising papers, normalised units."""
+"""High noise level of the test protocol in papers on burst denoising, normalised units."""
 
 
 def view(scene: Tensor, motion: GlobalMotion, height: int, width: int) -> Tensor:

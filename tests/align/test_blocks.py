@@ -35,7 +35,7 @@ def test_gray_features_when_there_is_no_shot_noise_then_finite_and_linear():
 @pytest.mark.parametrize(
     "motion", [GlobalMotion(200, -150, math.radians(1)), GlobalMotion(-90, 200, math.radians(-1))]
 )
-def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_right(motion):
+def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_accurate(motion):
     scene = 0.4 * draw_scene(HEIGHT + 200, WIDTH + 200, 1)
     reference = packed_frame(view(scene, GlobalMotion(), HEIGHT, WIDTH), 1)
     frame = packed_frame(view(scene, motion, HEIGHT, WIDTH), 2)
@@ -43,12 +43,12 @@ def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_right
     start = initial_offsets(found, HEIGHT // 2, WIDTH // 2, 8)
     field = match_blocks(features(reference), features(frame), start).offsets[0]
     truth = initial_offsets(motion, HEIGHT // 2, WIDTH // 2, 8)[0]
-    # Check only cells with a counterpart inside the frame.
+    # Check only the cells that lie inside the frame.
     ys, xs = torch.meshgrid(torch.arange(40) * 8 + 4, torch.arange(50) * 8 + 4, indexing="ij")
     y, x = ys + truth[0], xs + truth[1]
     seen = (y > 12) & (y < HEIGHT / 2 - 12) & (x > 12) & (x < WIDTH / 2 - 12)
     error = (field - truth).abs().amax(0)[seen]
-    # Fine periodic texture matches at other offsets too, and flat parts at any offset.
+    # Fine periodic texture also matches at other offsets, and flat parts at any offset.
     assert (error <= 1.0).float().mean() > 0.85
 
 

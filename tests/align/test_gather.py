@@ -1,4 +1,4 @@
-"""Gathering of cells, compared with plain indexing: offsets, edges, regions and windows."""
+"""Gathering of cells, compared with indexing: offsets, edges, regions and windows."""
 
 import torch
 
@@ -39,7 +39,7 @@ def tile_of(picture: torch.Tensor, field: torch.Tensor, top: int, left: int, cro
     return BurstTile((source,), (origin,), (field,), 8, top, left, 0, ones, ones)
 
 
-def test_burst_tile_when_only_the_region_it_reads_is_given_then_it_equals_that_of_the_whole_picture():
+def test_burst_tile_when_sources_contain_only_its_region_then_it_equals_the_tile_of_whole_sources():
     picture = torch.rand(4, 64, 80)
     for top, left in ((16, 24), (0, 0), (-8, 56), (40, -8)):  # inside, and across each border
         field = torch.randint(-9, 10, (2, 3, 4), generator=torch.Generator().manual_seed(top + 50))

@@ -82,7 +82,7 @@ def night_sky(dy: float, dx: float, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("dy", "dx"), [(-2.66, -1.79), (1.26, 0.02), (0.5, -0.5), (-5.12, -7.98)])
-def test_global_motion_when_there_are_only_stars_then_the_shift_has_fractions(dy, dx):
+def test_global_motion_when_there_are_only_stars_then_fractional_shifts_are_found(dy, dx):
     found = estimate_global_motion(night_sky(0, 0, 1), night_sky(dy, dx, 2))
     assert (found.dy, found.dx) == (pytest.approx(2 * dy, abs=0.2), pytest.approx(2 * dx, abs=0.2))
 
@@ -109,7 +109,7 @@ def test_initial_offsets_when_the_frame_is_shifted_then_they_are_half_the_shift_
 def test_initial_offsets_when_the_frame_is_rotated_then_points_move_as_documented():
     angle = math.radians(2)
     field = initial_offsets(GlobalMotion(angle=angle), 160, 160, 8)
-    # The cell in the top left corner has its centre 76 packed pixels from the picture's on both axes.
+    # On both axes, the centre of the top left cell is 76 packed pixels from the centre of the picture.
     expected = torch.tensor(
         [-76 * (math.cos(angle) + math.sin(angle)) + 76, -76 * (math.cos(angle) - math.sin(angle)) + 76]
     )
@@ -126,6 +126,6 @@ def test_initial_offsets_when_a_frame_is_rotated_then_blocks_are_found_there(deg
     expected = initial_offsets(motion, 160, 200)
     grays = [gray_features(planes, HIGH_SHOT_GAIN, HIGH_READ_VARIANCE) for planes in (reference, frame)]
     found = match_blocks(grays[0], grays[1], torch.zeros_like(expected)).offsets
-    # Ignore the border, where blocks leave the picture.
+    # Ignore the border, where blocks lie partly outside the picture.
     error = (found - expected)[..., 3:-3, 3:-3].abs()
     assert float(error.median()) < 0.6 and float((error < 1.5).float().mean()) > 0.9

@@ -32,7 +32,7 @@ def shot(
     move: tuple[int, int] | None = None,
     cfa: str = "RGGB",
 ) -> Frame:
-    """Return frame k, moved by (2k, -4k) sensor pixels by default."""
+    """Return frame k; by default it is moved by (2k, -4k) sensor pixels."""
     dy, dx = move or (2 * k, -4 * k)
     view = scene[:, REACH - dy : REACH - dy + HEIGHT, REACH - dx : REACH - dx + WIDTH]
     view = F.avg_pool2d(F.pad(view[None], (blur // 2, blur // 2, 0, 0), mode="reflect"), (1, blur), 1)[0]
@@ -49,7 +49,7 @@ def with_noise(frame: Frame, noise: NoiseProfile | None) -> Frame:
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_prepare_burst_when_frames_are_good_then_motions_noise_and_frames_are_right(cfa):
+def test_prepare_burst_when_frames_are_good_then_motions_noise_and_frames_are_correct(cfa):
     frames = [shot(k, cfa=cfa) for k in range(3)]
     burst = prepare_burst(frames, reference=1)
     assert burst.frames == tuple(frames) and burst.reference == 1 and burst.dropped == () == burst.warnings
@@ -64,7 +64,7 @@ def test_prepare_burst_when_no_reference_is_given_then_it_is_the_sharpest_near_t
     blurs = [1, 1, 5, 1, 3, 3, 5, 1, 1]
     burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)])
     assert burst.reference == 3
-    # Frames at both ends of the burst are equally sharp, but farther away in time.
+    # The frames at both ends of the burst are equally sharp, but farther from the middle.
     blurs = [1, 1, 5, 5, 3, 5, 5, 1, 1]
     burst = prepare_burst([shot(k, blur=blur) for k, blur in enumerate(blurs)], keep_all=True)
     assert burst.reference == 4
@@ -101,7 +101,7 @@ def test_prepare_burst_when_the_middle_shows_something_else_then_another_frame_i
     keep_all, caplog
 ):
     frames = [shot(k, blur=9) for k in range(5)]
-    frames[2] = shot(2, scene=draw_scene(*SCENE.shape[1:], seed=77))  # also the sharpest
+    frames[2] = shot(2, scene=draw_scene(*SCENE.shape[1:], seed=77))  # it is also the sharpest
     with caplog.at_level("INFO", logger="burstfix"):
         burst = prepare_burst(frames, keep_all=keep_all)
     reference = burst.frames[burst.reference]
@@ -139,7 +139,7 @@ def test_prepare_burst_when_the_last_strip_has_one_row_then_the_result_is_the_sa
     for k in range(2):
         mosaic = np.rint(64 + mosaic_of(scene, cfa).numpy().clip(0, 1) * 4000).astype(np.uint16)
         frames.append(Frame(mosaic, replace(shot(k).metadata, height=height, width=64, cfa=cfa)))
-    burst = prepare_burst(frames, keep_all=True)  # they are equal
+    burst = prepare_burst(frames, keep_all=True)  # the frames are equal
     assert len(burst.frames) == 2 and burst.motions[0].confidence > 0.9
 
 
@@ -177,7 +177,7 @@ def test_prepare_burst_when_three_frames_contradict_the_noise_of_the_file_then_i
     assert "noise: measured, because it is" in caplog.text
     believed = prepare_burst(frames, noise="file")
     assert believed.noise == wrong and believed.warnings == ()
-    assert prepare_burst(frames[:2]).noise == wrong  # too few to contradict the profile of the file
+    assert prepare_burst(frames[:2]).noise == wrong  # two frames cannot contradict the profile of the file
     assert prepare_burst(frames[:2], noise="measure").noise.source == "burst"
 
 
@@ -218,7 +218,7 @@ def test_prepare_burst_when_the_profile_is_not_plausible_then_it_warns_and_measu
     assert len(burst.warnings) == 1 and "NoiseProfile" in burst.warnings[0]
 
 
-def test_prepare_burst_when_the_picture_is_tiny_then_a_warning_says_that_the_noise_is_a_guess():
+def test_prepare_burst_when_the_picture_is_tiny_then_a_warning_states_that_the_noise_is_typical():
     frames = []
     for k in range(2):
         frame = with_noise(shot(k), None)
@@ -231,7 +231,7 @@ def test_prepare_burst_when_the_picture_is_tiny_then_a_warning_says_that_the_noi
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (2, 56), (56, 2), (4, 3)])
 @pytest.mark.parametrize("count", [1, 3])
-def test_burst_from_arrays_when_the_picture_has_less_than_4_rows_or_columns_then_input_error(shape, count):
+def test_burst_from_arrays_when_the_picture_has_fewer_than_4_rows_or_columns_then_input_error(shape, count):
     with pytest.raises(InputError, match=f"frame_000: its picture has only {shape[1]}x{shape[0]} pixels"):
         burst_from_arrays([np.full(shape, 0.3)] * count, "RGGB")
 

@@ -32,15 +32,16 @@ def frame_of(rgb: torch.Tensor, cfa: str, seed: int) -> Frame:
 @pytest.mark.parametrize("degrees", [-8.0, 8.0])
 def test_aligned_patches_when_a_frame_is_rotated_then_they_show_the_same_scene(degrees: float, cfa: str):
     scene = draw_scene(HEIGHT + 300, WIDTH + 300, 4)
-    # Near the corners, rotation moves the scene by 30 packed pixels, more than the search range of blocks.
+    # Near the corners, rotation moves the scene by 30 packed pixels, which exceeds the search range of
+    # blocks.
     motions = [GlobalMotion(), GlobalMotion(6.0, -4.0, math.radians(degrees))]
     frames = [frame_of(view(scene, motion, HEIGHT, WIDTH), cfa, k) for k, motion in enumerate(motions)]
     anchor, aligned = _aligned_patches(frames, motions, 0)
     unlike = ((anchor - aligned).abs() > 0.1).float().mean()
-    assert float(unlike) < 0.08  # measured: 0.056; 0.11 with the wrong sign
+    assert float(unlike) < 0.08  # measured: 0.056, or 0.11 with the wrong sign
 
 
-def test_find_noise_when_noise_cannot_be_measured_then_it_returns_a_guess_and_a_warning():
+def test_find_noise_when_noise_cannot_be_measured_then_it_returns_typical_noise_and_a_warning():
     frames = [frame_of(torch.full((3, 12, 12), 0.3), "RGGB", 0)]
     found = find_noise(frames, [GlobalMotion()], 0)
     assert found.profile is FALLBACK_NOISE

@@ -1,4 +1,4 @@
-"""Clipping level of sensors that clip below the file's white level."""
+"""Clipping level of sensors that clip below the white level of the file."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_clipping_point_when_hot_pixels_are_brighter_then_it_is_still_found():
     [
         frame(end=4095),  # clips at white
         frame(end=4060),  # too close to white to make a difference
-        frame(sky=0.8),  # nothing clips; noise spreads the values of the sky
+        frame(sky=0.8),  # no clipping; noise spreads the values of the sky
         frame(sky=1.5),  # red does not clip
-        frame(end=1200),  # a graphic, not a sensor
+        frame(end=1200),  # below half of white, where no sensor clips
     ],
     ids=["at white", "near white", "unclipped", "one colour unclipped", "far below"],
 )
@@ -63,7 +63,7 @@ def test_clipping_point_when_colours_do_not_clip_below_white_then_it_is_none(oth
     assert clipping_point([other]) is None
 
 
-def test_with_white_when_the_level_falls_then_the_noise_profile_grows_with_it():
+def test_with_white_when_the_level_is_lowered_then_the_noise_profile_is_scaled_up():
     found = with_white(frame(), END)
     gain = (WHITE - BLACK) / (END - BLACK)
     assert found.metadata.levels.white == END

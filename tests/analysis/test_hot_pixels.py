@@ -16,7 +16,7 @@ from tests.scenes import add_noise, draw_scene, mosaic_of
 
 LEVELS = Levels(np.array([[64, 60], [66, 63]], np.float32), 1023.0)
 NOISE = NoiseProfile((2e-3,) * 4, (1e-4,) * 4)
-HEIGHT, WIDTH, REACH = 560, 180, 24  # higher than one strip
+HEIGHT, WIDTH, REACH = 560, 180, 24  # more rows than in one strip
 
 
 def frame_of(mosaic: torch.Tensor, cfa: str) -> Frame:
@@ -28,7 +28,7 @@ def frame_of(mosaic: torch.Tensor, cfa: str) -> Frame:
 
 
 def shoot(count: int, step: int, cfa: str = "RGGB", defects: dict[tuple[int, int], float] | None = None):
-    """Return frames of a synthetic scene, each shifted by `step` more pixels; all contain the defects."""
+    """Return frames of a synthetic scene that moves by `step` pixels per frame, all with the defects."""
     scene = draw_scene(HEIGHT + 2 * REACH, WIDTH + 2 * REACH, seed=5)
     frames, motions = [], []
     for k in range(count):
@@ -69,7 +69,7 @@ def test_find_hot_pixels_when_the_size_is_odd_then_the_last_row_and_column_are_s
     assert find_hot_pixels(cut, NOISE, motions).tolist() == [[90, 178], [558, 60]]
 
 
-def test_find_hot_pixels_when_a_pixel_is_dead_in_a_lit_place_then_it_is_found():
+def test_find_hot_pixels_when_a_dead_pixel_is_in_a_bright_area_then_it_is_found():
     frames, motions = shoot(5, 5)
     frames_lit = [Frame(np.maximum(f.mosaic, 300), f.metadata) for f in frames]
     for frame in frames_lit:

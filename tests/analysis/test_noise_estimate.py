@@ -27,9 +27,9 @@ SHIFTS = ((0.0, 0.0), (0.7, -0.4), (-0.9, 0.95))
 def shoot(
     noise: tuple[float, float], *, brightness: float, bits: int, clip: bool, seed: int = 1
 ) -> list[Tensor]:
-    """Return noisy packed frames of a synthetic scene with motion; the last one is the clean reference."""
+    """Return noisy packed frames of a moving synthetic scene, followed by the reference without noise."""
     size = (HEIGHT + 2 * MARGIN) // 2, (WIDTH + 2 * MARGIN) // 2
-    # Blur to the sharpness of a lens, to avoid aliasing.
+    # Blur as a lens does, to avoid aliasing.
     scene = F.interpolate(draw_scene(*size, seed)[None], scale_factor=2, mode="bicubic").clamp(0, 0.9)
     frames, steps = [], 2**bits - 1
     for k, (dy, dx) in enumerate(SHIFTS):
@@ -68,7 +68,7 @@ def busy_scene(height: int, width: int, seed: int) -> Tensor:
 
 
 def shaken_frames(scene: Tensor, count: int, noise: tuple[float, float], seed: int) -> list[Frame]:
-    """Return frames of a scene with shifts, rotations and a moving object; 14 bits."""
+    """Return 14-bit frames of a scene with shifts, rotations and a moving object."""
     levels = Levels(np.array([[512.0]], np.float32), 16383.0)
     color = ColorProfile(np.eye(3), np.ones(3))
     height, width = scene.shape[-2] - 2 * MARGIN, scene.shape[-1] - 2 * MARGIN
@@ -91,7 +91,7 @@ def shaken_frames(scene: Tensor, count: int, noise: tuple[float, float], seed: i
 
 
 def worst_ratio(profile: NoiseProfile, noise: tuple[float, float], clean: Tensor) -> float:
-    """Return the largest ratio of estimated and true standard deviation over the signals of all planes."""
+    """Return the largest ratio of estimated and true standard deviation at the signals of all planes."""
     worst = 1.0
     for plane, gain, read in zip(clean, profile.shot_gain, profile.read_variance, strict=True):
         for signal in plane.flatten()[::5].quantile(torch.tensor([0.02, 0.25, 0.5, 0.75, 0.98])).tolist():
@@ -140,7 +140,7 @@ def test_estimate_from_burst_when_noise_is_measured_then_the_points_lie_near_the
     ramp = torch.linspace(0.05, 0.8, 300).expand(4, 240, 300)
     frames = [add_noise(ramp, 4e-3, 1e-4, seed) for seed in range(3)]
     found = estimate_from_burst(frames[0], torch.stack(frames[1:]))
-    assert len(found.signal) == len(found.variance) > 40  # four planes, up to 20 ranges of signal each
+    assert len(found.signal) == len(found.variance) > 40  # four planes with up to 20 ranges of signals each
     line = np.mean(found.profile.shot_gain) * found.signal + np.mean(found.profile.read_variance)
     assert np.median(np.abs(np.log(found.variance / line))) < 0.1
 
@@ -156,7 +156,7 @@ def test_estimate_from_burst_when_highlights_are_clipped_then_they_are_ignored()
     ("noise", "count"),
     [((2e-5, 1e-8), 5), ((5e-5, 9e-8), 3), ((1e-4, 2.5e-7), 2), ((1e-4, 2.5e-7), 8), ((1e-2, 9e-4), 2)],
 )
-def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_the_noise_is_close_to_the_truth(noise, count):
+def test_prepare_burst_when_the_scene_has_no_flat_areas_then_the_noise_is_close_to_the_truth(noise, count):
     scene = busy_scene(500 + 2 * MARGIN, 700 + 2 * MARGIN, seed=count)
     burst = prepare_burst(shaken_frames(scene, count, noise, seed=count), keep_all=True)
     assert burst.noise.source == "burst"
@@ -165,7 +165,7 @@ def test_prepare_burst_when_nothing_in_the_scene_is_flat_then_the_noise_is_close
 
 
 @pytest.mark.parametrize("frame", [torch.zeros(4, 6, 40), torch.ones(4, 64, 64), torch.zeros(4, 64, 64)])
-def test_estimates_when_nothing_can_be_measured_then_they_raise_value_error(frame):
+def test_estimates_when_noise_cannot_be_measured_then_they_raise_value_error(frame):
     with pytest.raises(ValueError, match="estimate noise"):
         estimate_from_burst(frame, frame[None])
     with pytest.raises(ValueError, match="estimate noise"):

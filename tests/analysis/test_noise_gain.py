@@ -22,7 +22,7 @@ def noise(std: float, seed: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("factor", [2.0, 4.0, 10.0])
-def test_noise_gain_when_white_noise_falls_by_a_factor_then_it_is_the_factor_in_decibels(
+def test_noise_gain_when_white_noise_is_reduced_by_a_factor_then_it_is_this_factor_in_decibels(
     factor: float,
 ) -> None:
     gain = measure_noise_gain(scene() + noise(0.02, 1), scene() + noise(0.02 / factor, 2))
@@ -31,7 +31,7 @@ def test_noise_gain_when_white_noise_falls_by_a_factor_then_it_is_the_factor_in_
     assert np.nanmedian(left) == pytest.approx(1 / factor, rel=0.1)
 
 
-def test_noise_gain_when_only_fine_noise_is_removed_then_it_is_far_below_the_gain_of_fine_noise() -> None:
+def test_noise_gain_when_only_fine_noise_is_removed_then_the_gain_is_small() -> None:
     noisy = noise(0.02, 1)
     smooth = noisy.reshape(3, 128, 4, 128, 4).mean((2, 4)).repeat(4, 1).repeat(4, 2)
     gain = measure_noise_gain(scene() + noisy, scene() + smooth)

@@ -65,10 +65,10 @@ def test_find_when_the_camera_or_iso_is_not_in_the_table_then_it_is_none(changes
     assert TABLE.find(make_metadata(**changes)) is None
 
 
-def test_load_table_when_a_table_was_saved_then_it_is_the_same(tmp_path: Path):
+def test_load_table_when_a_table_was_saved_then_it_equals_the_saved_table(tmp_path: Path):
     save_table(TABLE, tmp_path / "t.toml")
     assert load_table(tmp_path / "t.toml").cameras == TABLE.cameras
-    # With a byte order mark, which Notepad writes.
+    # Notepad writes a byte order mark.
     (tmp_path / "b.toml").write_text((tmp_path / "t.toml").read_text(), encoding="utf-8-sig")
     assert load_table(tmp_path / "b.toml").cameras == TABLE.cameras
 
@@ -83,13 +83,13 @@ def test_load_table_when_a_table_was_saved_then_it_is_the_same(tmp_path: Path):
         ('[[camera]]\nname = "a"\niso = 1\nshot_gain = [nan,0,0,0]\nread_variance = [0,0,0,0]', "entry 1"),
     ],
 )
-def test_load_table_when_damaged_then_the_error_names_the_fault(tmp_path: Path, text: str, words: str):
+def test_load_table_when_damaged_then_the_error_describes_the_damage(tmp_path: Path, text: str, words: str):
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(InputError, match=words):
         load_table(tmp_path / "t.toml")
 
 
-def test_read_burst_when_several_noise_sources_exist_then_given_file_table_burst_in_this_order(
+def test_read_burst_when_several_noise_sources_exist_then_the_order_is_given_file_table_burst(
     tmp_path: Path,
 ):
     (tmp_path / "a").mkdir()

@@ -41,7 +41,7 @@ def test_remaining_noise_when_the_picture_is_noisier_than_the_frames_then_it_is_
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GBRG"])
 @pytest.mark.parametrize("kind", ["rgb", "mosaic"])
-def test_remaining_noise_when_merging_removed_noise_then_the_rest_is_measured(kind: str, cfa: str):
+def test_remaining_noise_when_merging_removed_noise_then_the_remaining_noise_is_measured(kind: str, cfa: str):
     data = flat(1e-3, 1e-5)
     data = mosaic_of(data, cfa)[None] if kind == "mosaic" else data
     left = noise_left(linear(data, gain=5e-3, read=5e-5, cfa=cfa))

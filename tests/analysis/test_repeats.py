@@ -1,4 +1,4 @@
-"""Detection of frames that were saved twice; frames from a tripod are not repeats."""
+"""Detection of frames that were saved twice. Frames from a tripod are not repeats."""
 
 from __future__ import annotations
 

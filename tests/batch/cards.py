@@ -1,4 +1,4 @@
-"""Makes memory cards with tiny raws of different scenes."""
+"""Create memory cards with tiny raws of different scenes."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def shoot(
     shift: int = 0,
     noise: NoiseProfile | None = FILE_NOISE,
 ) -> Path:
-    """Write one raw, taken this many seconds after START; None leaves out the capture time."""
+    """Write one raw with a capture time in seconds after START; None = no capture time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rgb = draw_scene(camera.height + 16, camera.width + 16, seed=scene)
     rgb = rgb[:, shift : shift + camera.height, : camera.width] * min(1.0, exposure * 20)
-    # Every frame has its own noise, and the same noise in every run of the test.
+    # Frames differ in noise, but a frame has the same noise in every run of the test.
     seed = scene * 1000 + sum(map(ord, path.name))
     noisy = add_noise(mosaic_of(rgb, camera.cfa), SHOT, READ, seed).numpy()
     mosaic = np.clip(np.rint(noisy * (WHITE - BLACK) + BLACK), 0, WHITE).astype(np.uint16)
@@ -85,7 +85,7 @@ def burst(
     suffix: str = ".dng",
     **details: object,
 ) -> list[Path]:
-    """Write consecutive frames from IMG_first on; `scene` is the first number by default."""
+    """Write consecutive frames starting at number `first`; by default, `scene` is this number."""
     details.setdefault("scene", first)
     return [
         shoot(
@@ -100,7 +100,7 @@ def burst(
 
 @dataclass(frozen=True)
 class Card:
-    """A card, and its groups in the order of a plan."""
+    """A card, and its expected groups in the order of a plan."""
 
     root: Path
     expected: tuple[tuple[str, str, int, str | None], ...]  # name, kind, frames, picture
@@ -109,7 +109,7 @@ class Card:
 
 
 def full_card(root: Path) -> Card:
-    """Write 40 bursts of three cameras, and everything else that real cards contain."""
+    """Write 40 bursts from three cameras, and other files that real cards contain."""
     expected: list[tuple[str, str, int, str | None]] = []
 
     def add(kind: str, paths: list[Path], picture: str | None = None) -> None:
@@ -126,20 +126,20 @@ def full_card(root: Path) -> Card:
         shoot(a / f"IMG_02{k:02d}.dng", 210 + 0.3 * k, exposure=1 / 20 * 4.0 ** (k - 1)) for k in range(3)
     ]
     add("bracket", bracket)
-    # Two bursts, because the scene changes without a pause.
+    # There are two bursts, because the scene changes without a pause.
     add("burst", burst(a, 301, 3, 400.0, scene=31))
     add("burst", burst(a, 304, 3, 400.6, scene=32))
-    # Two bursts, because the exposure changes without a pause, and a single frame at the end.
+    # There are two bursts, because the exposure changes without a pause, and a single frame at the end.
     add("burst", burst(a, 311, 2, 500.0, scene=33))
     add("burst", burst(a, 313, 2, 500.4, scene=33, iso=1600.0))
     add("single", burst(a, 315, 1, 500.8, scene=33, iso=800.0))
-    # The other camera, at the same time, in the same folder.
+    # Another camera shoots at the same time into the same folder.
     for k in range(8):
         add("burst", burst(a, 1 + 10 * k, 2, 10.0 * k, prefix="TWO_", camera=TWO, scene=100 + k))
-    # Other photographs of the same names in another folder.
+    # Another folder contains other photographs with the same names.
     for k in range(6):
         add("burst", burst(b, 1 + 10 * k, 2, 3000.0 + 10 * k, scene=200 + k))
-    # A raw and its converted copy have the same stem, and get a picture each.
+    # A raw and its converted copy have the same stem. Each of them gets a picture.
     pair = burst(tele, 1, 2, 5000.0, scene=300, suffix=".dng")
     copies = []
     for path in pair:
@@ -147,7 +147,7 @@ def full_card(root: Path) -> Card:
         copies[-1].write_bytes(path.read_bytes() + b"\0")
     add("burst", pair)
     add("burst", copies, "tele/IMG_0001-IMG_0002_raw.tif")
-    # Frames without times, and a clock that is set back by two hours in the middle of a burst.
+    # One burst has no times; in another one, the clock is set back by two hours.
     lost, skewed = root / "lost", root / "skewed"
     add("burst", burst(lost, 1, 3, None, scene=400))
     add("burst", burst(lost, 11, 3, None, scene=401))
@@ -155,7 +155,7 @@ def full_card(root: Path) -> Card:
     add("burst", first + burst(skewed, 3, 2, 9000.6 - 7200, scene=402), "skewed/IMG_0001-IMG_0004.tif")
     add("burst", burst(skewed, 5, 2, 9100.0 - 7200, scene=403))
 
-    # Files that are not raws, or are copies.
+    # Some files are not raws, and some are copies.
     (a / "IMG_0001.JPG").write_bytes(b"\xff\xd8 a camera's picture")
     (a / "IMG_0001.xmp").write_text("<x:xmpmeta/>")
     (a / "._IMG_0001.dng").write_bytes(b"Mac OS X")

@@ -1,9 +1,9 @@
-"""Runs a batch several times and kills each run without warning; a script of its own, because it forks.
+"""Run a batch several times and kill each run without warning. This is a script, because it forks.
 
     python killed_runs.py CARD OUT KILLS SEED
 
-Everything is imported once. Each run is a fork that is killed at a random moment after a random number of
-events, or soon after its start. Prints the number of finished bursts at each kill.
+All modules are imported once. Each run is a fork. It is killed at a random moment after a random number of
+events, or soon after its start. The script prints the number of finished bursts at each kill.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from burstfix.batch.run import run_batch
 
 
 def killed_run(card: Path, out: Path, events: int, delay: float) -> None:
-    """Never return: the process is killed `delay` seconds after this many events."""
+    """Run a batch until the process is killed, `delay` seconds after this many events. Never return."""
     settings = burstfix.BatchSettings(model="average", device="cpu")
 
     def kill() -> None:

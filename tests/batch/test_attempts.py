@@ -1,4 +1,4 @@
-"""A burst that kills the process is retried last, alone and in smaller tiles, and fails in the end."""
+"""A burst that kills the process is retried last, alone and with smaller tiles, and finally fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.batch.cards import burst
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu")
 
-# Ends the process while it merges one burst, as the system does when memory runs out.
+# Kills the process while it merges one burst, like the system does if memory runs out.
 DYING = """
 import os, signal, sys
 import burstfix.batch.local as local
@@ -43,7 +43,7 @@ def card(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_batch_when_a_burst_kills_every_run_then_the_others_are_done_and_it_fails_in_the_end(
+def test_batch_when_a_burst_kills_every_run_then_it_finally_fails_and_the_others_are_done(
     card: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -57,7 +57,7 @@ def test_batch_when_a_burst_kills_every_run_then_the_others_are_done_and_it_fail
         merged = [line.split() for line in ran.stdout.splitlines() if line.startswith("IMG_")]
         merged = [words for words in merged if len(words) == 2]
         tiles += [int(tile) for name, tile in merged if name == "IMG_0001.dng"]
-        if len(codes) == 2:  # the others come first, and are done when it dies
+        if len(codes) == 2:  # the other bursts are merged first and are done when the process is killed
             assert merged[-1][0] == "IMG_0001.dng"
             assert {e.name for e in read_entries(out) if e.state == "done"} == {
                 f"IMG_00{k}1.dng" for k in (1, 2, 3)
@@ -70,7 +70,7 @@ def test_batch_when_a_burst_kills_every_run_then_the_others_are_done_and_it_fail
     assert report.done == ["IMG_0001.dng"] and report.exit_code == 0
 
 
-def test_batch_when_it_is_interrupted_then_no_attempt_counts(
+def test_batch_when_it_is_interrupted_then_attempts_are_not_counted(
     card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -95,7 +95,7 @@ def test_attempts_when_inputs_change_then_the_count_starts_again(tmp_path: Path)
 
 
 @pytest.mark.parametrize("failing", [1, 12, 20])
-def test_batch_when_the_decoder_dies_while_starting_then_it_costs_one_burst(
+def test_batch_when_the_decoder_fails_to_start_once_then_only_one_burst_fails(
     failing: int, card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running, calls = DecoderClient._running, 0

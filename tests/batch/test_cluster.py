@@ -1,4 +1,4 @@
-"""Bursts are handed to a real Dask scheduler and workers, each in its own process, on the loopback."""
+"""A batch on a real Dask scheduler and workers, each in its own process, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu")
 COUNT = 12
-# Slow enough that a worker can be killed at work.
+# Reading is slow enough to kill a worker during a job.
 SLOW = "import time, burstfix.batch.job as j; r = j.read; j.read = lambda *a: (time.sleep(0.5), r(*a))[1]"
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a scheduler that all tests share; each test has its own workers."""
+    """Start a scheduler that all tests share, and return its address. Each test has its own workers."""
     port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     with processes(tmp_path_factory.mktemp("scheduler")) as begin:
@@ -97,7 +97,7 @@ def card(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactly_once(
+def test_cluster_when_a_worker_is_killed_during_a_job_then_every_burst_is_done_exactly_once(
     card: Path, start: Start, address: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -114,7 +114,7 @@ def test_cluster_when_a_worker_is_killed_at_work_then_every_burst_is_done_exactl
     assert len(done) == COUNT and set(done.values()) == {1}
     assert {entry.state for entry in read_entries(out)} == {"done"}
     assert workers[0].wait() != 0 and workers[1].poll() is None
-    # The pictures are those of this machine, and nothing else is left.
+    # The pictures equal those made on this machine, and there are no other files.
     run_batch([card], tmp_path / "here", SETTINGS)
     pictures = {p.name: p.read_bytes() for p in out.rglob("*.tif")}
     assert pictures == {p.name: p.read_bytes() for p in (tmp_path / "here").rglob("*.tif")}
@@ -163,7 +163,7 @@ def test_cluster_when_the_address_is_malformed_then_it_ends_at_once_with_an_erro
     assert client.returncode == 2 and "not the address of a Dask scheduler" in err
 
 
-# Reports what other users of the machine could reach during the batch: Dask greets whoever connects.
+# Prints what other users of the machine can reach during the batch. Dask sends a greeting to every client.
 STRANGER = """
 import os, psutil, socket, ssl, sys, burstfix
 

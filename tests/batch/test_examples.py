@@ -1,4 +1,4 @@
-"""The examples of examples/batch work."""
+"""The examples in examples/batch run successfully."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def run(*command: str) -> str:
 
 
 @pytest.mark.slow
-def test_pipeline_when_run_then_a_picture_of_each_burst(shots: Path, tmp_path: Path) -> None:
+def test_pipeline_when_run_then_each_burst_has_a_picture(shots: Path, tmp_path: Path) -> None:
     run(sys.executable, str(EXAMPLES / "pipeline.py"), str(shots), str(tmp_path / "out"))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["IMG_0001.jpg", "IMG_0011.jpg"]
 
 
-def test_pipeline_when_counted_then_ten_lines() -> None:
+def test_pipeline_when_counted_then_it_has_ten_lines() -> None:
     text = (EXAMPLES / "pipeline.py").read_text(encoding="utf-8").split('"""')[2]
     code = [line for line in text.splitlines() if line and not line.startswith(("import", "from"))]
     assert len(code) <= 10
 
 
 @pytest.mark.slow
-def test_hot_folder_when_files_arrive_then_announces_the_picture(shots: Path, tmp_path: Path) -> None:
+def test_hot_folder_when_files_arrive_then_it_announces_the_picture(shots: Path, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     with subprocess.Popen(
@@ -64,7 +64,7 @@ def test_hot_folder_when_files_arrive_then_announces_the_picture(shots: Path, tm
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("make"), reason="no make here")
-def test_makefile_when_run_twice_then_the_second_does_nothing(shots: Path, tmp_path: Path) -> None:
+def test_makefile_when_run_twice_then_the_second_run_does_nothing(shots: Path, tmp_path: Path) -> None:
     arguments = [f"SHOTS={shots}", f"OUT={tmp_path / 'out'}", f"BURSTFIX={COMMAND}", "OPTIONS=-m average"]
     make = ["make", "-f", str(EXAMPLES / "Makefile"), *arguments]
     run(*make)
@@ -73,7 +73,7 @@ def test_makefile_when_run_twice_then_the_second_does_nothing(shots: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_snakefile_when_run_then_a_picture_of_each_folder(shots: Path, tmp_path: Path) -> None:
+def test_snakefile_when_run_then_each_folder_has_a_picture(shots: Path, tmp_path: Path) -> None:
     pytest.importorskip("snakemake", reason="no snakemake here")
     config = [f"shots={shots}", f"out={tmp_path / 'out'}", f"burstfix={COMMAND}", "options=-m average"]
     run(sys.executable, "-m", "snakemake", "-s", str(EXAMPLES / "Snakefile"), "--cores", "1", "-d",

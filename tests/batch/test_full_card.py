@@ -31,7 +31,7 @@ def merged(card: Card, tmp_path_factory: pytest.TempPathFactory) -> tuple[BatchR
     return run_batch([card.root], output, SETTINGS), output
 
 
-def test_plan_when_the_card_is_full_of_oddities_then_exactly_as_shot(card: Card) -> None:
+def test_plan_when_the_card_has_unusual_files_then_the_groups_are_those_expected(card: Card) -> None:
     plan = find_bursts([card.root])
     outputs = outputs_of(plan, SETTINGS, "average", [], card.root / "out")
     found = [(g.name, g.kind, len(g.paths), outputs.get(g.key)) for g in plan.groups]
@@ -43,7 +43,7 @@ def test_plan_when_the_card_is_full_of_oddities_then_exactly_as_shot(card: Card)
     assert "was set back by 2.0 h" in plan.warnings[1] and "have no capture time" in plan.warnings[0]
 
 
-def test_batch_when_run_on_the_card_then_a_picture_of_every_burst(
+def test_batch_when_run_on_the_card_then_every_burst_has_a_picture(
     card: Card, merged: tuple[BatchReport, Path]
 ) -> None:
     report, output = merged
@@ -55,7 +55,7 @@ def test_batch_when_run_on_the_card_then_a_picture_of_every_burst(
     assert all(tifffile.imread(output / picture).shape == (64, 96, 3) for picture in list(pictures)[:5])
 
 
-def test_batch_when_run_again_then_nothing_is_done_again(
+def test_batch_when_run_again_then_nothing_is_merged_again(
     card: Card, merged: tuple[BatchReport, Path]
 ) -> None:
     _, output = merged
@@ -65,7 +65,7 @@ def test_batch_when_run_again_then_nothing_is_done_again(
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.tif")} == before
 
 
-def test_batch_when_ended_then_summary_shows_every_burst(merged: tuple[BatchReport, Path]) -> None:
+def test_batch_when_it_ends_then_the_summary_shows_every_burst(merged: tuple[BatchReport, Path]) -> None:
     _, output = merged
     with open(output / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Frames are grouped as a photographer would group them."""
+"""Grouping of frames by time, exposure, content, names and numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shape(grouping: Grouping) -> list[tuple[str, list[int]]]:
     return [(g.kind, [int(f.path.stem[-4:]) for f in g.frames]) for g in grouping.groups]
 
 
-def test_group_when_a_pause_is_longer_than_the_gap_then_two_bursts() -> None:
+def test_group_when_a_pause_is_longer_than_the_gap_then_there_are_two_bursts() -> None:
     frames = [frame(1, 0), frame(2, 0.5), frame(3, 2.6), frame(4, 3.0)]
     assert shape(grouped(*frames)) == [("burst", [1, 2]), ("burst", [3, 4])]
     assert shape(grouped(*frames, gap=3.0)) == [("burst", [1, 2, 3, 4])]
@@ -48,39 +48,39 @@ def test_group_when_exposures_are_long_then_the_pause_counts_from_their_end() ->
     "odd",
     [{"model": "Two"}, {"lens": "85mm"}, {"serial": "8"}, {"height": 30}, {"cfa": "BGGR"}, {"make": "X"}],
 )
-def test_group_when_two_cameras_shoot_at_once_then_each_has_its_burst(odd: dict[str, object]) -> None:
+def test_group_when_two_cameras_shoot_at_once_then_each_has_its_own_burst(odd: dict[str, object]) -> None:
     frames = [frame(k, 0.1 * k, **(odd if k % 2 else {})) for k in range(1, 7)]
     assert shape(grouped(*frames)) == [("burst", [1, 3, 5]), ("burst", [2, 4, 6])]
 
 
-def test_group_when_raw_and_converted_copy_lie_together_then_not_merged_as_one() -> None:
+def test_group_when_a_raw_has_a_converted_copy_then_they_are_in_different_groups() -> None:
     frames = [frame(1, 0), frame(2, 0.1)]
     frames += [replace(f, path=f.path.with_suffix(".ARW")) for f in frames]
     assert [len(g.frames) for g in grouped(*frames).groups] == [2, 2]
 
 
-def test_group_when_exposure_changes_from_frame_to_frame_then_a_bracket() -> None:
+def test_group_when_exposure_changes_from_frame_to_frame_then_it_is_a_bracket() -> None:
     times = (0.05, 0.0125, 0.2)
     frames = [frame(k, 0.2 * k, exposure_time=times[k % 3]) for k in range(1, 7)]
     assert shape(grouped(*frames)) == [("bracket", [1, 2, 3, 4, 5, 6])]
 
 
-def test_group_when_exposure_changes_between_runs_then_two_bursts() -> None:
+def test_group_when_exposure_changes_once_then_there_are_two_bursts() -> None:
     frames = [frame(k, 0.2 * k, iso=800 if k < 4 else 1600) for k in range(1, 7)]
     assert shape(grouped(*frames)) == [("burst", [1, 2, 3]), ("burst", [4, 5, 6])]
 
 
-def test_group_when_one_frame_differs_at_the_end_then_it_stands_alone() -> None:
+def test_group_when_the_last_frame_differs_then_it_is_a_single_frame() -> None:
     frames = [frame(k, 0.2 * k, iso=800 if k < 4 else 1600) for k in range(1, 5)]
     assert shape(grouped(*frames)) == [("burst", [1, 2, 3]), ("single", [4])]
 
 
-def test_group_when_exposure_differs_by_rounding_then_one_burst() -> None:
+def test_group_when_exposure_differs_by_rounding_then_there_is_one_burst() -> None:
     frames = [frame(1, 0, exposure_time=1 / 30), frame(2, 0.1, exposure_time=1 / 31)]
     assert shape(grouped(*frames)) == [("burst", [1, 2])]
 
 
-def test_group_when_the_scene_changes_then_two_bursts() -> None:
+def test_group_when_the_scene_changes_then_there_are_two_bursts() -> None:
     frames = [frame(k, 0.2 * k) for k in range(1, 5)]
 
     def similarity(a: RawInfo, b: RawInfo) -> float:
@@ -89,27 +89,27 @@ def test_group_when_the_scene_changes_then_two_bursts() -> None:
     assert shape(grouped(*frames, similarity=similarity)) == [("burst", [1, 2]), ("burst", [3, 4])]
 
 
-def test_group_when_too_few_frames_then_short_and_when_too_many_then_parts() -> None:
+def test_group_when_there_are_too_few_or_too_many_frames_then_it_is_short_or_split() -> None:
     frames = [frame(k, 0.2 * k) for k in range(1, 8)] + [frame(20, 60), frame(21, 60.2)]
     found = shape(grouped(*frames, min_frames=3, max_frames=4))
     assert found == [("burst", [1, 2, 3, 4]), ("burst", [5, 6, 7]), ("short", [20, 21])]
 
 
-def test_group_when_times_are_missing_then_names_decide_with_a_warning() -> None:
+def test_group_when_times_are_missing_then_it_uses_names_and_warns() -> None:
     frames = [frame(k, None) for k in (1, 2, 3, 7, 8, 12)]
     grouping = grouped(*frames)
     assert shape(grouping) == [("burst", [1, 2, 3]), ("burst", [7, 8]), ("single", [12])]
     assert len(grouping.warnings) == 1 and "6 of 6 frames have no capture time" in grouping.warnings[0]
 
 
-def test_group_when_the_clock_is_set_back_two_hours_then_names_decide_with_a_warning() -> None:
+def test_group_when_the_clock_is_set_back_two_hours_then_it_uses_names_and_warns() -> None:
     frames = [frame(1, 7200), frame(2, 7200.2), frame(3, 0.4), frame(4, 0.6), frame(5, 30.0), frame(6, 30.2)]
     grouping = grouped(*frames)
     assert shape(grouping) == [("burst", [1, 2, 3, 4]), ("burst", [5, 6])]
     assert len(grouping.warnings) == 1 and "was set back by 2.0 h" in grouping.warnings[0]
 
 
-def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_with_a_warning() -> None:
+def test_group_when_the_clock_is_set_forward_within_a_burst_then_there_is_one_burst_and_a_warning() -> None:
     times = (0, 0.2, 7200.4, 7200.6, 7260.0, 7260.2)
     frames = [frame(k, t) for k, t in enumerate(times, 1)]
     grouping = grouped(*frames, similarity=lambda a, b: 0.9)
@@ -127,7 +127,7 @@ def test_group_when_the_clock_is_set_forward_within_a_burst_then_it_stays_one_wi
         ((0, 3600.2, 7200.4, 7200.6), {}, 0.9),  # a camera that takes a picture every hour
     ],
 )
-def test_group_when_a_pause_is_not_a_clock_set_forward_then_split_without_a_warning(
+def test_group_when_a_pause_is_not_a_change_of_the_clock_then_it_splits_without_a_warning(
     times: tuple[float, ...], other: dict[str, object], alike: float
 ) -> None:
     frames = [frame(k, t) for k, t in enumerate(times)]
@@ -137,7 +137,7 @@ def test_group_when_a_pause_is_not_a_clock_set_forward_then_split_without_a_warn
     assert not grouping.warnings
 
 
-def test_group_when_the_counter_rolls_over_then_time_decides_without_a_warning() -> None:
+def test_group_when_the_counter_wraps_around_then_it_uses_times_without_a_warning() -> None:
     frames = [frame(9998, 0), frame(9999, 0.2), frame(1, 0.4), frame(2, 0.6)]
     grouping = grouped(*frames)
     assert shape(grouping) == [("burst", [9998, 9999, 1, 2])] and not grouping.warnings
@@ -156,7 +156,7 @@ def test_group_when_the_counter_rolls_over_then_time_decides_without_a_warning()
     st.integers(2, 4),
     st.sampled_from([0, 5]),
 )
-def test_group_when_given_anything_then_every_frame_is_in_one_group(
+def test_group_when_frames_are_random_then_every_frame_is_in_exactly_one_group(
     details: list[tuple[float | None, str, float | None, float | None]], least: int, most: int
 ) -> None:
     frames = [
@@ -172,7 +172,7 @@ def test_group_when_given_anything_then_every_frame_is_in_one_group(
 
 
 @pytest.mark.parametrize("cells", [-3, -2, -1, 0, 1, 2, 3])
-def test_similarity_when_the_content_moves_by_up_to_three_cells_then_the_same_scene(cells: int) -> None:
+def test_similarity_when_the_content_moves_by_up_to_three_cells_then_it_is_the_same_scene(cells: int) -> None:
     scene = np.random.default_rng(5).random((22, 30), np.float32)
     center = scene[3:-3, 3:-3]
     along = scene[3:-3, 3 + cells : 27 + cells]
@@ -184,14 +184,16 @@ def test_similarity_when_the_content_moves_by_up_to_three_cells_then_the_same_sc
 
 
 @pytest.mark.parametrize("times", [(None, None, None), (0, 3.1, 9.3)])
-def test_group_when_lost_frames_fill_the_numbers_then_one_burst(times: tuple[float | None, ...]) -> None:
+def test_group_when_only_unreadable_frames_are_missing_then_one_burst(
+    times: tuple[float | None, ...],
+) -> None:
     frames = [frame(number, t, exposure_time=3.0) for number, t in zip((1, 2, 4), times, strict=True)]
     assert shape(grouped(*frames, lost=frozenset({Path("/c/IMG_0003.dng")}))) == [("burst", [1, 2, 4])]
     for other in ("/c/IMG_0005.dng", "/d/IMG_0003.dng", "/c/IMG_0003.nef", "/c/three.dng"):
         assert shape(grouped(*frames, lost=frozenset({Path(other)}))) == [("burst", [1, 2]), ("single", [4])]
 
 
-def test_group_when_a_pause_is_too_long_for_the_lost_frames_then_split() -> None:
+def test_group_when_a_pause_is_too_long_for_the_unreadable_frames_then_it_splits() -> None:
     frames = [frame(1, 0), frame(2, 0.2), frame(4, 4.6), frame(5, 4.8)]
     lost = frozenset({Path("/c/IMG_0003.dng")})
     assert shape(grouped(*frames, lost=lost)) == [("burst", [1, 2]), ("burst", [4, 5])]
@@ -206,7 +208,7 @@ PHONE_NAMES = [
 
 
 @pytest.mark.parametrize(("pattern", "marks"), PHONE_NAMES)
-def test_group_when_a_phone_burst_has_no_times_then_its_names_make_one_burst(
+def test_group_when_a_phone_burst_has_no_times_then_it_is_one_burst_by_name(
     pattern: str, marks: tuple[str, ...]
 ) -> None:
     names = [pattern.format(number, mark) for number, mark in enumerate(marks, 1)]

@@ -20,7 +20,7 @@ read_variance = [2e-5, 2e-5, 2e-5, 2e-5]
 """
 
 
-def test_batch_when_every_setting_is_another_then_reading_merging_and_finishing_get_them(
+def test_batch_when_no_setting_has_its_default_then_reading_merging_and_finishing_get_all_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The journal is read without changing anything, and holds names that are not UTF-8."""
+"""Reading the journal changes no files, and names that are not UTF-8 are stored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_entries_when_read_after_a_run_then_nothing_is_written(tmp_path: Path) -
     assert contents(tmp_path) == before and list(before) == [FILE_NAME]
 
 
-def test_entries_when_read_during_a_run_or_after_a_kill_then_complete(tmp_path: Path) -> None:
+def test_entries_when_read_during_a_run_or_after_a_kill_then_they_are_complete(tmp_path: Path) -> None:
     journal, killed = Journal(tmp_path / "."), tmp_path / "killed"
     begin(journal)
     shutil.copytree(tmp_path, killed)
@@ -58,12 +58,12 @@ def test_journal_when_a_name_is_not_utf8_then_it_is_kept_and_found(tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8 exist there alone")
-def test_batch_when_names_are_not_utf8_then_merged_like_others(tmp_path: Path) -> None:
+def test_batch_when_names_are_not_utf8_then_bursts_are_merged(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/card/\xe9"))
     burst(folder, 1, 2, 0.0, prefix=os.fsdecode(b"\xe4_"))
     (folder / os.fsdecode(b"\xe4_0003.dng")).write_bytes(b"damaged")
     out = tmp_path / "out"
-    # In another process, because pytest handles only UTF-8 in logs.
+    # Run in another process, because pytest handles only UTF-8 in logs.
     command = [sys.executable, "-m", "burstfix", "batch", folder.parent, "-o", out, "-m", "average"]
     for state in ("done", "skipped"):
         run = subprocess.run([*command, "--skip-bad", "--json"], capture_output=True, check=True)

@@ -1,4 +1,4 @@
-"""A batch that is killed or runs out of disk leaves only whole pictures, and the next run continues."""
+"""A batch that is killed or fills the disk leaves only complete pictures, and the next run continues it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pictures(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_batch_when_killed_20_times_then_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
+def test_batch_when_killed_20_times_then_it_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
     card, undisturbed, disturbed = (tmp_path / name for name in ("card", "undisturbed", "disturbed"))
     for k in range(60):
         burst(card / f"{k % 3}", 10 * k + 1, 2, 100.0 * k)
@@ -38,7 +38,7 @@ def test_batch_when_killed_20_times_then_ends_like_an_undisturbed_run(tmp_path: 
     assert ran.returncode == 0, ran.stderr
     progress = [int(line) for line in ran.stdout.split()]
     assert len(progress) == 20 and progress == sorted(progress) and progress[-1] > progress[0]
-    # There are only whole pictures, equal to those of the undisturbed run.
+    # All pictures are complete and equal those of the undisturbed run.
     halfway = {name: data for name, data in pictures(disturbed).items() if not name.startswith(".")}
     assert all(expected[name] == data for name, data in halfway.items())
     report = run_batch([card], disturbed, SETTINGS)
@@ -49,7 +49,7 @@ def test_batch_when_killed_20_times_then_ends_like_an_undisturbed_run(tmp_path: 
     assert not list(disturbed.glob(".burstfix-staging"))
 
 
-# Mounts a file system of two megabytes in a user namespace, which needs no rights.
+# Mounts a file system of two megabytes in a user namespace, which requires no privileges.
 ON_A_SMALL_DISK = """
 mount -t tmpfs -o size=2m tmpfs "$OUT" || exit 77
 "$PYTHON" -m burstfix batch "$CARD" -o "$OUT" -m average --device cpu
@@ -60,7 +60,7 @@ exit $code
 """
 
 
-def test_batch_when_the_disk_is_full_then_says_so_and_leaves_whole_pictures_only(tmp_path: Path) -> None:
+def test_batch_when_the_disk_is_full_then_it_fails_with_complete_pictures_only(tmp_path: Path) -> None:
     card, out, kept = (tmp_path / name for name in ("card", "out", "kept"))
     for folder in (out, kept):
         folder.mkdir()
@@ -84,7 +84,7 @@ def test_batch_when_the_disk_is_full_then_says_so_and_leaves_whole_pictures_only
     last = ran.stderr.strip().splitlines()[-1]
     assert last.startswith("burstfix: ") and "full" in last and "free some space" in last
     assert "Traceback" not in ran.stderr
-    # With more space the next run continues and keeps the existing pictures.
+    # With more space, the next run continues and keeps the existing pictures.
     before = pictures(kept)
     assert 0 < len(before) < 60
     report = run_batch([card], kept, SETTINGS)

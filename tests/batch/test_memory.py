@@ -24,7 +24,7 @@ REPEATS = 8
 
 
 def large_card(folder: Path) -> Path:
-    """Write 4 bursts of 3 frames of 2 megapixels, tiled from small scenes to save time."""
+    """Write 4 bursts of 3 frames of 2 megapixels. Frames are tiled from small scenes to save time."""
     for k in range(4):
         for path in burst(folder, 10 * k + 1, 3, 100.0 * k, camera=Camera(height=152, width=204)):
             frame = read_frame(path)
@@ -35,7 +35,7 @@ def large_card(folder: Path) -> Path:
 
 
 def held(process: psutil.Process) -> int:
-    """Return the bytes that a process and its children hold; 0 after its end."""
+    """Return the bytes that a process and its children hold; 0 after the process has ended."""
     try:
         family = [process, *process.children(recursive=True)]
         return sum(member.memory_info().rss for member in family)
@@ -43,7 +43,7 @@ def held(process: psutil.Process) -> int:
         return 0
 
 
-def test_burst_bytes_when_frames_are_demosaiced_then_three_times_the_frames_are_counted() -> None:
+def test_burst_bytes_when_frames_are_demosaicked_then_three_times_the_frames_are_counted() -> None:
     mosaic = FoundBurst("burst", Path("/c"), (Path("/c/1.dng"),) * 10, "", None, None, None, 100, 100)
     assert burst_bytes(replace(mosaic, cfa="linear")) - burst_bytes(mosaic) == 2 * 10 * 100 * 100 * 4
 
@@ -53,7 +53,7 @@ def test_burst_bytes_when_frames_are_demosaiced_then_three_times_the_frames_are_
 def test_batch_when_memory_is_limited_then_all_its_processes_stay_below(model: str, tmp_path: Path) -> None:
     card, out = large_card(tmp_path / "card"), tmp_path / "out"
     command = ["batch", str(card), "-o", str(out), "-m", model, "--device", "cpu", "-q"]
-    # More readers than the limit allows, so that the budget has to hold them back.
+    # There are more readers than the limit permits, so that the budget has to delay them.
     with subprocess.Popen(
         [sys.executable, "-m", "burstfix", *command, "--jobs", "4", "--max-memory", f"{LIMIT_MB}MB"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,

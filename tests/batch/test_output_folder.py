@@ -1,4 +1,4 @@
-"""Nothing is written or removed outside the output folder, and no raw is ever replaced."""
+"""No file outside the output folder is written or removed, and raws are never replaced."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_batch_when_names_of_pictures_are_those_of_raws_then_no_raw_is_replaced(card: Path) -> None:
+def test_batch_when_pictures_would_have_the_names_of_raws_then_no_raw_is_replaced(card: Path) -> None:
     before = contents(card)
     settings = replace(SETTINGS, layout="{folder}/{first}.dng", overwrite=True)
     report = run_batch([card], card, settings)
@@ -90,7 +90,7 @@ def test_merge_when_its_own_dng_exists_then_overwrite_replaces_it(tmp_path: Path
 
 @pytest.mark.parametrize("output", ["../escaped.tif", "/tmp/escaped.tif", "a/../../escaped.tif"])
 @pytest.mark.parametrize("state", ["running", "done", "failed"])
-def test_batch_when_the_journal_names_a_picture_outside_then_nothing_there_is_touched(
+def test_batch_when_the_journal_names_a_picture_outside_then_no_file_outside_is_changed(
     output: str, state: str, card: Path, tmp_path: Path
 ) -> None:
     run(card)
@@ -99,7 +99,7 @@ def test_batch_when_the_journal_names_a_picture_outside_then_nothing_there_is_to
     with sqlite3.connect(tmp_path / "out" / "burstfix.sqlite") as db:
         db.execute("UPDATE bursts SET output=?, state=?", (output, state))
         db.execute("UPDATE bursts SET stamp=?", (f"8:{outside.stat().st_mtime_ns}",))
-    burst(card / "DCIM", 3, 1, 0.4, scene=1)  # the burst grows, so its earlier picture is superseded
+    burst(card / "DCIM", 3, 1, 0.4, scene=1)  # the burst gains a frame, so its earlier picture is superseded
     run(card)
     run(card, replace(SETTINGS, exposure=1.0, overwrite=True))
     assert outside.read_bytes() == b"precious" and not Path("/tmp/escaped.tif").exists()
@@ -119,7 +119,7 @@ def test_batch_when_a_folder_in_out_is_a_link_then_the_burst_fails_and_nothing_i
 
 @links
 @pytest.mark.parametrize("name", [".burstfix-staging", "burstfix.log", "burstfix.sqlite"])
-def test_batch_when_one_of_its_own_files_is_a_link_then_it_stops_first(
+def test_batch_when_one_of_its_own_files_is_a_link_then_it_stops_before_any_work(
     name: str, card: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"

@@ -82,7 +82,7 @@ def test_batch_when_the_report_folder_is_a_link_then_nothing_is_written_outside(
     assert list(outside.iterdir()) == []
 
 
-def test_batch_when_reports_are_wanted_of_mosaics_then_usage_error() -> None:
+def test_batch_when_reports_of_mosaics_are_requested_then_usage_error() -> None:
     with pytest.raises(UsageError, match="report needs demosaicked pictures"):
         BatchSettings(format="dng", dng="mosaic", report=True)
 

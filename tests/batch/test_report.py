@@ -1,4 +1,4 @@
-"""The report of a batch: each burst is counted once, and errors in callbacks do not fail a burst."""
+"""The report of a batch: each burst is counted once, and an error in a callback is not a failed burst."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_batch_when_a_callback_raises_then_it_ends_the_batch_and_no_burst_has_fa
     assert len(report.done) + len(report.skipped) == 2 and report.exit_code == 0
 
 
-def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_redoes_their_burst(
+def test_batch_when_frames_are_replaced_after_they_were_read_then_the_next_run_merges_them_again(
     cards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_and_replace(job: Job, progress: Progress | None) -> tuple[Burst, float]:
@@ -97,7 +97,7 @@ def test_batch_when_it_runs_then_progress_covers_the_search_and_all_stages_of_a_
     assert reports[0] == ("", "scan")
     merged = {burst: {stage for name, stage in reports if name == burst} for burst, _ in reports if burst}
     assert len(merged) == 2
-    # Reading of the second burst may be finished before anything waits for it.
+    # The second burst may already be read when the batch begins to wait for it.
     assert {"decode", "prepare"} & next(iter(merged.values()))
     assert all({"merge", "write"} <= stages for stages in merged.values())
 

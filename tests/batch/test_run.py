@@ -1,4 +1,4 @@
-"""A batch continues earlier runs, keeps files of others, and survives failed bursts."""
+"""A batch continues earlier runs, keeps other files, and continues after failed bursts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def break_burst(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) ->
     monkeypatch.setattr(jobs, "read_burst", broken)
 
 
-def test_batch_when_one_burst_fails_then_the_rest_is_merged_and_the_failure_kept(
+def test_batch_when_one_burst_fails_then_the_others_are_merged_and_the_failure_is_stored(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_burst(monkeypatch, "IMG_0011.dng", BurstError("these are not one burst"))
@@ -83,7 +83,7 @@ def test_batch_when_one_burst_fails_then_the_rest_is_merged_and_the_failure_kept
     assert set(states(card).values()) == {"done"}
 
 
-def test_batch_when_something_unexpected_happens_then_it_is_one_failed_burst(
+def test_batch_when_an_unexpected_error_occurs_then_one_burst_fails(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_burst(monkeypatch, "IMG_0001.dng", ZeroDivisionError("oh"))
@@ -92,7 +92,7 @@ def test_batch_when_something_unexpected_happens_then_it_is_one_failed_burst(
     assert "Traceback" in (card.parent / "out" / "burstfix.log").read_text()
 
 
-def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) -> None:
+def test_batch_when_a_frame_changes_then_only_its_burst_is_merged_again(card: Path) -> None:
     run(card)
     before = pictures(card)
     shoot(card / "new.dng", 100.2, scene=77)
@@ -100,7 +100,7 @@ def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) ->
     report = run(card)
     assert len(report.skipped) == 2 and not report.failed
     after = pictures(card)
-    # The second frame shows another scene now, so there is no burst, and the picture stays.
+    # The second frame now shows another scene, so there is no burst, and the picture stays.
     assert report.done == [] and after == before
     shoot(card / "new.dng", 100.2, scene=11, shift=2)
     os.replace(card / "new.dng", card / "IMG_0012.dng")
@@ -110,7 +110,7 @@ def test_batch_when_a_frame_changes_then_only_its_burst_is_redone(card: Path) ->
     }
 
 
-def test_batch_when_a_sidecar_is_added_or_changed_then_its_burst_is_redone(card: Path) -> None:
+def test_batch_when_a_sidecar_is_added_or_changed_then_its_burst_is_merged_again(card: Path) -> None:
     run(card)
     sidecar = card / "IMG_0011.xmp"
     for rating in (3, 5):
@@ -123,7 +123,7 @@ def test_batch_when_a_sidecar_is_added_or_changed_then_its_burst_is_redone(card:
     assert run(card).done == []
 
 
-def test_batch_when_an_ensemble_is_asked_for_then_pictures_are_made_with_it(tmp_path: Path) -> None:
+def test_batch_when_an_ensemble_is_requested_then_pictures_are_made_with_it(tmp_path: Path) -> None:
     burst(tmp_path / "card", 1, 2, 0.0)
     settings = BatchSettings(model="kpn", device="cpu", ensemble=2)
     assert len(run(tmp_path / "card", settings).done) == 1
@@ -132,7 +132,7 @@ def test_batch_when_an_ensemble_is_asked_for_then_pictures_are_made_with_it(tmp_
         assert b"<burstfix:Ensemble>2</" in tif.pages[0].tags[700].value  # type: ignore[union-attr]
 
 
-def test_batch_when_raws_have_a_default_crop_then_megapixels_are_those_of_the_picture(card: Path) -> None:
+def test_batch_when_raws_have_a_default_crop_then_the_size_is_that_of_the_picture(card: Path) -> None:
     for path in card.iterdir():
         set_tag(path, 50720, 90, 40)
     run(card)
@@ -142,7 +142,7 @@ def test_batch_when_raws_have_a_default_crop_then_megapixels_are_those_of_the_pi
     assert {row["megapixels"] for row in rows} == {"0.004"}
 
 
-def test_batch_when_a_setting_changes_then_all_is_merged_again_but_not_when_the_device_changes(
+def test_batch_when_a_setting_changes_then_all_bursts_are_merged_again_unless_it_is_the_device(
     card: Path,
 ) -> None:
     run(card)
@@ -150,7 +150,7 @@ def test_batch_when_a_setting_changes_then_all_is_merged_again_but_not_when_the_
     assert len(run(card, replace(SETTINGS, exposure=1.0)).done) == 3
 
 
-def test_batch_when_a_burst_grows_then_its_picture_of_fewer_frames_is_removed(card: Path) -> None:
+def test_batch_when_a_burst_gains_frames_then_its_earlier_picture_is_removed(card: Path) -> None:
     run(card)
     burst(card, 3, 1, 0.4, scene=1)
     report = run(card)
@@ -158,7 +158,7 @@ def test_batch_when_a_burst_grows_then_its_picture_of_fewer_frames_is_removed(ca
     assert "IMG_0001-IMG_0003.jpg" in pictures(card) and "IMG_0001-IMG_0002.jpg" not in pictures(card)
 
 
-def test_batch_when_the_card_has_new_raws_of_the_same_names_then_old_pictures_stay(card: Path) -> None:
+def test_batch_when_the_card_has_new_raws_with_the_same_names_then_old_pictures_stay(card: Path) -> None:
     run(card)
     before = pictures(card)
     shutil.rmtree(card)
@@ -169,7 +169,7 @@ def test_batch_when_the_card_has_new_raws_of_the_same_names_then_old_pictures_st
     assert set(after) - set(before) == {"IMG_0001-IMG_0002_dng.jpg"}
 
 
-def test_batch_when_the_card_is_mounted_elsewhere_then_nothing_is_redone(card: Path) -> None:
+def test_batch_when_the_card_is_mounted_elsewhere_then_nothing_is_merged_again(card: Path) -> None:
     run(card)
     moved = card.rename(card.parent / "elsewhere")
     assert len(run(moved).skipped) == 3
@@ -195,7 +195,7 @@ def test_batch_when_a_picture_was_edited_then_other_settings_do_not_overwrite_it
     assert "was changed after" in report.failed["IMG_0001.dng"] and edited.read_bytes() == b"better"
 
 
-def test_batch_when_another_run_holds_the_lock_then_stops_with_an_error(card: Path) -> None:
+def test_batch_when_another_run_holds_the_lock_then_it_stops_with_an_error(card: Path) -> None:
     out = card.parent / "out"
     out.mkdir()
     with (
@@ -221,7 +221,9 @@ def test_batch_when_interrupted_then_the_next_run_continues(
     assert not (card.parent / "out" / ".burstfix-staging").exists()
 
 
-def test_batch_when_picture_was_in_place_but_not_recorded_then_it_is_taken_as_its_own(card: Path) -> None:
+def test_batch_when_a_picture_was_moved_into_place_but_not_recorded_then_it_may_be_replaced(
+    card: Path,
+) -> None:
     run(card)
     with sqlite3.connect(card.parent / "out" / "burstfix.sqlite") as db:
         db.execute("UPDATE bursts SET state='running', stamp=NULL")
@@ -240,7 +242,7 @@ def test_batch_when_memory_is_too_small_for_a_burst_then_it_fails_with_advice(
     assert len(report.done) == 3 and "--max-memory" in report.failed["LARGE_0.dng"]
 
 
-def test_budget_when_bursts_are_read_ahead_then_never_more_than_the_limit(
+def test_budget_when_bursts_are_read_ahead_then_they_stay_below_the_limit(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
@@ -254,19 +256,19 @@ def test_budget_when_bursts_are_read_ahead_then_never_more_than_the_limit(
         most = max(most, self._taken)
 
     monkeypatch.setattr(Budget, "take", take)
-    # The limit allows two of the three bursts beside the share of the tiles.
+    # The limit permits two of the three bursts, in addition to the share of the tiles.
     assert len(run(card, replace(SETTINGS, jobs=3, max_memory=RESERVE + int(2.5 * size / 0.6))).done) == 3
     assert most == 2 * size
 
 
-def test_batch_when_singles_are_wanted_then_they_are_denoised_alone(card: Path) -> None:
+def test_batch_when_singles_are_requested_then_they_are_denoised_alone(card: Path) -> None:
     shoot(card / "LONE.dng", 5000.0)
     assert len(run(card).done) == 3
     assert run(card, replace(SETTINGS, singles=True)).done == ["LONE.dng"]
     assert "LONE.jpg" in pictures(card)
 
 
-def test_batch_when_output_lies_in_the_folder_then_it_is_not_searched(card: Path) -> None:
+def test_batch_when_the_output_folder_is_inside_the_folder_then_it_is_not_searched(card: Path) -> None:
     for _ in range(2):
         report = run_batch([card], card / "out", SETTINGS)
         assert len(report.done) + len(report.skipped) == 3
@@ -280,7 +282,7 @@ def test_journal_when_damaged_then_the_error_names_it(card: Path) -> None:
         run(card)
 
 
-def test_journal_when_written_by_a_newer_version_then_an_error_says_so(tmp_path: Path) -> None:
+def test_journal_when_written_by_a_newer_version_then_the_error_states_this(tmp_path: Path) -> None:
     Journal(tmp_path).close()
     with sqlite3.connect(tmp_path / "burstfix.sqlite") as db:
         db.execute("PRAGMA user_version=99")
@@ -300,7 +302,7 @@ def test_batch_when_a_burst_has_no_mosaic_then_auto_chooses_a_usable_model_and_l
     for cfa in (MONOCHROME, LINEAR):
         (card / cfa).mkdir()
         for path in write_frames(card / cfa, cfa, 2)[0]:
-            # Merged DNGs are left out of the search; these stand for raws of a camera.
+            # The search leaves out merged DNGs, so change their tags to those of a camera.
             path.write_bytes(path.read_bytes().replace(b"burstfix", b"a camera"))
     names: list[str] = []
 
@@ -336,14 +338,14 @@ def test_batch_when_a_raw_is_corrupt_then_it_is_reported_and_only_skip_bad_accep
     said = capsys.readouterr().out
     assert "IMG_0003.dng: cannot be read: " in said and "3 merged" in said and "0 failed" in said
     assert main([*command, "--skip-bad"]) == 0
-    # Once it is repaired, it is merged with its burst.
+    # After the raw has been repaired, it is merged with its burst.
     (card / "IMG_0003.dng").unlink()
     burst(card, 3, 1, 0.4, scene=1)
     assert main(command) == 0
     assert len(read_entries(card.parent / "out")[0].frames) == 3
 
 
-def test_batch_when_a_noise_table_is_named_then_its_noise_is_taken_and_a_bad_one_stops_it_first(
+def test_batch_when_a_noise_table_is_given_then_it_is_used_and_an_invalid_one_stops_the_batch(
     card: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in card.glob("*.dng"):
@@ -360,7 +362,7 @@ def test_batch_when_a_noise_table_is_named_then_its_noise_is_taken_and_a_bad_one
     assert read_entries(out)[0].result["noise"] == "table"
 
 
-def test_batch_when_memory_is_too_small_for_every_burst_then_all_fail_and_it_ends(
+def test_batch_when_memory_is_too_small_for_every_burst_then_all_fail_and_the_batch_ends(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("burstfix.batch.memory.used_now", lambda: 0)
@@ -382,7 +384,7 @@ def test_batch_when_names_have_the_maximum_length_then_pictures_get_shortened_un
 
 
 @pytest.mark.parametrize("name", ["#recycle", "@eaDir", "$RECYCLE.BIN", "@Recycle"])
-def test_batch_when_a_folder_is_a_recycle_bin_then_it_is_searched_only_by_name(
+def test_batch_when_a_folder_is_a_recycle_bin_then_it_is_searched_only_if_named(
     name: str, tmp_path: Path
 ) -> None:
     burst(tmp_path / "100ACME", 1, 2, 0.0)

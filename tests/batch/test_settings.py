@@ -103,7 +103,7 @@ def test_settings_file_when_not_toml_then_usage_error(tmp_path: Path, content: b
         read_settings_file(path)
 
 
-def test_settings_when_names_contradict_then_an_error() -> None:
+def test_settings_when_names_contradict_then_usage_error() -> None:
     with pytest.raises(UsageError, match="the suffix means jpeg"):
         BatchSettings(layout="{first}.jpg", format="png")
     with pytest.raises(UsageError, match="8 bits"):
@@ -112,7 +112,7 @@ def test_settings_when_names_contradict_then_an_error() -> None:
         BatchSettings(min_frames=5, max_frames=3)
 
 
-def test_layout_when_it_has_no_suffix_then_it_gets_that_of_the_format() -> None:
+def test_layout_when_it_has_no_suffix_then_it_gets_the_suffix_of_the_format() -> None:
     assert check_layout("{folder}/{first}", None) == "{folder}/{first}.tif"
     assert check_layout("{first}", "jpeg") == "{first}.jpg"
     assert check_layout("{first}.PNG", None) == "{first}.PNG"
@@ -132,7 +132,7 @@ DOES_NOT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_settings_when_one_is_changed_then_pictures_are_redone_if_and_only_if_it_changes_them() -> None:
+def test_settings_hash_when_one_setting_changes_then_it_changes_only_if_pictures_change() -> None:
     assert {*MATTERS, *DOES_NOT} == set(NAMES)
     plain = settings_hash(BatchSettings())
     for name, value in (MATTERS | DOES_NOT).items():
@@ -143,7 +143,7 @@ def test_settings_when_one_is_changed_then_pictures_are_redone_if_and_only_if_it
 @pytest.mark.parametrize(
     ("text", "size"), [("8GB", 8 * 10**9), ("2 GiB", 2**31), ("500MB", 5 * 10**8), ("7", 7)]
 )
-def test_size_when_given_with_a_unit_then_bytes(text: str, size: int) -> None:
+def test_size_when_given_with_a_unit_then_it_is_converted_to_bytes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
@@ -166,13 +166,13 @@ def test_settings_file_when_in_a_folder_of_raws_then_unsafe_settings_are_refused
     path.write_text(f'gap = 1\nmodel = "kpn"\n{line}\n' if "model" not in line else line)
     with pytest.raises(UsageError, match=r"burstfix\.toml: .* is not allowed in a folder of raws"):
         file_layers(settings_files([tmp_path]))
-    # The user's file, and a file that is named, may contain it.
+    # The user's file and an explicitly named file may contain it.
     assert file_layers(settings_files([], user_folder=tmp_path))
     assert file_layers(settings_files([], config=path))
     assert file_layers(settings_files([tmp_path], config=path))
 
 
-def test_config_show_when_run_then_lists_settings_not_allowed_in_folders(
+def test_config_show_when_run_then_it_lists_the_settings_not_allowed_in_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["config", "show", str(tmp_path)]) == 0

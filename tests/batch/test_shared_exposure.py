@@ -1,4 +1,4 @@
-"""One exposure for a series: its pictures do not flicker."""
+"""One exposure for a series, so that its pictures do not flicker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def series(tmp_path: Path) -> Path:
     return card
 
 
-def test_batch_when_exposure_is_shared_then_every_picture_of_a_folder_has_the_same(series, monkeypatch):
+def test_batch_when_exposure_is_shared_then_all_pictures_of_a_folder_have_the_same_exposure(
+    series, monkeypatch
+):
     found = exposures_of(series, monkeypatch)
     assert len(found) == 3
     assert len(set(found)) == 1 and found[0] > 0.5
@@ -54,13 +56,13 @@ def test_batch_when_exposure_is_not_shared_then_pictures_differ(series, monkeypa
     assert len(set(exposures_of(series, monkeypatch, settings))) == 3
 
 
-def test_batch_when_exposure_is_shared_then_other_folders_have_their_own(series, monkeypatch):
+def test_batch_when_exposure_is_shared_then_each_folder_has_its_own_exposure(series, monkeypatch):
     burst(series / "bright", 90, 2, 0.0, exposure=1 / 20, scene=1)
     found = exposures_of(series, monkeypatch)
     assert len(found) == 4
     assert len(set(found[:3])) == 1 and found[3] == 0.0
 
 
-def test_settings_when_exposure_is_shared_then_only_a_batch_takes_it():
+def test_settings_when_exposure_is_shared_then_only_a_batch_accepts_it():
     with pytest.raises(UsageError, match="exposure"):
         MergeSettings(exposure="shared")

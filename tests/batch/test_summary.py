@@ -30,7 +30,7 @@ def thumb(color: tuple[int, int, int]) -> str:
     return base64.b64encode(held.getvalue()).decode("ascii")
 
 
-def test_summary_when_a_burst_failed_then_table_says_why_and_sheet_has_the_picture_of_the_other(
+def test_summary_when_a_burst_failed_then_the_table_has_the_reason_and_the_sheet_only_the_other(
     tmp_path: Path,
 ) -> None:
     merged = entry(1, thumb=thumb(ORANGE), left_out=["a.dng: blurred", "b.dng: dark"], used=3)
@@ -46,7 +46,7 @@ def test_summary_when_a_burst_failed_then_table_says_why_and_sheet_has_the_pictu
         pixels = np.asarray(sheet).astype(int)
     assert sheet.size == (2 * 250 + 10, 278 + 10)
     like = np.abs(pixels - ORANGE).max(axis=2) < 24
-    # The picture is as wide as its cell; the other cell has no picture.
+    # The picture fills the width of its cell. The other cell has no picture.
     assert like[60:190, 15:245].all() and not like[:, 260:].any()
 
 

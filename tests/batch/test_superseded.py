@@ -1,4 +1,4 @@
-"""A superseded picture is removed once newer pictures show all of its frames."""
+"""A superseded picture is removed once newer pictures contain all of its frames."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_batch_when_the_picture_without_the_first_frame_was_edited_then_it_stays
     assert pictures(repaired)["IMG_0002-IMG_0003"] == b"better" and len(pictures(repaired)) == 2
 
 
-def test_batch_when_frames_have_other_content_by_now_then_the_picture_of_the_old_ones_stays(
+def test_batch_when_frames_have_other_content_then_the_picture_of_the_old_frames_stays(
     repaired: Path,
 ) -> None:
     before = pictures(repaired)
@@ -80,7 +80,7 @@ def test_batch_when_frames_have_other_content_by_now_then_the_picture_of_the_old
     assert len(pictures(repaired)) == 2 and pictures(repaired).items() >= before.items()
 
 
-def test_batch_when_the_larger_burst_fails_then_the_picture_of_fewer_frames_stays_until_it_is_done(
+def test_batch_when_the_larger_burst_fails_then_the_earlier_picture_stays_until_it_is_merged(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(card)
@@ -93,7 +93,7 @@ def test_batch_when_the_larger_burst_fails_then_the_picture_of_fewer_frames_stay
     assert len(read_entries(card.parent / "out")) == 1
 
 
-def test_batch_when_a_burst_is_cut_in_two_then_its_picture_is_removed_once_both_parts_exist(
+def test_batch_when_a_burst_is_split_then_its_picture_is_removed_once_both_parts_exist(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(card, 4, 3, 0.6, scene=1)
@@ -105,11 +105,11 @@ def test_batch_when_a_burst_is_cut_in_two_then_its_picture_is_removed_once_both_
     assert run(card, parts).failed == {"IMG_0004.dng": "oh"}
     assert pictures(card).items() >= before.items() and set(pictures(card)) == {"IMG_0003", "IMG_0006"}
     monkeypatch.undo()
-    # Until then the name belongs to the other burst.
+    # Until then, the name belongs to the other burst.
     assert run(card, parts, retry_failed=True).done == ["IMG_0004.dng"]
     assert set(pictures(card)) == {"IMG_0003", "IMG_0006_dng"}
     assert len(run(card, parts).skipped) == 2
-    # Without the limit the first picture comes back.
+    # Without the limit, the first picture is written again.
     assert run(card, BY_LAST).done == ["IMG_0001.dng"] and pictures(card) == before
 
 
@@ -120,13 +120,13 @@ def test_batch_when_a_frame_is_removed_and_restored_then_the_burst_has_its_name_
     kept = last.read_bytes()
     last.unlink()
     assert run(card).done == ["IMG_0001.dng"]
-    # Only the picture of all three frames shows the third one.
+    # Only the picture of all three frames contains the third frame.
     assert set(pictures(card)) == {"IMG_0001-IMG_0002", "IMG_0001-IMG_0003"}
     last.write_bytes(kept)
     assert run(card).done == ["IMG_0001.dng"] and pictures(card) == before
 
 
-def test_batch_when_the_layout_changes_and_changes_back_then_pictures_are_known_as_its_own(
+def test_batch_when_the_layout_changes_and_changes_back_then_its_pictures_are_recognised(
     card: Path,
 ) -> None:
     run(card)

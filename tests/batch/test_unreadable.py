@@ -29,7 +29,7 @@ def run(card: Path) -> BatchReport:
 
 
 @pytest.mark.parametrize("reads", ["read_metadata", "read_frame"])
-def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_has_it(
+def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_includes_it(
     reads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(tmp_path / "card", 1, 3, 0.0)
@@ -62,7 +62,7 @@ def test_journal_when_its_version_stored_errors_then_they_are_forgotten(tmp_path
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
-    """Make listing folders of this name fail; permissions would not stop tests that run as root."""
+    """Make folders with this name fail to list. Permissions would have no effect on tests run by root."""
     real = {"scandir": os.scandir, "listdir": os.listdir}
 
     def listed(function: str, path: str | int) -> object:
@@ -75,7 +75,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
         monkeypatch.setattr(os, function, partial(listed, function))
 
 
-def test_batch_when_a_folder_in_it_cannot_be_listed_then_it_is_reported_and_the_rest_merged(
+def test_batch_when_a_subfolder_cannot_be_listed_then_it_is_reported_and_the_rest_is_merged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(tmp_path / "card" / "a", 1, 2, 0.0)
@@ -87,7 +87,7 @@ def test_batch_when_a_folder_in_it_cannot_be_listed_then_it_is_reported_and_the_
 
 
 @pytest.mark.parametrize("command", ["merge", "group"])
-def test_command_when_the_folder_named_cannot_be_listed_then_one_line_and_exit_code_3(
+def test_command_when_the_given_folder_cannot_be_listed_then_one_line_and_exit_code_3(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     burst(tmp_path / "card", 1, 2, 0.0)
@@ -97,7 +97,7 @@ def test_command_when_the_folder_named_cannot_be_listed_then_one_line_and_exit_c
     assert "card: cannot be read (Permission denied)" in said and len(said.splitlines()) == 1
 
 
-def test_plan_when_a_file_may_not_be_looked_at_then_it_is_unreadable_and_no_broken_link(
+def test_plan_when_the_status_of_a_file_cannot_be_read_then_it_is_unreadable_and_not_a_broken_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burst(tmp_path, 1, 3, 0.0)
@@ -145,7 +145,7 @@ def test_plan_when_a_frame_in_the_middle_is_damaged_then_its_neighbours_stay_one
     assert [g.paths for g in plan.bursts] == [(*paths[:2], *paths[3:])]
 
 
-def test_batch_when_dngs_are_written_among_the_raws_then_they_are_no_frames_of_the_next_run(
+def test_batch_when_dngs_are_written_among_the_raws_then_the_next_run_does_not_merge_them(
     tmp_path: Path,
 ) -> None:
     burst(tmp_path, 1, 4, 0.0)
@@ -156,12 +156,12 @@ def test_batch_when_dngs_are_written_among_the_raws_then_they_are_no_frames_of_t
         pictures = sorted(path.name for path in tmp_path.rglob("*-*.dng"))
         assert report.exit_code == 0 and len(pictures) == 2 and pictures == (before or pictures)
         before = pictures
-    # A run with another output folder ignores them as well.
+    # A run with another output folder also ignores them.
     assert len(find_bursts([tmp_path]).ignored) >= 2
     assert {len(g.paths) for g in find_bursts([tmp_path]).groups} == {4}
 
 
-def test_settings_when_a_folder_may_not_be_looked_into_then_it_is_left_to_the_search(
+def test_settings_when_a_folder_cannot_be_read_then_only_the_search_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = os.stat

@@ -166,7 +166,7 @@ def test_watch_when_files_arrive_in_pieces_then_each_burst_is_merged_once_and_wh
         with open(inbox / path.name, "wb") as file:
             file.write(data[: len(data) // 2])
             file.flush()
-            time.sleep(0.3)  # longer than a debounce, shorter than it takes to settle
+            time.sleep(0.3)  # longer than the debounce, shorter than the settling time
             file.write(data[len(data) // 2 :])
     wait_for(3)
     stop.set()
@@ -179,7 +179,7 @@ def test_watch_when_files_arrive_in_pieces_then_each_burst_is_merged_once_and_wh
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-def test_watch_command_when_a_signal_arrives_then_ends_after_the_current_burst(
+def test_watch_command_when_a_signal_arrives_then_it_ends_after_the_current_burst(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     burst(tmp_path / "inbox", 1, 2, 0.0)

@@ -1,4 +1,4 @@
-"""Import of the authors' two-stage checkpoints, compared with an independent version of their network."""
+"""Import of the authors' checkpoints, compared with an independent implementation of their network."""
 
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _coarse(seed: int = 1) -> State:
 
 
 class _Theirs:
-    """The authors' network as functions of their state: an odd number of frames, reference in the middle."""
+    """The authors' network, computed from their weights, for an odd number of frames around the reference."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -161,7 +161,7 @@ class _Theirs:
         return state
 
     def __call__(self, frames: list[Tensor], maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the picture, and the picture decoded without the reference."""
+        """Return the picture with and without the reference."""
         pyramids = []
         for frame, noise in zip(frames, maps, strict=True):
             x = self.stack("feature_extract", 5, torch.cat([frame, noise], 1))
@@ -202,7 +202,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _bilinear(plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Sample plane (B, h + 2, w + 2), which has a border of zeros, at (B, h, w) positions; zero outside."""
+    """Sample a plane (B, h + 2, w + 2) with a border of zeros at positions (B, h, w); zero outside."""
     _, rows, cols = plane.shape
     y0, x0 = y.floor(), x.floor()
     batch = torch.arange(len(plane))[:, None, None]

@@ -57,7 +57,7 @@ def test_save_weights_when_done_then_the_card_states_their_origin(saved):
 
 def test_save_weights_when_a_weight_is_not_finite_then_nothing_is_written(tmp_path):
     model = build("kpn", CONFIG)
-    next(model.parameters()).data.fill_(1e6)  # beyond float16
+    next(model.parameters()).data.fill_(1e6)  # too large for float16
     with pytest.raises(WeightsError, match="not finite as torch.float16"):
         save_weights(tmp_path / "w.safetensors", model, {})
     assert list(tmp_path.iterdir()) == []
@@ -110,7 +110,7 @@ def test_load_model_when_the_card_is_not_toml_then_the_error_names_the_card(save
         load_model(saved)
 
 
-def test_load_model_when_a_users_file_has_no_card_then_it_loads(saved):
+def test_load_model_when_a_file_of_the_user_has_no_card_then_it_loads(saved):
     saved.with_suffix(".toml").unlink()
     assert load_model(saved).info.name == "kpn"
 
@@ -145,7 +145,7 @@ def test_load_model_when_the_content_does_not_fit_the_model_then_the_error_names
         ('"channels": -4', "expected numbers from 0 to 4096"),
         ('"channels": NaN', "expected numbers from 0 to 4096"),
         ('"head_blocks": 1000000000', "expected numbers from 0 to 4096"),
-        ('"channels": 4096', "another shape"),  # would take 20 GB
+        ('"channels": 4096', "another shape"),  # the model would take 20 GB
         ('"kernel": 4', "kernel"),
         ('"kernel": 0', "kernel"),
         ('"head_channels": 0', "head_channels"),
@@ -166,7 +166,7 @@ def test_load_model_when_sizes_are_out_of_range_then_the_error_precedes_any_allo
         used.append(0 if tensor.is_meta else tensor.nbytes)
         return tensor
 
-    monkeypatch.setattr(torch, "empty", counted)  # function with which layers allocate their weights
+    monkeypatch.setattr(torch, "empty", counted)  # layers allocate their weights with this function
     with pytest.raises(WeightsError, match=words) as caught:
         load_model(saved)
     assert caught.value.exit_code == 7
@@ -246,7 +246,7 @@ def test_load_model_when_weights_are_read_then_torch_does_not_import_its_compile
         "print('torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.stdout == "False\n", done.stderr  # it takes a second of every merge
+    assert done.stdout == "False\n", done.stderr  # importing it adds a second to every merge
 
 
 @pytest.mark.parametrize("target", [(files, "build"), (safetensors.torch, "load")])

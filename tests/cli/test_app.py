@@ -1,4 +1,4 @@
-"""The command as a whole: help, speed, exit codes of errors, output on stdout and stderr."""
+"""The whole command: help, speed, exit codes of errors, output on stdout and stderr."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_command_when_loaded_then_its_help_begins_with_the_listed_summary(name: 
     ctx = app.group.make_context("burstfix", [], resilient_parsing=True)
     command = app.group.get_command(ctx, name)
     assert command is not None
-    # The list repeats the summaries, so that --help imports no command.
+    # The list contains copies of the summaries, so that --help does not import commands.
     first_paragraph = " ".join((command.help or "").split("\n\n")[0].split())
     assert first_paragraph == COMMANDS[name]
 

@@ -30,7 +30,7 @@ def run(folder, capsys, *names, code=0):
     return json.loads(capsys.readouterr().out)
 
 
-def test_compare_when_16_bit_pictures_differ_by_a_percent_then_40_db(folder, capsys):
+def test_compare_when_16_bit_pictures_differ_by_a_percent_then_psnr_is_40_db(folder, capsys):
     found = run(folder, capsys, "near.tif", "truth.tif")
     (near,) = found["pictures"]
     assert near["psnr"] == pytest.approx(-20 * np.log10(655 / 65535), abs=1e-3)

@@ -90,7 +90,7 @@ def test_doctor_when_a_gpu_computes_wrongly_then_exit_1_and_auto_is_the_cpu(
     (problem,) = found["problems"]
     assert problem.startswith("xpu (Fake GPU): float32: WRONG") and words in problem
     assert not found["devices"][1]["checks"][0]["passed"]
-    # The outcome is stored now.
+    # The outcome has been stored.
     monkeypatch.setattr(check, "check_device", lambda device: pytest.fail("checked again"))
     assert type(select_device("auto")) is CpuDevice
 

@@ -23,7 +23,7 @@ def clip(tmp_path: Path) -> Path:
     return folder
 
 
-def test_evaluate_when_json_then_document_on_stdout_and_in_the_file(
+def test_evaluate_when_json_is_requested_then_stdout_and_the_file_have_the_document(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, pictures = tmp_path / "scores.json", tmp_path / "pictures"
@@ -36,7 +36,7 @@ def test_evaluate_when_json_then_document_on_stdout_and_in_the_file(
     assert sorted(p.name for p in pictures.iterdir()) == ["clips_walk_high.png", "clips_walk_low.png"]
 
 
-def test_evaluate_when_markdown_then_only_the_requested_levels(
+def test_evaluate_when_markdown_is_requested_then_it_has_only_the_requested_levels(
     clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "--clips", str(clip), "-m", "menon", "--noise-level", "low", "--markdown"]) == 0

@@ -265,7 +265,7 @@ def test_inspect_when_it_succeeds_then_prints_a_row_for_each_frame(
     for path in small_burst:
         assert path.name in out
     assert "240x176" in out and "1/20 s" in out and "6400" in out
-    assert out.count("reference") == 2  # in its row, and below
+    assert out.count("reference") == 2  # once in its row, and once below the table
     assert list(workplace.iterdir()) == []
 
 
@@ -292,7 +292,7 @@ def test_inspect_when_noise_is_measured_then_profiles_in_files_are_ignored(
     assert "expected S,O|file|measure" in capsys.readouterr().err
 
 
-def test_command_when_given_a_folder_then_uses_its_raws(
+def test_command_when_given_a_folder_then_it_uses_its_raws(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("shots").mkdir()
@@ -318,7 +318,7 @@ def test_merge_when_interrupted_then_no_file_remains(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
-    process.stderr.readline()  # with -v, this line names the reference; the merge starts after it
+    process.stderr.readline()  # with -v, this line names the reference before the merge starts
     os.killpg(process.pid, signal_number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code

@@ -70,6 +70,7 @@ def test_inspect_when_plot_is_a_png_then_the_picture_shows_thumbnails_and_plots(
     picture = np.asarray(Image.open("burst.png").convert("RGB")).astype(int)
     assert picture.shape[1] == 1440
     plots = picture[picture.shape[0] // 2 :]
-    for color in ((200, 84, 26), (61, 139, 64)):  # the line of the file, and the measured points
+    # The line of the profile in the file, and the measured points.
+    for color in ((200, 84, 26), (61, 139, 64)):
         assert (np.abs(plots - color).max(-1) <= 2).sum() > 100
     assert main(["inspect", "shots", "--plot", "burst.jpg"]) == 2

@@ -66,12 +66,12 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_match_the_json_file
     for found, frame in zip(burst.motions, facts["frames"], strict=True):
         true = frame["motion"]
         assert (found.dy, found.dx) == pytest.approx((true["dy"], true["dx"]), abs=1.5)
-        # Blocks are matched to whole packed pixels: half of one at the side of this small picture.
+        # Blocks are matched to whole packed pixels; the tolerance is half of one at the edge of this picture.
         assert found.angle == pytest.approx(true["angle"], abs=5e-3)
     assert burst.noise.shot_gain == pytest.approx((2.5e-3,) * 4)
     assert burst.dropped == ()
     shared = set(map(tuple, burst.hot_pixels.tolist())) & set(map(tuple, facts["hot_pixels"]))
-    assert len(shared) >= 6  # of 8; the faintest may hide in noise
+    assert len(shared) >= 6  # of 8, because noise may hide the faintest
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /de
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell command in which `burstfix` is replaced by the tested command."""
+    """Run a shell command, with `burstfix` replaced by the command under test."""
     line = line.replace("burstfix", f"{sys.executable} -m burstfix", 1)
     return subprocess.run(
         ["sh", "-c", line],
@@ -97,7 +97,7 @@ def test_merge_when_the_name_of_the_output_is_too_long_then_exit_code_5(
     assert ran.returncode == 5 and "the name is too long" in ran.stderr
 
 
-# Writes very slowly, so that the signal arrives while the temporary file is there.
+# Writes very slowly, so that the signal arrives while the temporary file exists.
 SLOW_WRITE = """
 import sys, time
 import burstfix.atomic as atomic

@@ -1,4 +1,4 @@
-"""Where the result may go."""
+"""Checks of output files and folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def planned(output: str | Path | None, *, overwrite: bool = False, **typed: Any)
     ("name", "format", "depth"),
     [("a.tif", "tiff", 16), ("a.TIFF", "tiff", 16), ("a.png", "png", 16), ("a.jpg", "jpeg", 8)],
 )
-def test_plan_when_given_a_file_then_its_suffix_decides(
+def test_plan_when_given_a_file_then_its_suffix_determines_the_format(
     name: str, format: str, depth: int, tmp_path: Path
 ) -> None:
     target = planned(tmp_path / name)
@@ -40,7 +40,7 @@ def test_plan_when_given_a_folder_then_names_the_file_after_the_reference(
     )
 
 
-def test_plan_when_given_nothing_then_writes_to_the_working_folder(
+def test_plan_when_no_output_is_given_then_it_is_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -48,21 +48,21 @@ def test_plan_when_given_nothing_then_writes_to_the_working_folder(
     assert path.resolve() == tmp_path / "ref_merged.tif"
 
 
-def test_plan_when_the_file_exists_then_refuses_unless_told_to_overwrite(tmp_path: Path) -> None:
+def test_plan_when_the_file_exists_then_output_error_unless_overwrite_is_set(tmp_path: Path) -> None:
     (tmp_path / "a.tif").touch()
     with pytest.raises(OutputError, match="--overwrite"):
         planned(tmp_path / "a.tif")
     assert planned(tmp_path / "a.tif", overwrite=True).path(Path("r.dng")) == tmp_path / "a.tif"
 
 
-def test_path_when_the_default_name_exists_then_refuses(tmp_path: Path) -> None:
+def test_path_when_the_default_name_exists_then_output_error(tmp_path: Path) -> None:
     (tmp_path / "ref_merged.tif").touch()
     target = planned(tmp_path)
     with pytest.raises(OutputError, match="exists already"):
         target.path(Path("ref.dng"))
 
 
-def test_plan_when_the_folder_is_missing_then_refuses(tmp_path: Path) -> None:
+def test_plan_when_the_folder_is_missing_then_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
         planned(tmp_path / "missing" / "a.tif")
     with pytest.raises(OutputError, match="does not exist"):
@@ -72,7 +72,7 @@ def test_plan_when_the_folder_is_missing_then_refuses(tmp_path: Path) -> None:
         planned(tmp_path / "file" / "a.tif")
 
 
-def test_plan_when_the_folder_cannot_be_written_then_refuses(
+def test_plan_when_the_folder_cannot_be_written_then_output_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(**_: object) -> None:
@@ -83,12 +83,12 @@ def test_plan_when_the_folder_cannot_be_written_then_refuses(
         planned(tmp_path / "a.tif")
 
 
-def test_plan_when_done_then_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_plan_when_done_then_it_leaves_no_file(tmp_path: Path) -> None:
     planned(tmp_path / "a.tif")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plan_when_settings_of_a_file_do_not_fit_the_format_then_the_name_of_the_output_decides(
+def test_plan_when_settings_of_a_file_do_not_fit_the_format_then_they_are_ignored(
     tmp_path: Path,
 ) -> None:
     settings = MergeSettings(format="dng", bit_depth=16, quality=90)
@@ -97,12 +97,14 @@ def test_plan_when_settings_of_a_file_do_not_fit_the_format_then_the_name_of_the
 
 
 @pytest.mark.parametrize("name", ["a", "a.webp", "a.nef"])
-def test_plan_when_the_suffix_is_unknown_then_is_wrong_usage(name: str, tmp_path: Path) -> None:
+def test_plan_when_the_suffix_is_unknown_then_usage_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"use \.tif, \.png, .* or \.dng"):
         planned(tmp_path / name)
 
 
-def test_refuse_inputs_when_the_output_is_a_frame_then_refuses_even_to_overwrite(tmp_path: Path) -> None:
+def test_refuse_inputs_when_the_output_is_a_frame_then_output_error_even_with_overwrite(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "a.tif").touch()
     target = planned(tmp_path / "a.tif", overwrite=True)
     with pytest.raises(OutputError, match="frame of the burst"):
@@ -118,7 +120,7 @@ def test_refuse_inputs_when_the_output_is_a_frame_then_refuses_even_to_overwrite
         ("a.dng", {"max_size": 800}, "--max-size does not apply to"),
     ],
 )
-def test_plan_when_an_option_is_for_another_kind_of_file_then_is_wrong_usage(
+def test_plan_when_an_option_is_for_another_kind_of_file_then_usage_error(
     name: str, changes: dict, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):

@@ -24,7 +24,7 @@ class Screen(io.StringIO):
 
 
 def screen_as_stderr(monkeypatch: pytest.MonkeyPatch) -> Screen:
-    """Replace stderr by a terminal; to be called in tests, because pytest replaces stderr after fixtures."""
+    """Replace stderr by a terminal. Call this in tests, because pytest replaces stderr after fixtures."""
     monkeypatch.setenv("TERM", "xterm")
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
@@ -54,7 +54,7 @@ def test_progress_when_stderr_is_a_terminal_then_one_bar_names_the_stages(
     assert " left" in shown and "-:--" not in shown
 
 
-def test_overall_progress_when_stages_follow_each_other_then_never_decreases() -> None:
+def test_overall_progress_when_stages_follow_each_other_then_it_never_decreases() -> None:
     now = iter([0.0, 1.0, 10.0])
     overall = OverallProgress(MERGING, clock=lambda: next(now))
     assert (overall.description, overall.time_text) == ("Starting", "0:01 elapsed")
@@ -137,7 +137,7 @@ def test_batch_display_when_bursts_are_merged_then_one_bar_names_stage_number_an
         shown = screen.getvalue()
     for text in ("Starting", "Searching for raws", "Decoding 1 of 3", "a.dng", "Merging 2 of 3", "b.dng"):
         assert text in shown
-    assert "\x1b[1A" not in shown  # the cursor never moves up, so there is only one bar
+    assert "\x1b[1A" not in shown  # there is only one bar, because the cursor never moves up
 
 
 def test_batch_progress_when_bursts_run_then_the_fraction_rises_from_the_search_to_the_end() -> None:
@@ -211,7 +211,7 @@ def test_log_line_when_a_name_contains_control_characters_then_they_are_escaped(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
 @pytest.mark.parametrize("command", ["batch", "group", "inspect", "merge"])
-def test_command_when_names_and_tags_contain_control_characters_then_none_reaches_the_terminal(
+def test_command_when_names_and_tags_contain_control_characters_then_the_terminal_gets_none(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card, out = tmp_path / "card\x1b[2J", tmp_path / "out"

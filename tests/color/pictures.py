@@ -15,7 +15,7 @@ def matrix(*numbers: float) -> np.ndarray:
     return np.array(numbers, np.float64).reshape(3, 3)
 
 
-# Real action camera with two calibrations (tungsten, D50); numbers as printed by exiftool.
+# Real action camera with two calibrations (tungsten, D50). The numbers are from exiftool.
 ACTION_CAMERA = ColorProfile(
     color_matrix_1=matrix(1.8331, -0.8166, -0.2478, 0.1391, 0.8961, -0.0367, 0.0822, 0.0662, 0.2597),
     illuminant_1=3,

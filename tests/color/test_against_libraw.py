@@ -1,4 +1,4 @@
-"""Comparison of colours with LibRaw for one frame with the same white balance."""
+"""Colours of a frame compared with those of LibRaw, with the same white balance."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def _by_libraw(path: Path) -> np.ndarray:
         rgb = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,
-            adjust_maximum_thr=0.0,  # white level of the file, not an estimate from the picture
+            adjust_maximum_thr=0.0,  # use the white level of the file instead of an estimate from the picture
             gamma=(2.4, 12.92),
             output_color=rawpy.ColorSpace.sRGB,  # type: ignore[attr-defined]
             output_bps=16,
@@ -58,5 +58,5 @@ def test_render_when_compared_with_libraw_then_colours_agree(name, shared_data, 
     mean, high = float(difference.mean()), float(np.percentile(difference, 95))
     print(f"{name}: CIEDE2000 against LibRaw, 8x reduced: mean {mean:.2f}, 95% under {high:.2f}")  # noqa: T201
     record_property("ciede2000_mean", mean)
-    assert mean < 1.0  # documented limit 3; near 1 the colour model would be faulty
+    assert mean < 1.0  # the documented limit is 3, but above 1 the colour model would be suspect
     assert high < 3.0

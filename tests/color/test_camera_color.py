@@ -19,7 +19,8 @@ SRGB = SPACES["srgb"]
 
 
 def test_xyz_to_camera_when_between_the_illuminants_then_it_is_linear_in_inverse_temperature():
-    # Half way between 1/2850 K and 1/5000 K lies 3630.57 K; both matrices scaled to white = 1 at most.
+    # 3630.57 K is half way between 1/2850 K and 1/5000 K. Both matrices are scaled so that white is at most
+    # 1.
     xy = [0.4, 0.3907]
     kelvin, _ = temperature_of(xy)
     share = (1 / kelvin - 1 / 5000) / (1 / 2850 - 1 / 5000)
@@ -31,7 +32,7 @@ def test_xyz_to_camera_when_between_the_illuminants_then_it_is_linear_in_inverse
 
 
 @pytest.mark.parametrize(("xy", "which"), [((0.31, 0.32), 2), ((0.52, 0.41), 1)])
-def test_xyz_to_camera_when_beyond_the_illuminants_then_only_the_nearer_one_counts(xy, which):
+def test_xyz_to_camera_when_outside_the_illuminants_then_only_the_nearer_one_is_used(xy, which):
     only = ACTION_CAMERA.color_matrix_1 if which == 1 else ACTION_CAMERA.color_matrix_2
     assert only is not None
     np.testing.assert_allclose(xyz_to_camera(ACTION_CAMERA, xy), only / (only @ D50_XYZ).max(), rtol=1e-9)
@@ -68,7 +69,7 @@ def test_neutral_to_xy_when_a_real_camera_is_in_daylight_then_the_light_is_close
     assert abs(duv) < 0.01
 
 
-def test_balanced_camera_to_xyz_when_without_forward_matrix_then_it_is_inverse_and_bradford():
+def test_balanced_camera_to_xyz_when_there_is_no_forward_matrix_then_it_is_inverse_and_bradford():
     neutral = ACTION_CAMERA.as_shot_neutral
     xy = neutral_to_xy(ACTION_CAMERA, neutral)
     expected = adaptation(xy_to_xyz(xy), D50_XYZ) @ np.linalg.inv(xyz_to_camera(ACTION_CAMERA, xy))
@@ -78,7 +79,7 @@ def test_balanced_camera_to_xyz_when_without_forward_matrix_then_it_is_inverse_a
 
 
 def test_balanced_camera_to_xyz_when_forward_matrices_are_given_then_they_are_used():
-    forward = matrix(0.7, 0.15, 0.1142, 0.3, 0.65, 0.05, 0.02, 0.1, 0.7049)  # rows sum to D50
+    forward = matrix(0.7, 0.15, 0.1142, 0.3, 0.65, 0.05, 0.02, 0.1, 0.7049)  # the sums of its rows are D50
     profile = replace(ACTION_CAMERA, forward_matrix_1=forward, forward_matrix_2=forward)
     found = balanced_camera_to_xyz_d50(profile, ACTION_CAMERA.as_shot_neutral)
     np.testing.assert_allclose(found, forward, atol=1e-9)
@@ -87,13 +88,14 @@ def test_balanced_camera_to_xyz_when_forward_matrices_are_given_then_they_are_us
 
 
 def test_balanced_camera_to_xyz_when_calibrated_then_balancing_is_in_the_reference_camera():
-    # Worked by hand with CC = diag(2, 1, 1): reference neutral is (n_r / 2, n_g, n_b), and balancing in the
-    # reference camera undoes it, so that only the mixing terms of CC would matter: none here.
+    # By hand, with CC = diag(2, 1, 1): the reference neutral is (n_r / 2, n_g, n_b). Balancing in the
+    # reference camera cancels it. Only mixing terms of CC would have an effect, and there are none.
     forward = matrix(0.7, 0.15, 0.1142, 0.3, 0.65, 0.05, 0.02, 0.1, 0.7049)
     profile = replace(SRGB_CAMERA, forward_matrix_1=forward, camera_calibration_1=np.diag([2.0, 1, 1]))
     np.testing.assert_allclose(balanced_camera_to_xyz_d50(profile, [0.5, 1, 0.6]), forward, atol=1e-9)
-    # With a mixing term: camera = CC @ reference, CC = I + 0.1 e_rg. Neutral (1, 1, 1) is (0.9, 1, 1) in the
-    # reference camera; camera (0.1, 1, 0) is reference (0, 1, 0), balanced (0, 1, 0): forward's green column.
+    # With a mixing term, camera = CC @ reference with CC = I + 0.1 e_rg. Neutral (1, 1, 1) is (0.9, 1, 1) in
+    # the reference camera. Camera RGB (0.1, 1, 0) is (0, 1, 0) in the reference camera and after balancing,
+    # so the result is the green column of `forward`.
     mixing = np.eye(3)
     mixing[0, 1] = 0.1
     profile = replace(SRGB_CAMERA, forward_matrix_1=forward, camera_calibration_1=mixing)

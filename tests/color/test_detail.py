@@ -35,7 +35,7 @@ def test_measure_noise_when_noise_depends_on_tone_then_it_is_measured_for_each_t
 
 
 @pytest.mark.parametrize("noise", [0.003, 0.02])
-def test_sharpen_when_a_picture_is_flat_then_its_noise_hardly_grows(noise):
+def test_sharpen_when_a_picture_is_flat_then_its_noise_hardly_increases(noise):
     picture = flat(noise)
     found = sharpen(picture.copy(), 1.0, measure_noise([brightness_of(picture)]))
     assert found.std() < 1.2 * picture.std()
@@ -74,7 +74,8 @@ def test_render_when_grain_is_given_then_it_has_that_share_of_the_frame_noise(sh
         settings={"noise": {"shot_gain": [gain] * 4, "read_variance": [read] * 4}},
     )
     shown = SRGB_CURVE.decode(render(linear, look="plain", grain=share).data / 65535.0)
-    # Luminance of a mosaic's noise: weights of R, G, B after the matrix, two samples of green.
+    # Variance of luminance from the noise of a mosaic: weights of R, G, B after the matrix; two samples of
+    # green.
     profile = NoiseProfile.uniform(gain, read)
     grain = grain_of(profile, 1.0, neutral, _luminance_weights())
     expected = share * np.sqrt(grain.shot.sum() * level + grain.read)

@@ -53,7 +53,7 @@ def test_compress_when_colours_are_inside_then_they_are_unchanged():
 @pytest.mark.parametrize("hue", range(0, 360, 20))
 @pytest.mark.parametrize("lightness", [0.3, 0.6, 0.85])
 def test_compress_when_chroma_grows_then_the_result_grows_and_keeps_hue_and_lightness(hue, lightness):
-    # From grey to far outside the gamut of a display.
+    # Chroma ranges from grey to far outside the gamut of a display.
     angle = np.radians(hue)
     chroma = np.linspace(0.0, 0.3, 120)
     lab = np.stack([np.full(120, lightness), chroma * np.cos(angle), chroma * np.sin(angle)]).astype(
@@ -80,10 +80,10 @@ def test_compress_when_saturation_is_raised_then_chroma_grows_by_that_factor():
 
 
 def test_render_when_saturated_blue_has_texture_then_natural_keeps_it_and_plain_clips_it():
-    # Blue cloth beyond sRGB: red and green are below 0, where a clip flattens them.
+    # The blue cloth is outside sRGB. Red and green are below 0, so clipping makes them flat.
     threads = 1 + 0.3 * np.sin(np.arange(64) * 1.3)
     cloth = np.array([-0.06, -0.02, 0.9])[:, None, None] * threads * np.ones((64, 1))
-    cloth[2] = 0.9  # blue is constant, so the texture is in saturation only
+    cloth[2] = 0.9  # blue is constant, so only saturation has texture
     natural, plain = (
         render(linear_image(cloth), look=look, exposure=0.0).data / 65535.0 for look in ("natural", "plain")
     )
@@ -92,7 +92,7 @@ def test_render_when_saturated_blue_has_texture_then_natural_keeps_it_and_plain_
 
 
 @pytest.mark.parametrize("start_hue", range(0, 360, 30))
-def test_render_when_a_coloured_light_grows_then_natural_keeps_its_hue(start_hue):
+def test_render_when_a_coloured_light_gets_brighter_then_natural_keeps_its_hue(start_hue):
     angle = np.radians(start_hue)
     colour_of_light = Oklab(SPACES["srgb"]).to_rgb(
         np.array([[0.6], [0.09 * np.cos(angle)], [0.09 * np.sin(angle)]], np.float32)

@@ -1,4 +1,4 @@
-"""Reconstruction of clipped channels: no magenta, and detail is kept while a channel has it."""
+"""Reconstruction of clipped channels: no magenta, and no loss of detail that a channel contains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEUTRAL = np.array([0.565121, 1.0, 0.527835])
 
 
 def gradient(colour: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return a gradient (3, 1, 400) of white-balanced light of one colour."""
+    """Return a gradient (3, 1, 400) of white-balanced light with one colour."""
     return colour[:, None, None] * np.linspace(low, high, 400, dtype=np.float32)
 
 
@@ -50,7 +50,7 @@ def test_render_when_a_pale_gradient_clips_then_it_is_not_magenta(colour):
 @pytest.mark.parametrize(
     "colour", [(1, 0.7, 0.4), (1, 0.5, 0.25), (1, 0.3, 0.1), (0.9, 0.9, 0.2), (0.8, 1, 0.2), (0.3, 0.8, 1)]
 )
-def test_render_when_coloured_light_grows_then_it_becomes_pale_but_not_pink(colour, look):
+def test_render_when_coloured_light_gets_brighter_then_it_becomes_pale_but_not_pink(colour, look):
     light = np.array(colour)[:, None, None] * np.geomspace(0.1, 12, 500, dtype=np.float32)
     picture = render(linear_image(clipped(light), ACTION_CAMERA), look=look, exposure=0.0).data[0] / 65535
     assert (np.minimum(picture[:, 0], picture[:, 2]) - picture[:, 1]).max() < 0.003
@@ -69,7 +69,7 @@ def test_reconstruct_when_a_saturated_lamp_clips_then_its_colour_is_kept(lamp: i
 def test_reconstruct_when_yellow_light_clips_in_two_channels_then_it_does_not_become_green():
     light = np.array([3.0, 3.0, 0.45], np.float32).reshape(3, 1, 1)
     found = reconstruct(clipped(light), NEUTRAL).ravel()
-    # Blue is at most half of the others, so there is no evidence that green is above its measured value.
+    # Blue is at most half of the other channels, so green is not raised above its measured value.
     np.testing.assert_allclose(found, [1 / NEUTRAL[0], 1.0, 0.45], rtol=1e-5)
 
 

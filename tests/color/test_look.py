@@ -81,7 +81,7 @@ def test_keys_when_listed_then_shipped_files_use_all_of_them():
 
 @pytest.mark.parametrize("exposure", [0.0, 0.7])
 def test_render_when_plain_then_it_equals_balance_matrix_clip_and_curve(exposure):
-    # The formula in docs/looks.md, below the level where clipped highlights are reconstructed.
+    # The formula in docs/looks.md, for values below the reconstruction of clipped highlights.
     camera = np.random.default_rng(4).uniform(-0.05, 0.9, (3, 20, 30))
     neutral = np.asarray(ACTION_CAMERA.as_shot_neutral)
     balanced = np.minimum(camera / neutral[:, None, None], 1 / neutral.min())

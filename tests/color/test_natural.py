@@ -17,7 +17,7 @@ from tests.test_golden_gopro import half_size
 
 
 def room(height: int = 120, width: int = 160, sky: float = 0.9) -> np.ndarray:
-    """Draw a scene (3, H, W) of normal exposure, with objects of many tones and a bright window."""
+    """Draw a normally exposed scene (3, H, W) with objects of many tones and a bright window."""
     rng = np.random.default_rng(8)
     picture = np.full((3, height, width), 0.10, np.float32)
     picture += rng.normal(0, 0.01, (1, height, width)).astype(np.float32)
@@ -90,7 +90,7 @@ def test_exposure_of_when_used_for_all_pictures_of_a_series_then_each_is_rendere
 )
 def test_render_when_the_scene_has_an_edge_then_it_has_no_halo(width, exposure, dark, bright):
     picture = np.full((3, 64, width), dark, np.float32)
-    edge = width // 2 + 1  # within a block of the reduced picture
+    edge = width // 2 + 1  # inside a block of the reduced picture
     picture[:, :, edge:] = bright
     row = display(picture, exposure=exposure)[32, :, 1]
     low, high = np.median(row[: edge - 3]), np.median(row[edge + 3 :])
@@ -141,7 +141,7 @@ def test_tone_curve_when_evaluated_then_it_rises_from_black_to_white_and_keeps_g
     [
         (np.zeros(10), 0, 0),  # no light
         (np.full(10, np.nan), 0, 0),
-        (np.full(100, 0.14), 0, 0),  # ordinary brightness
+        (np.full(100, 0.14), 0, 0),  # normal brightness
         (np.full(100, 0.07), 0, 0),  # slightly dark, which may be intended
         (np.full(100, 0.02), 1.5, 2.8),
         (np.full(100, 1e-4), 3.5, 4),  # the maximum

@@ -18,7 +18,7 @@ from tests.color.pictures import ACTION_CAMERA, SRGB_CAMERA, linear_image
 plain = partial(render, look="plain")
 NEUTRAL = np.asarray(ACTION_CAMERA.as_shot_neutral)
 
-# The letter F of the EXIF specification, rotated by hand for each orientation.
+# A picture of 2x3 pixels, rotated by hand for each orientation.
 STORED = np.array([[1, 2, 3], [4, 5, 6]])
 UPRIGHT = {
     1: [[1, 2, 3], [4, 5, 6]],
@@ -56,7 +56,7 @@ def test_render_when_the_raw_has_a_default_crop_then_it_is_applied(orientation):
     np.testing.assert_array_equal(as_stored(plain(cropped).data, orientation), expected)
     too_large = replace(linear, metadata=replace(linear.metadata, default_crop=(2, 3, 8, 7)))
     np.testing.assert_array_equal(plain(too_large).data, plain(linear).data)
-    smaller = replace(cropped, data=linear.data[:, ::2, ::2])  # of another size than the raw
+    smaller = replace(cropped, data=linear.data[:, ::2, ::2])  # its size differs from that of the raw
     assert plain(smaller).data.shape == plain(replace(linear, data=smaller.data)).data.shape
 
 
@@ -64,7 +64,7 @@ def test_render_when_the_camera_records_srgb_then_only_the_curve_is_applied():
     data = np.random.default_rng(1).random((3, 5, 7)) * 0.9
     found = plain(linear_image(data)).data / 65535.0
     expected = np.where(data <= 0.0031308, 12.92 * data, 1.055 * data ** (1 / 2.4) - 0.055)
-    np.testing.assert_allclose(found, expected.transpose(1, 2, 0), atol=2e-3)  # a matrix of 4 digits
+    np.testing.assert_allclose(found, expected.transpose(1, 2, 0), atol=2e-3)  # the matrix has 4 digits
 
 
 def test_render_when_a_grey_ramp_is_in_the_as_shot_light_then_it_is_neutral_up_to_white():
@@ -78,7 +78,7 @@ def test_render_when_a_grey_ramp_is_in_the_as_shot_light_then_it_is_neutral_up_t
 @pytest.mark.parametrize("look", SHIPPED)
 @pytest.mark.parametrize("exposure", [-1.0, 0.0, 1.5])
 def test_render_when_a_neutral_gradient_clips_in_the_sensor_then_it_stays_neutral(look, exposure):
-    # Every channel clips at 1, green first; without reconstruction, brighter pixels would become magenta.
+    # Every channel clips at 1, green first. Without reconstruction, brighter pixels would become magenta.
     brightness = np.linspace(0.5, 3.0, 500)
     camera = np.minimum(NEUTRAL[:, None, None] * brightness, 1.0)
     image = render(linear_image(camera, ACTION_CAMERA), look=look, exposure=exposure).data.astype(int)
@@ -86,7 +86,7 @@ def test_render_when_a_neutral_gradient_clips_in_the_sensor_then_it_stays_neutra
 
 
 def test_render_when_frames_clip_at_different_times_then_highlights_are_nearly_neutral():
-    # A merged picture near clipping: green is the mean of clipped and unclipped samples of a brighter grey.
+    # Near clipping, green of a merged picture is the mean of clipped and unclipped samples.
     camera = (NEUTRAL * 1.1)[:, None, None] * np.ones((3, 1, 1))
     camera[1] = 0.97
     image = plain(linear_image(camera, ACTION_CAMERA)).data[0, 0] / 65535.0
@@ -107,7 +107,7 @@ def test_render_when_multipliers_are_given_then_the_balanced_colour_is_grey():
 
 def test_render_when_balance_is_auto_then_grey_under_another_light_becomes_grey():
     rng = np.random.default_rng(5)
-    light = np.array([0.75, 1.0, 0.42])  # tungsten-like for this camera
+    light = np.array([0.75, 1.0, 0.42])  # similar to tungsten light for this camera
     grey = rng.uniform(0.05, 0.7, (60, 80))
     camera = light[:, None, None] * np.stack([grey] * 3)
     camera[:, :, :20] *= np.array([1.0, 0.3, 0.2])[:, None, None]  # a red wall in a quarter of the picture
@@ -151,7 +151,8 @@ def test_render_when_exposure_is_auto_then_a_dark_picture_gets_normal_brightness
         (np.full(100, 0.14), 0.0),  # correct exposure
         (np.full(100, 1e-4), 4.0),  # the maximum, also for darker pictures
         (np.full(100, 0.9), -1.0),
-        (np.concatenate([np.full(90, 0.05), np.full(10, 0.75)]), 1.0),  # highlights allow one stop only
+        # Because of the highlights, only one stop is possible.
+        (np.concatenate([np.full(90, 0.05), np.full(10, 0.75)]), 1.0),
     ],
 )
 def test_automatic_exposure_when_given_luminance_then_it_equals_the_correction_by_hand(luminance, expected):

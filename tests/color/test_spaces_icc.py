@@ -40,7 +40,7 @@ def test_prophoto_space_when_converted_to_xyz_then_it_is_the_published_matrix():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [  # SMPTE EG 432-1 with the white of D65; ITU-R BT.2020
+    [  # SMPTE EG 432-1 with D65 white; ITU-R BT.2020
         ("display-p3", [[0.48657, 0.26567, 0.19822], [0.22897, 0.69174, 0.07929], [0.0, 0.04511, 1.04394]]),
         ("rec2020", [[0.63696, 0.14462, 0.16888], [0.2627, 0.6780, 0.0593], [0.0, 0.02807, 1.06099]]),
     ],
@@ -99,7 +99,7 @@ def test_render_when_little_cms_converts_a_wide_space_to_srgb_then_it_equals_our
         picture, ImageCms.getOpenProfile(io.BytesIO(wide.icc_profile)), ImageCms.createProfile("sRGB")
     )
     difference = np.abs(back - srgb.data / 257.0)
-    assert difference.mean() < 1  # both roundings to 8 bit
+    assert difference.mean() < 1  # rounding to 8 bits in both conversions
     assert difference.max() < 12  # dark saturated colours have few codes
 
 

@@ -1,4 +1,4 @@
-"""The visible part of a picture: default crop, user's crop, square pixels."""
+"""The visible part of a picture: default crop, user crop, square pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_stretched_when_pixels_are_square_then_the_data_are_not_copied(scale: tu
     assert stretched(data, scale) is data
 
 
-def test_stretched_when_one_pixel_is_left_then_it_is_repeated():
+def test_stretched_when_there_is_one_pixel_then_it_is_repeated():
     assert stretched(np.full((3, 1, 1), 5, np.float32), (2.0, 3.0)).tolist() == [[[5] * 3] * 2] * 3
 
 

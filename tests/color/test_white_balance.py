@@ -16,7 +16,7 @@ LIGHTS = [(2400, 0.0), (3000, 0.004), (4000, -0.004), (5200, 0.002), (6500, 0.00
 
 
 def scene(seed: int) -> np.ndarray:
-    """Draw (3, 72, 96) linear sRGB: mostly grey walls and stones; some wood, leaves, sky, skin and paint."""
+    """Draw (3, 72, 96) linear sRGB: mostly grey walls and stones, some wood, leaves, sky, skin and paint."""
     rng = np.random.default_rng(seed)
     picture = np.empty((3, 72, 96))
     kinds = np.array(

@@ -30,7 +30,7 @@ def make_burst(
     hot_pixels: list[tuple[int, int]] | None = None,
     levels: Levels | None = None,
 ) -> Burst:
-    """Return a burst of a synthetic scene; each frame moves by `shift` more sensor pixels down and right."""
+    """Return a burst of a synthetic scene that moves down and right by `shift` sensor pixels per frame."""
     reference = frames // 2 if reference is None else reference
     reach = shift * frames
     scene = draw_scene(height + 2 * reach, width + 2 * reach, seed=3)
@@ -67,7 +67,7 @@ def to_dn(values: np.ndarray, levels: Levels) -> np.ndarray:
 
 
 def normalised(frame: Frame) -> np.ndarray:
-    """Return the frame's mosaic in normalised units, independently of the code under test."""
+    """Return the mosaic of a frame in normalised units, independently of the code under test."""
     black = black_of(frame.metadata.levels, *frame.mosaic.shape)
     return (frame.mosaic - black) / (frame.metadata.levels.white - black)
 
@@ -77,7 +77,7 @@ def metadata(height: int, width: int, cfa: str, levels: Levels) -> FrameMetadata
 
 
 class Identity(BurstModel):
-    """Return the mosaic of the reference in all three channels."""
+    """Model that returns the mosaic of the reference in all three channels."""
 
     def __init__(self, size_multiple: int = 8, halo: int = 8):
         super().__init__()
@@ -88,14 +88,14 @@ class Identity(BurstModel):
 
 
 class Mean(Identity):
-    """Return the mean of the mosaics of the aligned frames in all three channels."""
+    """Model that returns the mean of the mosaics of the aligned frames in all three channels."""
 
     def merge_tile(self, tile: BurstTile) -> Tensor:
         return unpack(tile.aligned().mean(0)).expand(3, -1, -1)
 
 
 class SmallNet(BurstModel):
-    """Random convolutions, one with stride 4; a tile depends on 20 packed pixels around it."""
+    """Random convolutions, one of them with stride 4. The halo of a tile is 20 packed pixels."""
 
     def __init__(self, channels: int = 8):
         super().__init__()

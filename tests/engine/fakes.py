@@ -42,7 +42,7 @@ class _OneChannelOff(TorchFunctionMode):
 
 
 class WrongGpu(FakeGpu):
-    """A GPU with a defect: the last channel of each convolution is too large by half."""
+    """A defective GPU: the last channel of each convolution is 1.5 times too large."""
 
     def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
         return _OneChannelOff()

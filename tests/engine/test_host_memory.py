@@ -31,9 +31,10 @@ def limit(folder: str, left: int) -> dict[str, str]:
         ("0::/\n", limit("", 300), 300),
         ("0::/\n", {**limit("", 300), "memory.stat": "anon 7\ninactive_file 50\n"}, 350),
         ("0::/\n", {"memory.max": "1000", "memory.current": "1100"}, 0),
-        ("0::/user/job\n", limit("user/job/", 300), 300),  # the process's own group
+        ("0::/user/job\n", limit("user/job/", 300), 300),  # group of the process
         ("0::/user/job\n", limit("user/", 200), 200),  # its parent
-        ("0::/user/job\n", {**limit("user/job/", 300), **limit("user/", 200)}, 200),  # the lower limit
+        # The lower limit applies.
+        ("0::/user/job\n", {**limit("user/job/", 300), **limit("user/", 200)}, 200),
         ("0::/user/job\n", limit("user/other/", 200), None),  # group of another process
         ("0::/docker/abc\n", limit("", 300), 300),  # a path that does not exist in the container
         ("3:cpu:/a\n2:memory:/a\n", {f"memory/a/{k}": v for k, v in V1.items()}, 600),
@@ -61,7 +62,7 @@ def test_free_memory_when_in_a_small_container_then_it_is_below_its_limit(tmp_pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ulimit")
-def test_free_memory_when_the_address_space_is_limited_then_it_is_the_rest_of_it():
+def test_free_memory_when_the_address_space_is_limited_then_it_is_the_remaining_address_space():
     code = (
         "import resource\n"
         "from burstfix.engine.host_memory import free_memory\n"

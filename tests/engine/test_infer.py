@@ -84,7 +84,7 @@ def test_merge_tiled_when_the_noise_of_black_is_zero_then_black_stays_black(name
     burst = replace(burst, frames=frames, noise=NoiseProfile((1e-3,) * 4, (0.0,) * 4))
     merged = merge_tiled(burst, build(name), **CPU).data
     assert np.isfinite(merged).all()
-    assert np.abs(merged[:, :16]).max() < (1e-3 if name == "average" else 0.05)  # networks are untrained
+    assert np.abs(merged[:, :16]).max() < (1e-3 if name == "average" else 0.05)  # the networks are untrained
 
 
 @pytest.mark.parametrize("shift", [0, 2, 40])
@@ -94,12 +94,12 @@ def test_merge_tiled_when_frames_moved_then_the_model_gets_aligned_frames(shift,
     clean = mosaic_of(draw_scene(160 + 8 * shift, 192 + 8 * shift, seed=3)[:, 4 * shift :, 4 * shift :])
     merged = merge_tiled(burst, Mean(), tile=64, **CPU).data[0]
     inside = np.s_[shift * 4 : 160 - shift * 4 or None, shift * 4 : 192 - shift * 4 or None]
-    if shift == 40:  # the fourth frame is shifted by 120 pixels: only a strip is visible in all frames
+    if shift == 40:  # the fourth frame is shifted by 120 pixels, so only a strip is visible in all frames
         inside = np.s_[:40, :72] if reference == 0 else np.s_[80:120, 80:152]
     truth = clean[:160, :192].numpy()
     error = np.std((merged - truth)[inside])
     single = np.std((normalised(burst.frames[reference]) - truth)[inside])
-    assert error < 0.62 * single  # at best half the noise, with four frames
+    assert error < 0.62 * single  # with four frames, at best half the noise remains
 
 
 def test_merge_tiled_when_pixels_are_hot_then_they_are_repaired_in_every_tiling():
@@ -118,7 +118,7 @@ def test_merge_tiled_when_pixels_are_hot_then_they_are_repaired_in_every_tiling(
 
 
 class Limited(Mean):
-    """Model that runs out of memory for large tiles (packed pixels, halo included), and counts its tiles."""
+    """Model that counts its tiles, and runs out of memory above a size (packed pixels, with halo)."""
 
     def __init__(self, limit: int, error: Exception):
         super().__init__()

@@ -41,7 +41,7 @@ def small_kpn() -> Kpn:
 
 
 @pytest.mark.parametrize("model", [Average(), small_kpn()], ids=["average", "kpn"])
-def test_frames_used_when_frames_show_the_same_then_all_are_used(model: BurstModel) -> None:
+def test_frames_used_when_all_frames_show_the_same_scene_then_all_are_used(model: BurstModel) -> None:
     burst = make_burst(96, 128, 4)
     same = replace(burst, frames=(burst.frames[0],) * 4)
     used = merge_tiled(same, model).maps.frames_used
@@ -49,7 +49,7 @@ def test_frames_used_when_frames_show_the_same_then_all_are_used(model: BurstMod
     np.testing.assert_allclose(used, 4.0, atol=0.05)
 
 
-def test_frames_used_when_a_frame_shows_something_else_then_it_does_not_count() -> None:
+def test_frames_used_when_a_frame_shows_another_scene_then_it_does_not_count() -> None:
     burst = make_burst(128, 192, 3)
     other = replace(burst.frames[0], mosaic=np.full_like(burst.frames[0].mosaic, 900))
     used = merge_tiled(replace(burst, frames=(*(burst.frames[0],) * 2, other)), Average()).maps.frames_used

@@ -19,7 +19,7 @@ def merged(folder: Path, seed: int, **options: object) -> LinearImage:
 
 
 def plane(image: LinearImage, k: int) -> np.ndarray:
-    """Return plane R, G, G or B of a picture, or of an RGGB mosaic."""
+    """Return packed plane k (R, Gr, Gb or B) of a picture or of an RGGB mosaic."""
     return image.data[(0, 1, 1, 2)[k]] if len(image.data) == 3 else image.data[0, k // 2 :: 2, k % 2 :: 2]
 
 

@@ -10,7 +10,7 @@ from burstfix.engine.tiling import SCALE, Tile, split, whole
 
 @st.composite
 def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
-    """Random height, width, side, multiple and overlap."""
+    """Draw random height, width, side, multiple and overlap."""
     multiple = draw(st.sampled_from([1, 2, 3, 4, 8, 12, 16]))
     side = multiple * draw(st.integers(1, 12))
     overlap = multiple * draw(st.integers(0, 4))
@@ -18,7 +18,7 @@ def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
 
 
 def blend(tiles: list[Tile], picture: np.ndarray) -> np.ndarray:
-    """Return the result of an identity model, tile by tile."""
+    """Blend the tiles of a picture, as after a merge with an identity model."""
     out = np.zeros_like(picture)
     for tile in tiles:
         rows = slice(SCALE * tile.top, SCALE * (tile.top + tile.height))

@@ -101,7 +101,7 @@ def test_evaluate_when_bursts_are_given_then_a_document_with_parts(still, capsys
     rows = json.loads(capsys.readouterr().out)["results"]
     found = {(row["model"], row["part"]): row for row in rows}
     assert set(found) == {(m, p) for m in ("menon", "average") for p in ("all", "edges", "middle", "flat")}
-    assert found["menon", "all"]["error"]["mean"] == pytest.approx(1.0, abs=0.1)  # the reference's own noise
+    assert found["menon", "all"]["error"]["mean"] == pytest.approx(1.0, abs=0.1)  # the noise of the reference
     assert found["average", "all"]["error"]["mean"] < 0.5
     assert found["average", "all"]["difference"]["high"] < 0
     assert np.isfinite(found["average", "flat"]["noise"]["mean"])

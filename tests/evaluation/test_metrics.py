@@ -56,7 +56,8 @@ def test_ssim_when_both_are_flat_then_only_the_luminance_term_counts() -> None:
 
 
 def test_ssim_when_a_window_has_a_single_bright_pixel_then_it_equals_the_value_by_hand() -> None:
-    # One window; its centre weight is w. Against black: means w and 0, variance w - w^2, covariance 0.
+    # There is one window with centre weight w. Compared with black: means w and 0, variance w - w^2,
+    # covariance 0.
     result, truth = torch.zeros(1, 11, 11), torch.zeros(1, 11, 11)
     result[0, 5, 5] = 1.0
     line = [math.exp(-(k**2) / (2 * 1.5**2)) for k in range(-5, 6)]

@@ -54,7 +54,7 @@ def test_noise_levels_when_read_then_they_match_the_protocol() -> None:
 
 
 def test_protocol_mosaic_when_noise_is_added_then_samples_equal_values_by_hand() -> None:
-    # A red pixel of 0.25 in frame 3, high noise: standard deviation sqrt(0.0064 * 0.25 + 0.0004) = 0.0447.
+    # At 0.25 and high noise, the standard deviation is sqrt(0.0064 * 0.25 + 0.0004) = 0.0447.
     clean = torch.tensor([0.25, 0.5, 0.75])[:, None, None].expand(3, 4, 4)
     drawn = torch.randn((2, 2, 4), generator=torch.Generator().manual_seed(3))
     mosaic = protocol_mosaic(clean, "high", number=3)
@@ -112,7 +112,7 @@ def test_clip_cases_when_created_then_frames_equal_the_mosaics_of_the_protocol(
     torch.testing.assert_close(cases[2].truth, to_display(clean[None], protocol_camera())[0])
 
 
-def test_case_when_the_result_is_the_truth_then_it_is_shown_as_the_truth(
+def test_case_when_the_merge_is_perfect_then_it_equals_the_truth(
     cases: list[Case], clip_folder: Path
 ) -> None:
     pixels = np.array(Image.open(clip_folder / "002.png")).transpose(2, 0, 1)
@@ -179,6 +179,6 @@ def test_photo_case_when_created_twice_then_it_is_equal_and_levels_share_scene_a
     assert torch.equal(one.truth, low.truth)
     assert not np.array_equal(one.burst.frames[0].mosaic, low.burst.frames[0].mosaic)
     assert one.truth.shape == (3, 96, 96)
-    # Tens of pixels of motion, as the protocol of photographs promises.
+    # The protocol for photographs specifies motion of tens of pixels.
     reach = max(math.hypot(m.dx, m.dy) for m in one.burst.motions)
     assert 15 < reach < 45

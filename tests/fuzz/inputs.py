@@ -1,4 +1,4 @@
-"""Hostile inputs: generated files and their mutations. A random generator determines every input."""
+"""Hostile inputs: generated files and their mutations. The random generator determines each input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def cut(data: bytearray, rng: random.Random) -> None:
 
 
 def repeat(data: bytearray, rng: random.Random) -> None:
-    """Insert a piece of the file somewhere else."""
+    """Insert a copy of a part of the file at another position."""
     start = rng.randrange(len(data))
     piece = data[start : start + rng.choice([1, 12, 100, 4000])]
     at = rng.randrange(len(data))
@@ -78,7 +78,7 @@ DNG: Sequence[Mutation] = (*ANY_FILE, flip_end, swap_tags, change_tag, change_ta
 
 
 def mutated(original: bytes, rng: random.Random, mutations: Sequence[Mutation]) -> bytes:
-    """Apply one to three mutations; skip those that earlier ones have made impossible."""
+    """Apply one to three mutations; skip mutations that earlier ones have made impossible."""
     data = bytearray(original)
     for _ in range(rng.choice([1, 1, 2, 3])):
         try:

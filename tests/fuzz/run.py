@@ -4,9 +4,9 @@
     python -m tests.fuzz.run --case opcodes:1:2345 -v
 
 Target, seed and number determine an input, so every case can be repeated. An outcome is allowed if burstfix
-succeeds, or reports the error with the matching exit code. Faults are unexpected exceptions (exit code 1),
-other exit codes, and cases that take more than 20 s of processor time or more than 1 GB of memory.
-Inputs with faults are kept. With any fault, the fuzzer exits with code 1.
+succeeds or reports the error with the correct exit code. Faults are unexpected exceptions (exit code 1),
+other exit codes, and cases that take more than 20 s of processor time or more than 1 GB of memory. Inputs
+with faults are kept. With any fault, the fuzzer exits with code 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tests.fuzz import inputs
 
 SLOW_SECONDS = 20.0
 HANG_SECONDS = 120.0
-MEMORY_LIMIT = 1_000_000_000  # bytes beyond those of the first case
+MEMORY_LIMIT = 1_000_000_000  # additional bytes relative to the first case
 
 READ, MERGED = "read", "merged"
 
@@ -50,7 +50,7 @@ class FaultError(Exception):
 
 
 def read(path: Path) -> str:
-    """Read a raw; a frame or an `InputError` that names the file in one line is allowed."""
+    """Read a raw. Allowed outcomes are a frame, and an `InputError` that names the file in one line."""
     try:
         frame = read_frame(path)
     except InputError as error:
@@ -66,7 +66,7 @@ def read(path: Path) -> str:
 
 
 def merge(path: Path) -> str:
-    """Merge a raw with the command; a picture, or exit code 3 or 6 without a picture, is allowed."""
+    """Merge a raw with the command. Allowed outcomes are a picture, and exit code 3 or 6 without one."""
     output = path.with_name("merged.tif")
     output.unlink(missing_ok=True)
     said = io.StringIO()
@@ -84,13 +84,13 @@ def merge(path: Path) -> str:
 
 
 def read_and_merge(path: Path) -> str:
-    """Read a raw; if that succeeds, merge it as well."""
+    """Read a raw and, if this succeeds, merge it."""
     outcome = read(path)
     return merge(path) if outcome == READ else outcome
 
 
 def load(path: Path) -> str:
-    """Load weights; a model or a deliberate error is allowed."""
+    """Load weights. Allowed outcomes are a model, and an error of burstfix."""
     try:
         load_model(path)
     except BurstfixError as error:
@@ -121,7 +121,7 @@ class Tally:
 
 
 def run_case(target: str, seed: int, number: int, folder: Path) -> str:
-    """Make one input and try it.
+    """Generate one input and test it.
 
     Raises:
         FaultError: The outcome is not allowed.
@@ -144,7 +144,7 @@ def run_case(target: str, seed: int, number: int, folder: Path) -> str:
 
 
 def _processes() -> list[psutil.Process]:
-    """Return this process and the decoder, if they run."""
+    """Return this process and, if it runs, the decoder."""
     found = [psutil.Process()]
     if (pid := shared_client().pid) is not None:
         with contextlib.suppress(psutil.Error):
@@ -155,7 +155,7 @@ def _processes() -> list[psutil.Process]:
 def processor_seconds() -> float:
     """Return the processor time used so far, which does not depend on other programs.
 
-    The time of a restarted decoder counts from its start.
+    For a restarted decoder, only the time since its start counts.
     """
     total = 0.0
     for process in _processes():
@@ -175,7 +175,7 @@ def memory() -> int:
 
 
 def cases(only: list[str]) -> Iterator[tuple[str, int]]:
-    """Yield targets in turn, each with a growing number."""
+    """Yield targets in turn, each with an increasing number."""
     number = 0
     while True:
         for target in only:
@@ -184,7 +184,7 @@ def cases(only: list[str]) -> Iterator[tuple[str, int]]:
 
 
 def fuzz(seconds: float, seed: int, only: list[str], keep: Path) -> int:
-    """Try inputs until the time is over; print the table; return the number of faults."""
+    """Test inputs until the time is over; print the table; return the number of faults."""
     tallies = {target: Tally() for target in only}
     end = time.monotonic() + seconds
     base, faults = 0, 0

@@ -45,7 +45,7 @@ def test_merge_tiled_when_on_cuda_in_float32_then_it_is_close_to_the_cpu(name):
     on_cpu = merge_tiled(burst, model, device="cpu", precision="float32").data
     on_cuda = merge_tiled(burst, model, device=CUDA, precision="float32").data
     difference = np.abs(on_cpu - on_cuda)
-    # The tolerance covers TF32 convolutions and rare cells in flat noise with two equally good offsets.
+    # The tolerance covers TF32 convolutions, and rare cells of flat areas with two equally good offsets.
     assert np.median(difference) < 2e-3 and difference.mean() < 3e-3
 
 
@@ -64,7 +64,7 @@ def test_merge_tiled_when_tiles_have_another_size_then_the_result_on_cuda_is_the
     burst = make_burst(300, 310, 3, "BGGR")
     model = small_model(name)
     allow = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False  # avoids different rounding by the size
+    torch.backends.cudnn.allow_tf32 = False  # otherwise rounding depends on the size
     try:
         one, many = (
             merge_tiled(burst, model, device=CUDA, precision="float32", tile=tile).data
@@ -89,7 +89,7 @@ def test_merge_tiled_when_precision_is_not_given_then_cuda_computes_in_bfloat16(
 
 
 class Greedy(Mean):
-    """A model that allocates CUDA memory for each packed pixel of the tile, halo included."""
+    """A model that allocates CUDA memory for each packed pixel of the tile, including the halo."""
 
     def __init__(self, bytes_per_pixel: int):
         super().__init__()
@@ -122,7 +122,7 @@ def test_merge_tiled_when_cuda_memory_runs_out_then_tiles_are_halved(one_gigabyt
     assert caplog.messages == ["out of memory on cuda: continuing with tiles of 304 sensor pixels"]
 
 
-def test_merge_tiled_when_not_even_small_tiles_fit_on_cuda_then_the_cpu_finishes(one_gigabyte, caplog):
+def test_merge_tiled_when_even_small_tiles_do_not_fit_on_cuda_then_the_cpu_finishes(one_gigabyte, caplog):
     burst = make_burst(300, 300, 2)
     with caplog.at_level(logging.WARNING, "burstfix"):
         merged = merge_tiled(burst, Greedy(1_000_000), device=CUDA, precision="float32").data
@@ -134,7 +134,7 @@ def test_merge_tiled_when_done_on_cuda_then_the_model_is_on_the_cpu_and_memory_i
     model = SmallNet()
     merge_tiled(make_burst(64, 64, 2), model, device=CUDA)
     assert not next(model.parameters()).is_cuda
-    kept = torch.cuda.memory_allocated()  # CUDA's libraries keep working memory
+    kept = torch.cuda.memory_allocated()  # libraries of CUDA keep working memory
     merge_tiled(make_burst(64, 64, 2), model, device=CUDA)
     assert torch.cuda.memory_allocated() <= kept
 

@@ -1,4 +1,4 @@
-"""A picture with all tags, and programs that read it back."""
+"""A picture with all tags, and functions that read pictures with other programs."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ EXIF = ExifTags(
     },
 )
 
-# The reference frame's tags, as exiftool -n prints them in every format.
+# The tags of the reference frame as printed by exiftool -n, in every format.
 EXPECTED = {
     "ImageDescription": "my caption <3",
     "Make": "Maker",

@@ -65,7 +65,7 @@ def entries(data: bytes) -> dict[int, int]:
 
 
 def set_tag(path: Path, tag: int, *values: int) -> None:
-    """Overwrite a tag's values in place and keep its type; the count may shrink."""
+    """Overwrite the values of a tag in place and keep its type. The new count may be smaller."""
     data = bytearray(path.read_bytes())
     place = entries(data)[tag]
     _, kind, count, value = struct.unpack_from("<HHLL", data, place)
@@ -78,7 +78,7 @@ def set_tag(path: Path, tag: int, *values: int) -> None:
 
 
 def rename_tag(path: Path, tag: int, new: int) -> None:
-    """Give a tag another number, which hides it (readers accept any order)."""
+    """Hide a tag by changing its number. Readers accept tags in any order."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<H", data, entries(data)[tag], new)
     path.write_bytes(data)

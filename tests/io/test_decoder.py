@@ -1,4 +1,4 @@
-"""The decoder process: crashes, hangs, memory, hostile answers, leftovers."""
+"""The decoder process: crashes, hangs, memory, hostile answers, remaining processes."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def test_child_when_the_parent_is_killed_then_it_ends_too(good: Path):
 
 
 def test_import_io_when_rawpy_is_missing_then_it_succeeds():
-    # rawpy may be missing on training machines; only the child needs it.
+    # rawpy may be missing on training machines, because only the child needs it.
     program = "import sys; sys.modules['rawpy'] = None; import burstfix.io"
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -1,4 +1,4 @@
-"""Raws that claim more than they contain are rejected fast, and with little memory."""
+"""Raws that claim more pixels than they contain are rejected fast, with little memory."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def crw_file(names: bytes) -> bytes:
 
 def test_read_frame_when_pixels_are_missing_then_the_error_says_that_the_file_is_cut_off(tmp_path: Path):
     mosaic = make_mosaic(160, 64)
-    mosaic[140:] = 0  # LibRaw leaves zeros where data are missing
+    mosaic[140:] = 0  # LibRaw replaces missing data by zeros
     path = write_cfa_dng(tmp_path / "a.tif", mosaic, make_metadata(160, 64))
     assert read_frame(path).mosaic.shape == (160, 64)  # a DNG contains the position of its data
     rename_tag(path, 50706, 60001)
@@ -124,7 +124,7 @@ def test_read_frame_when_pixels_are_missing_then_the_error_says_that_the_file_is
     [
         (10_000_000, 12_000, True),  # a truncated camera raw
         (10_000_000, 400_000, False),
-        (900_000, 10, False),  # needs little memory
+        (900_000, 10, False),  # it needs little memory
         (2_000_000_000, 1 << 40, True),
     ],
 )

@@ -32,7 +32,7 @@ def test_write_image_when_read_by_exiftool_then_every_tag_is_present(name, tmp_p
     tags = exiftool(path, "-n", "-EXIF:all", "-GPS:all")
     expected = dict(EXPECTED)
     if name == "out.avif":
-        del expected["Orientation"]  # AVIF stores a property instead of the tag
+        del expected["Orientation"]  # AVIF has a property instead of the tag
     assert {tag: tags.get(tag) for tag in expected} == expected
 
 
@@ -65,7 +65,7 @@ def test_write_image_when_validated_by_exiftool_then_there_is_no_serious_warning
         ["exiftool", "-validate", "-warning", "-error", "-a", str(path)], capture_output=True, text=True
     )
     complaints = [line for line in done.stdout.splitlines() if line.startswith(("Warning", "Error"))]
-    # Ignore two common violations: EXIF for TIFF excludes deflate and requires a GPS processing method.
+    # Ignore two common violations of EXIF: deflate compression in TIFF, and no GPS processing method.
     assert [c for c in complaints if "Compression" not in c and "GPSProcessingMethod" not in c] == []
 
 

@@ -36,7 +36,7 @@ def test_write_image_when_8_bit_then_values_are_rounded(name, tmp_path):
     data = np.array([0, 128, 129, 257, 385, 386, 32768, 65535, 65406], np.uint16).reshape(1, 3, 3)
     found = read_picture(write_image(make_picture(data=data), tmp_path / name, bit_depth=8))
     assert found.dtype == np.uint8
-    assert found.ravel().tolist() == [0, 0, 1, 1, 1, 2, 128, 255, 254]  # v / 257 to the nearest
+    assert found.ravel().tolist() == [0, 0, 1, 1, 1, 2, 128, 255, 254]  # v / 257, rounded
 
 
 def _drawing() -> np.ndarray:
@@ -46,7 +46,7 @@ def _drawing() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["out.jxl", "out.avif"])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_write_image_when_jpeg_xl_or_avif_then_pixels_are_close_to_themake_picture(name, depth, tmp_path):
+def test_write_image_when_jpeg_xl_or_avif_then_pixels_are_close_to_the_picture(name, depth, tmp_path):
     if depth == 16 and name == "out.avif":
         pytest.skip("AVIF has 8 bits here")
     path = write_image(make_picture(data=_drawing()), tmp_path / name, quality=97, bit_depth=depth)
@@ -135,7 +135,7 @@ def test_write_image_when_a_setting_is_invalid_then_it_raises_usage_error(name, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_write_image_when_the_disk_is_full_then_it_raises_output_error_and_leaves_no_file(name, tmp_path):
-    # A limit on the file size simulates a full disk: a write fails halfway with a system error.
+    # A limit on the file size simulates a full disk. A write then fails halfway with a system error.
     program = f"""
         import resource
         import numpy as np

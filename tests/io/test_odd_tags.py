@@ -1,4 +1,4 @@
-"""Every tag that is read, with every TIFF type and unusual counts: reading works or raises `InputError`."""
+"""Tags with any TIFF type and unusual counts: reading succeeds or raises `InputError`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ TAGS = (
     *(Tag(50721, SRATIONAL, MATRIX.ravel().tolist()), *CFA_TAGS, *LEVEL_TAGS),
 )
 FACTS = LibRawFacts(Area(0, 0, HEIGHT, WIDTH), HEIGHT, WIDTH)
-VALUES = {"zeros": 0, "ones": 1, "large": 250, "nan": 255}  # every byte; 255 gives NaN as a float
+# Value of every byte; as floats, bytes of 255 are NaN.
+VALUES = {"zeros": 0, "ones": 1, "large": 250, "nan": 255}
 
 
 def read(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Raws other than DNGs: metadata from LibRaw, and tags in their own containers."""
+"""Raws other than DNGs: metadata from LibRaw, and tags in other containers."""
 
 from __future__ import annotations
 

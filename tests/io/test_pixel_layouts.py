@@ -32,7 +32,7 @@ JPEG_XL = 52546
 
 
 def write_dng(path: Path, pixels: np.ndarray, *tags: Tag, **options: Any) -> Path:
-    """Write a DNG with tifffile; a Bayer mosaic unless `photometric` differs."""
+    """Write a DNG with tifffile: a Bayer mosaic, unless `photometric` is given."""
     options = {"photometric": 32803, "metadata": None, **options}
     mosaic_tags = CFA_TAGS if options["photometric"] == 32803 else ()
     chosen = {tag.number: tag for tag in (Tag(50706, BYTE, (1, 7, 1, 0)), *mosaic_tags, *LEVEL_TAGS, *tags)}

@@ -22,9 +22,7 @@ from tests.io.raw_files import MATRIX, make_metadata, make_mosaic, rename_tag, s
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_read_frame_when_given_any_pattern_then_pixels_and_pattern_are_those_written(
-    tmp_path: Path, cfa: str
-):
+def test_read_frame_when_a_pattern_is_written_then_pixels_and_pattern_are_read_back(tmp_path: Path, cfa: str):
     path = write_raw(tmp_path / "a.dng", cfa=cfa)
     frame = read_frame(path)
     assert frame.metadata.cfa == cfa
@@ -130,7 +128,7 @@ def test_read_frame_when_the_active_area_is_offset_then_its_phase_is_kept(
     np.testing.assert_array_equal(frame.mosaic, sensor[top : top + 40, left : left + 50])
     assert frame.metadata.cfa == cfa
     np.testing.assert_array_equal(frame.metadata.levels.black, black)
-    # LibRaw has the same colours at the same positions; its positions count from its own visible area.
+    # LibRaw has the same colours at the same positions, relative to its own visible area.
     with rawpy.imread(str(path)) as raw:
         for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
             index = int(raw.raw_colors_visible[y, x])

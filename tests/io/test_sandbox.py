@@ -1,4 +1,4 @@
-"""The sandbox of the decoder process: what a raw that exploits LibRaw cannot do."""
+"""The sandbox of the decoder process: actions that a raw that exploits LibRaw cannot perform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real raws, from the shared data beside the checkout."""
+"""Real raws from the shared data beside the checkout."""
 
 from __future__ import annotations
 

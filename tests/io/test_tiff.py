@@ -1,4 +1,4 @@
-"""TIFF directories: every type and count, byte orders, BigTIFF, and files that try to exhaust the reader."""
+"""TIFF directories: types, counts, byte orders, BigTIFF, and files that try to exhaust the reader."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="ne
 
 
 def exiftool(path: Path, *options: str) -> dict[str, object]:
-    """Return tags by "group:name", as read by exiftool."""
+    """Read tags with exiftool; return them by "group:name"."""
     command = ["exiftool", "-j", "-G1", *options, str(path)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)[0]
 

@@ -1,4 +1,4 @@
-"""XMP: the properties that are copied, and the packet or sidecar that they come from."""
+"""XMP: the copied properties, and their source (packet or sidecar)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def scene():
     return 0.4 * draw_scene(192, 224, 4)
 
 
-def test_average_when_scene_is_static_then_noise_falls_as_in_a_plain_mean(scene):
+def test_average_when_scene_is_static_then_noise_is_reduced_as_by_a_plain_mean(scene):
     clean = F.pixel_unshuffle(mosaic_of(scene)[None], 2)
     frames = torch.stack([packed(scene, seed) for seed in range(6)])
     plain = (frames.mean(0) - clean).square().mean()
@@ -53,7 +53,7 @@ def test_average_when_wiener_filter_is_on_then_noise_is_lower_and_detail_is_kept
 
 
 def test_average_when_windows_are_filtered_then_their_means_are_unchanged():
-    # Deliberately faint: a filter that changed the means would remove most of the signal.
+    # The signal is faint, so a filter that changes the means would remove most of it.
     frames = 0.003 + 0.02 * torch.randn(4, 4, 64, 64, generator=torch.Generator().manual_seed(2))
     plain, filtered = (merged(frames, shrinkage=value) for value in (0.0, 50.0))
     assert float(filtered.mean()) == pytest.approx(float(plain.mean()), rel=0.15)
@@ -67,7 +67,7 @@ def test_average_when_an_object_is_only_in_other_frames_then_there_is_no_ghost(s
     frames = torch.stack([packed(scene, 0)] + [packed(other, seed) for seed in range(1, 5)])
     change = (merged(frames) - clean)[:, 30:60, 40:75]
     alone = (frames[0] - clean)[:, 30:60, 40:75]
-    # No worse than the reference alone.
+    # The error is not larger than that of the reference alone.
     assert change.square().mean() < 1.1 * alone.square().mean()
     assert change.mean().abs() < 0.005
 
@@ -93,12 +93,12 @@ def test_average_when_shadows_are_clipped_or_not_then_their_mean_equals_the_sign
         frames = frames.clamp(min=0)
         excess = float(frames.mean()) - signal
         assert excess > 0.007 or signal > 0.0
-    # Without the correction the mean at 0 would be 0.008.
+    # Without the correction, the mean at 0 would be 0.008.
     assert float(merged(frames).mean()) == pytest.approx(signal, abs=0.0016 if signal == 0 else 0.0005)
 
 
 @pytest.mark.parametrize("strength", [0.5, 2.0])
-def test_average_when_a_strength_is_given_then_shadows_are_corrected_for_the_true_noise(strength):
+def test_average_when_a_strength_is_given_then_shadows_are_corrected_for_the_measured_noise(strength):
     frames = add_noise(torch.zeros(5, 4, 96, 96), SHOT_GAIN, READ_VARIANCE, seed=5).clamp(min=0)
     fields = (torch.zeros(2, 12, 12, dtype=torch.long),) * 5
     tile = BurstTile(

@@ -76,7 +76,7 @@ def test_deform_conv_when_differentiated_then_gradients_match_finite_differences
     case = [part.double().requires_grad_() for part in _random_case(groups=1, channels=2, h=3, w=3)]
 
     def run(*parts):
-        # computed in float32, so the tolerance is that of float32
+        # the computation is in float32, which determines the tolerance
         return deform_conv(*parts).sum()
 
     run(*case).backward()
@@ -99,7 +99,8 @@ def test_deformable_conv_when_autocast_is_bfloat16_then_coordinates_stay_float32
         layer.offset_mask.bias[:36] = 5.3  # 5.3125 in bfloat16
         layer.conv.weight.zero_()
         layer.conv.weight[:, 0, 1, 1] = 1
-    # Zero exactly where column 32 is sampled from, so that bfloat16 values do not hide the coordinates.
+    # The ramp is zero at the sampling position of column 32, so that bfloat16 values do not hide the
+    # coordinates.
     ramp = (torch.arange(64.0) - 37.3).expand(1, 4, 64, 64).contiguous()
     with torch.autocast("cpu", torch.bfloat16):
         mixed = layer(ramp, torch.zeros_like(ramp)).detach().float()

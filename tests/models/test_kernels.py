@@ -8,12 +8,12 @@ from burstfix.models.kernels import OTHER_COLORS, all_colors, own_color
 from burstfix.raw.cfa import pack
 
 PARITIES = [own_color(5), *OTHER_COLORS]
-HEIGHT, WIDTH = 6, 8  # of the packed mosaic
+HEIGHT, WIDTH = 6, 8  # size of the packed mosaic
 BORDER = 2
 
 
 def kernels(parity, seed=0):
-    """Return random weights of every packed pixel, (2, taps, HEIGHT, WIDTH)."""
+    """Return random weights for every packed pixel, (2, taps, HEIGHT, WIDTH)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(2, parity.taps, HEIGHT, WIDTH, generator=generator)
 

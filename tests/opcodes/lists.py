@@ -1,4 +1,4 @@
-"""Opcode lists as bytes, packed as specified, independently of the code under test."""
+"""Pack opcode lists according to the specification, independently of the code under test."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def warp(planes: Sequence[Sequence[float]], center=(0.5, 0.5)) -> bytes:
 def warp_2(
     planes: Sequence[Sequence[float]], center=(0.5, 0.5), reciprocal: int = 0, version=(1, 6, 0, 0)
 ) -> bytes:
-    """Pack planes of 15 radial and 2 tangential coefficients, and smallest and largest valid radius."""
+    """Pack for each plane 15 radial and 2 tangential coefficients, and the range of valid radii."""
     flat = [x for plane in planes for x in plane]
     body = struct.pack(f">L{len(flat)}d2dL", len(planes), *flat, *center, reciprocal)
     return opcode(14, body, version=version)

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def slow_gain(gains: np.ndarray, origin, spacing, row: int, col: int, height: int, width: int) -> float:
-    """Return the gain at one pixel, computed directly as specified."""
+    """Return the gain at one pixel, computed directly according to the specification."""
     at = []
     for place, size, start, step, points in (
         (row, height, origin[0], spacing[0], gains.shape[0]),

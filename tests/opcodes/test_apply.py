@@ -1,4 +1,4 @@
-"""Opcodes applied to tensors, compared with slow and direct implementations of the specification."""
+"""Opcodes applied to tensors, compared with slow, direct implementations of the specification."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_lines_and_curves_when_applied_to_any_area_then_they_follow_the_specific
                     codes[min(int(np.rint(np.float32(value) * np.float32(65535))), len(codes) - 1)] / 65535
                 )
                 want[y, x] = sum(c * value**k for k, c in enumerate(coefficients))
-    # Rounding may select the next entry of the table, which differs by a few codes.
+    # Rounding may select the next entry of the table, which is a few codes away.
     np.testing.assert_allclose(corrected(frame_with(lists, mosaic)), want, atol=3e-4)
 
 
@@ -160,7 +160,7 @@ def test_gain_map_when_it_has_fewer_planes_than_the_picture_then_the_last_one_is
 
 @pytest.mark.parametrize("shape", [(1, 400_000), (400_000, 1)])
 def test_gain_map_when_it_has_very_many_points_then_little_memory_is_used(shape: tuple[int, int]):
-    # Weights for all points and all pixels of a row would take 10 GB here.
+    # Here, weights for all points and all pixels of a row would take 10 GB.
     height, width = (8, 4000) if shape[0] == 1 else (4000, 8)
     gains = np.linspace(1, 3, 400_000).reshape(*shape, 1)
     mosaic = np.full((height, width), 1000, np.uint16)

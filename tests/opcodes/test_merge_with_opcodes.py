@@ -1,4 +1,4 @@
-"""Opcodes in a whole merge: tiles, models, trimmed pictures, files on disk."""
+"""Opcodes in a complete merge: tiles, models, trimmed pictures, files on disk."""
 
 from __future__ import annotations
 

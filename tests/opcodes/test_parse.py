@@ -1,4 +1,4 @@
-"""Strict parsing of opcode lists: damage raises an error that names the opcode, and never crashes."""
+"""Strict parsing of opcode lists: damage raises an error that names the opcode and never causes a crash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GAINS = np.linspace(1, 2, 12).reshape(3, 4, 1)
 
 
 def every_kind() -> list[bytes]:
-    """Return a list for each list number, with all opcodes that are valid there."""
+    """Return lists 1 to 3, each with all opcodes that are valid in it."""
     first = make.opcode_list(make.bad_value(0), make.bad_list([(3, 4)], [(5, 6, 7, 9)]))
     second = make.opcode_list(
         make.gain_map(make.area(0, 0, 48, 64, pitch=(2, 2)), GAINS),
@@ -209,7 +209,7 @@ def test_plan_when_an_unknown_opcode_is_optional_then_it_is_skipped_and_reported
     "one",
     [
         make.opcode(99, b"abc"),
-        make.opcode(6, bytes(16), version=(2, 0, 0, 0)),  # of a future version, with unknown contents
+        make.opcode(6, bytes(16), version=(2, 0, 0, 0)),  # from a future version, with unknown contents
         make.warp([[1, 0, 0, 0, 0, 0]]),  # a lens correction for a mosaic
     ],
 )

@@ -1,4 +1,4 @@
-"""Warps, compared with slow and direct implementations of the specification."""
+"""Warps, compared with slow, direct implementations of the specification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from burstfix.raw.picture_opcodes import apply_to_picture
 from tests.io.raw_files import make_metadata
 from tests.opcodes import lists as make
 
-H, W = 13, 17  # odd, so that a pixel lies in the middle
+H, W = 13, 17  # odd, so that there is a pixel in the middle
 PICTURE = np.random.default_rng(8).uniform(-0.1, 1.2, (3, H, W)).astype(np.float32)
 
 Move = Callable[[Sequence[float], float, float], tuple[float, float]]
@@ -61,7 +61,7 @@ def keys(t: float) -> float:
 
 
 def value_at(plane: np.ndarray, y: float, x: float) -> float:
-    """Interpolate the picture at a fractional position; edge pixels are repeated beyond the picture."""
+    """Interpolate the picture at a fractional position. Outside the picture, edge pixels are repeated."""
     total = 0.0
     for row in range(math.floor(y) - 1, math.floor(y) + 3):
         for col in range(math.floor(x) - 1, math.floor(x) + 3):
@@ -178,4 +178,4 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / pic
 
 def test_warp_when_the_picture_is_large_then_it_takes_less_memory_than_the_picture():
     run = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
-    assert float(run.stdout) < 0.8  # the copy of one channel takes a third
+    assert float(run.stdout) < 0.8  # the copy of one channel takes a third of the picture

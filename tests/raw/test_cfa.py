@@ -17,7 +17,7 @@ sizes = st.integers(2, 19)
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(CFA_PATTERNS), sizes, sizes)
 def test_pad_to_rggb_when_padded_then_samples_keep_their_colour_and_cropping_inverts_it(cfa, height, width):
-    # Each colour has its own value, so that samples of a wrong colour are detected.
+    # Each colour has a different value, so that samples of a wrong colour are detected.
     colours = torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, height, width)
     padded = pad_to_rggb(mosaic_of(colours, cfa), cfa)
     assert torch.equal(padded.mosaic, mosaic_of(torch.ones(3, *padded.mosaic.shape) * colours[:, :1, :1]))
@@ -68,7 +68,7 @@ def test_reflect_when_an_index_is_outside_then_the_phase_of_the_mosaic_is_kept(s
     index = data.draw(st.integers(1 - size, 2 * size - 2))
     (reflected,) = reflect(torch.tensor([index]), size).tolist()
     assert 0 <= reflected < size
-    # Reflection keeps the distance to the edge pixel, and therefore the parity.
+    # Reflection keeps the distance to the edge pixel and therefore the parity.
     edge = 0 if index < 0 else size - 1
     assert reflected == (index if 0 <= index < size else 2 * edge - index)
     assert (reflected - index) % 2 == 0

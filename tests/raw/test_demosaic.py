@@ -1,4 +1,4 @@
-"""Demosaicking, compared with a published implementation, and its properties."""
+"""Demosaicking: comparison with a published implementation, and properties."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_menon_when_cut_into_tiles_with_halo_then_equals_the_whole():
 
 
 def test_menon_when_colour_follows_brightness_then_error_is_a_quarter_of_bilinear():
-    # In fine texture of one hue, the assumption of the method holds: colour minus green changes slowly.
+    # In fine texture of one hue, colour minus green changes slowly, as the method assumes.
     scene = draw_scene(160, 160, 3).mean(0, keepdim=True) * torch.tensor([0.8, 1.0, 0.7]).reshape(3, 1, 1)
     packed = F.pixel_unshuffle(mosaic_of(scene)[None, None], 2)
     errors = [F.mse_loss(method(packed)[0], scene).item() for method in (menon, bilinear)]

@@ -1,4 +1,4 @@
-"""Balance of the two greens of a mosaic."""
+"""Equalisation of the two greens of a mosaic."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ratio(image: LinearImage) -> float:
 
 
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-def test_balance_greens_when_they_differ_then_they_become_equal_and_the_rest_stays(cfa: str):
+def test_balance_greens_when_they_differ_then_they_become_equal_and_other_pixels_stay(cfa: str):
     even, uneven = dark_mosaic(cfa, 0.0), dark_mosaic(cfa, 0.04)
     assert ratio(uneven) / ratio(even) == pytest.approx(0.96, abs=0.002)
     balanced = balance_greens(uneven, NOISE)
@@ -58,7 +58,7 @@ def test_balance_greens_when_they_are_equal_then_texture_and_noise_stay(cfa: str
     assert np.sqrt((change**2).mean()) < 0.1 * SIGMA
 
 
-def test_balance_greens_when_the_noise_hides_the_difference_then_nothing_is_done():
+def test_balance_greens_when_the_noise_hides_the_difference_then_nothing_changes():
     image = dark_mosaic("RGGB", 0.01, sigma=0.02)
     change = balance_greens(image, NoiseProfile.uniform(0.0, 4e-4)).data - image.data
     assert np.sqrt((change**2).mean()) < 0.03 * 0.02

@@ -23,7 +23,7 @@ def test_repair_when_neighbours_are_defects_too_then_they_do_not_count():
     broken[:, 6] = 500.0
     places = np.array([(row, 6) for row in range(12)], np.int32)
     fixed = repair(broken, places)
-    # The lower median of six neighbours, two in each of three rows two apart.
+    # The result is the lower median of six neighbours: two in each of three rows.
     torch.testing.assert_close(fixed[2:-2], mosaic[2:-2])
     assert fixed.max() <= 11
 

@@ -19,21 +19,21 @@ def printed(width: int) -> list[str]:
     return [line.rstrip() for line in text.get().splitlines()]
 
 
-def test_columns_when_the_width_shrinks_then_the_least_important_go_first() -> None:
+def test_columns_when_the_width_decreases_then_the_least_important_are_left_out_first() -> None:
     columns = [NAME, TIME, ISO, STATE]
     assert fitting(columns, 80) == columns
     assert fitting(columns, 36) == [NAME, TIME, STATE]
     assert fitting(columns, 30) == fitting(columns, 5) == [NAME, STATE]
 
 
-def test_table_when_wide_then_shows_everything_and_no_footnote() -> None:
+def test_table_when_wide_then_it_shows_all_columns_and_no_footnote() -> None:
     lines = printed(120)
     assert len(lines) == 3
     assert lines[2].split("  ")[0] == "IMG_20240531_0002.dng" and "6400" in lines[2]
     assert lines[2].endswith("dropped: is far blurrier than the rest")
 
 
-def test_table_when_narrow_then_names_are_cut_in_the_middle_and_uniform_columns_follow_below() -> None:
+def test_table_when_narrow_then_names_are_shortened_and_uniform_columns_are_below() -> None:
     lines = printed(30)
     assert all(len(line) <= 30 for line in lines[:3])
     assert any(line.startswith("IMG_") and "…" in line and "1.dng" in line for line in lines)

@@ -142,5 +142,5 @@ def test_table_when_the_terminal_is_narrow_then_no_line_wraps_and_uniform_values
     assert all(len(line) <= width for line in rows)
     assert any("a.dng" in line and "0.80" in line and "kept" in line for line in rows)
     text = " ".join(rows)
-    assert ("GRBG" in text) and ("CFA GRBG" in text) == (width < 120)  # below the table, if not in it
+    assert ("GRBG" in text) and ("CFA GRBG" in text) == (width < 120)  # below the table if it is not a column
     assert "time" in text

@@ -37,12 +37,12 @@ def test_warp_when_content_shifts_then_it_follows_the_homography() -> None:
     source = torch.zeros(1, 1, 41, 41)
     source[0, 0, 20, 20] = 1
     path = torch.eye(3).repeat(1, 1, 1, 1)
-    path[0, 0, 0, 2], path[0, 0, 1, 2] = 5, -3  # right and up
+    path[0, 0, 0, 2], path[0, 0, 1, 2] = 5, -3  # to the right and up
     frame = warp(source, path, 41, 41)[0, 0, 0]
     assert divmod(int(frame.argmax()), 41) == (17, 25)
 
 
-def test_camera_path_when_least_is_set_then_no_path_stays_below_it() -> None:
+def test_camera_path_when_least_is_set_then_every_path_reaches_it() -> None:
     settings = MotionSettings(shift=40, jitter=0, least=0.5)
     path = camera_path(200, 5, 1, settings, torch.Generator().manual_seed(0))
     reach = path[..., :2, 2].norm(dim=-1).amax(1)
@@ -58,7 +58,7 @@ def test_record_photo_when_without_motion_and_noise_then_dn_equal_the_truth(phot
 
 
 def test_record_photo_when_recorded_then_the_truth_equals_the_source(photo: torch.Tensor) -> None:
-    # The reference is not resampled: unprocessing the middle of the photograph gives the truth.
+    # The reference is not resampled, so unprocessing the middle of the photograph gives the truth.
     recording = record_photo(photo, replace(QUIET, motion=MotionSettings(shift=8)))
     height, width = recording.truth.shape[1:]
     top, left = (160 - height) // 2, (200 - width) // 2
@@ -71,8 +71,8 @@ def test_record_photo_when_camera_moves_then_homographies_undo_it(photo: torch.T
     recording = record_photo(photo, replace(QUIET, motion=motion, seed=5))
     assert recording.homographies is not None
     reference, frame = (torch.from_numpy(recording.mosaics[k].astype(np.float32)) for k in (1, 2))
-    # One grey value for each 2x2 pixels (centre half a pixel off), read at the position given by the
-    # homography.
+    # A grey value for each 2x2 pixels (its centre is offset by half a pixel) is read at the position given by
+    # the homography.
     grey_reference, grey_frame = (F.avg_pool2d(x[None, None], 2, 1) for x in (reference, frame))
     height, width = reference.shape
     inner = (slice(20, height - 20), slice(20, width - 20))
@@ -124,7 +124,7 @@ def test_record_photo_when_an_object_moves_then_it_hides_the_background(photo: t
     )
 
 
-def test_object_mask_when_drawn_then_it_is_one_blob_inside_the_picture() -> None:
+def test_object_mask_when_random_then_it_is_one_blob_inside_the_picture() -> None:
     for seed in range(20):
         mask = object_mask(120, 160, torch.Generator().manual_seed(seed))[0, 0]
         assert 0.02 < mask.mean() < 0.2

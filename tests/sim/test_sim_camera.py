@@ -15,7 +15,7 @@ def pixel(*rgb: float) -> torch.Tensor:
 
 
 def test_protocol_camera_when_created_then_its_matrix_is_the_product_with_rows_that_sum_to_one() -> None:
-    # XYZ2CAM x RGB2XYZ by hand: first row (0.354584, 0.126606, -0.052108), which sums to 0.429082, and so on.
+    # XYZ2CAM x RGB2XYZ by hand: the first row, (0.354584, 0.126606, -0.052108), sums to 0.429082, and so on.
     expected = torch.tensor(
         [[0.826378, 0.295062, -0.121440], [0.109196, 0.917753, -0.026949], [0.035224, 0.244491, 0.720285]]
     )
@@ -36,7 +36,8 @@ def test_unprocess_when_pure_red_then_the_result_is_the_first_column_over_the_ga
 
 
 def test_unprocess_when_near_white_then_gains_approach_one() -> None:
-    # Linear grey 0.95: m = (0.05 / 0.1)^2 = 0.25, factors 0.25 + 0.75 / 2 = 0.625 and 0.25 + 0.75 / 1.7.
+    # For linear grey 0.95, m = (0.05 / 0.1)^2 = 0.25; the factors are 0.25 + 0.75 / 2 = 0.625 and 0.25 + 0.75
+    # / 1.7.
     v = 0.95 ** (1 / 2.2)
     x = 3 * v**2 - 2 * v**3
     linear = unprocess(pixel(x, x, x), protocol_camera()).flatten()
@@ -78,13 +79,13 @@ def test_to_display_when_red_clips_after_white_balance_then_clip_comes_before_th
 def test_to_display_when_unprocessed_without_tone_then_colours_are_restored() -> None:
     generator = torch.Generator().manual_seed(2)
     camera = random_camera(4, generator)
-    # Mid-tones: nothing is clipped and the gains are unchanged.
+    # In mid-tones, values are not clipped and gains are unchanged.
     colours = 0.3 + 0.3 * torch.rand(4, 3, 5, 5, generator=generator)
     back = to_display(unprocess(colours, camera, tone=False), camera)
     torch.testing.assert_close(back, colours, atol=1e-5, rtol=0)
 
 
-def test_random_camera_when_drawn_then_grey_stays_grey() -> None:
+def test_random_camera_when_grey_is_converted_then_it_stays_grey() -> None:
     camera = random_camera(16, torch.Generator().manual_seed(0))
     torch.testing.assert_close(camera.rgb_to_camera.sum(-1), torch.ones(16, 3))
     assert (camera.gains[:, 1] == 1).all()

@@ -1,4 +1,4 @@
-"""Simulated bursts on disk: readable by other programs, complete, repeatable, never partial."""
+"""Simulated bursts on disk: readable by other programs, repeatable, never incomplete."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_write_recording_when_opened_by_libraw_then_mosaic_levels_and_balance_ar
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_write_recording_when_read_by_exiftool_then_tags_are_right_without_warnings(
+def test_write_recording_when_read_by_exiftool_then_tags_are_correct_without_warnings(
     recording: Recording, tmp_path: Path
 ) -> None:
     path = write_recording(recording, tmp_path / "burst")[2]
@@ -158,7 +158,7 @@ def test_truth_when_rendered_then_it_has_the_colours_of_the_photograph(
     top, left = (128 - height) // 2, (128 - width) // 2
     original = photo.permute(1, 2, 0).numpy()[top : top + height, left : left + width]
     difference = deltaE_ciede2000(rgb2lab(original), rgb2lab(shown))
-    # Remaining differences: power 2.2 instead of the sRGB curve in the shadows, and gains in the highlights.
+    # The remaining differences are power 2.2 instead of the sRGB curve in shadows, and gains in highlights.
     assert difference.mean() < 1.5
 
 

@@ -21,7 +21,7 @@ def test_read_picture_when_rotated_by_exif_then_it_is_upright(tmp_path: Path) ->
     pixels = np.zeros((4, 6, 3), np.uint8)
     pixels[0, 0] = 255
     exif = Image.Exif()
-    exif[274] = 6  # to be rotated right by 90 degrees
+    exif[274] = 6  # rotate 90 degrees clockwise
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
     picture = read_picture(tmp_path / "a.png")
     assert picture.shape == (3, 6, 4)
@@ -83,7 +83,7 @@ def test_read_clip_when_given_a_video_then_it_returns_its_frames(tmp_path: Path)
 
 
 def test_read_clip_when_given_an_animation_then_it_returns_its_frames(tmp_path: Path) -> None:
-    # The only video format that does not need a plug-in.
+    # This is the only video format that does not need a plug-in.
     frames = [Image.new("RGB", (6, 4), (g, g, g)) for g in (0, 51, 102)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     clip = read_clip(tmp_path / "a.gif", 1, 2)

@@ -29,7 +29,7 @@ def simulate(settings: SimSettings, seed: int = 0, batch: int = 4, frames: int =
     )
 
 
-def test_simulate_burst_when_drawn_then_shapes_and_ranges_are_valid() -> None:
+def test_simulate_burst_when_simulated_then_shapes_and_ranges_are_valid() -> None:
     burst = simulate(SimSettings())
     assert burst.clean.shape == (4, 3, 3, 48, 40)
     assert burst.noisy.shape == (4, 3, 4, 24, 20)
@@ -89,6 +89,6 @@ def test_add_noise_when_measured_then_variance_follows_the_model_and_black_is_no
     assert noisy[0].min() < -0.05  # add_noise does not clip at black
 
 
-def test_blob_masks_when_drawn_then_they_cover_a_tenth_to_a_half() -> None:
+def test_blob_masks_when_random_then_they_cover_a_tenth_to_a_half() -> None:
     cover = blob_masks(32, 96, torch.Generator().manual_seed(0)).mean((1, 2, 3))
     assert cover.min() > 0.07 and cover.max() < 0.53

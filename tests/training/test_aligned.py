@@ -1,4 +1,4 @@
-"""Bursts at a border of the picture: patches equal the input from the engine."""
+"""Bursts at a border of the picture: patches equal the frames that the engine prepares."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ SHIFT = 5  # packed pixels
 
 
 def moving_burst(axis: int) -> SimulatedBurst:
-    """Simulate two frames of noise-free texture; the second one is displaced by SHIFT rows (columns)."""
+    """Simulate two noise-free frames of texture. The second is displaced by SHIFT rows (or columns)."""
     scene = torch.rand(3, 2 * (SIDE + SHIFT), 2 * (SIDE + SHIFT), generator=torch.Generator().manual_seed(1))
     views = [scene.narrow(axis, start, 2 * SIDE) for start in (2 * SHIFT, 0)]
-    other = -3 - axis  # cut the other axis to the same size
+    other = -3 - axis  # crop the other axis to the same size
     clean = torch.stack([view.narrow(other, 0, 2 * SIDE) for view in views])[None]
     noise = torch.full((1, 1, 4, 1, 1), 1e-6)
     return SimulatedBurst(clean, mosaic_packed(clean), noise, noise, protocol_camera(1), 0)
 
 
 class Knowing(BurstModel):
-    """A model with the correct offset everywhere."""
+    """A model that matches every cell with the correct offset."""
 
     def __init__(self, axis: int):
         super().__init__()
@@ -52,7 +52,7 @@ def test_align_frames_when_at_a_border_then_frames_equal_those_of_the_engine(axi
     burst = moving_burst(axis)
     border = Border(axis, first, last)
     frames = align_frames(Knowing(axis), burst, MARGIN, border)
-    # As in the engine: the picture ends at the border, and cells are gathered from the rest.
+    # As in the engine, the picture ends at the border, and cells are gathered from its inside.
     size = last - first + 1
     picture = burst.noisy[0].narrow(axis, first, size)
     height, width = picture.shape[-2:]
@@ -88,7 +88,7 @@ def test_training_batch_when_at_a_border_then_the_truth_matches_the_frames(step)
     assert draw_border(recipe.train, step) is not None
     model = Copying(-2)
     losses = model.losses(training_batch(model, moving_burst(-2), recipe, step))
-    # The mosaic is exact everywhere, also beyond the border; the tolerance covers demosaicking errors.
+    # The mosaic is exact everywhere, even outside the border. The tolerance covers demosaicking errors.
     assert losses["mosaic"].item() == pytest.approx(recipe.loss.mosaic * CHARBONNIER**0.5, rel=1e-3)
     assert torch.isfinite(torch.stack(list(losses.values()))).all()
 

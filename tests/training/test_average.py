@@ -1,4 +1,4 @@
-"""Mean of weights files."""
+"""Averaging of weights files."""
 
 import tomllib
 

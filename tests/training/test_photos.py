@@ -1,4 +1,4 @@
-"""Training photographs: corrupt ones are skipped and counted, crops repeat for the same seed."""
+"""Training photographs: corrupt ones are skipped and counted, and the seed determines the crops."""
 
 import tarfile
 
@@ -42,7 +42,7 @@ def test_photos_when_in_a_tar_archive_then_they_are_read_like_a_folder(folder, t
 
 
 @pytest.mark.parametrize("source", ["missing", "empty", "broken.tar"])
-def test_photos_when_none_is_usable_then_input_error_names_the_source(tmp_path, source):
+def test_photos_when_no_photo_is_usable_then_input_error_names_the_source(tmp_path, source):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.tar").write_bytes(b"no tar" * 200)
     with pytest.raises(InputError, match=source):

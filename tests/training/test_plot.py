@@ -1,4 +1,4 @@
-"""The plot of a run, drawn from a complete or partial log."""
+"""The plot of a run from a complete or partial log."""
 
 import json
 

@@ -58,7 +58,9 @@ def with_train(**changes):
     return replace(RECIPE, train=replace(RECIPE.train, **changes))
 
 
-def test_train_when_split_in_two_then_the_result_equals_the_whole_run(photos, tmp_path, monkeypatch):
+def test_train_when_interrupted_and_resumed_then_the_result_equals_an_uninterrupted_run(
+    photos, tmp_path, monkeypatch
+):
     whole = train(RECIPE, [photos], tmp_path / "whole").model
 
     monkeypatch.setattr(Schedule, "progress", lambda self, step, seconds: 1.0 if step == 3 else step / 6)
@@ -211,7 +213,7 @@ def test_checkpoint_when_disk_is_full_then_output_error_and_the_old_one_is_kept(
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
 
 
-def test_schedule_when_by_steps_then_the_rate_warms_up_and_falls_to_the_end():
+def test_schedule_when_by_steps_then_the_rate_warms_up_and_then_falls_until_the_end():
     schedule = Schedule(TrainSettings(steps=100, warmup=10, learning_rate=1.0, final_rate=0.1))
     rates = [schedule.learning_rate(step, schedule.progress(step, 1e9)) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
@@ -244,7 +246,7 @@ def test_clock_when_on_a_cpu_then_pauses_do_not_count():
     assert clock.seconds() >= 7.2
 
 
-def test_train_when_resumed_by_the_clock_then_earlier_time_counts(photos, tmp_path):
+def test_train_when_resumed_with_a_time_limit_then_earlier_time_counts(photos, tmp_path):
     first = train(RECIPE, [photos], tmp_path, minutes=0.01)
     second = train(RECIPE, [photos], tmp_path, resume=True)
     assert second.step == first.step  # the time limit was reached

@@ -12,7 +12,7 @@ HOSTILE = "<script>window.hacked=1</script> \"'& \u202egnp.\u202c \x1b[31mred\x1
 
 
 def report_data(height: int = 900, width: int = 1200) -> ReportData:
-    """Return a report of three frames, one of them dropped; every text from files is `HOSTILE`."""
+    """Return a report of three frames, one of which is dropped. Every text from files is `HOSTILE`."""
     rng = np.random.default_rng(0)
     ys, xs = np.mgrid[0:height, 0:width]
     clean = (120 + 60 * np.sin(xs / 40) * np.cos(ys / 55))[..., None] * [1.0, 0.9, 0.8]

@@ -44,7 +44,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def no_network() -> None:
-    """Replace the fixture of the same name: selenium talks to its driver over the loopback interface."""
+    """Override the fixture of the same name, because selenium uses the loopback interface."""
 
 
 @pytest.fixture(params=[390, 1400])

@@ -23,7 +23,7 @@ from burstfix.report.html.plots import (
 
 
 def picture() -> np.ndarray:
-    """(480, 720, 3): flat grey, with texture, an edge and a dim structured corner."""
+    """Return (480, 720, 3): flat grey with texture, an edge and a dark structured corner."""
     out = np.full((480, 720, 3), 128, np.uint8)
     rng = np.random.default_rng(0)
     out[20:200, 20:200] = rng.integers(80, 180, (180, 180, 1))
@@ -33,7 +33,7 @@ def picture() -> np.ndarray:
     return out
 
 
-def test_choose_crops_when_regions_are_drawn_then_each_reason_finds_its_own() -> None:
+def test_choose_crops_when_the_picture_has_different_regions_then_each_reason_selects_its_region() -> None:
     crops = {crop.reason: crop for crop in choose_crops(picture(), side=168)}
     texture, shadow = crops["texture"], crops["deep shadow"]
     assert texture.top < 200 and texture.left < 200
@@ -41,7 +41,7 @@ def test_choose_crops_when_regions_are_drawn_then_each_reason_finds_its_own() ->
     assert "moving part" not in crops
 
 
-def test_choose_crops_when_something_moved_then_a_crop_shows_it() -> None:
+def test_choose_crops_when_an_object_moved_then_a_crop_shows_it() -> None:
     moving = np.zeros((30, 45), np.float32)
     moving[24:27, 30:33] = 9
     crop = next(c for c in choose_crops(picture(), moving, side=96) if c.reason == "moving part")
@@ -56,7 +56,7 @@ def test_choose_crops_when_the_picture_is_small_then_crops_lie_inside(size: tupl
         assert crop.top + crop.height <= size[0] and crop.left + crop.width <= size[1]
 
 
-def test_data_uri_when_lossless_then_the_same_pixels_come_back() -> None:
+def test_data_uri_when_lossless_then_decoding_gives_the_same_pixels() -> None:
     uri = data_uri(picture(), lossless=True)
     head, data = uri.split(",")
     assert head == "data:image/png;base64"
@@ -80,13 +80,13 @@ def test_axis_when_logarithmic_then_decades_are_equal_steps() -> None:
     assert axis.ticks() == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
 
 
-def test_axis_when_linear_then_few_round_ticks() -> None:
+def test_axis_when_linear_then_it_has_a_few_round_ticks() -> None:
     for high in (0.037, 1.0, 8.4, 255.0, 12345.0):
         ticks = Axis(0, high, "x").ticks()
         assert 3 <= len(ticks) <= 7 and ticks[0] == 0 and ticks[-1] <= high
 
 
-def test_plot_when_labels_hold_markup_then_they_stay_text() -> None:
+def test_plot_when_labels_contain_markup_then_they_are_shown_as_text() -> None:
     plot = Plot("<script>", Axis(0, 1, "a<b"), Axis(0, 1, '"y"'))
     plot.text(0.5, 0.5, "</svg><script>alert(1)</script>")
     root = ElementTree.fromstring(str(plot.svg()))
