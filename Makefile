@@ -2,7 +2,7 @@
 # make test      run the whole test suite
 # make evaluate  print PSNR and SSIM of all shipped models, as in README.md (CLIPS= and PHOTOS=: data; EVALUATE=: options)
 # make check     check style, types, and imports between packages
-# make gallery   create docs/images/gallery.jpg, which shows all looks side by side
+# make gallery   create docs/images/gallery.jpg, and contact sheets of the bursts in DATA= in out/sheets
 # make train-smoke   train a tiny network for a minute, and check that the loss falls
 # make docs      write the API reference to out/api
 # make fuzz      test damaged files for ten minutes (FUZZ="--seconds 60 --seed 1" sets time and seed)
@@ -41,8 +41,15 @@ picture: .venv/.user
 	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png \
 		--crop 35,30 --crop 330,430 --size 210,330
 
+# Contact sheets show other people's pictures, so they are not part of the project.
+DATA ?= ../shared/data
+VAL := $(DATA)/photos/val
 gallery: .venv/.user
 	$(BIN)/python examples/gallery.py docs/images/gallery.jpg
+	$(BIN)/python benchmarks/contact_sheets.py out/sheets examples/burst
+	@test ! -d "$(DATA)" || $(BIN)/python benchmarks/contact_sheets.py out/sheets "$(DATA)/bursts/wine" \
+		"$(DATA)/raws/good/gopro_hero7.dng" "$(DATA)/raws/good/gopro_fusion.dng" \
+		"$(VAL)/081.png:-2" "$(VAL)/063.png:-2" "$(VAL)/153.png:-2" "$(VAL)/099.png:-1" "$(VAL)/117.png"
 
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke

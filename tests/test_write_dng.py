@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +15,10 @@ import rawpy
 import tifffile
 from PIL import Image
 
+from benchmarks.raw_converters import CONVERTERS, convert, copy_module, is_installed
 from burstfix.analysis.remaining_noise import noise_left
 from burstfix.cli import main
+from burstfix.color import render
 from burstfix.color.preview import preview_of
 from burstfix.io import read_metadata
 from burstfix.io.write.formats import DngCompression
@@ -140,6 +140,12 @@ def test_write_dng_when_rawpy_opens_it_then_pixels_and_preview_are_readable(merg
     np.testing.assert_allclose(pixels, written.clip(-0.06, 1), atol=2e-5)
 
 
+def test_preview_of_when_a_picture_is_underexposed_then_it_is_as_dark_as_the_raw(merged):
+    # RawTherapee adapts its tone curve to the preview.
+    dark = replace(merged["linear"], data=merged["linear"].data / 8)
+    assert preview_of(dark).data.mean() == pytest.approx(render(dark, look="plain").data.mean(), rel=0.02)
+
+
 # Many tiles; two tiles, of which the last is incomplete.
 @pytest.mark.parametrize("size", [(556, 651), (131, 166)])
 @pytest.mark.parametrize("kind", ["linear", "mosaic"])
@@ -229,36 +235,26 @@ def test_merge_command_when_dng_kind_is_given_for_a_tiff_then_exit_2(small_burst
     assert "--dng" in capsys.readouterr().err
 
 
-def _darktable(raw: Path, out: Path, home: Path, *options: str) -> list[str]:
-    core = ["--core", "--disable-opencl", "--library", ":memory:", "--configdir", str(home / "darktable")]
-    return ["darktable-cli", str(raw), str(out), *core, *options]
+def developed(converter: str, raw: Path, folder: Path, *, filmic_of: Path | None = None) -> np.ndarray:
+    """Render a raw file with a converter; return (H, W, 3) in 0..1.
 
-
-def _rawtherapee(raw: Path, out: Path, _home: Path, *options: str) -> list[str]:
-    return ["rawtherapee-cli", "-q", "-Y", *options, "-n", "-b8", "-o", str(out), "-c", str(raw)]
-
-
-SIGMOID = ("--conf", "plugins/darkroom/workflow=scene-referred (sigmoid)")
-DEVELOPERS: dict[str, Any] = {
-    "darktable": _darktable,  # default workflow; in 4.2 this is filmic rgb, which is applied only to mosaics
-    "darktable sigmoid": lambda *files: _darktable(*files, *SIGMOID),
-    "rawtherapee": _rawtherapee,
-    "rawtherapee default": lambda *files: _rawtherapee(*files, "-d"),  # default profile
-}
-
-
-def developed(program: str, raw: Path, folder: Path) -> np.ndarray:
-    """Render a raw file with a program of `DEVELOPERS`; return (H, W, 3) in 0..1."""
-    out = folder / f"{program}_{raw.stem}.png"
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    environment = {**os.environ, "HOME": str(home)}
-    command = DEVELOPERS[program](raw, out, home)
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
-    assert out.exists(), run.stdout + run.stderr
-    return np.asarray(Image.open(out).convert("RGB")) / 255.0
+    Args:
+        converter: A key of `raw_converters.CONVERTERS`.
+        raw: The file.
+        folder: Folder for temporary files.
+        filmic_of: Another raw, from which darktable's module *filmic rgb* is copied. darktable 4.2 enables it
+            by default, but not for linear DNGs.
+    """
+    if not is_installed(converter):
+        pytest.skip(f"{CONVERTERS[converter]} is not installed")
+    home, development = folder / "home", None
+    if filmic_of is not None:
+        development = folder / f"{raw.stem}.xmp"
+        histories = [folder / f"history_{path.stem}.jpg" for path in (filmic_of, raw)]
+        for path, history in zip((filmic_of, raw), histories, strict=True):
+            convert(converter, path, history, home)
+        copy_module("filmicrgb", *histories, development)
+    return convert(converter, raw, folder / f"{converter}_{raw.stem}.png", home, development)
 
 
 def difference_of(a: np.ndarray, b: np.ndarray) -> float:
@@ -272,6 +268,30 @@ def difference_of(a: np.ndarray, b: np.ndarray) -> float:
         part = picture[top : top + height, left : left + width]
         reduced.append(part.reshape(height // 8, 8, width // 8, 8, 3).mean((1, 3)))
     return float(deltaE_ciede2000(rgb2lab(reduced[0]), rgb2lab(reduced[1])).mean())
+
+
+def clipped_share(picture: np.ndarray) -> float:
+    """Return the share of pixels with a channel at white."""
+    return float((picture > 254.5 / 255).any(2).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["drawn", "gopro_hero7", "gopro_fusion"])
+def test_write_dng_when_linear_and_filmic_is_enabled_then_darktable_shows_the_colours_of_the_reference(
+    merged, shared_data: Path, tmp_path: Path, name: str
+):
+    if name == "drawn":
+        reference, linear = merged["reference"], merged["folder"] / "linear.dng"
+    else:
+        reference = shared_data / "raws" / "good" / f"{name}.dng"
+        linear = write_dng(merge_burst(read_burst([reference]), model="average"), tmp_path / "linear.dng")
+    before = developed("darktable", reference, tmp_path)
+    after = developed("darktable", linear, tmp_path, filmic_of=reference)
+    mean = difference_of(before, after)
+    print(f"darktable, {name}: mean CIEDE2000 {mean:.2f}, mean {before.mean():.3f} and {after.mean():.3f}")  # noqa: T201
+    assert mean < 2
+    assert after.mean() == pytest.approx(before.mean(), abs=0.01)
+    assert clipped_share(after) == pytest.approx(clipped_share(before), abs=0.005)
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ from burstfix.types import NoiseProfile
 
 Plane = NDArray[np.float32]
 
-REACH = 2
+_BLUR_REACH = 2
+_APART = 3
+REACH = _APART + 1
 """Rows above and below a strip that `sharpen` needs."""
 
 _WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)  # weights of encoded R, G, B in brightness
@@ -55,7 +57,7 @@ def detail(brightness: Plane) -> Plane:
     """
     blurred = brightness
     for _ in range(2):
-        p = np.pad(blurred, ((REACH, REACH), (0, 0)), mode="edge")
+        p = np.pad(blurred, ((_BLUR_REACH, _BLUR_REACH), (0, 0)), mode="edge")
         blurred = ((p[:-4] + p[4:] + 4 * (p[1:-3] + p[3:-1]) + 6 * p[2:-2]) * np.float32(1 / 16)).T
     return brightness - blurred
 
@@ -86,7 +88,8 @@ def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
     """Sharpen brightness and keep colour differences.
 
     Detail is amplified by `amount` where it is stronger than the noise. The result is limited to the range of
-    neighbouring pixels, so that edges become steeper without halos. Only faint texture may exceed this range.
+    neighbouring pixels, so that edges become steeper without halos. Only faint texture
+    may exceed this range: there, unlike beside an edge, the surroundings vary on all sides.
 
     Args:
         encoded: (3, h, w) encoded RGB, 0 to 1. Changed in place.
@@ -105,7 +108,7 @@ def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
     )
     low, high = _neighbours(brightness, np.minimum), _neighbours(brightness, np.maximum)
     extent = high - low
-    margin = _OVERSHOOT * extent / (1 + (extent / _EDGE) ** 3)
+    margin = _OVERSHOOT * _least_around(extent) / (1 + (extent / _EDGE) ** 3)
     np.clip(sharper, low - margin, high + margin, out=sharper)
     encoded += sharper - brightness
     return np.clip(encoded, 0.0, 1.0, out=encoded)
@@ -116,6 +119,14 @@ def _neighbours(plane: Plane, function: np.ufunc) -> Plane:
     for _ in range(2):
         p = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
         plane = function(function(p[:-2], p[2:]), p[1:-1]).T
+    return plane
+
+
+def _least_around(plane: Plane) -> Plane:
+    """Return the smallest value among each pixel and those `_APART` rows or columns away."""
+    for _ in range(2):
+        p = np.pad(plane, ((_APART, _APART), (0, 0)), mode="edge")
+        plane = np.minimum(np.minimum(p[: -2 * _APART], p[2 * _APART :]), p[_APART:-_APART]).T
     return plane
 
 

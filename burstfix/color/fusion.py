@@ -31,9 +31,12 @@ Plane = NDArray[Any]
 _DARKEST = np.float32(2.0**-14)
 _LEVELS = 7
 _GUARD_STEPS = (1, 3)  # radii of successive steps in pixels of the reduced picture; in total 4 on each side
+_GUARD_APART = 6  # distance of the surroundings of a pixel
 _GUARD_SHARE = np.float32(0.6)
 _GUARD_EDGE_EV = np.float32(0.6)  # a neighbourhood with at least this range counts as an edge
 _GUIDE_RADIUS = 8  # pixels of the reduced picture
+_GUIDE_APART = 12  # distance of the windows beside a window
+_TEXTURE = np.float32(6)  # windows beside a texture have at least 1 / 6 of its variance
 _GUIDE_EDGE = np.float32(0.015)  # a window with at least this variance of log2 brightness counts as an edge
 _MIXED_EV = np.float32(0.3)  # difference, in EV, from both sides of an edge at which a pixel has half weight
 _SMALLEST = 16  # pixels on the shorter side; on smaller pictures only the curve is used
@@ -122,8 +125,12 @@ def fuse(linear: Plane, target: Plane, white: float) -> Plane:
 
 
 def _guarded(difference: Plane, target: Plane, log2_linear: Plane) -> Plane:
-    """Limit local contrast: texture may gain about half of its range, strong edges almost none."""
-    limit = _GUARD_SHARE * _range(target) / (1 + (_range(log2_linear) / _GUARD_EDGE_EV) ** 3)
+    """Limit local contrast: texture may gain about half of its range, edges almost none.
+
+    An edge is strong, or its surroundings are flat.
+    """
+    extent = _least_around(_range(target), _GUARD_APART)
+    limit = _GUARD_SHARE * extent / (1 + (_range(log2_linear) / _GUARD_EDGE_EV) ** 3)
     return limit * np.tanh(difference / np.maximum(limit, np.float32(1e-6)))
 
 
@@ -149,10 +156,12 @@ def _extreme(plane: Plane, function: np.ufunc, steps: tuple[int, ...] = _GUARD_S
 def _guided(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
     """Compute slope and offset of the local linear fit of `values` to `guide`.
 
-    Three changes keep edges sharper than in the guided filter of He, Sun and Tang 2013:
+    Four changes keep edges sharper than in the guided filter of He, Sun and Tang 2013:
 
     - The filter damps slopes by variance / (variance + epsilon). Squares of both keep the slope at edges and
     still damp the slope in texture.
+    - Epsilon is small where windows beside this one are flat. The variance then comes from an isolated edge,
+    however faint, and not from texture.
     - Pixels on an edge, which mix both of its sides, have less weight.
     - Among the windows around a pixel, those with more variance have more weight. Otherwise flat windows
     beside an edge would leak across it when the result is interpolated.
@@ -163,10 +172,20 @@ def _guided(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
     mean_guide, mean_values = _box(share * guide) / total, _box(share * values) / total
     variance = np.maximum(_box(share * guide * guide) / total - mean_guide * mean_guide, 0)
     covariance = _box(share * guide * values) / total - mean_guide * mean_values
-    slope = covariance * variance / (variance * variance + _GUIDE_EDGE * _GUIDE_EDGE)
+    texture = np.minimum(_TEXTURE * _least_around(variance, _GUIDE_APART) / (variance + np.float32(1e-6)), 1)
+    edge = _GUIDE_EDGE * np.maximum(texture, np.float32(0.002))
+    slope = covariance * variance / (variance * variance + edge * edge)
     weight = variance + np.float32(0.1) * _GUIDE_EDGE
     total = _box(weight)
     return _box(weight * slope) / total, _box(weight * (mean_values - slope * mean_guide)) / total
+
+
+def _least_around(plane: Plane, apart: int) -> Plane:
+    """Return the smallest value among each pixel and those `apart` rows or columns away."""
+    for _ in range(2):
+        p = np.pad(plane, ((apart, apart), (0, 0)), mode="edge")
+        plane = np.minimum(np.minimum(p[: -2 * apart], p[2 * apart :]), p[apart:-apart]).T
+    return plane
 
 
 def _box(plane: Plane) -> Plane:

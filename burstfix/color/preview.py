@@ -17,9 +17,13 @@ _PREVIEW_SIDE = 1280
 
 
 def preview_of(linear: LinearImage) -> RenderedImage:
-    """Render a small picture of a merged burst. Its settings describe the merge."""
+    """Render a small picture of a merged burst. Its settings describe the merge.
+
+    The look is `plain`, because RawTherapee adapts its tone curve to the preview: with any other look, the
+    brightness of the DNG would differ from that of the raws.
+    """
     small = small_rgb(linear.shown(step=2), linear.metadata.cfa)
-    return replace(render(LinearImage(small, linear.metadata)), settings=linear.settings)
+    return replace(render(LinearImage(small, linear.metadata), look="plain"), settings=linear.settings)
 
 
 def preview_as_stored(preview: RenderedImage, orientation: int) -> RenderedImage:

@@ -18,11 +18,12 @@ _AUTO_PEAK = 1.5  # limit of that percentile, relative to white
 _AUTO_RANGE_EV = (-1.0, 4.0)
 
 _LIFT_TARGET = 0.40  # mean encoded brightness of a normally exposed picture
-_LIFT_TOLERANCE_EV = 1.2  # smaller deficits are not corrected, because they may be intended
+_LIFT_TOLERANCE_EV = 1.2  # if highlights reach white, smaller deficits may be intended
+_LIFT_CERTAIN_EV = 0.4  # tolerance if highlights are 1.5 EV below white, because the picture is underexposed
 _LIFT_HIGHLIGHT_EV = 3.0  # maximum level of highlights relative to white, because fusion must compress them
 
 _WHITE_EV = float(np.log2(1 / GREY))  # EV of display white above middle grey
-_TOE_EV = -5.0  # EV relative to middle grey; below it, contrast does not darken shadows further
+_TOE_EV = -2.5  # EV relative to middle grey; below it, contrast does not darken shadows further
 
 
 def automatic_exposure(luminance: NDArray[np.floating]) -> float:
@@ -50,9 +51,11 @@ def automatic_lift(luminance: NDArray[np.floating]) -> float:
     """Compute the EV by which to brighten an underexposed picture, for a look that compresses highlights.
 
     The deficit is the EV that would bring the mean encoded brightness to that of a normally exposed picture.
-    If it is within a tolerance, the lift is 0. Above the tolerance, the lift grows three times as fast as the
-    deficit until only 0.2 EV of the deficit remains. In very dark pictures, the lift is limited to 1.3 EV
-    plus 45% of the deficit, so that night scenes stay darker than daylight scenes.
+    If it is within a tolerance, the lift is 0. The tolerance is 1.2 EV if highlights reach white, because a
+    dark picture may be intended, and 0.4 EV if they are at least 1.5 EV below white. Above the tolerance, the
+    lift grows three times as fast as the deficit until only 0.2 EV of the deficit remains. In very dark
+    pictures, the lift is limited to 1.3 EV plus 45% of the deficit, so that night scenes stay darker than
+    daylight scenes.
 
     Args:
         luminance: Linear luminance, see `automatic_exposure`.
@@ -70,7 +73,9 @@ def automatic_lift(luminance: NDArray[np.floating]) -> float:
         encoded = SRGB_CURVE.encode(np.minimum(values * np.float32(2.0**middle), 1))
         low, high = (middle, high) if encoded.mean() < _LIFT_TARGET else (low, middle)
     missing = low
-    lift = min(3 * (missing - _LIFT_TOLERANCE_EV), missing - 0.2, 1.3 + 0.45 * missing)
+    certainty = float(np.clip(-np.log2(peak) - 0.5, 0.0, 1.0))  # from the distance of highlights to white
+    tolerance = _LIFT_TOLERANCE_EV + certainty * (_LIFT_CERTAIN_EV - _LIFT_TOLERANCE_EV)
+    lift = min(3 * (missing - tolerance), missing - 0.2, 1.3 + 0.45 * missing)
     return float(np.clip(min(lift, _LIFT_HIGHLIGHT_EV - np.log2(peak)), 0.0, 4.0))
 
 
@@ -79,7 +84,7 @@ class ToneCurve:
     """Curve from linear scene to linear display brightness: an S-shape with a roll-off.
 
     Contrast is an S-curve on logarithmic axes. With u = log2(x / GREY), it adds (contrast - 1) * u to u below
-    middle grey, down to -5 EV, and (contrast - 1) * u * (1 - u / u1) above middle grey, where u1 is display
+    middle grey, down to -2.5 EV, and (contrast - 1) * u * (1 - u / u1) above middle grey, where u1 is display
     white. Black, middle grey and white are unchanged.
 
     Above `start`, the curve bends with continuous slope and reaches 1 at `white`: start + (1 - start) * k*t /

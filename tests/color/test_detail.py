@@ -57,6 +57,19 @@ def test_sharpen_when_an_edge_is_soft_then_it_gets_steeper_without_overshoot():
     assert ramp.min() - found.min() < 0.01 * 0.6
 
 
+@pytest.mark.parametrize("angle", [0, 30, 45])
+@pytest.mark.parametrize("blur", [0.2, 0.8, 2.0])
+@pytest.mark.parametrize("step", [0.005, 0.02, 0.05, 0.3])
+@pytest.mark.parametrize("low", [0.0, 0.2, 0.7, 0.94])
+def test_sharpen_when_an_edge_is_faint_or_near_white_then_it_has_no_overshoot(low, step, blur, angle):
+    y, x = np.mgrid[-32:32, -32:32] + 0.3
+    across = x * np.cos(np.radians(angle)) + y * np.sin(np.radians(angle))
+    edge = low + min(step, 1 - low) / (1 + np.exp(np.clip(-across / blur, -60, 60)))
+    picture = np.repeat(edge[None], 3, axis=0).astype(np.float32)
+    found = sharpen(picture.copy(), 1.0, measure_noise([brightness_of(flat(0.0))]))
+    assert max(found.max() - picture.max(), picture.min() - found.min()) < 0.02 * step
+
+
 def test_sharpen_when_colours_differ_then_differences_are_kept():
     picture = np.random.default_rng(2).uniform(0.3, 0.7, (3, 40, 64)).astype(np.float32)
     found = sharpen(picture.copy(), 0.5, measure_noise([brightness_of(picture)]))

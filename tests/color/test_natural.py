@@ -86,7 +86,10 @@ def test_exposure_of_when_used_for_all_pictures_of_a_series_then_each_is_rendere
 @pytest.mark.parametrize("width", [400, 2400])  # reduced by 1 and by 3 for fusion
 @pytest.mark.parametrize("exposure", [0.0, 2.0, 3.0])
 @pytest.mark.parametrize(
-    ("dark", "bright"), [(0.01, 0.9), (0.02, 0.5), (0.05, 0.3), (0.003, 0.05), (0.1, 0.4)]
+    ("dark", "bright"),
+    [(0.01, 0.9), (0.02, 0.5), (0.05, 0.3), (0.003, 0.05), (0.1, 0.4)]
+    # Faint edges in mid-tones, near white and, with an exposure above 0, in compressed highlights.
+    + [(0.05, 0.053), (0.2, 0.21), (0.2, 0.23), (0.6, 0.69), (0.85, 0.87), (0.85, 0.97)],
 )
 def test_render_when_the_scene_has_an_edge_then_it_has_no_halo(width, exposure, dark, bright):
     picture = np.full((3, 64, width), dark, np.float32)
@@ -94,8 +97,8 @@ def test_render_when_the_scene_has_an_edge_then_it_has_no_halo(width, exposure, 
     picture[:, :, edge:] = bright
     row = display(picture, exposure=exposure)[32, :, 1]
     low, high = np.median(row[: edge - 3]), np.median(row[edge + 3 :])
-    overshoot = max(row.max() - high, low - row.min()) / (high - low)
-    assert overshoot < 0.02
+    # Of a very faint edge, a quarter of a level of 8 bits is more than 2%.
+    assert max(row.max() - high, low - row.min()) < max(0.02 * (high - low), 0.25 / 255)
 
 
 def test_render_when_highlights_are_textured_then_natural_keeps_more_of_the_texture_than_its_curve():
@@ -133,7 +136,7 @@ def test_tone_curve_when_evaluated_then_it_rises_from_black_to_white_and_keeps_g
     assert (np.diff(y) >= -1e-6).all()
     assert y[-1] == pytest.approx(1, abs=1e-3)
     assert curve(np.array([0.18], np.float32))[0] == pytest.approx(0.18, rel=1e-3)
-    assert y.max() <= 1
+    assert y.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,9 @@ def test_tone_curve_when_evaluated_then_it_rises_from_black_to_white_and_keeps_g
         (np.zeros(10), 0, 0),  # no light
         (np.full(10, np.nan), 0, 0),
         (np.full(100, 0.14), 0, 0),  # normal brightness
-        (np.full(100, 0.07), 0, 0),  # slightly dark, which may be intended
+        # Slightly dark, which may be intended because highlights reach white.
+        (np.concatenate([np.full(97, 0.07), np.full(3, 1.0)]), 0, 0),
+        (np.full(100, 0.07), 0.5, 0.9),  # as dark, but without highlights near white
         (np.full(100, 0.02), 1.5, 2.8),
         (np.full(100, 1e-4), 3.5, 4),  # the maximum
         # The highlights are already 2 EV above white.
