@@ -1,4 +1,4 @@
-"""Adds the folder `weights` to the packages: pyproject.toml can find packages or name them, not both."""
+"""Add the folder `weights` to the packages; pyproject.toml can find packages or list them, but not both."""
 
 from setuptools import find_packages, setup
 

@@ -1,10 +1,10 @@
-"""Compares the speed of one `burstfix batch` with a loop of `burstfix merge`, on simulated bursts.
+"""Compare the speed of one `burstfix batch` with a loop that calls `burstfix merge`, on simulated bursts.
 
     python benchmarks/batch.py                     # 20 bursts of 2 megapixels x 4, average, 2 threads
     python benchmarks/batch.py --bursts 5 --max-memory 2GB
 
-Both run as commands in their own processes. The times include starting, finding bursts, decoding, merging and
-writing.
+Both run as commands in their own processes. The times include starting the program, finding the bursts,
+decoding, merging and writing.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from merge import watch, write_burst
 @click.command()
 @click.option("--bursts", default=20, show_default=True)
 @click.option("--frames", default=4, show_default=True)
-@click.option("--height", default=1200, show_default=True, help="In sensor pixels.")
+@click.option("--height", default=1200, show_default=True, help="Height in sensor pixels.")
 @click.option("--width", default=1680, show_default=True)
 @click.option("--model", default="average", show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--jobs", default=1, show_default=True)
-@click.option("--max-memory", default=None, help="Passed to burstfix batch.")
+@click.option("--max-memory", default=None, help="Value for burstfix batch.")
 def main(
     bursts: int, frames: int, height: int, width: int, model: str, threads: int, jobs: int,
     max_memory: str | None,
 ) -> None:  # fmt: skip
-    """Simulate bursts, merge them both ways, and print the times."""
+    """Simulate bursts, merge them in both ways, and print the times."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     burstfix = [sys.executable, "-m", "burstfix"]
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:
@@ -68,7 +68,7 @@ def main(
     click.echo(
         f"batch           {batch:6.1f} s   {megapixels / batch:.2f} megapixels per second ({made} pictures)"
     )
-    click.echo(f"batch is        {loop / batch:6.2f} times faster; its peak memory {most / 1e9:.2f} GB")
+    click.echo(f"batch is        {loop / batch:6.2f} times as fast; its peak memory is {most / 1e9:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Measures the quality of a merge near the picture's border, which most frames do not cover.
+"""Measure the quality of a merge near the border of the picture, which most frames do not cover.
 
     python benchmarks/borders.py photos/ -m kpn -m average
 
-Bursts are simulated as by `burstfix evaluate --photos`, with camera shake. Prints PSNR in dB on display RGB
-for rings of pixels by their distance from the border, over all photographs together.
+Bursts with camera shake are simulated as in `burstfix evaluate --photos`. The benchmark prints PSNR in dB on
+display RGB for rings of pixels at different distances from the border, over all photographs together.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def rings(error: Tensor) -> Tensor:
     "models",
     multiple=True,
     default=("kpn",),
-    help="Name or weights; may be given several times.",
+    help="Name or weights file of a model; may be given several times.",
 )
 @click.option("--level", default="high", show_default=True, help="Noise level: high, low or base.")
 def main(photos: tuple[Path, ...], models: tuple[str, ...], level: str) -> None:

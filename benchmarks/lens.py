@@ -1,4 +1,4 @@
-"""Measures how much the lens corrections of a raw reduce its colour fringes, and how long they take.
+"""Measure how much the lens corrections of a raw reduce its colour fringes, and how long they take.
 
     python benchmarks/lens.py gopro_fusion.dng
 
@@ -49,7 +49,7 @@ def main(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Fringes:
-    """Median outward shifts of red and blue in per mille, and the number of windows."""
+    """Median outward shifts of red and blue in per mille of the radius, and the number of windows."""
 
     red: float
     blue: float

@@ -3,8 +3,8 @@
     python benchmarks/merge.py                      # 12 megapixels x 5, the default model, 2 threads
     python benchmarks/merge.py --model kpn --frames 8
 
-The whole command is measured, in a process of its own: start, decoding, alignment, merging, rendering,
-writing. The figures hold for the machine they were taken on.
+The whole command is measured, in a separate process: start, decoding, alignment, merging, rendering and
+writing. The figures apply only to the machine on which they were measured.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ POLL_SECONDS = 0.05
 @click.command()
 @click.option("--model", default="auto", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--height", default=3000, show_default=True, help="In sensor pixels.")
+@click.option("--height", default=3000, show_default=True, help="Height in sensor pixels.")
 @click.option("--width", default=4000, show_default=True)
 @click.option("--frames", default=5, show_default=True)
 @click.option("--threads", default=2, show_default=True)
-@click.option("--tile", default=0, show_default=True, help="0: automatic.")
+@click.option("--tile", default=0, show_default=True, help="Side of a tile; 0 = automatic.")
 @click.option("--precision", default="auto", show_default=True)
 @click.option("--ensemble", default=1, show_default=True)
 def main(
@@ -54,7 +54,7 @@ def main(
     precision: str,
     ensemble: int,
 ) -> None:
-    """Draw a burst, merge it, and print time and memory."""
+    """Generate a burst, merge it, and print time and memory."""
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:
         folder = Path(name)
         paths = write_burst(folder, height, width, frames)
@@ -85,7 +85,7 @@ def main(
 
 
 def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 0) -> list[Path]:
-    """Write DNGs of a scene that moves, with sensor noise; each seed gives another scene, a minute later."""
+    """Write noisy DNGs of a moving scene; each seed gives another scene, recorded a minute later."""
     rng = np.random.default_rng(seed)
     reach = STEP * frames
     scene = draw_mosaic(height + 2 * reach, width + 2 * reach, rng)
@@ -123,7 +123,7 @@ def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 
 
 
 def draw_mosaic(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a clean RGGB mosaic in 0..1: shading, stripes of many widths, and discs with sharp edges."""
+    """Generate a clean RGGB mosaic in 0..1: shading, stripes of many widths, and discs with sharp edges."""
     ys, xs = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     scene = 0.25 + 0.15 * np.sin(xs / 310) * np.cos(ys / 270)
     scene += 0.05 * np.sin(xs * (3 + xs / width) / 9) * (np.sin(ys / 41) > 0)

@@ -1,17 +1,17 @@
-"""Measures the accuracy of the noise estimate for files without a noise profile.
+"""Measure the accuracy of the noise estimate for files without a noise profile.
 
     python benchmarks/noise.py photos/ --bursts stress --seed 7
 
-Bursts are simulated from photographs. The estimate is compared with the truth over the range of signals in
-the scene (2nd to 98th percentile, without noise). There are three kinds of bursts:
+Bursts are simulated from photographs. The estimate is compared with the true noise for signals between the
+2nd and the 98th percentile of the scene without noise. There are three kinds of bursts:
 
-- simulate: as by `burstfix simulate --iso`, ISO 100 to 6400;
-- drawn: shot gain and read noise are independent and log-uniform, as in the training of the two-stage paper;
-some
-  combinations do not occur in real sensors;
-- stress: six levels from a large sensor at base ISO to a phone at night.
+- simulate: as simulated by `burstfix simulate --iso`, ISO 100 to 6400;
+- random: shot gain and read noise are independent and log-uniform, as in the training of Guo et al. 2022;
+  some combinations do not occur in real sensors;
+- stress: six noise levels from a large sensor at base ISO to a phone at night.
 
-"drawn" and "stress" have 2 to 8 frames and three kinds of motion: steady, shaking, and rotating.
+Bursts of the kinds "random" and "stress" have 2 to 8 frames and one of three kinds of motion: steady, shaking
+or rotating.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ WITHIN = 0.2
 
 
 ISOS = (100, 200, 400, 800, 1600, 3200, 6400)
-DRAWN_SHOT_GAIN, DRAWN_READ_STD, DRAWN_BITS = (1e-4, 1e-2), (1e-3, 10**-1.5), (14, 12, 12, 10, 14, 12)
+RANDOM_SHOT_GAIN, RANDOM_READ_STD, RANDOM_BITS = (1e-4, 1e-2), (1e-3, 10**-1.5), (14, 12, 12, 10, 14, 12)
 
 
 def simulated(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
-    """Settings of `burstfix simulate --iso`."""
+    """Yield the settings of `burstfix simulate --iso`."""
     for k, iso in enumerate(ISOS):
         shot_gain, read_variance = noise_at(iso)
         yield (
@@ -70,15 +70,15 @@ def simulated(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
 
 
 def stressed(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
-    """Settings of all `LEVELS`."""
+    """Yield settings for all `LEVELS`."""
     yield from _varied(photo, seed, LEVELS)
 
 
-def drawn(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
-    """Settings of random levels."""
+def randomised(photo: int, seed: int) -> Iterator[tuple[str, RecordingSettings]]:
+    """Yield settings with random noise levels."""
     rng = np.random.default_rng((seed, photo))
-    gains, reads = (np.exp(rng.uniform(*np.log(r), 6)) for r in (DRAWN_SHOT_GAIN, DRAWN_READ_STD))
-    yield from _varied(photo, seed, zip(gains.tolist(), reads.tolist(), DRAWN_BITS, strict=True))
+    gains, reads = (np.exp(rng.uniform(*np.log(r), 6)) for r in (RANDOM_SHOT_GAIN, RANDOM_READ_STD))
+    yield from _varied(photo, seed, zip(gains.tolist(), reads.tolist(), RANDOM_BITS, strict=True))
 
 
 def _varied(
@@ -98,7 +98,7 @@ def _varied(
         yield f"{shot_gain:.1e} {read_std:.1e} {motion}", settings
 
 
-KINDS = {"simulate": simulated, "drawn": drawn, "stress": stressed}
+KINDS = {"simulate": simulated, "random": randomised, "stress": stressed}
 
 
 @click.command()

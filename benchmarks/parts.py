@@ -1,9 +1,9 @@
-"""Measure what each part of the two-stage network contributes: the validation with one part switched off.
+"""Measure how much each part of the two-stage network contributes, by switching it off in the validation.
 
     python benchmarks/parts.py photos/val -m two-stage
 
-Prints the mean PSNR over simulated bursts at both noise levels, and the paired difference from the whole
-network with its standard error. The parts are switched off at inference, without new training.
+The benchmark prints the mean PSNR over simulated bursts at both noise levels, and the paired difference from
+the whole network with its standard error. The parts are switched off at inference, without new training.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from burstfix.training.validation import Validator, load_validation_photos
 
 
 def without_block_matching(model: TwoStage) -> None:
-    """Keep the offsets of the global motion."""
+    """Use only the offsets of the global motion."""
     model.match = lambda reference, frame, initial: BlockField(initial.round().long(), CELL)  # type: ignore[method-assign]
 
 
 def without_deformation(model: TwoStage) -> None:
-    """Keep the features of every frame where they are."""
+    """Do not move the features of any frame."""
     for warp in model.warp:
         assert isinstance(warp, GroupWarp)
         warp.forward = lambda x, guide, join=warp.join: join(x)  # type: ignore[method-assign]
@@ -43,13 +43,13 @@ def without_pyramid(model: TwoStage) -> None:
 
 
 def without_fusion(model: TwoStage) -> None:
-    """Let the recurrent unit see the reference only."""
+    """Give the recurrent unit only the reference."""
     fuse = model._fuse
     model._fuse = lambda moved, reference: fuse([moved[reference]], 0)  # type: ignore[method-assign]
 
 
 def without_backward_fusion(model: TwoStage) -> None:
-    """Let the recurrent unit see the frames before the reference only."""
+    """Give the recurrent unit only the frames before the reference."""
     fuse = model._fuse
     model._fuse = lambda moved, reference: fuse(moved[: reference + 1], reference)  # type: ignore[method-assign]
 
@@ -79,7 +79,7 @@ PARTS: dict[str, Callable[[TwoStage], None]] = {
 @click.command()
 @click.argument("photos", type=click.Path(exists=True, path_type=Path))
 @click.option("-m", "--model", "name", default="two-stage", show_default=True)
-@click.option("--bursts", default=64, show_default=True, help="Bursts for each noise level, a multiple of 4.")
+@click.option("--bursts", default=64, show_default=True, help="Bursts per noise level, a multiple of 4.")
 def main(photos: Path, name: str, bursts: int) -> None:
     """Print a table of the parts."""
     settings = SimSettings()

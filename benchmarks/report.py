@@ -1,11 +1,11 @@
-"""Measure what a report and a preview cost: processor time of three merges of the same synthetic burst.
+"""Measure the processor time of a report and of a preview, with three merges of the same synthetic burst.
 
     python benchmarks/report.py                     # 12 megapixels x 5, the default model, 1 thread
     python benchmarks/report.py --model average
 
-The processor time of the whole command and its children is measured, because it depends less on other
-programs on the machine than the time that passes. It is measured with one thread: if another program uses the
-second core, threads that wait for each other count as busy.
+The processor time of the whole command and its children is measured, because other programs on the machine
+affect it less than wall time. The default is one thread, because threads that wait for each other count as
+busy if another program uses the second core.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from merge import write_burst
 
 @click.command()
 @click.option("--model", default="auto", show_default=True)
-@click.option("--height", default=3000, show_default=True, help="In sensor pixels.")
+@click.option("--height", default=3000, show_default=True, help="Height in sensor pixels.")
 @click.option("--width", default=4000, show_default=True)
 @click.option("--frames", default=5, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-@click.option("--repeat", default=1, show_default=True, help="Take the smallest of so many times.")
+@click.option("--repeat", default=1, show_default=True, help="Measurements; the smallest is printed.")
 def main(model: str, height: int, width: int, frames: int, threads: int, repeat: int) -> None:
-    """Draw a burst, merge it without and with a report and as a preview, and print the times."""
+    """Generate a burst, merge it without and with a report and as a preview, and print the times."""
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as name:
         folder = Path(name)
         paths = write_burst(folder, height, width, frames)
@@ -49,7 +49,7 @@ def main(model: str, height: int, width: int, frames: int, threads: int, repeat:
 
 
 def processor_seconds(command: list[str], threads: int) -> float:
-    """Run a command; return the processor time of it and its children in seconds."""
+    """Run a command; return the processor time of the command and its children in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     subprocess.run(command, check=True, env=environment)

@@ -1,12 +1,12 @@
-"""Measures the quality of the deep shadows of underexposed bursts, as exposed and after brightening.
+"""Measure the quality of deep shadows in underexposed bursts, as exposed and after brightening.
 
     python benchmarks/shadows.py photos/ -m kpn -m average
 
-Bursts are simulated from photographs as in training, half of them at a twentieth of the exposure, with the
-noise of a phone at dusk and clipped at black. Prints PSNR on display RGB as exposed, and with each patch
-brightened to a mean of 0.18 of white. For blocks of 16x16 pixels darker than 0.002 of white it also prints
-the relative error of their mean (relative to the truth plus 2e-4 of white): its average and its average
-magnitude.
+Bursts are simulated from photographs as in training, with the noise of a phone at dusk, and clipped at black.
+Half of them are underexposed by a factor of 20. The benchmark prints PSNR on display RGB, as exposed and with
+each patch brightened to a mean of 0.18 of white. It also prints the relative error of the mean of blocks of
+16x16 pixels that are darker than 0.002 of white: the average of this error, and of its magnitude. The error
+is relative to the ground truth plus 2e-4 of white.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Measured:
-    """PSNR of each burst as exposed and raised, and the relative error of each dark block."""
+    """PSNR of each burst as exposed and brightened, and the relative error of each dark block."""
 
     plain: Tensor
     raised: Tensor
@@ -74,7 +74,7 @@ def measure(model: BurstModel, bursts: list[SimulatedBurst]) -> Measured:
     "models",
     multiple=True,
     default=("kpn",),
-    help="Name or weights; may be given several times.",
+    help="Name or weights file of a model; may be given several times.",
 )
 @click.option("--batches", default=6, help="Number of batches of four bursts.")
 @click.option("--seed", default=SEED)

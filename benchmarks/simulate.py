@@ -1,11 +1,12 @@
-"""Measures the speed of training: bursts per second of the simulator, of the network, and of both together.
+"""Measure the speed of training: bursts per second of the simulator, of the network, and of both together.
 
     python benchmarks/simulate.py recipes/kpn.toml --device cpu --threads 2
     python benchmarks/simulate.py recipes/two-stage.toml --device cuda
 
-Three rates are measured on the recipe's bursts: the simulator alone, the network alone (loss, gradients and
-optimiser step on bursts made beforehand), and both in turn, as in training. `data_share` is the share of the
-training time that simulation takes. The pictures are noise, because speed does not depend on their content.
+Three rates are measured on the bursts of the recipe: the simulator alone, the network alone (loss, gradients
+and optimiser step on bursts simulated beforehand), and both in turn, as in training. `data_share` is the
+share of the simulation in the training time. The pictures contain random noise, because speed does not depend
+on their content.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from burstfix.training.recipe import load_recipe
 @click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--steps", default=10, show_default=True, help="Timed steps, after two untimed ones.")
-@click.option("--threads", default=None, type=int, help="Processor threads to use.")
+@click.option("--threads", default=None, type=int, help="Number of processor threads.")
 def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> None:
     """Measure the speed of training with RECIPE and print a JSON document."""
     if threads:

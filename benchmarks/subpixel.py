@@ -1,10 +1,11 @@
-"""Measures how much noise remains after merging nine simulated frames that move, or lie still.
+"""Measure how much noise remains after merging nine simulated frames, with and without motion.
 
     python benchmarks/subpixel.py photos/ -m kpn
 
-Errors are mean squared errors in units of one frame's noise variance at moderate noise: "one" for the
-reference alone, "own" for all frames at the samples that the reference has measured, "all" for three colours
-at every pixel, and "mean" for a plain average of the aligned frames at the reference's samples.
+The errors are mean squared errors at moderate noise, in units of the noise variance of one frame. There are
+four of them: "one" for the reference alone, "own" for all frames at the samples that the reference has
+measured, "all" for three colours at every pixel, and "mean" for a plain average of the aligned frames at the
+samples of the reference.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def measure(model: BurstModel, burst: SimulatedBurst) -> Remaining:
     "models",
     multiple=True,
     default=("kpn",),
-    help="Name or weights; may be given several times.",
+    help="Name or weights file of a model; may be given several times.",
 )
 @click.option("--batches", default=3, show_default=True, help="Number of batches of eight bursts.")
 def main(photos: tuple[Path, ...], models: tuple[str, ...], batches: int) -> None:

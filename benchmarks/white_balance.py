@@ -1,11 +1,11 @@
-"""Fits the colour table of `--wb auto`, and measures its error on photographs under simulated lights.
+"""Fit the colour table of `--wb auto`, or measure its error on photographs under simulated lights.
 
     python benchmarks/white_balance.py fit TRAIN_FOLDER burstfix/color/light_prior.npy
     python benchmarks/white_balance.py measure VAL_FOLDER
 
-A folder holds photographs, or tar files of them. The photographs are taken to be well balanced. Each is seen
-by two cameras under lights from 2300 K to 9000 K, up to 0.012 Duv from the black body locus; the error is the
-angle between the true and the estimated camera RGB of a grey object.
+A folder contains photographs, or tar files with photographs. The photographs are assumed to be well balanced.
+Each is recorded by two simulated cameras under lights from 2300 K to 9000 K, up to 0.012 Duv from the black
+body locus. The error is the angle between the true and the estimated camera RGB of a grey object.
 """
 
 from __future__ import annotations

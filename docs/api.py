@@ -10,7 +10,7 @@ import pdoc
 import burstfix
 
 MODULES = ("burstfix", "burstfix.errors", "burstfix.models.base")
-"""The public API, the errors it raises, and the base class of models."""
+"""Modules with the public API, its errors, and the base class of models."""
 
 
 def main() -> int:

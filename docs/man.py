@@ -1,6 +1,6 @@
 """Write the manual pages: `python docs/man.py out/man` (what `make man` runs).
 
-They are made from the commands themselves: burstfix.1, and burstfix-merge.1 and so on.
+The pages are generated from the commands: burstfix.1, burstfix-merge.1 and so on.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _sections(epilog: str) -> list[tuple[str, list[str]]]:
 
 
 def _text(text: str) -> str:
-    """Escape what troff would interpret."""
+    """Escape characters that troff would interpret."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 

@@ -1,8 +1,9 @@
-"""Pictures side by side: the single reference frame, and the burst merged by one or more models.
+"""Show pictures side by side: the reference frame alone, and the burst merged by one or more models.
 
     python examples/compare.py examples/burst/*.dng -o side-by-side.png --crop 60,75 --crop 330,470
 
-Each crop is a row, each picture a column, everything rendered alike. The single frame is only demosaicked.
+Each crop is a row and each picture is a column. All pictures are rendered with the same settings. The
+reference frame is demosaicked, but not denoised.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def single_frame(burst: Burst) -> LinearImage:
 
 
 def to_eight_bits(linear: LinearImage, exposure: float | str) -> NDArray[np.uint8]:
-    """(H, W, 3) sRGB."""
+    """Render a linear image as (H, W, 3) sRGB with 8 bits."""
     return (burstfix.render(linear, exposure=exposure).data / 257).round().astype(np.uint8)
 
 
@@ -76,15 +77,15 @@ def _exposure(text: str) -> float | str:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Single frame beside merged, as one PNG.")
+    parser = argparse.ArgumentParser(description="Write one PNG with the reference and the merges.")
     parser.add_argument("paths", type=Path, nargs="+", help="the raws of one burst")
     parser.add_argument("-o", "--output", type=Path, required=True, help="PNG to write")
-    parser.add_argument("--models", default="auto", help="names or files, with commas between")
-    parser.add_argument("--crop", type=_pair, action="append", help="Y,X of a crop's top left; repeatable")
+    parser.add_argument("--models", default="auto", help="names or files of models, separated by commas")
+    parser.add_argument("--crop", type=_pair, action="append", help="Y,X of a crop; repeatable")
     parser.add_argument("--size", type=_pair, default=(200, 300), help="HEIGHT,WIDTH of a crop")
-    parser.add_argument("--zoom", type=int, default=1, help="each pixel this many times as large")
-    parser.add_argument("--reference", type=int, default=None, help="frame, counted from 0")
-    parser.add_argument("--exposure", type=_exposure, default=0.0, help="EV or auto")
+    parser.add_argument("--zoom", type=int, default=1, help="factor by which pixels are enlarged")
+    parser.add_argument("--reference", type=int, default=None, help="index of the reference, counted from 0")
+    parser.add_argument("--exposure", type=_exposure, default=0.0, help="exposure correction in EV, or auto")
     arguments = parser.parse_args()
 
     burst = burstfix.read_burst(arguments.paths, reference=arguments.reference)

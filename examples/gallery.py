@@ -1,9 +1,9 @@
-"""Draws docs/images/gallery.jpg: every look, on the example burst and on one of the same room in the dark.
+"""Create docs/images/gallery.jpg: every look, on the example burst and on the same room in the dark.
 
     python examples/gallery.py docs/images/gallery.jpg
 
-Only drawn scenes are shown, so that the picture may be shipped. With folders as arguments, the bursts in
-them are shown instead.
+Only synthetic scenes are shown, so that the picture may be published. With folders as arguments, the bursts
+in these folders are shown instead.
 
     python examples/gallery.py sheet.jpg shots/ other-shots/
 """
@@ -30,7 +30,7 @@ LOOKS = sorted(SHIPPED, key="plain".__ne__)  # plain first
 
 
 def dark_room(folder: Path) -> list[Path]:
-    """The example burst with a sixth of its light."""
+    """Return the example burst with a sixth of its light."""
     bright = make_example.EXPOSURE
     make_example.EXPOSURE = bright / DARKER
     try:
@@ -40,7 +40,7 @@ def dark_room(folder: Path) -> list[Path]:
 
 
 def row_of(title: str, linear: LinearImage) -> list[tuple[str, NDArray[np.uint8]]]:
-    """(label, picture) for every look."""
+    """Return a label and a picture for every look."""
     found = []
     for look in LOOKS:
         image = burstfix.render(linear, look=look)
@@ -51,7 +51,7 @@ def row_of(title: str, linear: LinearImage) -> list[tuple[str, NDArray[np.uint8]
 
 
 def sheet(rows: list[list[tuple[str, NDArray[np.uint8]]]]) -> Image.Image:
-    """Labelled pictures of equal width, row by row."""
+    """Arrange labelled pictures of equal width in rows."""
     font = ImageFont.load_default(15)
     reduced = []
     for row in rows:
@@ -71,13 +71,13 @@ def sheet(rows: list[list[tuple[str, NDArray[np.uint8]]]]) -> Image.Image:
 
 
 def merged(paths: list[Path]) -> LinearImage:
-    """A burst, merged by the default model."""
+    """Merge a burst with the default model."""
     return burstfix.merge_burst(burstfix.read_burst(paths))
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Every look side by side.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Show every look side by side.")
     parser.add_argument("output", type=Path, help="JPEG or PNG to write")
     parser.add_argument("bursts", type=Path, nargs="*", help="raws, or folders of one burst each")
     arguments = parser.parse_args()

@@ -1,10 +1,11 @@
-"""Draws the example burst: a scene of our own, photographed by a simulated handheld camera at high ISO.
+"""Generate the example burst: a synthetic scene, recorded by a simulated handheld camera at high ISO.
 
     python examples/make_example.py examples/burst
 
-The same seed gives the same files, byte for byte, on one set of library versions. Nothing but numpy and
-Pillow draws; burstfix only writes the DNGs. The moving toy and the shaking hand are what a merge must cope
-with: small print, weave, star and slanted edges show what it gains, flat patches and ramps what it leaves.
+With the same versions of the libraries, the same seed gives the same files, byte for byte. The scene is drawn
+with numpy and Pillow; burstfix only writes the DNGs. The moving toy and the shaking hand make merging
+difficult. Small print, weave, star and slanted edges show the detail that a merge gains. Flat patches and
+ramps show the noise that it leaves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FloatImage = NDArray[np.float32]
 
 HEIGHT, WIDTH, FRAMES = 600, 800, 6
 SCALE = 2  # the scene is drawn at twice the sensor's resolution, so that every pixel is an average
-MARGIN = 40  # sensor pixels of scene around the picture, for the hand to move in
+MARGIN = 40  # sensor pixels of scene around the picture, for the motion of the camera
 
 # variance = SHOT_GAIN * x + READ_VARIANCE for x from 0 (black) to 1 (white): a phone in a dim room.
 SHOT_GAIN, READ_VARIANCE = 6e-3, 4e-4
@@ -35,7 +36,7 @@ HOT_PIXELS = 60
 EXPOSURE = 0.7  # of full scale, for the green of a white paper
 CFA = "RGGB"
 
-# A plausible camera: XYZ to camera RGB under D65 (our invention, no product's calibration).
+# XYZ to camera RGB under D65 of a fictitious camera with plausible values.
 COLOR_MATRIX = np.array([[0.72, -0.19, -0.08], [-0.42, 1.22, 0.21], [-0.08, 0.19, 0.58]])
 SRGB_TO_XYZ = np.array(  # IEC 61966-2-1
     [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
@@ -86,17 +87,17 @@ class Scene:
         return other
 
     def grid(self) -> tuple[FloatImage, FloatImage]:
-        """Rows and columns of every sample, in sensor pixels."""
+        """Return the rows and columns of all samples, in sensor pixels."""
         ys, xs = np.mgrid[0 : self.rgb.shape[0], 0 : self.rgb.shape[1]].astype(np.float32)
         return (ys + 0.5) / SCALE, (xs + 0.5) / SCALE
 
     def mask(self) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-        """An empty mask as large as the scene, and what draws on it."""
+        """Return an empty mask of the size of the scene, and an object that draws on it."""
         image = Image.new("L", (self.rgb.shape[1], self.rgb.shape[0]))
         return image, ImageDraw.Draw(image)
 
     def paint(self, mask: Image.Image, colour: tuple[int, int, int] | FloatImage) -> None:
-        """Lay a colour (sRGB 0..255, or linear light for every sample) over what the mask covers."""
+        """Paint the masked part with a colour (sRGB 0..255, or linear light for every sample)."""
         box = mask.getbbox()
         if box is None:
             return
@@ -265,7 +266,7 @@ def expose(scene: Scene, pose: Pose, height: int, width: int) -> FloatImage:
     angle = math.radians(pose.degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     cy, cx = scene.height / 2 + pose.dy, scene.width / 2 + pose.dx
-    # Output sample (x, y) is looked up at A @ (x, y) + b; both centres fall on each other, then the shift.
+    # The value of output sample (x, y) is read at A @ (x, y) + b: rotation about the centre, then the shift.
     half_y, half_x = height * SCALE / 2, width * SCALE / 2
     matrix = (
         cos, sin, cx * SCALE - cos * half_x - sin * half_y,
@@ -361,8 +362,8 @@ def make_burst(folder: Path, *, frames: int = FRAMES, seed: int = 7) -> list[Pat
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Draw the example burst.")
-    parser.add_argument("folder", type=Path, help="where the DNGs go")
+    parser = argparse.ArgumentParser(description="Generate the example burst.")
+    parser.add_argument("folder", type=Path, help="folder for the DNGs")
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()

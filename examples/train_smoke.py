@@ -1,6 +1,6 @@
-"""Trains a tiny network on pictures that we draw ourselves and shows the loss falling: `make train-smoke`.
+"""Train a tiny network on synthetic pictures and check that the loss falls: `make train-smoke`.
 
-Run as `python examples/train_smoke.py out/smoke`; exit code 1 when the loss did not fall.
+Run `python examples/train_smoke.py out/smoke`. The exit code is 1 if the loss did not fall.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BINS = 10
 
 
 def draw_photos(folder: Path) -> None:
-    """Write two pictures: the example scene to train on, and the same turned and mirrored to validate on."""
+    """Write two pictures: the example scene for training, and a rotated and mirrored copy for validation."""
     light = draw_scene(720, 960).rgb
     encoded = np.clip(1.6 * light, 0, 1) ** (1 / 2.2)
     picture = Image.fromarray((encoded * 255).round().astype(np.uint8))

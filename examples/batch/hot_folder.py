@@ -1,8 +1,8 @@
-"""A hot folder: whatever is copied into INBOX is merged into OUT, and each result is announced.
+"""Watch a folder: merge the bursts that are copied into INBOX, write them to OUT, and announce each result.
 
     python examples/batch/hot_folder.py INBOX OUT
 
-Ends with Ctrl-C; started again, it goes on.
+Stop the script with Ctrl-C. When it is started again, it continues.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from burstfix.batch.report import Event
 
 
 def announce(event: Event) -> None:
-    """Put your own here: a mail, an upload, a message to a phone."""
+    """Announce a result; replace this with your own code, such as a mail, an upload or a phone message."""
     if event.kind in ("done", "failed"):
         sys.stdout.write(f"{event.kind}: {event.data.get('output') or event.data['error']}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""A pipeline of your own in ten lines: every burst of a folder as a bright JPEG.
+"""Merge every burst of a folder into a brightened JPEG: a pipeline of ten lines.
 
 python examples/batch/pipeline.py FOLDER OUT
 """
