@@ -158,7 +158,7 @@ class BurstTile:
 
     def each_aligned(self) -> Iterator[Tensor]:
         """Yield the frames of `aligned` one by one, (4, h, w), the reference first."""
-        return self._each(self.offsets, self.cell, 0, 0)
+        return self._each_square(self.offsets, self.cell, 0, 0)
 
     def each_window(self, phase_y: int, phase_x: int) -> Iterator[Tensor]:
         """Yield windows around every second cell in both directions: cells extended to twice their side.
@@ -176,9 +176,11 @@ class BurstTile:
         """
         half = self.cell // 2
         fields = tuple(field[:, phase_y::2, phase_x::2] for field in self.offsets)
-        return self._each(fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half)
+        return self._each_square(
+            fields, 2 * self.cell, phase_y * self.cell - half, phase_x * self.cell - half
+        )
 
-    def _each(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Iterator[Tensor]:
+    def _each_square(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Iterator[Tensor]:
         """Yield squares of `side` pixels, edge to edge from (row, col) of the tile; the reference first.
 
         Pixels that a frame does not cover come from the reference. Repeated edge pixels would sometimes
@@ -189,14 +191,18 @@ class BurstTile:
         for i, (source, field) in enumerate(zip(self.sources, fields, strict=True)):
             if i == self.reference:
                 continue
-            inside = covered(field, side, self._start(i, row, col), source.shape[-2], source.shape[-1])
+            inside = covered(
+                field, side, self._source_position(i, row, col), source.shape[-2], source.shape[-1]
+            )
             squares = self._squares(i, fields, side, row, col)
             yield squares if inside.all() else torch.where(inside, squares, anchor)
 
     def _squares(self, frame: int, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Tensor:
-        return gather_cells(self.sources[frame], fields[frame], side, origin=self._start(frame, row, col))
+        return gather_cells(
+            self.sources[frame], fields[frame], side, origin=self._source_position(frame, row, col)
+        )
 
-    def _start(self, frame: int, row: int, col: int) -> tuple[int, int]:
+    def _source_position(self, frame: int, row: int, col: int) -> tuple[int, int]:
         """Convert a position in the tile to a position in the source of a frame."""
         y, x = self.origins[frame]
         return self.top + row - y, self.left + col - x

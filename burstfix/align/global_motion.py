@@ -59,10 +59,10 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
     """
     reference, frame = reference.float(), frame.float()
     noise = (_noise(reference) + _noise(frame)) / 2
-    coarse_factor = _factor(reference, _COARSE_SIDE)
+    coarse_factor = _reduction_factor(reference, _COARSE_SIDE)
     coarse, coarse_frame = _reduced(reference, coarse_factor), _reduced(frame, coarse_factor)
     motion = _correlate(coarse, coarse_frame).scaled(coarse_factor)
-    fine_factor = _factor(reference, _FINE_SIDE)
+    fine_factor = _reduction_factor(reference, _FINE_SIDE)
     fine, fine_frame = _reduced(reference, fine_factor), _reduced(frame, fine_factor)
     gain = fine_factor / noise
     start = motion.scaled(1 / fine_factor)
@@ -70,7 +70,7 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
     if fitted is not start:
         fitted = _refine(fine * gain, fine_frame * gain, fitted)
     motion = fitted.scaled(fine_factor)
-    confidence = _agreement(coarse, coarse_frame, motion.scaled(1 / coarse_factor), noise / coarse_factor)
+    confidence = _correlation(coarse, coarse_frame, motion.scaled(1 / coarse_factor), noise / coarse_factor)
     return replace(motion.scaled(2), confidence=confidence)  # from packed to sensor pixels
 
 
@@ -87,10 +87,10 @@ def initial_offsets(motion: GlobalMotion, height: int, width: int, cell: int = C
         float32 (1, 2, gy, gx), offsets (dy, dx) in packed pixels at the cells' centres.
     """
     centres = _cell_centres(height, width, cell)
-    return (_moved(centres, motion.scaled(0.5)) - centres)[None]
+    return (_map_to_frame(centres, motion.scaled(0.5)) - centres)[None]
 
 
-def _factor(picture: Tensor, side: int) -> int:
+def _reduction_factor(picture: Tensor, side: int) -> int:
     return max(1, math.ceil(max(picture.shape) / side))
 
 
@@ -117,7 +117,7 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(ys, xs, indexing="ij"))
 
 
-def _moved(positions: Tensor, motion: GlobalMotion) -> Tensor:
+def _map_to_frame(positions: Tensor, motion: GlobalMotion) -> Tensor:
     """Map points (2, ...) of the reference to the frame (see `GlobalMotion`)."""
     return torch.stack(motion.apply(positions[0], positions[1]))
 
@@ -145,7 +145,9 @@ def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
     sizes = [-(-2 * size // 32) * 32 for size in reference.shape]
     positions = _positions(height, width, reference.device)
     angles = [_MAX_ANGLE * (2 * k / (_ANGLES - 1) - 1) for k in range(_ANGLES)]
-    rotated = torch.stack([_sample(frame, _moved(positions, GlobalMotion(angle=angle))) for angle in angles])
+    rotated = torch.stack(
+        [_sample(frame, _map_to_frame(positions, GlobalMotion(angle=angle))) for angle in angles]
+    )
     rotated = torch.where(rotated.isnan(), frame.mean(), rotated)
     product = _whitened(_prepared(reference[None]), sizes).conj() * _whitened(_prepared(rotated), sizes)
     surfaces = torch.fft.irfft2(product, s=sizes)
@@ -160,7 +162,7 @@ def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
     row, col = divmod(place, sizes[1])
     row, col = (row - sizes[0] if row > height else row), (col - sizes[1] if col > width else col)
     # reference(p) = rotated(p + s) = frame(R (p + s)), so the shift in the frame is R s.
-    shift = _moved(torch.tensor([float(row), float(col)]), GlobalMotion(angle=angles[k]))
+    shift = _map_to_frame(torch.tensor([float(row), float(col)]), GlobalMotion(angle=angles[k]))
     return GlobalMotion(float(shift[0]), float(shift[1]), angles[k])
 
 
@@ -198,7 +200,7 @@ def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> Global
     """
     height, width = reference.shape
     centres = _cell_centres(height, width, CELL, reference.device)
-    guess = _moved(centres, start) - centres
+    guess = _map_to_frame(centres, start) - centres
     found = centres + match_blocks(reference[None, None], frame[None, None], guess[None]).offsets[0]
 
     detail = _detail(reference)
@@ -211,7 +213,7 @@ def _fit_blocks(reference: Tensor, frame: Tensor, start: GlobalMotion) -> Global
     for k in range(_FIT_ROUNDS):
         # The first rounds are tolerant, because `start` may be wrong by several pixels.
         scale = _FIT_SCALE * max(1.0, 4.0 * 0.7**k)
-        misfit = (found - _moved(centres, motion)).square().sum(0) / scale**2
+        misfit = (found - _map_to_frame(centres, motion)).square().sum(0) / scale**2
         motion = _fit(centres, found, trust / (1 + misfit) ** 2)
     return motion
 
@@ -239,7 +241,7 @@ def _refine(reference: Tensor, frame: Tensor, start: GlobalMotion) -> GlobalMoti
     slopes = torch.stack([gradient_y, gradient_x, gradient_y * x - gradient_x * y]).flatten(1)
     motion, normal = start, torch.eye(3, dtype=torch.float64)
     for _ in range(_REFINE_ROUNDS):
-        residual = (_sample(frame, _moved(positions, motion)) - reference).flatten()
+        residual = (_sample(frame, _map_to_frame(positions, motion)) - reference).flatten()
         weight = 1 / (1 + (residual / (2 * _REFINE_OUTLIER * noise)).square()).square()
         weight = torch.where(residual.isnan(), 0.0, weight)
         weighted = slopes * weight
@@ -286,14 +288,14 @@ def _fit(points: Tensor, targets: Tensor, weights: Tensor) -> GlobalMotion:
     y, x = points - centre[:, None, None]
     v, u = targets - target[:, None, None]
     angle = math.atan2(float((weights * (x * v - y * u)).sum()), float((weights * (y * v + x * u)).sum()))
-    rotated = _moved(centre.cpu(), GlobalMotion(angle=angle))
+    rotated = _map_to_frame(centre.cpu(), GlobalMotion(angle=angle))
     return GlobalMotion(float(target[0] - rotated[0]), float(target[1] - rotated[1]), angle)
 
 
-def _agreement(reference: Tensor, frame: Tensor, motion: GlobalMotion, noise: Tensor) -> float:
+def _correlation(reference: Tensor, frame: Tensor, motion: GlobalMotion, noise: Tensor) -> float:
     """Return the correlation of detail, 0 to 1, where the aligned pictures overlap, corrected for noise."""
     height, width = reference.shape
-    aligned = _sample(frame, _moved(_positions(height, width, reference.device), motion))
+    aligned = _sample(frame, _map_to_frame(_positions(height, width, reference.device), motion))
     overlap = ~aligned.isnan()
     share = float(overlap.float().mean())
     if share < 0.02:

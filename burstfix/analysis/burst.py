@@ -96,7 +96,7 @@ def prepare_burst(
     reasons: dict[int, str] = {}
     if not keep_all:
         repeats = _reasons_for_repeats(frames, aligned.reference)
-        reasons = repeats | _reasons_to_drop(frames, _known(relative, sharp), aligned)
+        reasons = repeats | _reasons_to_drop(frames, _usable_sharpness(relative, sharp), aligned)
     left_out = [DroppedFrame(frames[i].metadata.path, reason, i) for i, reason in reasons.items()]
     left_out_warnings = [f"{frame.path}: left out, {frame.reason}" for frame in left_out]
     for warning in left_out_warnings:
@@ -255,7 +255,7 @@ def _find_reference(frames: Sequence[Frame], reference: int | str | Path) -> int
     raise UsageError(f"reference {reference}: no such frame in the burst; its frames are {listed}")
 
 
-def _known(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[float] | None:
+def _usable_sharpness(relative: Sequence[float], sharp: Sequence[Sharpness]) -> Sequence[float] | None:
     """Return `relative`, or None if the scene has so little detail that sharpness is mostly noise."""
     energy = float(np.median([found.energy for found in sharp]))
     noise = float(np.median([found.noise for found in sharp]))

@@ -19,8 +19,8 @@ from burstfix.types import Frame, NoiseProfile
 
 _HIGHEST = 0.98  # a peak closer to white makes no visible difference
 _LOWEST = 0.5  # no sensor clips below this share of its white level
-_PILE = 0.003  # half width of a peak, as a share of the range
-_AROUND = 0.05  # width of the nearly empty range below the peak; without clipping, noise would fill it
+_PEAK_WIDTH = 0.003  # half width of a peak, as a share of the range
+_GAP = 0.05  # width of the nearly empty range below the peak; without clipping, noise would fill it
 _MIN_SAMPLES, _MIN_SHARE = 50, 2e-4  # minimum of samples in the peak: number, and share of a colour
 _FRAMES = 3  # number of frames that are examined
 
@@ -65,11 +65,11 @@ def clipping_point(frames: Sequence[Frame]) -> float | None:
     colours = [_planes(frames[k]) for k in picked]
     points = []
     for k in range(len(colours[0])):
-        point = _pile(np.concatenate([planes[k].ravel() for planes in colours]), black, white)
+        point = _find_peak(np.concatenate([planes[k].ravel() for planes in colours]), black, white)
         if point is None:
             return None
         points.append(point)
-    if max(points) - min(points) > _PILE * (white - black):
+    if max(points) - min(points) > _PEAK_WIDTH * (white - black):
         return None
     return min(points)
 
@@ -87,7 +87,7 @@ def with_white(frame: Frame, white: float) -> Frame:
     return replace(frame, metadata=replace(frame.metadata, levels=replace(levels, white=white), noise=noise))
 
 
-def _pile(samples: NDArray[np.uint16], black: float, white: float) -> float | None:
+def _find_peak(samples: NDArray[np.uint16], black: float, white: float) -> float | None:
     """Find the lower end of a peak with almost no samples above it and few just below it."""
     span = white - black
     high = samples[samples > black + _LOWEST * span]
@@ -97,13 +97,13 @@ def _pile(samples: NDArray[np.uint16], black: float, white: float) -> float | No
     point = float(values[np.argmax(counts)])
     if point > black + _HIGHEST * span:
         return None
-    in_pile = np.abs(values - point) <= _PILE * span
-    pile = int(counts[in_pile].sum())
-    above = int(counts[values > point + _PILE * span].sum())
-    below = int(counts[(values < point - _PILE * span) & (values > point - _AROUND * span)].sum())
-    enough = pile >= max(_MIN_SAMPLES, _MIN_SHARE * samples.size)
+    in_peak = np.abs(values - point) <= _PEAK_WIDTH * span
+    count = int(counts[in_peak].sum())
+    above = int(counts[values > point + _PEAK_WIDTH * span].sum())
+    below = int(counts[(values < point - _PEAK_WIDTH * span) & (values > point - _GAP * span)].sum())
+    enough = count >= max(_MIN_SAMPLES, _MIN_SHARE * samples.size)
     # Hot pixels may have higher values.
-    return float(values[in_pile][0]) if enough and above < pile / 50 and below < pile / 5 else None
+    return float(values[in_peak][0]) if enough and above < count / 50 and below < count / 5 else None
 
 
 def _planes(frame: Frame) -> list[NDArray[np.uint16]]:

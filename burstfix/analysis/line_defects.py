@@ -125,10 +125,10 @@ def _bad_lines(
         steps = _steps(*(x[:, pair, :, inside].flatten(1, 2) for x in (frames, variance)))
         for name in ("relative", "level", "error"):
             getattr(whole, name)[:, parity::2][:, inside] = getattr(steps, name)
-    return _judge(whole)
+    return _select_bad(whole)
 
 
-def _judge(steps: _Steps) -> NDArray[np.bool_]:
+def _select_bad(steps: _Steps) -> NDArray[np.bool_]:
     """Return a mask of the lines that are bad."""
     usual = steps.relative.median(0).values
     along = steps.relative * usual.sign()
@@ -154,10 +154,10 @@ def _steps(mosaics: Tensor, variance: Tensor) -> _Steps:
     error = relative.std(1, correction=0) / max(count, 1) ** 0.5
     level = (relative * deviation).mean(1)
     relative = relative.mean(1) * 2**0.5  # the difference has twice the variance of one pixel
-    return _Steps(_smaller(relative), _smaller(level), _larger(error) * 2**0.5)
+    return _Steps(_smaller_step(relative), _smaller_step(level), _larger_error(error) * 2**0.5)
 
 
-def _smaller(step: Tensor) -> Tensor:
+def _smaller_step(step: Tensor) -> Tensor:
     """Combine steps (N, w - 1) from each column to the next into excesses over both neighbours (N, w).
 
     The excess is the smaller step, or 0 if one neighbour is brighter and the other darker. At the border the
@@ -169,7 +169,7 @@ def _smaller(step: Tensor) -> Tensor:
     return torch.where(from_left.sign() == from_right.sign(), smaller, 0.0)
 
 
-def _larger(error: Tensor) -> Tensor:
+def _larger_error(error: Tensor) -> Tensor:
     """Return the larger error of the steps to both neighbours: (N, w - 1) to (N, w)."""
     padded = F.pad(error, (1, 1))
     return torch.maximum(padded[..., 1:], padded[..., :-1])

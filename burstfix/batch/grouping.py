@@ -88,14 +88,14 @@ class _Rule:
 
     def continues(self, a: RawInfo, b: RawInfo) -> bool:
         """Return True if `b` belongs to the burst that ends with `a`."""
-        lost = _lost_between(a, b, self.lost)
-        if a.time is None or b.time is None or _seconds(a, b) < -_CLOCK_STEP:
+        lost = _count_lost(a, b, self.lost)
+        if a.time is None or b.time is None or _elapsed(a, b) < -_CLOCK_STEP:
             # The pause is unknown, so the numbers decide: frames of one burst have consecutive numbers.
             close = lost is not None
         else:
             # Assume that lost frames had the same exposure and pause as their neighbours.
             steps = 1 + (lost or 0)
-            pause = _seconds(a, b) - steps * (a.exposure_time or 0.0)
+            pause = _elapsed(a, b) - steps * (a.exposure_time or 0.0)
             close = b.path == self.clock_step or pause <= steps * self.gap
         if not close or self.similarity is None:
             return close
@@ -103,10 +103,10 @@ class _Rule:
 
     def is_clock_step(self, a: RawInfo, b: RawInfo) -> bool:
         """Return True if the clock may have been set forward between two frames of one burst."""
-        lost = _lost_between(a, b, self.lost)
+        lost = _count_lost(a, b, self.lost)
         if a.time is None or b.time is None or lost is None or not same_exposure(a, b):
             return False
-        pause = _seconds(a, b) - (1 + lost) * (a.exposure_time or 0.0)
+        pause = _elapsed(a, b) - (1 + lost) * (a.exposure_time or 0.0)
         jump = _CLOCK_UNIT * round(pause / _CLOCK_UNIT)
         return jump > 0 and pause > self.gap and -_CLOCK_STEP <= pause - jump <= min(self.gap, _CLOCK_PAUSE)
 
@@ -141,7 +141,7 @@ def group_frames(
             continue
         streams.setdefault(_stream(frame), []).append(frame)
     for stream in streams.values():
-        ordered = _in_order(stream, lost_names)
+        ordered = _sorted_frames(stream, lost_names)
         warnings += [ordered.warning] if ordered.warning else []
         rule = _Rule(gap, similarity, lost_names)
         steps = {b.path for a, b in pairwise(ordered.frames) if rule.is_clock_step(a, b)}
@@ -177,7 +177,7 @@ def _stream(frame: RawInfo) -> tuple[object, ...]:
     )
 
 
-def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Sequence:
+def _sorted_frames(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Sequence:
     """Sort by time, or by name if times are missing or the clock was set back."""
     source = f"{stream[0].path.parent}: {stream[0].camera}"
     named = tuple(stream)
@@ -189,8 +189,8 @@ def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Seq
             f"{source}: {len(missing)} of {len(stream)} frames have no capture time ({few}); sorted by name",
         )
     for a, b in pairwise(stream):
-        if _lost_between(a, b, lost) is not None and _seconds(a, b) < -_CLOCK_STEP:
-            hours = -_seconds(a, b) / 3600
+        if _count_lost(a, b, lost) is not None and _elapsed(a, b) < -_CLOCK_STEP:
+            hours = -_elapsed(a, b) / 3600
             return _Sequence(
                 named,
                 f"{source}: the clock was set back by {hours:.1f} h between {a.path.name} and {b.path.name}; "
@@ -202,7 +202,7 @@ def _in_order(stream: Sequence[RawInfo], lost: frozenset[_NumberedName]) -> _Seq
 
 def _clock_warnings(burst: Sequence[RawInfo], clock_step: Path | None) -> list[str]:
     return [
-        f"{a.path.parent}: {a.camera}: the clock was set forward by {_seconds(a, b) / 3600:.1f} h between "
+        f"{a.path.parent}: {a.camera}: the clock was set forward by {_elapsed(a, b) / 3600:.1f} h between "
         f"{a.path.name} and {b.path.name}, which show the same scene; treated as one burst"
         for a, b in pairwise(burst)
         if b.path == clock_step
@@ -227,11 +227,11 @@ def _by_exposure(sequence: Sequence[RawInfo], min_frames: int, max_frames: int) 
             groups.append(Group("bracket" if len(alone) > 1 else "single", tuple(alone)))
             alone = []
         kind: Kind = "burst" if len(run) >= min_frames else "short"
-        groups += [Group(kind, tuple(part)) for part in _parts(run, max_frames)]
+        groups += [Group(kind, tuple(part)) for part in _equal_parts(run, max_frames)]
     return groups
 
 
-def _parts(run: Sequence[RawInfo], max_frames: int) -> list[Sequence[RawInfo]]:
+def _equal_parts(run: Sequence[RawInfo], max_frames: int) -> list[Sequence[RawInfo]]:
     if not run:
         return []
     count = -(-len(run) // max_frames) if max_frames else 1
@@ -239,7 +239,7 @@ def _parts(run: Sequence[RawInfo], max_frames: int) -> list[Sequence[RawInfo]]:
     return [run[a:b] for a, b in pairwise(edges)]
 
 
-def _seconds(a: RawInfo, b: RawInfo) -> float:
+def _elapsed(a: RawInfo, b: RawInfo) -> float:
     assert a.time is not None and b.time is not None
     return (b.time - a.time).total_seconds()
 
@@ -256,7 +256,7 @@ def _numbered_name(path: Path) -> _NumberedName | None:
     return _NumberedName((path.parent, before, after, path.suffix.lower()), int(number))
 
 
-def _lost_between(a: RawInfo, b: RawInfo, lost: frozenset[_NumberedName]) -> int | None:
+def _count_lost(a: RawInfo, b: RawInfo, lost: frozenset[_NumberedName]) -> int | None:
     """Count the unreadable files between two numbered files.
 
     Returns:

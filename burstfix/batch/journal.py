@@ -120,11 +120,11 @@ class Journal:
 
     def entry(self, key: str) -> Entry | None:
         """Return the entry of a burst, or None."""
-        return self._one("SELECT * FROM bursts WHERE key = ?", key)
+        return self._select_entry("SELECT * FROM bursts WHERE key = ?", key)
 
     def same_inputs(self, inputs: str, settings: str) -> Entry | None:
         """Return a finished burst with the same content and settings, or None. Paths are not compared."""
-        return self._one(
+        return self._select_entry(
             "SELECT * FROM bursts WHERE inputs = ? AND settings = ? AND state = 'done'", inputs, settings
         )
 
@@ -138,7 +138,7 @@ class Journal:
     ) -> None:
         """Record that a burst is running, and the name of its picture."""
         with self._journal_errors():
-            self._do(
+            self._execute(
                 "INSERT INTO bursts (key, name, inputs, settings, layout, state, output, started, frames)"
                 " VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
                 " name=excluded.name, inputs=excluded.inputs, settings=excluded.settings,"
@@ -153,7 +153,7 @@ class Journal:
     def finish(self, key: str, *, stamp: str, result: Mapping[str, Any]) -> None:
         """Record that a burst is done and its picture has been moved to its place."""
         with self._journal_errors():
-            self._do(
+            self._execute(
                 "UPDATE bursts SET state='done', stamp=?, ended=?, facts=? WHERE key=?",
                 *(stamp, time.time(), json.dumps(result), key),
             )
@@ -161,7 +161,7 @@ class Journal:
     def fail(self, key: str, *, error: str, exit_code: int) -> None:
         """Record why a burst could not be merged."""
         with self._journal_errors():
-            self._do(
+            self._execute(
                 "UPDATE bursts SET state='failed', ended=?, error=?, exit_code=? WHERE key=?",
                 *(time.time(), error, exit_code, key),
             )
@@ -169,26 +169,26 @@ class Journal:
     def rename(self, old: str, key: str) -> None:
         """Change the key of an entry; replace an existing entry with the new key."""
         with self._journal_errors():
-            self._do("DELETE FROM bursts WHERE key=?", key)
-            self._do("UPDATE bursts SET key=? WHERE key=?", key, old)
+            self._execute("DELETE FROM bursts WHERE key=?", key)
+            self._execute("UPDATE bursts SET key=? WHERE key=?", key, old)
 
     def forget(self, key: str) -> None:
         """Remove an entry."""
         with self._journal_errors():
-            self._do("DELETE FROM bursts WHERE key=?", key)
+            self._execute("DELETE FROM bursts WHERE key=?", key)
 
     def get_value(self, path: Path, stamp: str, kind: str) -> str | None:
         """Return a stored value of a file if the file has not changed since; see `raw_info.Cache`."""
         with self._journal_errors():
             query = "SELECT value FROM files WHERE path=? AND kind=? AND stamp=?"
-            row = self._do(query, str(path), kind, stamp).fetchone()
+            row = self._execute(query, str(path), kind, stamp).fetchone()
         return row[0] if row else None
 
     def put_value(self, path: Path, stamp: str, kind: str, value: str) -> None:
         """Store a value of a file."""
         with self._journal_errors():
             query = "INSERT OR REPLACE INTO files (path, kind, stamp, value) VALUES (?, ?, ?, ?)"
-            self._do(query, str(path), kind, stamp, value)
+            self._execute(query, str(path), kind, stamp, value)
             if self._db.in_transaction and time.monotonic() - self._begun > _FLUSH_SECONDS:
                 self._db.execute("COMMIT")
                 self._db.execute("BEGIN")
@@ -198,7 +198,7 @@ class Journal:
         """Record the start of an attempt to read and merge a burst; `end_attempts` records its end."""
         self._open_attempts.add(key)
         with self._journal_errors():
-            self._do(
+            self._execute(
                 "INSERT INTO attempts VALUES (?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
                 " inputs=excluded.inputs, count=CASE WHEN inputs=excluded.inputs THEN count + 1 ELSE 1 END",
                 *(key, inputs),
@@ -210,12 +210,12 @@ class Journal:
         for name in ended:
             self._open_attempts.discard(name)
             with self._journal_errors():
-                self._do("DELETE FROM attempts WHERE key=?", name)
+                self._execute("DELETE FROM attempts WHERE key=?", name)
 
     def attempts(self, key: str, inputs: str) -> int:
         """Return how many attempts to merge a burst with these inputs never ended."""
         with self._journal_errors():
-            row = self._do("SELECT count FROM attempts WHERE key=? AND inputs=?", key, inputs).fetchone()
+            row = self._execute("SELECT count FROM attempts WHERE key=? AND inputs=?", key, inputs).fetchone()
         return row[0] if row else 0
 
     @contextmanager
@@ -234,12 +234,12 @@ class Journal:
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
 
-    def _one(self, query: str, *values: str) -> Entry | None:
+    def _select_entry(self, query: str, *values: str) -> Entry | None:
         with self._journal_errors():
-            row = self._do(query, *values).fetchone()
+            row = self._execute(query, *values).fetchone()
         return _entry(row) if row else None
 
-    def _do(self, query: str, *values: str | float | None) -> sqlite3.Cursor:
+    def _execute(self, query: str, *values: str | float | None) -> sqlite3.Cursor:
         return self._db.execute(query, [_stored(value) for value in values])
 
     @contextmanager

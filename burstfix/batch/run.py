@@ -128,7 +128,7 @@ class Batch:
         with make_worker(self.settings, cluster) as worker:
             try:
                 for plan in self._plans(watch):
-                    self._work_through(plan, worker)
+                    self._merge_plan(plan, worker)
                     if watch:
                         self._summarize()
             finally:
@@ -162,7 +162,7 @@ class Batch:
             self.report.no_summary = str(error)
             log.warning("the summary was not written: %s", error)
 
-    def _work_through(self, plan: Plan, worker: Worker) -> None:
+    def _merge_plan(self, plan: Plan, worker: Worker) -> None:
         for warning in plan.warnings:
             if warning not in self.report.warnings:
                 self.report.warnings.append(warning)
@@ -176,19 +176,19 @@ class Batch:
         jobs = _Queue(self._jobs(wanted, outputs))
         self._merge(worker, jobs.ordinary())
         # Bursts that may have caused memory to run out are merged last and one at a time.
-        for job in sorted(jobs.risky, key=self._risk):
+        for job in sorted(jobs.risky, key=self._risk_key):
             self._merge(worker, iter([job]))
         remove_superseded(wanted, self.output, self.settings.layout, self.journal, self.reader)
 
     def _merge(self, worker: Worker, jobs: Iterator[Job]) -> None:
-        outcomes = worker.run(self._attempted(jobs), self._start, self._progress)
+        outcomes = worker.run(self._with_attempts_recorded(jobs), self._start, self._progress)
         try:
             for outcome in outcomes:
                 self._finish(outcome)
         finally:
             outcomes.close()
 
-    def _attempted(self, jobs: Iterator[Job]) -> Iterator[Job]:
+    def _with_attempts_recorded(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """Record each job before its work starts, so that the next run finds the record after a crash."""
         for job in jobs:
             self.journal.begin_attempt(job.key, job.inputs)
@@ -214,7 +214,7 @@ class Batch:
                 continue
             attempts = self._failed_attempts(job)
             if attempts >= MAX_ATTEMPTS:
-                self._finish(failure(job, _died(attempts)))
+                self._finish(failure(job, _too_many_attempts(attempts)))
                 continue
             if shared is not None:
                 settings = dataclasses.replace(self.settings, exposure=shared.of(burst))
@@ -230,7 +230,7 @@ class Batch:
             unfinished = min(unfinished, MAX_ATTEMPTS - 1)
         return max(unfinished, int(ran_out))
 
-    def _risk(self, job: Job) -> tuple[int, bool]:
+    def _risk_key(self, job: Job) -> tuple[int, bool]:
         """Return a sort key: number of attempts; then bursts first that were only being read at the kill."""
         entry = self.journal.entry(job.key)
         return job.attempts, entry is not None and entry.state == "running"
@@ -391,7 +391,7 @@ class _Queue:
                 yield job
 
 
-def _died(attempts: int) -> OutOfMemoryError:
+def _too_many_attempts(attempts: int) -> OutOfMemoryError:
     return OutOfMemoryError(
         f"{attempts} runs were killed while they merged this burst, probably for lack of memory; "
         "free memory or set a lower --max-memory, then try again with --retry-failed"

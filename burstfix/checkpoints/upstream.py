@@ -143,7 +143,9 @@ def import_two_stage(
         expected = TwoStagePaper(config).state_dict()
     unfilled = expected.keys() - state.keys()
     if unfilled:  # the tables do not cover the network
-        raise WeightsError(f"{network}: it has no weights for {_some(unfilled)}; please report this as a bug")
+        raise WeightsError(
+            f"{network}: it has no weights for {_name_some(unfilled)}; please report this as a bug"
+        )
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise WeightsError(
@@ -200,8 +202,8 @@ def _translate(
     missing = (table.keys() | dropped) - theirs.keys()
     unknown = theirs.keys() - table.keys() - dropped
     if missing or unknown:
-        parts = [f"lacks {_some(missing)}"] if missing else []
-        parts += [f"has unknown {_some(unknown)}"] if unknown else []
+        parts = [f"lacks {_name_some(missing)}"] if missing else []
+        parts += [f"has unknown {_name_some(unknown)}"] if unknown else []
         raise WeightsError(
             f"{path}: {' and '.join(parts)}; expected the authors' G.pth first, then their DSNet.pth"
         )
@@ -212,6 +214,6 @@ def _rows(tensor: Tensor) -> int:
     return tensor.shape[0] if tensor.dim() else 0
 
 
-def _some(names: set[str] | frozenset[str]) -> str:
+def _name_some(names: set[str] | frozenset[str]) -> str:
     shown = ", ".join(sorted(names)[:_LISTED])
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more tensors"

@@ -151,7 +151,7 @@ class _Fields:
     def numbers(self, layout: str) -> tuple[Any, ...]:
         """Read numbers in the format of `struct`."""
         size = struct.calcsize(">" + layout)
-        self._need(size)
+        self._require(size)
         values = struct.unpack_from(">" + layout, self._data, self._at)
         self._at += size
         return values
@@ -162,7 +162,7 @@ class _Fields:
         for length in shape:
             count *= length  # Python integers, which do not overflow
         dtype = np.dtype(kind).newbyteorder(">")
-        self._need(count * dtype.itemsize)
+        self._require(count * dtype.itemsize)
         values = np.frombuffer(self._data, dtype, count, self._at).reshape(shape)
         self._at += count * dtype.itemsize
         values = values.astype(kind)
@@ -175,7 +175,7 @@ class _Fields:
         if self._at != len(self._data):
             raise _DamagedError(f"has {len(self._data)} bytes of parameters, expected {self._at}")
 
-    def _need(self, size: int) -> None:
+    def _require(self, size: int) -> None:
         if len(self._data) - self._at < size:
             raise _DamagedError(
                 f"has {len(self._data)} bytes of parameters, expected at least {self._at + size}"

@@ -149,8 +149,8 @@ def _plan(lists: OpcodeLists, height: int, width: int, where: str, has_mosaic: b
         mosaic.steps,
         picture.steps,
         None if crop == full else crop,
-        _counted(chosen.applied),
-        _counted(chosen.skipped),
+        _with_counts(chosen.applied),
+        _with_counts(chosen.skipped),
         tuple(chosen.warnings),
     )
 
@@ -179,7 +179,7 @@ def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
             chosen.warnings.append(f"{error}; the list is ignored, because all its opcodes are optional")
             continue
         for opcode in opcodes:
-            reason = _obstacle(opcode, number, has_mosaic, lists.linearised)
+            reason = _reason_to_skip(opcode, number, has_mosaic, lists.linearised)
             name = f"{opcode.header.name} (list {number})"
             if reason is None:
                 chosen.opcodes[index].append(opcode)
@@ -194,7 +194,7 @@ def _choose(lists: OpcodeLists, where: str, has_mosaic: bool) -> _Chosen:
     return chosen
 
 
-def _obstacle(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
+def _reason_to_skip(opcode: Opcode, number: int, has_mosaic: bool, linearised: bool) -> str | None:
     """Return the reason why an opcode cannot be applied, or None."""
     if isinstance(opcode, Unsupported):
         return "burstfix does not support"
@@ -259,7 +259,7 @@ def _work(step: Step) -> float:
     return 0.05
 
 
-def _counted(names: list[str]) -> tuple[str, ...]:
+def _with_counts(names: list[str]) -> tuple[str, ...]:
     """Return each name once; a repeated name also gets the number of its occurrences."""
     counted: list[str] = []
     for name in dict.fromkeys(names):

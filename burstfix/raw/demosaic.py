@@ -108,18 +108,18 @@ def _menon_inside(packed: Tensor) -> Tensor:
     # 4. Compute red and blue at the green pixels: green plus the mean colour difference of two neighbours.
     picture = _colours_at_green(picture)
     # 5. Compute red at blue and blue at red from the difference of red and blue along the chosen direction.
-    picture = _colours_at_each_other(picture, _pair, _GREENS)
+    picture = _red_at_blue_and_blue_at_red(picture, _pair, _GREENS)
     # 6. Refine green at red and blue, using the smoothed colour difference along the chosen direction.
     refined = {}
     for p, colour in ((_RED, picture.red), (_BLUE, picture.blue)):
         difference = {q: colour[q] - picture.green[q] for q in colour}
-        refined[p] = _near(colour[p]) - _directional(picture.along_rows, difference, p, _triple)
+        refined[p] = _shifted(colour[p]) - _directional(picture.along_rows, difference, p, _triple)
     picture = picture.inside()
     picture.green |= refined
     # 7. Compute red and blue at the green pixels again, with the refined green.
     picture = _colours_at_green(picture)
     # 8. Compute red at blue and blue at red again, now with smoothed differences.
-    picture = _colours_at_each_other(picture, _triple, tuple(picture.red))
+    picture = _red_at_blue_and_blue_at_red(picture, _triple, tuple(picture.red))
     return torch.stack([_interleave(picture.red), _interleave(picture.green), _interleave(picture.blue)], 1)
 
 
@@ -131,10 +131,10 @@ def _directional_green(m: Planes) -> _Picture:
         # 1. Green along this direction: mean of the neighbours, corrected by the curvature of the colour (eq.
         # 1).
         far = {p: _pair(m, p, (2 * step[0], 2 * step[1])) for p in _COLOURS}
-        green[step] = {p: _pair(m, p, step) + (_near(m[p]) - far[p]) / 2 for p in _COLOURS}
-        chroma = {p: _near(m[p]) - green[step][p] for p in _COLOURS}
+        green[step] = {p: _pair(m, p, step) + (_shifted(m[p]) - far[p]) / 2 for p in _COLOURS}
+        chroma = {p: _shifted(m[p]) - green[step][p] for p in _COLOURS}
         # 2. Change of colour minus green over the next two sensor pixels.
-        change[step] = {p: (_near(chroma[p]) - _near(chroma[p], *step)).abs() for p in _COLOURS}
+        change[step] = {p: (_shifted(chroma[p]) - _shifted(chroma[p], *step)).abs() for p in _COLOURS}
     # 3. Choose the direction with less change in the neighbourhood.
     along_rows = {
         p: _preference(_total_change(change[_COLUMN], p, _COLUMN) - _total_change(change[_ROW], p, _ROW))
@@ -177,7 +177,7 @@ def _colours_at_green(picture: _Picture) -> _Picture:
     return inside
 
 
-def _colours_at_each_other(
+def _red_at_blue_and_blue_at_red(
     picture: _Picture, mean: Callable[[Planes, Place, Step], Tensor], places: tuple[Place, ...]
 ) -> _Picture:
     """Interpolate red at blue and blue at red from the mean of red minus blue at `places` (steps 5 and 8)."""
@@ -193,7 +193,7 @@ def _directional(
     along_rows: Planes, planes: Planes, place: Place, mean: Callable[[Planes, Place, Step], Tensor]
 ) -> Tensor:
     """Evaluate `mean` along the direction chosen for each pixel at `place`."""
-    return torch.lerp(mean(planes, place, _COLUMN), mean(planes, place, _ROW), _near(along_rows[place]))
+    return torch.lerp(mean(planes, place, _COLUMN), mean(planes, place, _ROW), _shifted(along_rows[place]))
 
 
 def _pair(planes: Planes, place: Place, step: Step) -> Tensor:
@@ -211,17 +211,17 @@ def _triple(planes: Planes, place: Place, step: Step) -> Tensor:
 def _at(planes: Planes, place: Place, step: Step) -> Tensor:
     """Return the pixels one `step` (at most 2) from those at `place`, without the outermost packed pixels."""
     row, col = place[0] + step[0], place[1] + step[1]
-    return _near(planes[row % 2, col % 2], row // 2, col // 2)
+    return _shifted(planes[row % 2, col % 2], row // 2, col // 2)
 
 
-def _near(plane: Tensor, dy: int = 0, dx: int = 0) -> Tensor:
+def _shifted(plane: Tensor, dy: int = 0, dx: int = 0) -> Tensor:
     """Return a plane without its outermost pixels, shifted by at most one."""
     height, width = plane.shape[-2:]
     return plane[..., 1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
 
 
 def _inside(planes: Planes) -> Planes:
-    return {place: _near(plane) for place, plane in planes.items()}
+    return {place: _shifted(plane) for place, plane in planes.items()}
 
 
 def _planes(packed: Tensor) -> Planes:

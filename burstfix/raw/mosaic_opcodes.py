@@ -198,14 +198,14 @@ def _part(area: Area, step: Step, values: Tensor, top: int, left: int) -> Part |
     """Return the pixels of an area that lie inside a part; None if there are none."""
     count, height, width = values.shape
     planes = slice(min(area.plane, count), min(area.plane + area.planes, count))
-    rows = _run(area.top, area.bottom, area.row_pitch, step.origin[0], step.height, top, height)
-    cols = _run(area.left, area.right, area.col_pitch, step.origin[1], step.width, left, width)
+    rows = _positions_inside(area.top, area.bottom, area.row_pitch, step.origin[0], step.height, top, height)
+    cols = _positions_inside(area.left, area.right, area.col_pitch, step.origin[1], step.width, left, width)
     if planes.start == planes.stop or not len(rows) or not len(cols):
         return None
     return Part(planes, rows, cols)
 
 
-def _run(
+def _positions_inside(
     first: int, last: int, pitch: int, origin: int, size: int, start: int, length: int
 ) -> NDArray[np.int64]:
     """Return the positions first, first + pitch, ... that lie inside a part, along one axis.

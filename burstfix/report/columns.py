@@ -75,7 +75,7 @@ class FittedTable:
             table.add_row(*cells, style=style)
         yield table
         hidden = [column for column in self.columns if column not in shown]
-        uniform = [(column.title, _only(column.cells)) for column in hidden]
+        uniform = [(column.title, _common_value(column.cells)) for column in hidden]
         if facts := [f"{title} {value}" for title, value in uniform if value]:
             yield Text("in every row: " + ", ".join(facts), style="dim")
         if varying := [title for title, value in uniform if value is None]:
@@ -116,7 +116,7 @@ def _cut(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - tail :]}"
 
 
-def _only(cells: Sequence[str]) -> str | None:
+def _common_value(cells: Sequence[str]) -> str | None:
     """Return the common value of all cells that have a value; None if they differ, "" if all are empty."""
     values = {cell for cell in cells if cell not in ("", "-")}
     return values.pop() if len(values) == 1 else None if values else ""

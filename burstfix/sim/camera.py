@@ -74,7 +74,7 @@ def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Te
     x = display.clamp(0, 1)
     inverse_tone = 0.5 - torch.sin(torch.asin(1 - 2 * x) / 3)
     chosen = torch.as_tensor(tone, device=x.device)
-    x = torch.where(_like(chosen, x), inverse_tone, x) if chosen.ndim else (inverse_tone if tone else x)
+    x = torch.where(_broadcast(chosen, x), inverse_tone, x) if chosen.ndim else (inverse_tone if tone else x)
     x = x.clamp(min=0) ** GAMMA
     x = _mix(x, camera.rgb_to_camera)
     mask = (torch.clamp(x.mean(-3, keepdim=True) - GAIN_KNEE, min=0) / (1 - GAIN_KNEE)) ** 2
@@ -103,7 +103,7 @@ def _normalise_rows(matrix: Tensor) -> Tensor:
     return matrix / matrix.sum(-1, keepdim=True)
 
 
-def _like(per_item: Tensor, x: Tensor) -> Tensor:
+def _broadcast(per_item: Tensor, x: Tensor) -> Tensor:
     return per_item.reshape(-1, *([1] * (x.ndim - 1)))
 
 

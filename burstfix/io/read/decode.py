@@ -89,7 +89,7 @@ def decode(
     warnings = (*unpacked.warnings, *noted.warnings, *xmp.warnings)
     if unpacked.mosaic is None:
         return Decoded(metadata, None, warnings)
-    mosaic = _visible(tags, unpacked, metadata)
+    mosaic = _visible_pixels(tags, unpacked, metadata)
     white = _raised_white(metadata, mosaic)
     if white is not None:
         levels = replace(metadata.levels, white=white)
@@ -149,7 +149,7 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
     return _Unpacked(facts, mosaic, raws.warnings)
 
 
-def _visible(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> NDArray[np.uint16]:
+def _visible_pixels(tags: FileTags, unpacked: _Unpacked, metadata: FrameMetadata) -> NDArray[np.uint16]:
     """Return the visible part of the pixels as a contiguous array with deinterleaved rows and columns.
 
     Raises:
@@ -210,17 +210,17 @@ def _count_raws(path: Path) -> Noted[int]:
     with open(path, "rb") as file:
         if file.read(12)[4:] != b"ftypcrx ":
             return Noted(1)
-    if _opens(path, _MAX_ROLL):
+    if _can_open(path, _MAX_ROLL):
         other = f"{path}: contains several pictures (a dual-pixel raw?); only the first is used"
         return Noted(1, (other,) if _has_track(path, 1) else ())
     count, beyond = 1, _MAX_ROLL
     while beyond - count > 1:
         middle = (count + beyond) // 2
-        count, beyond = (middle, beyond) if _opens(path, middle - 1) else (count, middle)
+        count, beyond = (middle, beyond) if _can_open(path, middle - 1) else (count, middle)
     return Noted(count)
 
 
-def _opens(path: Path, raw_index: int) -> bool:
+def _can_open(path: Path, raw_index: int) -> bool:
     try:
         with rawpy.RawPy() as raw:
             _open(raw, path, raw_index)

@@ -215,7 +215,7 @@ def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
         tags.find(tag).data(tag) for tag in (tn.OPCODE_LIST_1, tn.OPCODE_LIST_2, tn.OPCODE_LIST_3)
     )
     if is_lossy(tags):
-        second = _left_by_libraw(tags, area, second)
+        second = _without_applied_curves(tags, area, second)
     if not (first or second or third):
         return None
     return OpcodeLists(
@@ -230,7 +230,7 @@ def opcode_lists(tags: FileTags, area: Area) -> OpcodeLists | None:
     )
 
 
-def _left_by_libraw(tags: FileTags, area: Area, second: bytes) -> bytes:
+def _without_applied_curves(tags: FileTags, area: Area, second: bytes) -> bytes:
     """Return OpcodeList2 of a lossy DNG without the curves (one per colour) that LibRaw applies."""
     opcodes = parse_list(second, 2, str(tags.path))
     whole = [OpcodeArea(0, 0, area.height, area.width, plane) for plane in range(3)]

@@ -52,14 +52,16 @@ def read_exif(file: BinaryIO) -> ExifTags:
             gps |= _values(first, _GPS_TAGS)
             continue
         image |= _values(first, _IMAGE_TAGS)
-        exif |= _values(_below(reader, first, tn.EXIF_POINTER, _EXIF_TAGS), _EXIF_TAGS)
-        gps |= _values(_below(reader, first, tn.GPS_POINTER, _GPS_TAGS), _GPS_TAGS)
+        exif |= _values(_directory_at_pointer(reader, first, tn.EXIF_POINTER, _EXIF_TAGS), _EXIF_TAGS)
+        gps |= _values(_directory_at_pointer(reader, first, tn.GPS_POINTER, _GPS_TAGS), _GPS_TAGS)
         # TIFF/EP files have EXIF tags in the first directory.
         exif = {**_values(first, _EXIF_TAGS), **exif}
     return ExifTags(image, exif, gps)
 
 
-def _below(reader: TiffReader, first: Directory, pointer: int, tags: frozenset[int]) -> Directory:
+def _directory_at_pointer(
+    reader: TiffReader, first: Directory, pointer: int, tags: frozenset[int]
+) -> Directory:
     """Return the directory that a pointer tag refers to; empty if the tag is absent."""
     try:
         return reader.directory(first.number(pointer, 0), tags) if pointer in first else Directory()

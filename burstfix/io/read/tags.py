@@ -96,7 +96,7 @@ def read_tags(path: Path, raw_index: int = 0) -> FileTags:
     with open(path, "rb") as file:
         directories = _read_directories(path, file)
         exif = read_exif(file)
-    exif = ExifTags(exif.image, {**_dng_facts(directories), **exif.exif}, exif.gps)
+    exif = ExifTags(exif.image, {**_camera_and_lens(directories), **exif.exif}, exif.gps)
     raws = _raw_directories(directories)
     if raws and raw_index >= len(raws):
         raise InputError(f"{path}: contains {len(raws)} raws; there is no raw {raw_index}")
@@ -105,7 +105,7 @@ def read_tags(path: Path, raw_index: int = 0) -> FileTags:
     for directory in directories:
         samples = directory.number(tn.SAMPLES_PER_PIXEL, 1)
         check_claim(path, directory.pixels * max(1, samples), size, MAX_PIXELS_PER_BYTE)
-    _check_data_is_there(tags)
+    _check_picture_data(tags)
     return tags
 
 
@@ -132,7 +132,7 @@ def check_claim(path: Path, pixels: int, size: int, pixels_per_byte: float) -> N
         )
 
 
-def _dng_facts(directories: tuple[Directory, ...]) -> dict[int, Any]:
+def _camera_and_lens(directories: tuple[Directory, ...]) -> dict[int, Any]:
     """Return camera and lens from the first directory as EXIF tags. Some DNGs name them only there."""
     if not directories:
         return {}
@@ -172,7 +172,7 @@ def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
     return [d for d in marked if all(d.integers(t) == largest.integers(t) for t in _SAME_IN_ALL_RAWS)]
 
 
-def _check_data_is_there(tags: FileTags) -> None:
+def _check_picture_data(tags: FileTags) -> None:
     """Check that the file contains all of its picture data, because LibRaw may replace missing data by zeros.
 
     Raises:

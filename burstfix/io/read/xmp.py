@@ -26,7 +26,7 @@ _ANY_NAME = ("",)
 _INSTRUCTION = re.compile(rb"<\?.*?\?>", re.DOTALL)
 
 # Prefix to namespace, and the prefixes of the properties to copy.
-_CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
+_COPIED: dict[str, tuple[str, tuple[str, ...]]] = {
     "dc": (
         "http://purl.org/dc/elements/1.1/",
         ("contributor", "coverage", "creator", "description", "publisher", "rights", "subject", "title"),
@@ -48,12 +48,12 @@ _CARRIED: dict[str, tuple[str, tuple[str, ...]]] = {
     "aux": ("http://ns.adobe.com/exif/1.0/aux/", ("Lens", "Serial", "Owner", "Firmware")),
 }
 # Prefixes of properties that describe the raw file instead of the photograph.
-_OF_THE_FILE = ("DigImageGUID", "MaxAvail", "ImageFile", "ImageRegion", "LensDistort")
+_FILE_PROPERTIES = ("DigImageGUID", "MaxAvail", "ImageFile", "ImageRegion", "LensDistort")
 # Windows tags for the same properties. A newer sidecar could contradict them.
 _WINDOWS_TAGS = {"xmp:Rating": (18246, 18249), "dc:title": (40091,), "dc:subject": (40094,)}
-_PREFIXES = {namespace: prefix for prefix, (namespace, _) in _CARRIED.items()}
+_PREFIXES = {namespace: prefix for prefix, (namespace, _) in _COPIED.items()}
 
-for _prefix, (_namespace, _) in _CARRIED.items():
+for _prefix, (_namespace, _) in _COPIED.items():
     ElementTree.register_namespace(_prefix, _namespace)  # otherwise prefixes are written as ns0, ns1 ...
 ElementTree.register_namespace("rdf", _RDF)
 
@@ -135,7 +135,7 @@ def _parse(packet: bytes) -> dict[str, str]:
         raise ValueError(str(error)) from error
     found = {}
     for element in _property_elements(root):
-        found |= _carried(element)
+        found |= _copied_property(element)
     return found
 
 
@@ -154,11 +154,11 @@ def _property_elements(root: ElementTree.Element) -> Iterator[ElementTree.Elemen
         yield from description
 
 
-def _carried(element: ElementTree.Element) -> dict[str, str]:
+def _copied_property(element: ElementTree.Element) -> dict[str, str]:
     """Return a property as a mapping from its name; empty if it is not copied."""
     namespace, _, name = element.tag.removeprefix("{").rpartition("}")
     prefix = _PREFIXES.get(namespace)
-    if prefix is None or not name.startswith(_CARRIED[prefix][1]) or name.startswith(_OF_THE_FILE):
+    if prefix is None or not name.startswith(_COPIED[prefix][1]) or name.startswith(_FILE_PROPERTIES):
         return {}
     # Programs reject the whole packet if one element is not valid RDF.
     qualified = all(key.startswith("{") for part in element.iter() for key in part.attrib)
