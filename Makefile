@@ -6,6 +6,7 @@
 # make train-smoke   train a tiny network for a minute, and check that the loss falls
 # make docs      write the API reference to out/api
 # make fuzz      test damaged files for ten minutes (FUZZ="--seconds 60 --seed 1" sets time and seed)
+# make dist      build a wheel and a source distribution in dist
 # make man       write the manual pages to out/man
 # make schema    write the JSON schemas in docs/schema from burstfix/records
 # make mutate    break single lines and check that a test fails; takes about an hour
@@ -21,7 +22,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture gallery evaluate test check docs man schema fuzz mutate format clean train-smoke
+.PHONY: help install demo example picture gallery evaluate test check dist docs man schema fuzz mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -78,6 +79,9 @@ check: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python docs/api.py out/api
 	@echo "The API reference: $(CURDIR)/out/api/index.html"
+
+dist: .venv/.dev
+	$(BIN)/python -c "from setuptools import build_meta as b; print(b.build_sdist('dist'), b.build_wheel('dist'))"
 
 man: .venv/.dev
 	$(BIN)/python docs/man.py out/man

@@ -71,7 +71,8 @@ def preview_folders(
 ) -> PreviewReport:
     """Merge every burst in folders at a quarter of its size, and write all pictures into one HTML file.
 
-    Corrections stored in a DNG as opcodes are not applied. No other files are written.
+    The model "auto" stands for "average". Corrections stored in a DNG as opcodes are not applied. No other
+    files are written.
 
     Args:
         folders: Folders to search, including their subfolders.
@@ -110,7 +111,7 @@ def _for_preview(settings: BatchSettings) -> BatchSettings:
     )
     if settings.exposure == "shared":  # finding a shared exposure would take longer than the preview
         changed["exposure"] = "auto"
-    return dataclasses.replace(settings, **changed)
+    return dataclasses.replace(settings, **changed).for_preview()
 
 
 class _Preview:

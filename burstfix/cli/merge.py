@@ -73,6 +73,8 @@ def command(
     """
     started = time.perf_counter()
     settings = source.merge(folders_of(paths), typed)
+    if preview:
+        settings = settings.for_preview()
     destination = target.plan(output, settings, typed=typed, overwrite=overwrite)
     if report is not None:
         target.check_report(report, destination, settings, overwrite=overwrite)

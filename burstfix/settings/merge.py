@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from burstfix.io.write.formats import (
     BIT_DEPTHS,
@@ -204,6 +204,10 @@ class MergeSettings:
     def __post_init__(self) -> None:
         """Check all values."""
         check_settings(self)
+
+    def for_preview(self) -> Self:
+        """Return the settings for a preview, in which "auto" is the fastest model: small frames are clean."""
+        return replace(self, model="average") if self.model == "auto" else self
 
     def reading(self) -> dict[str, Any]:
         """Return the keyword arguments for `read_burst`."""

@@ -99,6 +99,15 @@ def test_merge_when_preview_is_requested_then_the_whole_picture_has_a_quarter_of
     assert np.abs(small - means).mean() < 0.02
 
 
+@pytest.mark.parametrize(("model", "used"), [("auto", "average"), ("kpn", "kpn")])
+def test_merge_when_preview_is_requested_then_auto_is_the_fastest_model(
+    model: str, used: str, small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["merge", *shots(small_burst), "--device", "cpu", "-o", "small.png", "--preview", "--json"]
+    assert main([*command, "--model", model]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == used
+
+
 def test_merge_when_quiet_then_prints_nothing(
     small_burst: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +137,7 @@ def test_merge_when_the_output_is_a_dng_then_renders_its_preview_once(
     small_burst: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rendered = []
-    monkeypatch.setattr(preview, "render", lambda linear: rendered.append(1) or render(linear))
+    monkeypatch.setattr(preview, "render", lambda *a, **k: rendered.append(1) or render(*a, **k))
     assert main(["merge", *shots(small_burst), "--model", "average", "-o", "a.dng", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["height"], document["width"]) == (176, 240)
