@@ -288,9 +288,9 @@ def _reasons_to_drop(
             continue
         overlap = _overlap(motion, height, width)
         if motion.confidence < UNRELATED:
-            reasons[i] = f"does not show the reference's scene (match {motion.confidence:.2f} of 1)"
+            reasons[i] = f"does not show the scene of the reference (match {motion.confidence:.2f} of 1)"
         elif overlap < MIN_OVERLAP:
             reasons[i] = f"overlaps only {overlap:.0%} of the reference"
         elif sharp is not None and sharp[i] < BLURRED * median:
-            reasons[i] = f"is far blurrier than the others (sharpness {sharp[i] / median:.2f} of the median)"
+            reasons[i] = f"is much blurrier than the others (sharpness {sharp[i] / median:.2f} of the median)"
     return reasons

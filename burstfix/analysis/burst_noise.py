@@ -149,7 +149,8 @@ def _checked(
         return FoundNoise(stated, measured=measured)
     # Not a warning, because it is common with some cameras and users cannot change it.
     log.info(
-        "noise: measured, because it is %.2f times the value in the file (--noise file trusts the file)",
+        "noise: the measured value is used, because it is %.2f times the value in the file (to use the "
+        "value in the file: --noise file)",
         ratio,
     )
     return FoundNoise(measured.profile, measured=measured)
@@ -190,7 +191,10 @@ def _measure(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference
         measured = estimate_from_frame(source.read_for_matching(source.whole))
         return FoundNoise(measured.profile, measured=measured)
     except ValueError as error:
-        return FoundNoise(FALLBACK_NOISE, (f"the noise is a guess, because {error}; give it if you know it",))
+        return FoundNoise(
+            FALLBACK_NOISE,
+            (f"a typical noise profile is used, because {error}; use --noise if you know the noise",),
+        )
 
 
 def _aligned_patches(frames: Sequence[Frame], motions: Sequence[GlobalMotion], reference: int) -> Tensor:

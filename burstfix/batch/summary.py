@@ -50,7 +50,7 @@ def write_summary(folder: Path, entries: Sequence[Entry], unreadable: Mapping[st
     if len(entries) > _MAX_CELLS:
         newest = sorted(entry.started for entry in entries)[-_MAX_CELLS]
         shown = [entry for entry in entries if entry.started >= newest][-_MAX_CELLS:]
-        title = f"The newest {_MAX_CELLS} of {len(entries)} bursts; all of them are in {CSV_NAME}."
+        title = f"The newest {_MAX_CELLS} of {len(entries)} bursts; {CSV_NAME} lists all bursts."
         _write_sheet(folder / SHEET_NAME, shown, title)
     elif entries:
         _write_sheet(folder / SHEET_NAME, entries)

@@ -58,7 +58,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry(
         name="two-stage",
         target="burstfix.models.two_stage:TwoStage",
-        description="block matching, alignment by deformation, recurrent fusion, predicted kernels; for GPUs",
+        description="block matching, deformable alignment, recurrent fusion, predicted kernels; for GPUs",
         needs_gpu=True,
     ),
     Entry(

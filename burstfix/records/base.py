@@ -22,7 +22,7 @@ class Document(Record):
 
 
 class Noise(Record):
-    """Noise, variance = shot_gain * x + read_variance, for the planes R, Gr (red rows), Gb (blue rows), B."""
+    """Noise of the planes R, Gr (red rows), Gb (blue rows), B: variance = shot_gain * x + read_variance."""
 
     source: Literal["given", "file", "table", "burst", "frame"]
     shot_gain: list[float]
@@ -46,7 +46,7 @@ class Motion(Record):
 
 
 class Frame(Record):
-    """A raw of a burst. Fields that depend on its content are missing if it could not be read."""
+    """A raw of a burst. Fields that depend on the content of the raw are missing if it could not be read."""
 
     number: int | None
     path: str

@@ -6,7 +6,7 @@ from burstfix.records.base import Document, Record
 
 
 class Machine(Record):
-    """The machine on which times were measured; `threads` of the processor."""
+    """The machine on which times were measured; `threads` is the number of processor threads."""
 
     device: str
     processor: str
@@ -15,7 +15,7 @@ class Machine(Record):
 
 
 class ClipResult(Record):
-    """Means over the bursts of a clip or photograph; `psnr` in dB is null if a picture equals the truth."""
+    """Means over the bursts of a clip or photograph; `psnr` (dB) is null for a picture without error."""
 
     psnr: float | None
     ssim: float
@@ -25,8 +25,9 @@ class ClipResult(Record):
 class Result(Record):
     """Result of a model on one kind of data at one noise level.
 
-    Means over clips: `psnr` in dB with its 95% confidence interval, `ssim`, `lpips` (null if it was not
-    measured). Values that are not finite are null. `seconds_per_megapixel` is a median over the bursts.
+    `psnr` (in dB, with its 95% confidence interval), `ssim` and `lpips` (null if it was not measured) are
+    means over clips. Values that are not finite are null. `seconds_per_megapixel` is a median over the
+    bursts.
     """
 
     data: str
@@ -42,7 +43,7 @@ class Result(Record):
 
 
 class Difference(Record):
-    """Paired difference in PSNR between a model and the baseline, in dB, over the same bursts.
+    """Difference in PSNR (dB) between a model and the baseline on the same bursts.
 
     `share_better` is the share of the bursts with a positive difference. Values that are not finite are null.
     """
@@ -83,9 +84,9 @@ class Interval(Record):
 class HeldOutResult(Record):
     """Result of a model on one part of a burst.
 
-    `error` is the mean squared error against frames that were left out, relative to the noise variance of a
-    frame; `noise` is the noise of these frames in the same unit. `difference` is the error minus that of
-    `baseline`; both are null for the baseline itself.
+    `error` is the mean squared error, estimated with frames that were left out, in units of the noise
+    variance of a frame. `noise` is the noise of these frames in the same unit. `difference` is the error
+    minus the error of `baseline`; both fields are null for the baseline itself.
     """
 
     burst: str
@@ -105,7 +106,7 @@ class HeldOut(Document, tag_field="schema", tag="burstfix.held-out"):
 
 
 class Similarity(Record):
-    """How similar a picture is to another; `psnr` is null if they are equal."""
+    """Similarity of a picture to another; `psnr` is null if the pictures are equal."""
 
     path: str
     psnr: float | None
@@ -113,7 +114,7 @@ class Similarity(Record):
 
 
 class Compare(Document, tag_field="schema", tag="burstfix.compare"):
-    """`burstfix compare`: each picture against `truth`."""
+    """`burstfix compare`: each picture compared with `truth`."""
 
     truth: str
     pictures: list[Similarity]

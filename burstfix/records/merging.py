@@ -24,7 +24,7 @@ class Merge(BurstDocument, tag_field="schema", tag="burstfix.merge"):
     """`burstfix merge`.
 
     `settings` are those stored in the picture. `report` is the HTML file of --report. `peak_memory_bytes` is
-    the largest memory of the process, without the raw decoder.
+    the peak memory of the process, without the raw decoder.
     """
 
     output: str
@@ -112,7 +112,7 @@ class BatchPreview(Document, tag_field="schema", tag="burstfix.batch.preview"):
 
 
 class BatchPlan(Document, tag_field="schema", tag="burstfix.batch.plan"):
-    """Event of `batch`: numbers of groups, before the first merge."""
+    """Event of `batch`: the numbers of groups found, before the first merge."""
 
     event: Literal["plan"]
     counts: Counts
@@ -128,7 +128,7 @@ class BatchStarted(Document, tag_field="schema", tag="burstfix.batch.started"):
 
 
 class BatchDone(Document, tag_field="schema", tag="burstfix.batch.done"):
-    """Event of `batch`: a picture was written and, with --report, also the page `report`."""
+    """Event of `batch`: a picture was written and, with --report, its report page `report` as well."""
 
     event: Literal["done"]
     name: str

@@ -8,7 +8,7 @@ from burstfix.records.base import Document, FilePath, Noise, Record, Reference
 
 
 class SettingValue(Record):
-    """A setting and its origin; `source` is a file, "command line" or "default"."""
+    """A setting; `source` is the path of a settings file, "command line" or "default"."""
 
     value: Any
     source: str
@@ -68,7 +68,7 @@ class Simulate(Document, tag_field="schema", tag="burstfix.simulate"):
 
 
 class Train(Document, tag_field="schema", tag="burstfix.train"):
-    """`burstfix train`. `psnr` in dB by noise level; a run has `steps` or `minutes`."""
+    """`burstfix train`. `psnr` is in dB, by noise level. Either `steps` or `minutes` is null."""
 
     output: str
     weights: str

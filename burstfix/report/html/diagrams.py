@@ -83,11 +83,13 @@ def _noise(data: ReportData) -> Diagram:
     measured = data.measured_noise
     lines = noise_lines(data.document, measured)
     points = None if measured is None else NoisePoints(measured.signal, measured.variance)
-    caption = "Variance of the noise against the signal, in normalised units."
+    caption = "Variance of the noise as a function of the signal, in normalised units."
     if points is None:
-        caption += " The noise was not measured in this burst."
+        caption += " The noise of this burst was not measured."
     else:
-        caption += " Dots are measurements in parts of this burst; scene detail can lift them above the line."
+        caption += (
+            " The dots are measurements in parts of this burst; scene detail can raise them above the line."
+        )
     return Diagram(noise_plot(lines, points), {line.style: line.name for line in lines}, caption)
 
 
@@ -98,7 +100,7 @@ def _path(kept: Sequence[Mapping[str, Any]]) -> Diagram:
     return Diagram(
         path_plot(shifts, labels, index),
         {"first": "reference", "second": "other frames, numbered in time order"},
-        "Shift of each frame against the reference, in sensor pixels.",
+        "Shift of each frame relative to the reference, in sensor pixels.",
     )
 
 

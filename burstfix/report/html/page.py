@@ -78,7 +78,9 @@ def _facts(data: ReportData) -> list[dict[str, str]]:
             )
     if data.frames_used is not None and len(kept) > 1:
         rejected = float(np.mean(_unused(data.frames_used, len(kept)) > 0.5))
-        facts.append({"value": f"{rejected:.0%}", "label": "of the picture where most frames were rejected"})
+        facts.append(
+            {"value": f"{rejected:.0%}", "label": "of the picture, in which most frames were rejected"}
+        )
     if "seconds" in document:
         facts.append(
             {"value": f"{document['seconds']['total']:.1f} s", "label": "for reading, merging and writing"}
@@ -172,7 +174,7 @@ def _maps(data: ReportData) -> list[dict[str, Any]]:
                 "Frames used",
                 data.frames_used,
                 (1, max(2, count)),
-                "Frames that each place was merged from, by their weights. Few where something moved.",
+                "Number of frames that contributed to each place, weighted. It is low where something moved.",
                 lambda value: f"{value:g}",
             )
         )
@@ -183,7 +185,7 @@ def _maps(data: ReportData) -> list[dict[str, Any]]:
                 "Motion in the scene",
                 data.motion,
                 (0, high),
-                "The largest displacement found beyond the camera's own movement.",
+                "Largest displacement found, in addition to the motion of the camera.",
                 lambda value: f"{value:.0f} px",
             )
         )
@@ -193,7 +195,7 @@ def _maps(data: ReportData) -> list[dict[str, Any]]:
                 "Remaining noise",
                 data.gain.left,
                 (0, 1),
-                "Noise of the merge as a share of one frame's, in flat parts; grey where there is detail.",
+                "Noise of the merge as a share of the noise of one frame. Parts that are not flat are grey.",
                 lambda value: f"{value:.0%}",
             )
         )

@@ -243,7 +243,7 @@ def noise_plot(lines: Sequence[NoiseLine], points: NoisePoints | None) -> Plot:
     low = 10.0 ** math.floor(math.log10(max(float(values.min(initial=1.0)), 1e-12)))
     high = 10.0 ** math.ceil(math.log10(max(float(values.max(initial=0.0)), 10 * low)) + 1e-9)
     plot = Plot(
-        "Noise against signal",
+        "Noise and signal",
         Axis(1e-4, 1.0, "signal (1 = white)", log=True),
         Axis(low, high, "variance", log=True),
     )
