@@ -110,9 +110,9 @@ def test_read_burst_when_the_files_have_no_profile_then_the_estimate_is_close(ex
 def test_read_burst_when_the_profile_in_a_real_file_is_wrong_then_the_noise_is_measured(shared_data):
     burst = burstfix.read_burst(sorted((shared_data / "bursts" / "wine").glob("*.dng")))
     # The NoiseProfile of these files is inaccurate: its read variance is half of the true value.
-    said = burst.frames[0].metadata.noise
+    stated = burst.frames[0].metadata.noise
     assert len(burst.frames) == 9 and burst.noise.source == "burst"
-    assert burst.noise.shot_gain[1] == pytest.approx(said.shot_gain[1], rel=0.1)
+    assert burst.noise.shot_gain[1] == pytest.approx(stated.shot_gain[1], rel=0.1)
     assert burst.noise.read_variance[1] == pytest.approx(2.4e-6, rel=0.2)
-    assert said.read_variance[1] < 1.5e-6
+    assert stated.read_variance[1] < 1.5e-6
     assert all(np.hypot(motion.dy, motion.dx) < 8 for motion in burst.motions)

@@ -217,15 +217,15 @@ def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: 
     costs = torch.empty(count, side * side, b.numel(), device=device)
     for start in range(0, b.numel(), _CHUNK):
         part = slice(start, start + _CHUNK)
-        here = ref_windows[b[part], y[part] + window, x[part] + window]
+        reference_window = ref_windows[b[part], y[part] + window, x[part] + window]
         for k in range(count):
             top = (y[part] + flat[k, 0, part] - radius).clamp(-reach, height) + reach
             left = (x[part] + flat[k, 1, part] - radius).clamp(-reach, width) + reach
-            there = frame_windows[b[part], top, left]
+            frame_window = frame_windows[b[part], top, left]
             for i in range(side * side):
                 dy, dx = divmod(i, side)
-                shifted = there[:, dy : dy + window, dx : dx + window]
-                difference = F.huber_loss(shifted, here, reduction="none", delta=_HUBER_DELTA)
+                shifted = frame_window[:, dy : dy + window, dx : dx + window]
+                difference = F.huber_loss(shifted, reference_window, reduction="none", delta=_HUBER_DELTA)
                 costs[k, i, part] = difference.flatten(1).sum(1)
     return costs.reshape(count * side * side, batch, gy, gx).transpose(0, 1)
 

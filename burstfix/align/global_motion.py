@@ -158,8 +158,8 @@ def _correlate(reference: Tensor, frame: Tensor) -> GlobalMotion:
     score, index = surfaces.flatten().max(0)
     if float(score) < _MIN_PEAK * float(spread):
         return GlobalMotion()
-    k, place = divmod(int(index), sizes[0] * sizes[1])
-    row, col = divmod(place, sizes[1])
+    k, position = divmod(int(index), sizes[0] * sizes[1])
+    row, col = divmod(position, sizes[1])
     row, col = (row - sizes[0] if row > height else row), (col - sizes[1] if col > width else col)
     # reference(p) = rotated(p + s) = frame(R (p + s)), so the shift in the frame is R s.
     shift = _map_to_frame(torch.tensor([float(row), float(col)]), GlobalMotion(angle=angles[k]))

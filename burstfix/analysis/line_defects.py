@@ -130,16 +130,16 @@ def _bad_lines(
 
 def _select_bad(steps: _Steps) -> NDArray[np.bool_]:
     """Return a mask of the lines that are bad."""
-    usual = steps.relative.median(0).values
-    along = steps.relative * usual.sign()
-    agreeing = along > _STEADY * usual.abs()
+    median = steps.relative.median(0).values
+    signed = steps.relative * median.sign()
+    agreeing = signed > _STEADY * median.abs()
     count = agreeing.sum(0)
     total = count.clamp(min=1)
     level = (agreeing * steps.level).sum(0) / total
     error = (agreeing * steps.error.square()).sum(0).sqrt() / total
     # At most half of the frames show the same part of the scene at a line.
-    steady = (count >= max(_MIN_FRAMES, len(along) // 2 + 1)) & (along > -_STEADY * usual.abs()).all(0)
-    bad = steady & (usual.abs() > (_ERRORS * error).clamp(min=_MIN_STEP)) & (level.abs() > _MIN_LEVEL)
+    steady = (count >= max(_MIN_FRAMES, len(signed) // 2 + 1)) & (signed > -_STEADY * median.abs()).all(0)
+    bad = steady & (median.abs() > (_ERRORS * error).clamp(min=_MIN_STEP)) & (level.abs() > _MIN_LEVEL)
     # Many lines close together are a pattern of the scene that repeats with the motion of the camera.
     near = F.avg_pool1d(bad.float()[None], 2 * _NEAR + 1, 1, _NEAR)[0] * (2 * _NEAR + 1)
     return (bad & (near.round() <= _MAX_NEAR)).numpy()

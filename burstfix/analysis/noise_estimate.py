@@ -193,19 +193,19 @@ def _points(
     bins = np.clip(((root - low) / max(high - low, 1e-9) * _BINS).astype(int), 0, _BINS - 1)
     found = []
     for k in range(_BINS):
-        mine = np.flatnonzero(bins == k)
-        if mine.size < _MIN_IN_BIN:
+        members = np.flatnonzero(bins == k)
+        if members.size < _MIN_IN_BIN:
             continue
-        wanted = max(_MIN_IN_BIN, int(_QUIET * mine.size))
-        if wanted < mine.size:
-            mine = mine[np.argpartition(disturbed[mine], wanted - 1)[:wanted]]
-        level, error = float(signal[mine].mean()), _MODEL_ERROR
-        spread = _median(diagonal[mine], _FREEDOM)
-        scene = share * max(_median(edges[mine], 2 * _FREEDOM) - spread, 0.0)
+        wanted = max(_MIN_IN_BIN, int(_QUIET * members.size))
+        if wanted < members.size:
+            members = members[np.argpartition(disturbed[members], wanted - 1)[:wanted]]
+        level, error = float(signal[members].mean()), _MODEL_ERROR
+        spread = _median(diagonal[members], _FREEDOM)
+        scene = share * max(_median(edges[members], 2 * _FREEDOM) - spread, 0.0)
         spread = max(spread - scene, _LEAST_LEFT * spread)
         if floor is not None:
             # Correct the bias that clipping at black adds to the mean.
-            unclipped = _unclip(level - floor, float(diagonal[mine].mean()))
+            unclipped = _unclip(level - floor, float(diagonal[members].mean()))
             depth = unclipped.signal / math.sqrt(unclipped.variance)
             level = floor + unclipped.signal
             if not depth >= 3:
@@ -213,7 +213,7 @@ def _points(
         if math.isfinite(level) and spread > 0:
             # The variance of a median is 1.57 times that of a mean.
             error = math.hypot(error, math.sqrt(1.57 * 2 * repeats / (_FREEDOM * wanted)))
-            found.append((max(level, 0.0), spread, error, float(disturbed[mine].mean())))
+            found.append((max(level, 0.0), spread, error, float(disturbed[members].mean())))
     return Points(*np.array(found, np.float64).reshape(-1, 4).T)
 
 

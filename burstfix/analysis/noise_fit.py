@@ -127,7 +127,7 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
     """Find the most likely curve on a grid, and refine it."""
     brightest = max(float(points.signal.max()), SMALLEST)
     logs = np.log(points.variance)
-    place, score = np.zeros(3), -math.inf
+    parameters, score = np.zeros(3), -math.inf
     for texture in _TEXTURES:
         shape = points.signal + texture * points.signal**2 / brightest + _RATIOS[:, None]
         above = logs - np.log(np.maximum(shape, SMALLEST))
@@ -138,21 +138,21 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
         best = int(scores.argmax())
         if scores.flat[best] > score:
             score = float(scores.flat[best])
-            place = np.array([slopes.flat[best], intercepts.flat[best], math.log(texture)])
+            parameters = np.array([slopes.flat[best], intercepts.flat[best], math.log(texture)])
     moves = np.array([(1, 0, 0), (0, 2, 0), (1, -2, 0), (0, 0, 2), (1, 0, -2)], np.float64)
     moves, step = np.concatenate([moves, -moves]), 0.2
     while step > 0.005:
-        around = place + step * moves
+        around = parameters + step * moves
         slope, intercept, texture = np.exp(around).T[..., None]
         shape = slope * (points.signal + texture * points.signal**2 / brightest) + intercept
         scores = _scores(logs - np.log(np.maximum(shape, SMALLEST)), points.error, clean)
         scores += _prior(*around.T)
         best = int(scores.argmax())
         if scores[best] > score + 1e-3:
-            score, place = float(scores[best]), around[best]
+            score, parameters = float(scores[best]), around[best]
         else:
             step /= 2
-    slope, intercept, texture = np.exp(place).tolist()
+    slope, intercept, texture = np.exp(parameters).tolist()
     return _Curve(Line(slope, intercept), slope * texture / brightest)
 
 

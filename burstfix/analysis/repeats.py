@@ -38,7 +38,7 @@ def find_repeats(frames: Sequence[Frame]) -> dict[int, int]:
     pairs = list(combinations(range(len(frames)), 2))
     energies = {pair: _energy(samples[pair[0]] - samples[pair[1]]) for pair in pairs}
     quiet = {pair: float(np.quantile(energy, 0.1)) for pair, energy in energies.items()}
-    usual = float(np.median(list(quiet.values()))) if len(pairs) > 1 else float("inf")
+    median = float(np.median(list(quiet.values()))) if len(pairs) > 1 else float("inf")
     own = [_energy(sample) for sample in samples]
     repeats: dict[int, int] = {}
     for (i, j), energy in energies.items():
@@ -47,7 +47,7 @@ def find_repeats(frames: Sequence[Frame]) -> dict[int, int]:
         if i in repeats or j in repeats or not has_noise.any():
             continue
         ratio = float(np.quantile(energy[has_noise] / both[has_noise], 0.9))
-        if ratio < _SHARED and (ratio == 0 or quiet[i, j] < _SHARED * usual):
+        if ratio < _SHARED and (ratio == 0 or quiet[i, j] < _SHARED * median):
             repeats[j] = i
     return repeats
 

@@ -138,7 +138,7 @@ class _Watcher:
 
     def plans(self) -> Iterator[Plan]:
         """Yield plans until stopped, or until a folder is missing."""
-        # Local variables: after a folder was missing, all bursts that failed because of it are tried again.
+        # These variables are local, so that after a folder was missing, a new call retries the failed bursts.
         handled: dict[str, tuple[str, ...]] = {}
         unreadable: tuple[SkippedFile, ...] = ()
         seen: object = None
@@ -160,18 +160,18 @@ class _Watcher:
                 if _missing_folder(self.roots):
                     return
                 raise
-            fresh: list[FoundBurst] = []
+            new_groups: list[FoundBurst] = []
             for group in complete(plan, raws, arriving):
                 stamps = tuple(f"{path} {_stamp_or_missing(path)}" for path in group.paths)
                 if handled.get(group.key) != stamps:
                     handled[group.key] = stamps
-                    fresh.append(group)
+                    new_groups.append(group)
             for skipped in plan.unreadable:
                 if skipped not in unreadable:
                     log.warning("%s: cannot be read: %s", skipped.path, skipped.reason)
-            if fresh or plan.unreadable != unreadable:
+            if new_groups or plan.unreadable != unreadable:
                 unreadable = plan.unreadable
-                yield dataclasses.replace(plan, groups=tuple(fresh))
+                yield dataclasses.replace(plan, groups=tuple(new_groups))
 
     def _changes(self) -> Iterator[bool]:
         """Yield True at the start and after each change; otherwise yield False at least every half second."""

@@ -30,8 +30,8 @@ def _along(data: NDArray[np.float32], axis: int, factor: float) -> NDArray[np.fl
     size = data.shape[axis]
     count = max(1, round(size * factor))
     # Position of the centre of output pixel k relative to the centres of the input pixels.
-    place = ((np.arange(count) + 0.5) * size / count - 0.5).clip(0, size - 1)
-    lower = np.minimum(place.astype(np.intp), max(0, size - 2))
-    weight = (place - lower).astype(np.float32).reshape((-1, 1) if axis == 1 else (-1,))
+    position = ((np.arange(count) + 0.5) * size / count - 0.5).clip(0, size - 1)
+    lower = np.minimum(position.astype(np.intp), max(0, size - 2))
+    weight = (position - lower).astype(np.float32).reshape((-1, 1) if axis == 1 else (-1,))
     below, above = data.take(lower, axis), data.take(np.minimum(lower + 1, size - 1), axis)
     return below + weight * (above - below)

@@ -19,10 +19,10 @@ def psnr(result: Tensor, truth: Tensor) -> float:
 
     Args:
         result: (C, H, W) in 0..1.
-        truth: The same shape.
+        truth: Tensor of the same shape.
 
     Returns:
-        10 log10(1 / mean squared error); infinity for equal pictures.
+        10 log10(1 / mean squared error); infinite for equal pictures.
     """
     error = float((_checked(result, truth).double() - truth.double()).square().mean())
     return -10 * math.log10(error) if error > 0 else math.inf
@@ -35,7 +35,7 @@ def ssim(result: Tensor, truth: Tensor) -> float:
 
     Args:
         result: (C, H, W) in 0..1, at least 11x11.
-        truth: The same shape.
+        truth: Tensor of the same shape.
 
     Raises:
         ValueError: The pictures are smaller than a window.

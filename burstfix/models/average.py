@@ -239,8 +239,8 @@ def _unbiased_shadows(
     Args:
         merged: (C, h, w) mean of the frames.
         lowest: (C, h, w) smallest value among the frames.
-        shot_gain: (C, 1, 1) or a map (C, h, w).
-        read_variance: The same shape.
+        shot_gain: Shot gain, (C, 1, 1) or a map (C, h, w).
+        read_variance: Read variance, in the same form.
         radius: Radius of the neighbourhood in packed pixels.
     """
     side = 2 * radius + 1

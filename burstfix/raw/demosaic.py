@@ -77,9 +77,9 @@ def bilinear(packed: Tensor) -> Tensor:
         torch.Size([1, 3, 6, 10])
     """
     m = _planes(_mirror(packed, 1))
-    here = _inside(m)
-    green = here | {p: (_pair(m, p, _ROW) + _pair(m, p, _COLUMN)) / 2 for p in _COLOURS}
-    red, blue = {_RED: here[_RED]}, {_BLUE: here[_BLUE]}
+    inner = _inside(m)
+    green = inner | {p: (_pair(m, p, _ROW) + _pair(m, p, _COLUMN)) / 2 for p in _COLOURS}
+    red, blue = {_RED: inner[_RED]}, {_BLUE: inner[_BLUE]}
     for p, to_red, to_blue in (((0, 1), _ROW, _COLUMN), ((1, 0), _COLUMN, _ROW)):
         red[p], blue[p] = _pair(m, p, to_red), _pair(m, p, to_blue)
     red[_BLUE] = (_pair(m, _BLUE, (1, 1)) + _pair(m, _BLUE, (1, -1))) / 2

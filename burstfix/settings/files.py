@@ -82,10 +82,10 @@ def settings_files(
         looked_at += [("noise table", user_folder / NOISE_TABLE), ("user", user_folder / FILE_NAME)]
     # os.path raises no error for unreadable folders, which the search for raws reports.
     in_folders = list(dict.fromkeys(Path(os.path.realpath(folder)) / FILE_NAME for folder in folders))
-    there = [path for path in in_folders if os.path.isfile(path)]
-    if len(there) > 1 and config is None:
-        raise UsageError(f"{there[0]} and {there[1]} both exist; choose one with --config FILE")
-    if len(there) < 2:
+    existing = [path for path in in_folders if os.path.isfile(path)]
+    if len(existing) > 1 and config is None:
+        raise UsageError(f"{existing[0]} and {existing[1]} both exist; choose one with --config FILE")
+    if len(existing) < 2:
         named = config and Path(os.path.realpath(config))  # a file given with --config is trusted
         looked_at += [("folder", path) for path in in_folders if path != named]
     if preset is not None:

@@ -69,7 +69,7 @@ def unprocess(display: Tensor, camera: Camera, tone: Tensor | bool = True) -> Te
         tone: True to invert a smoothstep tone curve; a bool, or (B,) bools.
 
     Returns:
-        The same shape, in 0..1.
+        Tensor of the same shape, in 0..1.
     """
     x = display.clamp(0, 1)
     inverse_tone = 0.5 - torch.sin(torch.asin(1 - 2 * x) / 3)
@@ -91,7 +91,7 @@ def to_display(linear: Tensor, camera: Camera, floor: float = 0.0) -> Tensor:
         floor: Smallest value before the power function. A positive value limits the gradient in training.
 
     Returns:
-        The same shape, in 0..1.
+        Tensor of the same shape, in 0..1.
     """
     x = (linear * _per_channel(camera.gains, linear)).clamp(0, 1)
     # Unlike inv, inv_ex does not synchronise with a GPU to check for a singular matrix.

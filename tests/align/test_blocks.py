@@ -55,11 +55,11 @@ def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_accur
 def test_match_when_an_object_moves_in_front_of_a_static_background_then_both_motions_are_found():
     torch.manual_seed(3)
     texture = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 264, 264), 5, 1, 2) * 1.5 - 0.5
-    thing = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 40, 40), 5, 1, 2) * 1.5 - 0.5
+    moving_object = torch.nn.functional.avg_pool2d(torch.rand(1, 1, 40, 40), 5, 1, 2) * 1.5 - 0.5
     clean = texture.clamp(0, 1).expand(1, 4, 264, 264).clone()
     moved = clean.clone()
-    clean[..., 104:144, 104:144] = thing.clamp(0, 1)
-    moved[..., 111:151, 98:138] = thing.clamp(0, 1)
+    clean[..., 104:144, 104:144] = moving_object.clamp(0, 1)
+    moved[..., 111:151, 98:138] = moving_object.clamp(0, 1)
     noisy = [add_noise(x, HIGH_SHOT_GAIN, HIGH_READ_VARIANCE, k) for k, x in enumerate((clean, moved))]
     field = match_blocks(features(noisy[0]), features(noisy[1]), torch.zeros(1, 2, 33, 33)).offsets[0]
     inside = field[:, 14:17, 14:17].flatten(1).t().tolist()

@@ -61,8 +61,8 @@ def test_global_motion_when_the_scene_is_empty_then_there_is_no_motion_and_high_
 def test_global_motion_when_an_object_moves_on_its_own_then_the_motion_is_that_of_the_background(scene):
     motion = GlobalMotion(4.7, -3.1)
     reference, moved = view(scene, GlobalMotion(), HEIGHT, WIDTH), view(scene, motion, HEIGHT, WIDTH)
-    thing = 0.4 * draw_scene(200, 240, 9)
-    reference[:, 200:400, 300:540], moved[:, 212:412, 290:530] = thing, thing
+    moving_object = 0.4 * draw_scene(200, 240, 9)
+    reference[:, 200:400, 300:540], moved[:, 212:412, 290:530] = moving_object, moving_object
     found = estimate_global_motion(
         *(packed_frame(rgb, k)[0].mean(0) for k, rgb in enumerate((reference, moved)))
     )

@@ -110,8 +110,10 @@ def test_batch_when_the_summary_cannot_be_written_then_it_is_reported_and_bursts
     (out / name).mkdir(parents=True)
     command = ["batch", str(cards[0]), "-o", str(out), *COMMAND]
     assert main(command) == 5
-    said = capsys.readouterr()
-    assert f"the summary was not written: {out}/{name}: is a folder" in said.out and "1 merged" in said.out
-    assert "Traceback" not in said.err and len(list(out.rglob("*.tif"))) == 1
+    output = capsys.readouterr()
+    assert (
+        f"the summary was not written: {out}/{name}: is a folder" in output.out and "1 merged" in output.out
+    )
+    assert "Traceback" not in output.err and len(list(out.rglob("*.tif"))) == 1
     (out / name).rmdir()
     assert main(command) == 0

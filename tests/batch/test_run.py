@@ -335,8 +335,8 @@ def test_batch_when_a_raw_is_corrupt_then_it_is_reported_and_only_skip_bad_accep
     (card / "IMG_0003.dng").write_bytes((card / "IMG_0001.dng").read_bytes()[:3000])
     command = ["batch", str(card), "-o", str(card.parent / "out"), "-m", "average", "--device", "cpu", "-q"]
     assert main(command) == 8
-    said = capsys.readouterr().out
-    assert "IMG_0003.dng: cannot be read: " in said and "3 merged" in said and "0 failed" in said
+    output = capsys.readouterr().out
+    assert "IMG_0003.dng: cannot be read: " in output and "3 merged" in output and "0 failed" in output
     assert main([*command, "--skip-bad"]) == 0
     # After the raw has been repaired, it is merged with its burst.
     (card / "IMG_0003.dng").unlink()

@@ -34,18 +34,18 @@ def test_batch_when_a_frame_could_not_be_read_once_then_the_next_run_includes_it
 ) -> None:
     burst(tmp_path / "card", 1, 3, 0.0)
     read = getattr(raw_info, reads)
-    asked: list[Path] = []
+    requested: list[Path] = []
 
     def refused(path: Path) -> object:
         if path.name == "IMG_0002.dng":
-            asked.append(path)
+            requested.append(path)
             raise InputError(f"{path}: may not be read (permissions)")
         return read(path)
 
     monkeypatch.setattr(raw_info, reads, refused)
     report = run(tmp_path / "card")
     assert list(report.unreadable.values()) == ["may not be read (permissions)"] and report.exit_code == 8
-    assert len(asked) == 1
+    assert len(requested) == 1
     monkeypatch.undo()
     report = run(tmp_path / "card")
     assert report.exit_code == 0 and report.done == ["IMG_0001.dng"]
@@ -93,8 +93,8 @@ def test_command_when_the_given_folder_cannot_be_listed_then_one_line_and_exit_c
     burst(tmp_path / "card", 1, 2, 0.0)
     refuse(monkeypatch, "card", PermissionError(errno.EACCES, "Permission denied"))
     assert main([command, str(tmp_path / "card")]) == 3
-    said = capsys.readouterr().err
-    assert "card: cannot be read (Permission denied)" in said and len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert "card: cannot be read (Permission denied)" in output and len(output.splitlines()) == 1
 
 
 def test_plan_when_the_status_of_a_file_cannot_be_read_then_it_is_unreadable_and_not_a_broken_link(

@@ -85,8 +85,8 @@ def test_watch_when_a_corrupt_raw_arrives_and_is_removed_then_plans_report_both(
     assert [g.paths for g in next(found).groups] == [tuple(first)]
     corrupt = inbox / "IMG_0050.dng"
     corrupt.write_bytes(first[0].read_bytes()[:3000])
-    told = next(found)
-    assert not told.groups and [a.path for a in told.unreadable] == [corrupt]
+    plan_with_corrupt = next(found)
+    assert not plan_with_corrupt.groups and [a.path for a in plan_with_corrupt.unreadable] == [corrupt]
     assert [m for m in caplog.messages if "IMG_0050.dng: cannot be read: " in m] == caplog.messages
     corrupt.unlink()
     assert next(found) == Plan((inbox,), ())
@@ -140,8 +140,8 @@ def test_watch_when_nothing_changes_then_nothing_is_planned_again(
 def test_watch_when_files_arrive_in_pieces_then_each_burst_is_merged_once_and_whole(tmp_path: Path) -> None:
     camera, inbox, out = tmp_path / "camera", tmp_path / "inbox", tmp_path / "out"
     inbox.mkdir()
-    there = burst(inbox / "early", 1, 2, 0.0)
-    assert len(there) == 2
+    early = burst(inbox / "early", 1, 2, 0.0)
+    assert len(early) == 2
     shots = burst(camera, 1, 3, 100.0) + burst(camera, 11, 2, 200.0)
     stop, events, reports = threading.Event(), [], []
 

@@ -277,7 +277,7 @@ def _without(state: State, key: str) -> State:
 
 
 @pytest.mark.parametrize(
-    "damage, said",
+    "damage, message",
     [
         (lambda g, d: (_without(g, "pool1.bias"), d), "lacks pool1.bias"),
         (lambda g, d: (g | {"extra.weight": torch.zeros(1)}, d), "unknown extra.weight"),
@@ -298,9 +298,9 @@ def _without(state: State, key: str) -> State:
         (lambda g, d: (Path("x"), d), "not a PyTorch checkpoint"),  # pickled classes are not loaded
     ],
 )
-def test_import_when_the_content_is_wrong_then_weights_error(tmp_path, damage, said):
+def test_import_when_the_content_is_wrong_then_weights_error(tmp_path, damage, message):
     paths = _save(tmp_path, *damage(_network(), _coarse()))
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         import_two_stage(*paths)
 
 

@@ -58,7 +58,7 @@ def test_evaluate_when_a_real_burst_is_given_then_the_document_fits_its_schema(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["-m", "menon"], 2, "give --clips, --photos or --bursts"),
         (["--clips", "{clip}", "-m", "nonsense"], 2, "no model named"),
@@ -73,7 +73,7 @@ def test_evaluate_when_a_real_burst_is_given_then_the_document_fits_its_schema(
     ],
 )
 def test_evaluate_when_arguments_are_wrong_then_error_states_the_reason(
-    arguments: list[str], code: int, says: str, clip: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, message: str, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", *(a.format(clip=clip) for a in arguments)]) == code
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err

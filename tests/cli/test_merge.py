@@ -118,19 +118,19 @@ def test_merge_when_quiet_then_prints_nothing(
 def test_merge_when_compute_options_are_given_then_the_library_gets_them(
     small_burst: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, object] = {}
+    requested: dict[str, object] = {}
 
     def merge(_burst: object, **options: object) -> None:
-        asked.update(options)
+        requested.update(options)
         raise InputError("enough")
 
     monkeypatch.setattr("burstfix.pipeline.merge_burst", merge)
     how = {"model": "kpn", "device": "cpu", "tile": 512, "precision": "bfloat16", "strength": 0.5}
     given = [word for name, value in how.items() for word in (f"--{name}", str(value))]
     assert main(["merge", *shots(small_burst), *given, "--dng", "mosaic", "-o", "a.dng"]) == 3
-    model = asked.pop("model")  # loaded before a raw is read
+    model = requested.pop("model")  # loaded before a raw is read
     assert isinstance(model, Kpn) and how.pop("model") == "kpn"
-    assert how.items() <= asked.items() and asked["mosaic"] is True
+    assert how.items() <= requested.items() and requested["mosaic"] is True
 
 
 def test_merge_when_the_output_is_a_dng_then_renders_its_preview_once(

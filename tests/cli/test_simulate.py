@@ -75,7 +75,7 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_match_the_json_file
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["{photo}", "--noise-level", "low", "--iso", "400"], 2, "give one of them"),
         (["{photo}", "--reference", "6"], 2, "reference 6: expected 1 to 5"),
@@ -91,14 +91,14 @@ def test_simulate_when_read_as_a_burst_then_motion_and_noise_match_the_json_file
 def test_simulate_when_arguments_are_wrong_then_error_states_the_reason_and_nothing_is_written(
     arguments: list[str],
     code: int,
-    says: str,
+    message: str,
     photo: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = [a.format(photo=photo, folder=tmp_path) for a in arguments]
     assert main(["simulate", *given, "-o", str(tmp_path / "b")]) == code
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
 
 

@@ -202,8 +202,8 @@ def test_log_line_when_a_name_contains_control_characters_then_they_are_escaped(
 ) -> None:
     Terminal().error(f"{HOSTILE}.dng: is damaged", 3)
     Terminal().log_line(HOSTILE)
-    said = capsys.readouterr().err
-    assert said == "burstfix: IMG\\x1b[31m\\u202e\\n_1.dng: is damaged\nIMG\\x1b[31m\\u202e\\n_1\n"
+    output = capsys.readouterr().err
+    assert output == "burstfix: IMG\\x1b[31m\\u202e\\n_1.dng: is damaged\nIMG\\x1b[31m\\u202e\\n_1\n"
     screen = screen_as_stderr(monkeypatch)
     Terminal().log_line(HOSTILE)
     assert "IMG\\x1b[31m" in screen.getvalue() and "\u202e" not in screen.getvalue()
@@ -226,8 +226,8 @@ def test_command_when_names_and_tags_contain_control_characters_then_the_termina
         "merge": ["merge", *map(str, frames), "-o", str(out), "-m", "average", "-v"],
     }[command]
     main([*arguments])
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     log = out / "burstfix.log"
-    text = said.out + said.err + (log.read_text(encoding="utf-8") if log.exists() else "")
+    text = output.out + output.err + (log.read_text(encoding="utf-8") if log.exists() else "")
     assert "IMG\\x1b]0;\\u202e_" in text
     assert not [c for c in text if c != "\n" and (unicodedata.category(c) == "Cc" or c in "\u202e\u2066")]

@@ -36,9 +36,9 @@ def run(tmp_path):
 
 def test_train_when_done_then_weights_load_and_card_and_log_exist(run, tmp_path, capsys):
     assert run("--json") == 0
-    said = validated(capsys.readouterr().out, "train")
-    assert (said["step"], said["steps"]) == (2, 2)
-    model = load_model(said["weights"])
+    document = validated(capsys.readouterr().out, "train")
+    assert (document["step"], document["steps"]) == (2, 2)
+    model = load_model(document["weights"])
     assert model.info.name == "kpn"
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"checkpoint.pt", "log.jsonl", "kpn.safetensors", "kpn.toml"} <= made

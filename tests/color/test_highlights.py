@@ -41,8 +41,8 @@ def test_render_when_a_pale_gradient_clips_then_it_is_not_magenta(colour):
     picture = plain(linear_image(clipped(light), ACTION_CAMERA), exposure=-1.0).data[0] / 65535
     magenta = (picture[:, 0] + picture[:, 2]) / 2 - picture[:, 1]
     # The result is no pinker than the unclipped light at the same brightness.
-    honest = plain(linear_image(light * NEUTRAL[:, None, None] / 8, ACTION_CAMERA)).data[0] / 65535
-    own = ((honest[:, 0] + honest[:, 2]) / 2 / honest[:, 1] - 1).max()
+    unclipped = plain(linear_image(light * NEUTRAL[:, None, None] / 8, ACTION_CAMERA)).data[0] / 65535
+    own = ((unclipped[:, 0] + unclipped[:, 2]) / 2 / unclipped[:, 1] - 1).max()
     assert (magenta / picture[:, 1]).max() < max(own, 0) + 0.02
 
 

@@ -69,12 +69,12 @@ def merge(path: Path) -> str:
     """Merge a raw with the command. Allowed outcomes are a picture, and exit code 3 or 6 without one."""
     output = path.with_name("merged.tif")
     output.unlink(missing_ok=True)
-    said = io.StringIO()
+    printed = io.StringIO()
     command = ["merge", str(path), "-o", str(output), "-m", "average", "--device", "cpu", "-q"]
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         code = burstfix(command)
     if code not in (0, 3, 6):
-        raise FaultError(f"exit code {code}: {said.getvalue().strip()}")
+        raise FaultError(f"exit code {code}: {printed.getvalue().strip()}")
     if code:
         if output.exists():
             raise FaultError(f"exit code {code}, but a picture was written")

@@ -23,8 +23,8 @@ def test_fuzz_when_run_for_some_seconds_then_all_targets_have_allowed_outcomes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run.main(["--seconds", "10", "--seed", "1", "--keep", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("seed 1, 10 s\n") and all(f"| {target} | " in said for target in run.TARGETS)
+    output = capsys.readouterr().out
+    assert output.startswith("seed 1, 10 s\n") and all(f"| {target} | " in output for target in run.TARGETS)
     assert not list(tmp_path.iterdir())
 
 

@@ -151,8 +151,8 @@ def _matrix(tags: FileTags, tag: int, order: tuple[list[int], list[int]]) -> NDA
         return None
     matrix = np.array(values, dtype=np.float64).reshape(3, 3)[np.ix_(*order)]
     # Real camera matrices have a condition number below 20.
-    sound = np.isfinite(matrix).all() and np.abs(matrix).max() <= _MAX_ENTRY and np.linalg.cond(matrix) < 1e4
-    return matrix if sound else None
+    usable = np.isfinite(matrix).all() and np.abs(matrix).max() <= _MAX_ENTRY and np.linalg.cond(matrix) < 1e4
+    return matrix if usable else None
 
 
 def _vector(tags: FileTags, tag: int, order: list[int]) -> NDArray[np.float64] | None:

@@ -131,5 +131,5 @@ def crop(found: Area | None, area: Area) -> tuple[int, int, int, int] | None:
         return None
     inside = (found.top - area.top, found.left - area.left, found.height, found.width)
     # The crop of a camera removes only a few pixels. If it removes half of a side, the tags are damaged.
-    likely = 2 * found.height > area.height and 2 * found.width > area.width
-    return inside if likely and lies_within(inside, area.height, area.width) else None
+    plausible = 2 * found.height > area.height and 2 * found.width > area.width
+    return inside if plausible and lies_within(inside, area.height, area.width) else None

@@ -302,10 +302,10 @@ def _libraw_conversion(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
     }
     camera = raw.postprocess(output_color=rawpy.ColorSpace.raw, **plain).reshape(-1, 3).astype(np.float64)
     srgb = raw.postprocess(output_color=rawpy.ColorSpace.sRGB, **plain).reshape(-1, 3).astype(np.float64)
-    whole = ((srgb > 0) & (srgb < 65535)).all(axis=1)  # not clipped
-    if np.count_nonzero(whole) < 100:
+    unclipped = ((srgb > 0) & (srgb < 65535)).all(axis=1)
+    if np.count_nonzero(unclipped) < 100:
         return None
-    fitted, _, rank, _ = np.linalg.lstsq(camera[whole], srgb[whole], rcond=None)
+    fitted, _, rank, _ = np.linalg.lstsq(camera[unclipped], srgb[unclipped], rcond=None)
     if rank < 3 or np.linalg.cond(fitted) > 1e4 or np.allclose(fitted, np.eye(3), atol=0.02):
         return None
     return fitted.T.astype(np.float64)

@@ -49,7 +49,7 @@ def read_frames(
     Args:
         paths: Raw files, in any order.
         skip_bad: Leave out frames that cannot be read or that differ from the majority, instead of raising.
-        opcodes: As in `read_frame`.
+        opcodes: "apply" or "skip"; see `read_frame`.
         progress: Called with ("decode", files done, total number of files).
 
     Raises:
@@ -74,8 +74,8 @@ def read_frames(
             dropped.append(DroppedFrame(path, str(error).removeprefix(f"{path}: ")))
     if progress is not None:
         progress("decode", len(wanted), len(wanted))
-    kept, odd = check_burst(frames, skip_bad=skip_bad)
-    dropped += odd
+    kept, different = check_burst(frames, skip_bad=skip_bad)
+    dropped += different
     warnings += [f"{frame.path}: left out, {frame.reason}" for frame in dropped]
     for warning in warnings:
         _log.warning("%s", warning)
@@ -124,13 +124,13 @@ def check_burst(frames: Sequence[Frame], *, skip_bad: bool) -> tuple[list[Frame]
         if not kept:
             break
         values = [value(frame.metadata) for frame in kept]
-        usual = Counter(values).most_common(1)[0][0]
-        shown = next(show(f.metadata) for f, v in zip(kept, values, strict=True) if v == usual)
-        kept, odd = _split(kept, [v == usual for v in values])
-        dropped += _reject(odd, name, show, shown, skip_bad)
+        typical = Counter(values).most_common(1)[0][0]
+        shown = next(show(f.metadata) for f, v in zip(kept, values, strict=True) if v == typical)
+        kept, different = _split(kept, [v == typical for v in values])
+        dropped += _reject(different, name, show, shown, skip_bad)
     for name, level, show in _LEVELS:
-        kept, odd = _check_level(kept, name, level, show, skip_bad)
-        dropped += odd
+        kept, different = _check_level(kept, name, level, show, skip_bad)
+        dropped += different
     return kept, dropped
 
 
@@ -147,10 +147,10 @@ def _check_level(
     if not known:
         return frames, []
     # The value with the most similar values; the earliest one if there are several.
-    usual = max(known, key=lambda v: sum(agree(v, w) for w in known))
-    others = show(frames[levels.index(usual)].metadata)
-    kept, odd = _split(frames, [agree(x, usual) for x in levels])
-    return kept, _reject(odd, name, show, others, skip_bad)
+    typical = max(known, key=lambda v: sum(agree(v, w) for w in known))
+    others = show(frames[levels.index(typical)].metadata)
+    kept, different = _split(frames, [agree(x, typical) for x in levels])
+    return kept, _reject(different, name, show, others, skip_bad)
 
 
 def _split(frames: Sequence[Frame], fits: Sequence[bool]) -> tuple[list[Frame], list[Frame]]:
@@ -159,11 +159,11 @@ def _split(frames: Sequence[Frame], fits: Sequence[bool]) -> tuple[list[Frame], 
 
 
 def _reject(
-    odd: Sequence[Frame], name: str, show: Callable[[FrameMetadata], str], others: str, skip_bad: bool
+    different: Sequence[Frame], name: str, show: Callable[[FrameMetadata], str], others: str, skip_bad: bool
 ) -> list[DroppedFrame]:
     reasons = [
         DroppedFrame(f.metadata.path, f"its {name} is {show(f.metadata)}, but the others have {others}")
-        for f in odd
+        for f in different
     ]
     if reasons and not skip_bad:
         raise BurstError(

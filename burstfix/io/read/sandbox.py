@@ -20,7 +20,7 @@ class Sandbox:
 
     Attributes:
         read_only: True if the process cannot create, change or remove files (Landlock).
-        offline: True if the process cannot open network connections (a network namespace of its own).
+        offline: True if the process cannot open network connections (it has a separate network namespace).
     """
 
     read_only: bool = False

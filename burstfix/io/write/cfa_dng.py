@@ -48,7 +48,7 @@ def write_cfa_dng(
         overwrite: Replace an existing file.
 
     Returns:
-        The path written.
+        Path of the written file.
 
     Raises:
         ValueError: Sizes or patterns are inconsistent.

@@ -70,10 +70,12 @@ class OutputFormat:
         if requested is None:
             return self.bit_depths[0]
         if requested not in self.bit_depths:
-            have = " or ".join(map(str, self.bit_depths))
+            supported = " or ".join(map(str, self.bit_depths))
             others = " or ".join(row.title for row in FORMATS if requested in row.bit_depths)
             use = f"; use {others} for {requested} bits" if others else ""
-            raise UsageError(f"{self.title} is written with {have} bits per channel, not {requested}{use}")
+            raise UsageError(
+                f"{self.title} is written with {supported} bits per channel, not {requested}{use}"
+            )
         return requested
 
     def check_quality(self, requested: int | None) -> None:
@@ -98,8 +100,8 @@ class OutputFormat:
         """
         if self.color_spaces and requested not in self.color_spaces:
             others = ", ".join(row.title for row in FORMATS if not row.color_spaces and not row.is_raw)
-            have = ", ".join(self.color_spaces)
-            raise UsageError(f"{self.title} is written in {have}, not {requested}; use {others}")
+            supported = ", ".join(self.color_spaces)
+            raise UsageError(f"{self.title} is written in {supported}, not {requested}; use {others}")
 
 
 FORMATS = (

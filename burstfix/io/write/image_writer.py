@@ -34,7 +34,7 @@ def write_image(
         overwrite: Replace an existing file.
 
     Returns:
-        The path written.
+        Path of the written file.
 
     Raises:
         OutputError: The file exists, its suffix is unknown, or it cannot be written.

@@ -68,9 +68,9 @@ def _xmp_segments(tags: PictureTags) -> bytes:
     xmp = split_xmp(tags.xmp_elements, _SEGMENT - len(_XMP))
     segments = _segment(0xE1, _XMP + xmp.standard)
     for offset in range(0, len(xmp.extended), _EXTENDED_PART):
-        place = struct.pack(">II", len(xmp.extended), offset)
+        header = struct.pack(">II", len(xmp.extended), offset)
         part = xmp.extended[offset : offset + _EXTENDED_PART]
-        segments += _segment(0xE1, _EXTENDED_XMP + xmp.guid + place + part)
+        segments += _segment(0xE1, _EXTENDED_XMP + xmp.guid + header + part)
     return segments
 
 

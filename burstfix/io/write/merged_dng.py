@@ -71,7 +71,7 @@ def write_merged_dng(
         overwrite: Replace an existing file.
 
     Returns:
-        The path written.
+        Path of the written file.
 
     Raises:
         ValueError: Sizes, patterns or the compression are inconsistent.

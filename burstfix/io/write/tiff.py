@@ -54,7 +54,7 @@ def write_linear_tiff(
         overwrite: Replace an existing file.
 
     Returns:
-        The path written.
+        Path of the written file.
 
     Raises:
         OutputError: The file exists or cannot be written.

@@ -63,9 +63,9 @@ def color_map(values: NDArray[np.floating], low: float, high: float) -> NDArray[
     )
     share = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     known = np.isfinite(share)
-    place = np.where(known, share, 0) * (len(stops) - 1)
-    first = np.minimum(place.astype(int), len(stops) - 2)
-    mix = (place - first)[..., None]
+    position = np.where(known, share, 0) * (len(stops) - 1)
+    first = np.minimum(position.astype(int), len(stops) - 2)
+    mix = (position - first)[..., None]
     colored = stops[first] * (1 - mix) + stops[first + 1] * mix
     return np.where(known[..., None], colored, 128).round().astype(np.uint8)
 
@@ -120,8 +120,8 @@ def _best(
     sums = np.pad(np.asarray(score, np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     rows, cols = min(rows, score.shape[0]), min(cols, score.shape[1])
     means = sums[rows:, cols:] - sums[:-rows, cols:] - sums[rows:, :-cols] + sums[:-rows, :-cols]
-    for place in np.argsort(means, axis=None)[::-1]:
-        y, x = np.unravel_index(place, means.shape)
+    for position in np.argsort(means, axis=None)[::-1]:
+        y, x = np.unravel_index(position, means.shape)
         if means[y, x] <= 1e-9:
             return None
         top, left = min(int(y) * _GRID, size[0] - crop_size[0]), min(int(x) * _GRID, size[1] - crop_size[1])
