@@ -83,7 +83,7 @@ def _flush_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError:
-        pass  # not supported by some network file systems; the file itself is already on disk
+        pass  # some network file systems do not support this; the file itself is already on disk
     finally:
         os.close(handle)
 

@@ -139,8 +139,8 @@ def merge_burst(
         progress: Called with (stage, done, total); the stages are "align" and "merge".
 
     Returns:
-        `data` float32 (3, H, W) camera RGB: 0 = black, 1 = white, unclipped, not white-balanced; with
-        `mosaic` (1, H, W).
+        A picture with `data` float32 (3, H, W), camera RGB: 0 = black, 1 = white, unclipped, not
+        white-balanced. With `mosaic`, `data` is (1, H, W).
 
     Raises:
         UsageError: The model, device or precision is unknown, or the model cannot merge this kind of frame.

@@ -80,7 +80,7 @@ class _LogFile(logging.FileHandler):
             super().handleError(record)
 
     def close(self) -> None:
-        """Close the file; records that cannot be written are lost."""
+        """Close the file. Records that cannot be written are lost."""
         try:
             super().close()
         except OSError:

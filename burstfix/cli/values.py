@@ -29,7 +29,7 @@ class Value(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # n
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Complete one of the choices, if the kind has choices."""
+        """Complete the choices of the kind, if it has any."""
         return [CompletionItem(str(x)) for x in self.kind.choices if str(x).startswith(incomplete)]
 
 

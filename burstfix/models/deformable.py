@@ -22,11 +22,11 @@ def deform_conv(
     """Compute a 3x3 convolution where each sample is displaced and weighted.
 
     Args:
-        x: (B, C, h, w); zero outside.
+        x: (B, C, h, w) features; zero outside.
         offsets: float32 (B, 2 * G * 9, h, w) in pixels: dy and dx for each of G groups and 9 taps.
         mask: (B, G * 9, h, w) weights of the samples.
-        weight: (C_out, C, 3, 3).
-        bias: (C_out,).
+        weight: (C_out, C, 3, 3) weights of the convolution.
+        bias: (C_out,) bias of the convolution.
         taps_at_once: Number of taps computed at once: 9 is fastest, 1 needs the least memory.
 
     Returns:

@@ -17,9 +17,9 @@ def linear_image(data: NDArray[np.float32], reference: Frame) -> LinearImage:
     """Apply the opcodes that follow the merge, and add metadata.
 
     Args:
-        data: From `engine.merge_tiled`: float32 (3, H, W) camera RGB, or (1, H, W): a mosaic, or luminance of
-            a monochrome sensor. May be changed in place.
-        reference: The reference. Its plan determines if opcode list 3 is applied to pictures. Mosaics keep
+        data: Result of `engine.merge_tiled`: float32 (3, H, W) camera RGB; or (1, H, W), a mosaic or the
+            luminance of a monochrome sensor. It may be changed in place.
+        reference: Reference frame. Its plan determines if opcode list 3 is applied to pictures. Mosaics keep
             this list for the raw converter, because lens corrections need all colours at every pixel.
 
     Returns:

@@ -119,25 +119,25 @@ def test_layout_when_it_has_no_suffix_then_it_gets_the_suffix_of_the_format() ->
 
 
 # A non-default value of each setting: first those that change a picture, then the others.
-MATTERS: dict[str, Any] = {
+CHANGES_PICTURES: dict[str, Any] = {
     "layout": "{last}", "format": "jpeg", "bit_depth": 8, "quality": 90, "noise": (1e-3, 1e-5),
     "noise_profiles": "table.toml", "skip_bad": True, "keep_all": True, "opcodes": "skip", "strength": 0.5,
     "wb": "auto", "exposure": 1.0, "look": "plain", "grain": 0.2, "color_space": "prophoto", "model": "kpn",
     "precision": "float32", "ensemble": 2, "dng": "mosaic", "scale": 0.5, "max_size": 900,
     "dng_compression": "jxl",
 }  # fmt: skip
-DOES_NOT: dict[str, Any] = {
+NO_EFFECT: dict[str, Any] = {
     "gap": 1.0, "min_frames": 3, "max_frames": 9, "singles": True, "check_content": False, "overwrite": True,
-    "device": "cpu", "tile": 64, "jobs": 2, "max_memory": "1GB", "settle": 1.0,
+    "device": "cpu", "report": True, "tile": 64, "jobs": 2, "max_memory": "1GB", "settle": 1.0,
 }  # fmt: skip
 
 
 def test_settings_hash_when_one_setting_changes_then_it_changes_only_if_pictures_change() -> None:
-    assert {*MATTERS, *DOES_NOT} == set(NAMES)
+    assert {*CHANGES_PICTURES, *NO_EFFECT} == set(NAMES)
     plain = settings_hash(BatchSettings())
-    for name, value in (MATTERS | DOES_NOT).items():
+    for name, value in (CHANGES_PICTURES | NO_EFFECT).items():
         changed = settings_hash(BatchSettings(**{name: value}))
-        assert (changed != plain) == (name in MATTERS), name
+        assert (changed != plain) == (name in CHANGES_PICTURES), name
 
 
 @pytest.mark.parametrize(
