@@ -176,6 +176,6 @@ def test_config_show_when_run_then_it_lists_the_settings_not_allowed_in_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["config", "show", str(tmp_path)]) == 0
-    assert "may not set: overwrite" in capsys.readouterr().out
+    assert "may not set overwrite" in capsys.readouterr().out
     assert main(["config", "show", str(tmp_path), "--json"]) == 0
     assert "overwrite" in json.loads(capsys.readouterr().out)["not_in_folders"]
