@@ -61,7 +61,7 @@ def write_index(output: OutputFolder, entries: Sequence[Entry]) -> None:
     entries = [entry for entry in entries if burst_key(entry.key) == entry.key]
     cards = [_card(output, entry) for entry in entries]
     failed = sum(card.is_fault for card in cards)
-    subtitle = f"{len(cards) - failed} pictures, {failed} failed bursts"
+    subtitle = f"Pictures: {len(cards) - failed}, failed bursts: {failed}"
     page = render_cards(output.path.name, subtitle, cards, card_width=_CARD_WIDTH)
     with atomic_path(output.path / INDEX_NAME, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -184,9 +184,9 @@ class _Preview:
 
     def _write(self) -> None:
         report = self._report
-        subtitle = f"{len(report.bursts)} bursts at a quarter of height and width"
-        subtitle += f", {len(report.failed)} failed" if report.failed else ""
-        subtitle += f", {len(report.unreadable)} unreadable raws" if report.unreadable else ""
+        subtitle = f"A quarter of height and width. Bursts: {len(report.bursts)}"
+        subtitle += f", failed: {len(report.failed)}" if report.failed else ""
+        subtitle += f", unreadable raws: {len(report.unreadable)}" if report.unreadable else ""
         page = render_cards("Preview", subtitle, self._cards, card_width=_CARD_WIDTH)
         with atomic_path(report.output, overwrite=True) as temporary:
             temporary.write_text(page, encoding="utf-8")

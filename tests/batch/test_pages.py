@@ -53,7 +53,7 @@ def test_batch_when_bursts_failed_or_were_merged_without_report_then_the_index_l
     text = (out / "report.html").read_text(encoding="utf-8")
     assert links_of(out / "report.html") == []
     assert "no report: merged without --report" in text and "exists already" in text
-    assert "1 pictures, 1 failed bursts" in text
+    assert "Pictures: 1, failed bursts: 1" in text
 
 
 def test_batch_when_a_burst_gains_a_frame_then_the_page_of_the_superseded_picture_is_removed(

@@ -79,7 +79,7 @@ def _facts(data: ReportData) -> list[dict[str, str]]:
     if data.frames_used is not None and len(kept) > 1:
         rejected = float(np.mean(_unused(data.frames_used, len(kept)) > 0.5))
         facts.append(
-            {"value": f"{rejected:.0%}", "label": "of the picture, in which most frames were rejected"}
+            {"value": f"{rejected:.0%}", "label": "share of the picture where most frames were rejected"}
         )
     if "seconds" in document:
         facts.append(
@@ -245,8 +245,12 @@ def _settings(data: ReportData) -> list[tuple[str, str | Markup]]:
     for name, seconds in document.get("seconds", {}).items():
         rows.append((f"seconds: {name}", f"{seconds:.2f}"))
     render = document.get("settings", {}).get("render", {})
-    rows += [(name.replace("_", " "), _plain(value)) for name, value in render.items()]
+    rows += [(_row_name(name), _plain(value)) for name, value in render.items()]
     return [*rows, ("versions", ", ".join(f"{name} {version}" for name, version in data.versions.items()))]
+
+
+def _row_name(name: str) -> str:
+    return name.replace("_ev", " (EV)").replace("_", " ")
 
 
 def _plain(value: Any) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from burstfix.report.html.cards import Card, render_cards
 from burstfix.report.html.page import render_page
-from tests.report.html.report_data import report_data
+from burstfix.report.html.pictures import data_uri
+from tests.report.html.report_data import HOSTILE, report_data
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -54,6 +56,38 @@ def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Any:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(page.as_uri())
     return browser
+
+
+@pytest.fixture(params=[390, 1400])
+def sheet(request: pytest.FixtureRequest, browser: Any, tmp_path: Path) -> Any:
+    """Open a page of cards: a contact sheet, with a hostile name, a link and a failed burst."""
+    picture = data_uri(report_data(90, 120).before)
+    cards = [
+        Card(HOSTILE, ("3 of 3 frames",), picture=picture),
+        Card("linked", (), picture=picture, link="report/a.html"),
+        Card("failed", (HOSTILE,), is_fault=True),
+    ]
+    path = tmp_path / "sheet.html"
+    path.write_text(render_cards(HOSTILE, "Bursts: 3", cards, card_width=300), encoding="utf-8")
+    metrics = {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": request.param < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(path.as_uri())
+    return browser
+
+
+def test_sheet_when_a_picture_is_clicked_then_it_grows_and_shrinks_again(sheet: Any) -> None:
+    assert [entry for entry in sheet.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert sheet.execute_script("return window.hacked") is None
+    assert sheet.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    (button,) = sheet.find_elements("css selector", ".cards button")
+    width = "return document.querySelector('.cards li').getBoundingClientRect().width"
+    before = sheet.execute_script(width)
+    button.click()
+    grown = sheet.execute_script(width)
+    assert button.get_attribute("aria-pressed") == "true"
+    assert grown > 1.5 * before or sheet.execute_script("return window.innerWidth") < 600
+    button.click()
+    assert sheet.execute_script(width) == before
 
 
 def split_of(browser: Any) -> str:

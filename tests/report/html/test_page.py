@@ -56,7 +56,7 @@ def test_page_when_rendered_then_it_contains_memory_versions_and_share_of_reject
     data.frames_used[:15] = 1.2  # two frames are kept, but a quarter of the picture uses only 1.2
     text = " ".join(Elements(render_page(data)).texts)
     assert "1.23 GB" in text and "torch <script>" in text
-    assert re.search(r"25%\s+of the picture where most frames were rejected", text)
+    assert re.search(r"25%\s+share of the picture where most frames were rejected", text)
 
 
 def test_page_when_the_noise_was_measured_then_its_points_and_both_lines_are_plotted() -> None:
