@@ -1,4 +1,4 @@
-"""Every command that help texts and documents show runs on small data, except those listed in NOT_RUN."""
+"""All commands in help texts and documents run on small data, except those listed in NOT_RUN."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.scenes import draw_scene
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# Commands that no test can run, by a part of the command, with the reason.
+# Commands that tests cannot run: a part of the command, and the reason.
 NOT_RUN = {
     "--watch": "runs until it is interrupted; tests/batch/test_watch.py tests it",
     "--minutes 60": "trains for an hour",
@@ -80,7 +80,7 @@ EXAMPLES = list(dict.fromkeys(help_examples() + document_examples()))
 
 @pytest.fixture(scope="module")
 def material(example_burst: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the files and folders that the examples name, as small as possible."""
+    """Create the files and folders that the examples name, as small as possible."""
     folder = tmp_path_factory.mktemp("material")
     for name in ("shots", "card/DCIM", "burst"):
         (folder / name).mkdir(parents=True)
@@ -148,11 +148,12 @@ def test_example_when_run_then_it_succeeds(
     for at, argument in enumerate(arguments[:-1]):
         if argument in ("-o", "--output", "--report", "--plot"):
             output = work / arguments[at + 1]
-            if output.is_file():  # also the input of another example
+            if output.is_file():  # it is also the input of another example
                 output.unlink()
                 output.with_suffix(".toml").unlink(missing_ok=True)
     if command == "evaluate" and "--bursts" not in arguments:
-        arguments += ["--crop", "48", "--max-windows", "1", "--per-photo", "1"]  # the last one counts
+        # Overrides earlier values.
+        arguments += ["--crop", "48", "--max-windows", "1", "--per-photo", "1"]
     if command in ("train", "simulate"):
         shutil.rmtree(work / arguments[arguments.index("-o") + 1], ignore_errors=True)
     assert main([command, *arguments]) == 0, capsys.readouterr().err

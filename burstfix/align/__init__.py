@@ -1,1 +1,1 @@
-"""Estimate the motion of frames and gather aligned blocks; pure tensor functions."""
+"""Pure tensor functions that estimate the motion of frames and gather aligned blocks."""

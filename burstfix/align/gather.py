@@ -181,7 +181,7 @@ class BurstTile:
         )
 
     def _each_square(self, fields: tuple[Tensor, ...], side: int, row: int, col: int) -> Iterator[Tensor]:
-        """Yield squares of `side` pixels, edge to edge from (row, col) of the tile; the reference first.
+        """Yield for each frame, the reference first, squares of `side` pixels, edge to edge from (row, col).
 
         Pixels that a frame does not cover come from the reference. Repeated edge pixels would sometimes
         match it by chance and leave streaks along the border of the picture.

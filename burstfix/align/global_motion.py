@@ -22,8 +22,9 @@ _COARSE_SIDE = 160  # longest side of the pictures that are correlated; the redu
 _FINE_SIDE = 700  # longest side of the pictures for block matching
 _MAX_ANGLE = math.radians(2.5)
 _ANGLES = 21  # steps of a quarter of a degree: at most 0.4 pixels at the edge of the reduced picture
-_BANDWIDTH = 0.15  # cycles per reduced pixel; noise and errors of bilinear rotation dominate above it
-# Standard deviations; measured: 7 to 10 for noise and unrelated frames, 28 to 78 for related frames.
+_BANDWIDTH = 0.15  # cycles per reduced pixel; above it, noise and errors of bilinear rotation dominate
+# Minimum height of a peak in standard deviations. Measured: 7 to 10 for noise and unrelated frames, 28 to 78
+# for related frames.
 _MIN_PEAK = 12.0
 _MIN_OVERLAP = 0.25  # share of the picture; the confidence is reduced if the overlap is smaller
 _DETAIL_SIDE = 15  # reduced pixels; detail is the difference from the mean over such a square

@@ -39,7 +39,7 @@ _MAX_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Steps:
-    """Excess of lines over both neighbours in one stretch; (N, lines) for N frames.
+    """Excess of lines over both neighbours in one stretch. Each attribute is (N, lines) for N frames.
 
     Attributes:
         relative: Excess in standard deviations of the noise of one pixel; negative for darker lines.

@@ -78,7 +78,7 @@ class Outcome:
     Attributes:
         job: The job.
         result: Details of the merge for the summary, as JSON values.
-        error: Reason of a failure in one sentence; "" after success.
+        error: Reason of a failure in one sentence; "" if there was no failure.
         exit_code: Exit code that `burstfix merge` would have returned.
         disk_full: True if the disk is full, so that other bursts would fail as well.
     """

@@ -50,7 +50,7 @@ class PreviewReport:
 
     @property
     def exit_code(self) -> int:
-        """8 if a burst failed, or if a raw is unreadable and `skip_bad` is False; otherwise 0."""
+        """Exit code: 8 if a burst failed, or if a raw is unreadable and `skip_bad` is False; otherwise 0."""
         is_faulty = self.failed or (self.unreadable and not self.skip_bad)
         return BatchError.exit_code if is_faulty else 0
 

@@ -62,7 +62,11 @@ class BatchReport:
 
     @property
     def exit_code(self) -> int:
-        """8 if a burst failed or, without `skip_bad`, a raw is unreadable; 5 without a summary; else 0."""
+        """Exit code.
+
+        8 if a burst failed, or if a raw is unreadable and `skip_bad` is False; 5 if the summary could not be
+        written; otherwise 0.
+        """
         if self.failed or (self.unreadable and not self.skip_bad):
             return BatchError.exit_code
         return OutputError.exit_code if self.no_summary else 0

@@ -231,7 +231,7 @@ class Batch:
         return max(unfinished, int(ran_out))
 
     def _risk_key(self, job: Job) -> tuple[int, bool]:
-        """Return a sort key: number of attempts; then bursts first that were only being read at the kill."""
+        """Return a sort key: the number of attempts, then True if merging had begun."""
         entry = self.journal.entry(job.key)
         return job.attempts, entry is not None and entry.state == "running"
 
@@ -402,7 +402,7 @@ def settings_hash(settings: BatchSettings) -> str:
     """Return a hash of all settings that change the pictures."""
     values = settings.result_settings()
     for name in ("model", "noise_profiles", "look"):
-        # For a file, its content counts; for a built-in model or look, its name.
+        # Hash the content of a file, but the name of a built-in model or look.
         if values[name] and Path(values[name]).is_file():
             values[name] = hash_file(Path(values[name]))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -20,7 +20,7 @@ class BatchSettings(MergeSettings):
         exposure: As in `MergeSettings`, or "shared": one exposure for all bursts of a folder and camera.
         gap: Maximum pause within a burst, in seconds.
         min_frames, max_frames: Smallest and largest number of frames in a burst. Longer bursts are split into
-            parts; `max_frames` 0 = no limit.
+            parts. If `max_frames` is 0, there is no limit.
         singles: Merge (denoise) single frames as well.
         check_content: Split bursts where the scene changes.
         layout: Pattern for the names of the pictures; see `burstfix.batch.layout.FIELDS`.

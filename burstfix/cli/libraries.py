@@ -41,7 +41,7 @@ def check_memory_suffices() -> None:
 
 
 def _load_and_exit() -> None:
-    """Load the libraries without output, and end this process: with 0 if the parent can load them as well."""
+    """Load the libraries without output, and end this process with 0 if the parent can load them too."""
     faulthandler.disable()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
@@ -50,7 +50,7 @@ def _load_and_exit() -> None:
     try:
         importlib.import_module("burstfix.pipeline")
         mmap.mmap(-1, _WORKING_MEMORY)
-    except BaseException as error:  # other exceptions will occur in the parent, too
+    except BaseException as error:  # other exceptions will also occur in the parent
         failed = is_out_of_memory(error)
     finally:
         os._exit(failed)

@@ -2,8 +2,8 @@
 
 Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018). The distance is
 computed from features of AlexNet, as the authors recommend for comparisons of pictures. torchmetrics contains
-the authors' linear weights. torchvision's weights of AlexNet are a separate download, which burstfix never
-starts.
+the authors' linear weights. The weights of AlexNet come from torchvision as a separate download, which
+burstfix never starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def lpips() -> Distance:
         pictures.
 
     Raises:
-        UsageError: A package is missing, or does not fit the installed torch.
+        UsageError: A package is missing, or is not compatible with the installed torch.
         WeightsError: The weights of AlexNet have not been downloaded.
     """
     try:
@@ -38,7 +38,8 @@ def lpips() -> Distance:
         from torchmetrics.image.lpip import (  # pyright: ignore[reportMissingImports]  # optional
             LearnedPerceptualImagePatchSimilarity,
         )
-    except (ImportError, RuntimeError) as error:  # a torchvision for another torch raises RuntimeError
+    # RuntimeError: torchvision for another torch.
+    except (ImportError, RuntimeError) as error:
         raise UsageError(
             f"--lpips needs torchmetrics, and torchvision from the same index as torch ({error}); install "
             "them with pip install 'burstfix[lpips]'"
@@ -59,5 +60,5 @@ def lpips() -> Distance:
 
 
 def weights_file() -> Path:
-    """Return the file in which torchvision looks for the weights of AlexNet; TORCH_HOME moves it."""
+    """Return the file in which torchvision expects the weights of AlexNet; it depends on TORCH_HOME."""
     return Path(torch.hub.get_dir()) / "checkpoints" / _URL.rsplit("/", 1)[1]

@@ -243,7 +243,7 @@ def protocol_mosaic(clean: Tensor, level: str, number: int) -> Tensor:
     Args:
         clean: (3, H, W) linear camera RGB, H and W even.
         level: Noise level.
-        number: Number of the frame in the clip, from 1; the seed of the noise.
+        number: Number of the frame in the clip, counted from 1. It is the seed of the noise.
 
     Returns:
         (H, W) in 0..1, RGGB.

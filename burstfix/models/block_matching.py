@@ -76,7 +76,7 @@ class SoftAlignment:
 def match_patches(
     reference: Tensor, frame: Tensor, initial: Tensor, *, patch: int, search: int, initial_cell: int
 ) -> Tensor:
-    """Find the offset of each patch of the reference in a frame; not differentiable.
+    """Find the offset of each patch of the reference in a frame, without gradients.
 
     Args:
         reference: (B, C, h / 4, w / 4) from `CoarseFeatures` of the whole picture.

@@ -240,7 +240,7 @@ class Kpn(BurstModel):
         return act(self.encode_frame(act(own.add_(common))))
 
     def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures | None:
-        """Return the features of a second alignment stage; None here, see `TwoStage`.
+        """Return the features of a second alignment stage. There is none here; `TwoStage` overrides this.
 
         Args:
             frames: (B, N, 4, h, w), block-matched.

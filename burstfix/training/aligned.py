@@ -1,8 +1,7 @@
-"""Alignment of simulated bursts, as the engine aligns real ones.
+"""Align simulated bursts like the engine aligns real ones.
 
-Near the border of a picture, the engine uses the reference in areas that a frame does not cover, and mirrors
-the reference beyond the border. Patches from the middle of a picture lack this effect, so `Border` simulates
-it.
+Near the border of a picture, the engine fills the areas that a frame does not cover from the reference, which
+it mirrors at the border. Patches from the middle of a picture lack this effect, so `Border` simulates it.
 """
 
 from __future__ import annotations
@@ -25,11 +24,12 @@ NARROWEST, WIDEST = 2, SMALLEST_AT_BORDER // 2
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """A border of the picture that runs through the patch; all frames end there.
+    """A border of the picture that crosses the patch. All frames end there.
 
     Attributes:
-        axis: -2 for a border at the top or bottom, -1 for the left or right.
-        first, last: First and last packed row (column) of the patch, margin included, inside the picture.
+        axis: -2 for a border at the top or bottom, -1 for a border at the left or right.
+        first, last: First and last packed row (or column) of the patch, including the margin, that lies
+            inside the picture.
     """
 
     axis: int
@@ -37,7 +37,7 @@ class Border:
     last: int
 
     def mirror(self, x: Tensor, scale: int = 1) -> Tensor:
-        """Mirror (..., h * scale, w * scale) at the border, in whole packed pixels as the engine does."""
+        """Mirror (..., h * scale, w * scale) at the border, in whole packed pixels like the engine."""
         size = x.shape[self.axis] // scale
         cells = reflect(torch.arange(size, device=x.device) - self.first, self.last - self.first + 1)
         rows = (cells + self.first)[:, None] * scale + torch.arange(scale, device=x.device)
@@ -49,7 +49,7 @@ class Border:
         Args:
             offsets: (B, 2, gy, gx) in packed pixels.
             cell: Side of a cell of `offsets`.
-            size: Side of the patch, margin included.
+            size: Side of the patch, including the margin.
         """
         moved = offsets[:, 2 + self.axis, None].repeat_interleave(cell, -2).repeat_interleave(cell, -1)
         moved = moved[..., :size, :size]
@@ -59,7 +59,10 @@ class Border:
 
 
 def draw_border(settings: TrainSettings, step: int) -> Border | None:
-    """Draw the border of the patches of a step, often None; all processes get the same one."""
+    """Choose the border of the patches of a step at random, often None.
+
+    All processes get the same border.
+    """
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step + 2**40)
     if torch.rand((), generator=generator) >= settings.border:
         return None
@@ -70,7 +73,7 @@ def draw_border(settings: TrainSettings, step: int) -> Border | None:
 
 
 def with_border(burst: SimulatedBurst, border: Border) -> SimulatedBurst:
-    """Mirror the truth of a burst beyond the border, as `align_frames` does with its frames."""
+    """Mirror the truth of a burst at the border, like `align_frames` mirrors its frames."""
     return replace(burst, clean=border.mirror(burst.clean, scale=2))
 
 
@@ -83,7 +86,7 @@ def align_frames(
         model: Model that matches the blocks.
         burst: Frames of p + 2 * margin packed pixels.
         margin: Width of the margin in packed pixels.
-        border: Border of the picture, if it runs through the patch.
+        border: Border of the picture if it crosses the patch, otherwise None.
 
     Returns:
         (B, N, 4, p, p).
@@ -93,7 +96,7 @@ def align_frames(
         fallback = noisy[:, reference] if border is None else border.mirror(noisy[:, reference])
         aligned = [fallback] * noisy.shape[1]
         others = [i for i in range(noisy.shape[1]) if i != reference]
-        if others:  # all frames at once, because many small kernels would not keep a GPU busy
+        if others:  # all frames at once, because many small kernels would leave a GPU idle
             each = len(others)
             frames = torch.cat([noisy[:, :reference], noisy[:, reference + 1 :]], 1).flatten(0, 1)
             noise = [x[:, 0].repeat_interleave(each, 0) for x in (burst.shot_gain, burst.read_variance)]

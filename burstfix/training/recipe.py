@@ -43,7 +43,7 @@ class TrainSettings:
             learning rate relative to the peak.
         lr_scale: Mapping from parts of the model (attributes) to their relative learning rates; 0 freezes a
             part.
-        weight_decay, clip: Weight decay of AdamW; largest norm of the gradient.
+        weight_decay, clip: Weight decay of AdamW, and maximum norm of the gradient.
         ema: Decay of the averaged weights, which are validated and saved.
         precision: "bfloat16" or "float32".
         seed: Seed of weights and data.

@@ -1,4 +1,4 @@
-"""Checks JSON output against the published schemas."""
+"""Check JSON output against the published schemas."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _PATHS = (
 
 
 def validated(text: str, kind: str = "") -> dict[str, Any]:
-    """Return a document after checking it against the schema that it names, and that its paths are absolute.
+    """Check a document against the schema that it names, and that its paths are absolute; return it.
 
     Args:
         text: JSON.
-        kind: Expected name of the schema without "burstfix."; "" for any.
+        kind: Expected name of the schema without "burstfix."; "" = any schema.
     """
     document = json.loads(text)
     assert next(iter(document)) == "schema"
@@ -40,7 +40,7 @@ def validated(text: str, kind: str = "") -> dict[str, Any]:
 
 
 def paths_in(value: Any, name: str = "") -> list[str]:
-    """Return all values of fields with paths, except the settings stored in pictures."""
+    """Return all paths in a document, except those in settings stored in pictures."""
     if isinstance(value, dict):
         return [path for key, one in value.items() if key != "settings" for path in paths_in(one, key)]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Stars in a merge with the shipped network: none is lost, and their width and brightness stay the same."""
+"""Stars in a merge with the shipped network: all are kept, with their width and brightness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from burstfix.raw.frame_source import FrameSource
 SHOT_GAIN, READ_VARIANCE = 8.8e-5, 7.2e-8
 SKY = 0.02
 WIDTH = 1.3
-FAINT = 0.2  # flux below which noise determines the width of a star in a single frame
+FAINT = 0.2  # at a lower flux, noise determines the width of a star in a single frame
 DRIFT = [(5.32, 3.57), (3.02, 1.88), (0.0, 0.0), (-2.51, -2.09), (10.24, 15.97)]
 
 Picture = NDArray[np.float64]
@@ -41,7 +41,7 @@ class Star:
 
 
 def measure(picture: Picture, y: float, x: float, radius: int = 8) -> Star:
-    """Measure a star near a position by adaptive moments: the weight is a Gaussian as wide as the star."""
+    """Measure a star near a position by adaptive moments, with a Gaussian weight as wide as the star."""
     top, left = round(y) - radius, round(x) - radius
     part = picture[top : top + 2 * radius + 1, left : left + 2 * radius + 1]
     ys, xs = np.mgrid[top : top + part.shape[0], left : left + part.shape[1]].astype(np.float64)

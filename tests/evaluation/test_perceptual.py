@@ -16,7 +16,7 @@ from burstfix.evaluation import perceptual
 
 
 class Stub:
-    """Stands for LearnedPerceptualImagePatchSimilarity: the mean of all pictures since the last reset."""
+    """Stub of LearnedPerceptualImagePatchSimilarity that returns the mean since the last reset."""
 
     def __init__(self, net_type: str, normalize: bool) -> None:
         assert (net_type, normalize) == ("alex", True)

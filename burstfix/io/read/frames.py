@@ -146,7 +146,7 @@ def _check_level(
     known = [x for x in levels if x is not None]
     if not known:
         return frames, []
-    # The value with the most similar values; the earliest one if there are several.
+    # Choose the value with the most similar values, or the first one if there are several.
     typical = max(known, key=lambda v: sum(agree(v, w) for w in known))
     others = show(frames[levels.index(typical)].metadata)
     kept, different = _split(frames, [agree(x, typical) for x in levels])

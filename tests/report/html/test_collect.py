@@ -21,7 +21,7 @@ SETTINGS = MergeSettings(model="average", device="cpu", look="plain")
     ("color_space", "size", "renders"),
     [("srgb", 1, 1), ("display-p3", 1, 2), ("srgb", 2, 2)],  # the reference alone is always rendered
 )
-def test_collect_when_the_picture_is_at_hand_then_it_is_rendered_again_only_if_it_differs(
+def test_collect_when_the_picture_is_given_then_it_is_rendered_again_only_if_it_differs(
     color_space: str, size: int, renders: int, small_burst: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(SETTINGS, color_space=color_space)
