@@ -12,7 +12,7 @@
 # make mutate    break single lines and check that a test fails; takes about an hour
 # make install   install burstfix and the development tools into .venv
 # make example   generate the example burst again
-# make picture   create the picture in README.md from the example burst
+# make picture   create the picture in README.md
 # make format    fix the style where this can be done automatically
 # make clean     remove .venv and everything that was built
 
@@ -39,8 +39,7 @@ example: .venv/.user
 	$(BIN)/python examples/make_example.py examples/burst
 
 picture: .venv/.user
-	$(BIN)/python examples/compare.py examples/burst/*.dng -o docs/images/example.png \
-		--crop 35,30 --crop 330,430 --size 210,330
+	$(BIN)/python examples/night.py docs/images/night.jpg
 
 # Contact sheets show other people's pictures, so they are not part of the project.
 DATA ?= ../shared/data

@@ -48,6 +48,15 @@ def simulate(photo: Path, ev: float, folder: Path) -> list[Path]:
     return write_recording(record_photo(picture, settings), folder, source=photo.name)
 
 
+def burst_of(text: str, folder: Path) -> tuple[str, list[Path]]:
+    """Return the name and the raws of an argument of the command line; `folder` is for simulated raws."""
+    name, _, ev = text.partition(":")
+    path = Path(name)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return path.stem + ev, simulate(path, float(ev or 0), folder)
+    return path.stem, sorted(path.glob("*.dng")) if path.is_dir() else [path]
+
+
 def pictures_of(paths: list[Path], folder: Path) -> dict[str, Picture]:
     """Render a burst with each look, and its reference with each raw converter."""
     burst = burstfix.read_burst(paths)
@@ -133,15 +142,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     for text in arguments.bursts:
-        name, _, ev = text.partition(":")
-        path = Path(name)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            if path.suffix.lower() in PICTURE_SUFFIXES:
-                paths = simulate(path, float(ev or 0), folder / "burst")
-            else:
-                paths = sorted(path.glob("*.dng")) if path.is_dir() else [path]
-            out = arguments.output / f"{path.stem}{ev}.jpg"
+            name, paths = burst_of(text, folder / "burst")
+            out = arguments.output / f"{name}.jpg"
             sheet(pictures_of(paths, folder)).save(out, quality=92)
         print(out, flush=True)  # noqa: T201
 

@@ -1,19 +1,21 @@
 """What each look does to pictures, in numbers: a Markdown table.
 
-    python benchmarks/looks.py examples/burst shots/IMG_0001.dng
+    python benchmarks/looks.py examples/burst shots/IMG_0001.dng photo.png:-2
 
-Each argument is a raw, or a folder with the raws of one burst. Columns: mean of the encoded picture (0 to
-255), share of pixels with a channel at 255, exposure found, median difference of Oklab hue from `plain` where
-both have colour and neither clips, mean CIEDE2000 from `plain`, and seconds.
+The arguments are those of `benchmarks/contact_sheets.py`. Columns: mean of the encoded picture (0 to 255),
+share of pixels with a channel at 255, exposure found, median difference of Oklab hue from `plain` where both
+have colour and neither clips, mean CIEDE2000 from `plain`, and processor time.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from contact_sheets import burst_of
 from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000, rgb2lab
 
@@ -40,19 +42,20 @@ def hue_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> f
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Looks compared with plain, as a table.")
-    parser.add_argument("bursts", type=Path, nargs="+", help="raws, or folders of one burst each")
+    parser.add_argument("bursts", nargs="+", help="folders of raws, raws, or photographs (PHOTO or PHOTO:EV)")
     parser.add_argument("--model", default="average", help="what merges them")
     arguments = parser.parse_args()
     print("| picture | look | mean | clipped | EV | hue | CIEDE2000 | seconds |")  # noqa: T201
     print("|---" * 8 + "|")  # noqa: T201
-    for path in arguments.bursts:
-        paths = sorted(path.glob("*.dng")) if path.is_dir() else [path]
-        linear = burstfix.merge_burst(burstfix.read_burst(paths), model=arguments.model)
+    for text in arguments.bursts:
+        with tempfile.TemporaryDirectory() as folder:
+            name, paths = burst_of(text, Path(folder) / "burst")
+            linear = burstfix.merge_burst(burstfix.read_burst(paths), model=arguments.model)
         plain = None
         for look in sorted(SHIPPED, key="plain".__ne__):
-            started = time.perf_counter()
+            started = time.process_time()
             image = burstfix.render(linear, look=look)
-            seconds = time.perf_counter() - started
+            seconds = time.process_time() - started
             step = max(1, round((image.data[..., 0].size / PIXELS) ** 0.5))
             shown = image.data[::step, ::step].reshape(-1, 3) / 65535.0
             plain = shown if plain is None else plain
@@ -61,7 +64,7 @@ def main() -> None:
             ev = image.settings["render"]["exposure_ev"]
             hue = hue_difference(plain, shown)
             figures = f"{255 * shown.mean():.0f} | {clipped:.1%} | {ev:+.1f} | {hue:.1f} | {difference:.1f}"
-            print(f"| {path.stem} | {look} | {figures} | {seconds:.1f} |", flush=True)  # noqa: T201
+            print(f"| {name} | {look} | {figures} | {seconds:.1f} |", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def main(
     click.echo(f"whole command     {seconds:6.1f} s   {megapixels / seconds:.2f} megapixels per second")
     for stage, spent in result["seconds"].items():
         click.echo(f"  {stage:<15} {spent:6.1f} s")
+    share = result["seconds"]["write"] / result["seconds"]["merge"]
+    click.echo(f"rendering in the look natural, and writing: {share:.0%} of the time of merging")
     click.echo(f"peak memory       {largest / 1e9:6.2f} GB  largest process (kernel's count)")
     click.echo(f"                  {together / 1e9:6.2f} GB  all processes together (sampled)")
 
