@@ -174,7 +174,7 @@ def test_prepare_burst_when_three_frames_contradict_the_noise_of_the_file_then_i
         (SHOT * 0.3 + READ) ** 0.5, rel=0.2
     )
     assert burst.warnings == ()
-    assert "noise: measured, because it is" in caplog.text
+    assert "noise: the measured value is used, because it is" in caplog.text
     believed = prepare_burst(frames, noise="file")
     assert believed.noise == wrong and believed.warnings == ()
     assert prepare_burst(frames[:2]).noise == wrong  # two frames cannot contradict the profile of the file
