@@ -10,8 +10,8 @@ import sys
 
 from burstfix.errors import OutOfMemoryError, is_out_of_memory
 
-_WORKING_MEMORY = 256_000_000
-"""Bytes that the smallest merge needs in addition to the libraries."""
+_WORKING_MEMORY = 450_000_000
+"""Bytes that a small merge needs in addition to the libraries. With less, oneDNN may crash (SIGSEGV)."""
 
 
 def check_memory_suffices() -> None:

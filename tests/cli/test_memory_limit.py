@@ -73,7 +73,7 @@ def test_check_memory_suffices_when_too_little_is_left_for_the_merge_then_out_of
         import resource
 
         used = psutil.Process().memory_info().vms
-        resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000, resource.RLIM_INFINITY))
 
     monkeypatch.setattr(importlib, "import_module", take_nearly_all)
     with pytest.raises(OutOfMemoryError, match="limited to 500 MB"):
