@@ -12,6 +12,7 @@ from typing import Any
 
 from burstfix.atomic import atomic_path
 from burstfix.errors import InputError
+from burstfix.text_file import read_text
 from burstfix.types import FrameMetadata, NoiseProfile, camera_key
 
 _BEYOND = 4.0  # largest ratio to the nearest measured ISO up to which noise is extrapolated
@@ -71,7 +72,7 @@ def load_table(path: Path) -> NoiseTable:
         InputError: The file cannot be read, or an entry is invalid; the message names the entry.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = tomllib.loads(read_text(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -26,6 +26,7 @@ from burstfix.atomic import atomic_path
 from burstfix.errors import BurstfixError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
 from burstfix.models.catalog import best_for, build, find, name_of
+from burstfix.text_file import read_text
 
 FORMAT_VERSION = 1
 
@@ -144,7 +145,13 @@ def _load(path: Path, must_have_card: bool) -> BurstModel:
     """Read weights with strict checks; shipped weights must have a card."""
     remedy = "reinstall burstfix" if must_have_card else "copy or create the file again"
     try:
+        if path.exists() and not path.is_file():
+            raise WeightsError(f"{path}: is not a regular file; {remedy}")
+        with safetensors.safe_open(path, "pt"):  # checks header and size before all of the file is read
+            pass
         content = path.read_bytes()
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error}); {remedy}") from error
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from error
     _check_hash(path, content, must_have_card, remedy)
@@ -212,7 +219,7 @@ def check_sizes(value: Any) -> None:
 def _check_hash(path: Path, content: bytes, must_have_card: bool, remedy: str) -> None:
     card = path.with_suffix(".toml")
     try:
-        expected = tomllib.loads(card.read_text(encoding="utf-8"))["sha256"]
+        expected = tomllib.loads(read_text(card))["sha256"]
     except FileNotFoundError:
         if must_have_card:
             raise WeightsError(

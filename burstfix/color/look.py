@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from burstfix.color.white_balance import WhiteBalance
 from burstfix.errors import UsageError
+from burstfix.text_file import read_text
 
 Exposure = float | Literal["auto"]
 Highlights = Literal["clip", "roll-off"]
@@ -125,7 +126,7 @@ def load_look(look: str | Path | Look) -> Look:
     if path.suffix.lower() != ".toml":
         raise UsageError(f"look {str(look)!r} is unknown; expected {', '.join(SHIPPED)} or a file NAME.toml")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # accept the byte order mark that Notepad writes
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"look {path}: cannot be read ({reason})") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from burstfix.errors import UsageError
+from burstfix.text_file import read_text
 
 FILE_NAME = "burstfix.toml"
 PRESETS = "presets"
@@ -52,7 +53,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read or is not valid TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # "-sig" accepts the BOM from Notepad
+        return tomllib.loads(read_text(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
