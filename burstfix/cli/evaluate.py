@@ -122,6 +122,11 @@ EXAMPLES = (
     metavar="FOLDER",
     help="Save the results side by side, as one PNG for each clip and noise level.",
 )
+@click.option(
+    "--recorrupted",
+    is_flag=True,
+    help="With --bursts: measure with recorrupted pairs instead of held-out frames.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
@@ -144,6 +149,7 @@ def command(
     markdown: bool,
     output: Path | None,
     save_pictures: Path | None,
+    recorrupted: bool,
     threads: int | None,
     overwrite: bool,
 ) -> None:
@@ -165,6 +171,8 @@ def command(
             "--bursts cannot be used with --clips, --photos, --lpips, --markdown or --save-pictures; leave "
             "them out"
         )
+    if recorrupted and not bursts:
+        raise UsageError("--recorrupted needs --bursts")
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
         reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
         raise OutputError(f"{output}: {reason}")
@@ -193,9 +201,11 @@ def command(
     if bursts:
         from burstfix.evaluation import held_out_tables
         from burstfix.evaluation.held_out import evaluate_held_out
+        from burstfix.evaluation.recorrupted import evaluate_recorrupted
 
+        measure = evaluate_recorrupted if recorrupted else evaluate_held_out
         with terminal.progress() as progress:
-            found = evaluate_held_out(methods, bursts, progress=progress)
+            found = measure(methods, bursts, progress=progress)
         results = held_out_tables.document(found, baseline or labels[0])
         document = {"machine": machine(compute.device), "results": results}
         _write(records.HeldOut, document, output, overwrite)

@@ -96,14 +96,7 @@ def evaluate_held_out(
     """
     scores: list[HeldOutScore] = []
     for number, folder in enumerate(folders):
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; expected one with the raws of a burst")
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-        burst = read_burst(files, keep_all=True, opcodes="skip")
-        if len(burst.frames) < MIN_FRAMES or len(burst.frames[0].metadata.cfa) != 4:
-            raise BurstError(
-                f"{folder}: found {len(burst.frames)} frames; expected {MIN_FRAMES} or more Bayer raws"
-            )
+        burst = read_folder(folder, MIN_FRAMES)
         for k, pair in enumerate(choose_pairs(burst, pairs)):
             if progress:
                 progress("evaluate", number * pairs + k, len(folders) * pairs)
@@ -111,6 +104,26 @@ def evaluate_held_out(
     if progress:
         progress("evaluate", len(folders) * pairs, len(folders) * pairs)
     return scores
+
+
+def read_folder(folder: Path, least: int) -> Burst:
+    """Read the burst in a folder without opcodes.
+
+    Args:
+        folder: Folder that contains only the raws of one burst.
+        least: Smallest number of frames.
+
+    Raises:
+        InputError: The folder does not exist, or a raw cannot be read.
+        BurstError: There are too few frames, or they are not Bayer mosaics.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one with the raws of a burst")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    burst = read_burst(files, keep_all=True, opcodes="skip")
+    if len(burst.frames) < least or not burst.frames[0].layout.is_bayer:
+        raise BurstError(f"{folder}: found {len(burst.frames)} frames; expected {least} or more Bayer raws")
+    return burst
 
 
 def choose_pairs(burst: Burst, count: int) -> list[Pair]:
@@ -159,7 +172,7 @@ def _score_pair(
         )
         products = (first * second).numpy(), ((first - second) ** 2 / 2).numpy()
         for part, mask in regions.parts.items():
-            blocks = [_block_means(values, mask) for values in products]
+            blocks = [block_means(values, mask) for values in products]
             scores += [
                 HeldOutScore(method.label, name, number, block, part, error, blocks[1][block])
                 for block, error in blocks[0].items()
@@ -276,7 +289,7 @@ def _sampled(picture: Tensor, y: Tensor, x: Tensor, mode: str) -> Tensor:
     return F.grid_sample(picture[None], grid, mode=mode, padding_mode="border", align_corners=False)[0]
 
 
-def _block_means(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[int, float]:
+def block_means(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[int, float]:
     """Map the number of each block with enough masked pixels to their mean value."""
     height, width = values.shape
     columns = -(-width // BLOCK)
