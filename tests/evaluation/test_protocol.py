@@ -134,7 +134,7 @@ def test_clip_cases_when_frames_differ_in_size_then_input_error(tmp_path: Path) 
     folder = save_clip(tmp_path / "odd", 5)
     Image.new("RGB", (80, 48)).save(folder / "001.png")
     (clip,) = find_clips([folder])
-    with pytest.raises(InputError, match="differs in size"):
+    with pytest.raises(InputError, match="its size differs"):
         list(clip_cases(clip, "low", Limits()))
 
 
