@@ -235,7 +235,7 @@ def test_merge_command_when_dng_kind_is_given_for_a_tiff_then_exit_2(small_burst
     assert "--dng" in capsys.readouterr().err
 
 
-def developed(converter: str, raw: Path, folder: Path, *, filmic_of: Path | None = None) -> np.ndarray:
+def converted(converter: str, raw: Path, folder: Path, *, filmic_of: Path | None = None) -> np.ndarray:
     """Render a raw file with a converter; return (H, W, 3) in 0..1.
 
     Args:
@@ -247,14 +247,14 @@ def developed(converter: str, raw: Path, folder: Path, *, filmic_of: Path | None
     """
     if not is_installed(converter):
         pytest.skip(f"{CONVERTERS[converter]} is not installed")
-    home, development = folder / "home", None
+    home, sidecar = folder / "home", None
     if filmic_of is not None:
-        development = folder / f"{raw.stem}.xmp"
+        sidecar = folder / f"{raw.stem}.xmp"
         histories = [folder / f"history_{path.stem}.jpg" for path in (filmic_of, raw)]
         for path, history in zip((filmic_of, raw), histories, strict=True):
             convert(converter, path, history, home)
-        copy_module("filmicrgb", *histories, development)
-    return convert(converter, raw, folder / f"{converter}_{raw.stem}.png", home, development)
+        copy_module("filmicrgb", *histories, sidecar)
+    return convert(converter, raw, folder / f"{converter}_{raw.stem}.png", home, sidecar)
 
 
 def difference_of(a: np.ndarray, b: np.ndarray) -> float:
@@ -285,8 +285,8 @@ def test_write_dng_when_linear_and_filmic_is_enabled_then_darktable_shows_the_co
     else:
         reference = shared_data / "raws" / "good" / f"{name}.dng"
         linear = write_dng(merge_burst(read_burst([reference]), model="average"), tmp_path / "linear.dng")
-    before = developed("darktable", reference, tmp_path)
-    after = developed("darktable", linear, tmp_path, filmic_of=reference)
+    before = converted("darktable", reference, tmp_path)
+    after = converted("darktable", linear, tmp_path, filmic_of=reference)
     mean = difference_of(before, after)
     print(f"darktable, {name}: mean CIEDE2000 {mean:.2f}, mean {before.mean():.3f} and {after.mean():.3f}")  # noqa: T201
     assert mean < 2
@@ -308,8 +308,8 @@ def test_write_dng_when_rendered_by_another_program_then_colours_match_the_refer
     merged, program: str, name: str
 ):
     folder = merged["folder"]
-    before = developed(program, merged["reference"], folder)
-    after = developed(program, folder / name, folder)
+    before = converted(program, merged["reference"], folder)
+    after = converted(program, folder / name, folder)
     mean = difference_of(before, after)
     print(f"{program}, {name}: mean CIEDE2000 {mean:.2f}")  # noqa: T201
     assert before.std() > 0.05
@@ -336,8 +336,8 @@ def test_write_dng_when_the_greens_differ_then_raw_converters_show_no_maze_patte
     def mosaic_dng(name: str, imbalance: float) -> Path:
         return write_dng(dark_mosaic("RGGB", imbalance, sigma=1e-4), tmp_path / name)
 
-    even = pattern_of(developed(program, mosaic_dng("even.dng", 0.0), tmp_path))
-    uneven = pattern_of(developed(program, mosaic_dng("uneven.dng", 0.04), tmp_path))
+    even = pattern_of(converted(program, mosaic_dng("even.dng", 0.0), tmp_path))
+    uneven = pattern_of(converted(program, mosaic_dng("uneven.dng", 0.04), tmp_path))
     print(f"{program}: two-pixel pattern {uneven / even:.2f} times that of equal greens")  # noqa: T201
     assert uneven < 1.2 * even
 
@@ -350,7 +350,7 @@ def test_write_dng_of_a_gopro_when_rendered_by_another_program_then_colours_matc
     path = shared_data / "raws" / "good" / "gopro_hero7.dng"
     write_dng(merge_burst(read_burst([path]), model="average"), tmp_path / "merged.dng")
     mean = difference_of(
-        developed(program, path, tmp_path), developed(program, tmp_path / "merged.dng", tmp_path)
+        converted(program, path, tmp_path), converted(program, tmp_path / "merged.dng", tmp_path)
     )
     print(f"{program}, gopro_hero7: mean CIEDE2000 {mean:.2f}")  # noqa: T201
     assert mean < 2

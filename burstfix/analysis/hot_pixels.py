@@ -144,7 +144,7 @@ class _Strip:
         return torch.nonzero(known[:, 1:-1, 1:-1] - bound > _SMALLEST)
 
     def _candidates(self, outliers: Tensor, sign: float, around: Tensor) -> Tensor:
-        """Select the pixels that exceed the level `around` them, (count,), in the mean of the frames."""
+        """Select the pixels that, averaged over the frames, exceed the level `around` them, (count,)."""
         plane, y, x = outliers.T
         excess = sign * self._mean[plane, y, x] - around
         limit = self._limit * self._std(sign * around, plane)

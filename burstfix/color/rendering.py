@@ -78,7 +78,7 @@ def render(
     chosen = {"exposure": exposure, "white_balance": white_balance, "sharpening": sharpening, "grain": grain}
     look = replace(load_look(look), **{name: value for name, value in chosen.items() if value is not None})
     data = stretched(linear.shown(), linear.metadata.default_scale)
-    development = _develop(linear, data, look, space)
+    renderer = _prepare(linear, data, look, space)
     orientation = linear.metadata.orientation
     _, height, width = data.shape
     turned = orientation in (5, 6, 7, 8)
@@ -87,7 +87,7 @@ def render(
     rows = max(4 * REACH if look.sharpening else 1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        target[top:bottom] = development.strip(data, top, bottom).transpose(1, 2, 0)
+        target[top:bottom] = renderer.strip(data, top, bottom).transpose(1, 2, 0)
 
     settings: dict[str, Any] = {
         **linear.settings,
@@ -96,9 +96,9 @@ def render(
             "white_balance": look.white_balance
             if isinstance(look.white_balance, str)
             else list(look.white_balance),
-            "white_balance_multipliers": [round(float(m), 5) for m in 1 / development.neutral],
+            "white_balance_multipliers": [round(float(m), 5) for m in 1 / renderer.neutral],
             "exposure": look.exposure,
-            "exposure_ev": round(development.exposure_ev, 3),
+            "exposure_ev": round(renderer.exposure_ev, 3),
             "sharpening": look.sharpening,
             "grain": look.grain,
             "color_space": space.name,
@@ -111,12 +111,12 @@ def exposure_of(linear: LinearImage, look: str | Path | Look = DEFAULT_LOOK) -> 
     """Return the EV that exposure "auto" chooses for a picture in a look, to use it for other pictures."""
     look = replace(load_look(look), exposure="auto")
     data = stretched(linear.shown(), linear.metadata.default_scale)
-    return _develop(linear, data, look, _space("srgb")).exposure_ev
+    return _prepare(linear, data, look, _space("srgb")).exposure_ev
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Development:
-    """All parameters that are needed to render strips of one picture.
+class _Renderer:
+    """Renderer for strips of one picture, with all parameters.
 
     Attributes:
         look, space, neutral, exposure_ev: Settings, requested or estimated.
@@ -190,7 +190,7 @@ class _Development:
         return shown
 
 
-def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: ColorSpace) -> _Development:
+def _prepare(linear: LinearImage, data: NDArray[np.float32], look: Look, space: ColorSpace) -> _Renderer:
     """Determine white balance, exposure and all other parameters that depend on the whole picture.
 
     `data` is the part of `linear` that is shown.
@@ -214,7 +214,7 @@ def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: 
     else:
         exposure_ev = float(look.exposure)
     gain = 2.0 ** (exposure_ev + baseline)
-    found = _Development(look, space, neutral, exposure_ev, matrix * gain, luminance, clipping)
+    found = _Renderer(look, space, neutral, exposure_ev, matrix * gain, luminance, clipping)
     if rolls_off:
         rgb = found.matrix.astype(np.float32) @ reconstruct(overview.data, neutral, clipping).reshape(3, -1)
         brightness = np.maximum(_brightness(np.nan_to_num(rgb, copy=False), luminance), _DARKEST)
@@ -244,12 +244,12 @@ def _develop(linear: LinearImage, data: NDArray[np.float32], look: Look, space: 
     return found
 
 
-def _samples(development: _Development, data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def _samples(renderer: _Renderer, data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Render the encoded brightness of a few strips of rows that are spread over the picture."""
     height = data.shape[1]
     rows = min(_NOISE_ROWS, height)
     tops = np.unique(np.linspace(0, height - rows, _NOISE_STRIPS).astype(int))
-    return [brightness_of(development.encoded(data, int(top), int(top) + rows)) for top in tops]
+    return [brightness_of(renderer.encoded(data, int(top), int(top) + rows)) for top in tops]
 
 
 def _brightness(rgb: NDArray[np.float32], luminance: Matrix) -> NDArray[np.float32]:

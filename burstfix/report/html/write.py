@@ -33,7 +33,7 @@ def write_report(
         document: The JSON document of `merge` or `inspect`.
         settings: Settings of the merge.
         linear: The merged picture, (3, H, W); None without a merge.
-        picture: The merged picture as it was rendered for the output, if it was.
+        picture: Rendered output picture; None if there is none.
         overwrite: Replace an existing file.
 
     Raises:
