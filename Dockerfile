@@ -5,7 +5,7 @@
 #     docker build -t burstfix-cpu --target cpu .
 #     docker run --rm -v "$PWD:/photos" burstfix-cpu merge shots/*.dng -o night.tif
 
-# Ubuntu 24.04 has Python 3.12. Both images must have the same Python as the stages that build /opt/venv.
+# Ubuntu 24.04 has Python 3.12. Both final images need the same Python version as the stages that build /opt/venv.
 FROM ubuntu:24.04 AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -42,7 +42,7 @@ RUN apt-get update \
     && useradd --create-home --uid 10001 burstfix
 COPY --from=build-cpu /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1
-# Merging needs no root; the output belongs to this user (or to docker run --user).
+# Merging needs no root permissions. The output files belong to this user, or to the user of docker run --user.
 USER 10001
 WORKDIR /photos
 ENTRYPOINT ["burstfix"]

@@ -1,9 +1,9 @@
-"""Draws docs/images/night.jpg: a harbour at night, one frame beside the merged burst.
+"""Create docs/images/night.jpg: a harbour at night, one frame beside the merged burst.
 
     python examples/night.py docs/images/night.jpg
 
-The scene is drawn, recorded by a simulated hand-held camera (`burstfix simulate` does the same with a
-photograph), merged and rendered in the look `natural`.
+The scene is synthetic. A simulated hand-held camera records it, as `burstfix simulate` records a photograph.
+The burst is then merged and rendered with the look `natural`.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def record(picture: NDArray[np.float32], folder: Path) -> list[Path]:
 
 
 def composed(frame: Image.Image, merged: Image.Image) -> Image.Image:
-    """Draw one picture, half of it single frame and half merged, above enlarged details of both."""
+    """Compose one picture: the single frame on the left, the merge on the right, enlarged details below."""
     width, height = merged.size
     tall = DETAIL[0] * ZOOM
     whole = Image.new("RGB", (width, height + GAP + tall), "white")
@@ -187,7 +187,7 @@ def composed(frame: Image.Image, merged: Image.Image) -> Image.Image:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Draw the first picture of README.md.")
+    parser = argparse.ArgumentParser(description="Create the first picture of README.md.")
     parser.add_argument("output", type=Path, help="JPEG or PNG to write")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -125,7 +125,7 @@ EXAMPLES = (
 @click.option(
     "--recorrupted",
     is_flag=True,
-    help="With --bursts: measure with recorrupted pairs instead of held-out frames.",
+    help="With --bursts: measure the error with recorrupted pairs, not with held-out frames.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
 @options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
@@ -172,7 +172,7 @@ def command(
             "them out"
         )
     if recorrupted and not bursts:
-        raise UsageError("--recorrupted needs --bursts")
+        raise UsageError("--recorrupted can be used only with --bursts")
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
         reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
         raise OutputError(f"{output}: {reason}")

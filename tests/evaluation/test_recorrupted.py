@@ -67,7 +67,7 @@ def test_noise_ratio_when_the_profile_is_wrong_then_it_shows_and_the_burst_is_re
 
 def test_evaluate_command_when_recorrupted_without_bursts_then_usage_error(tmp_path, capsys) -> None:
     assert main(["evaluate", "--photos", str(tmp_path), "--recorrupted"]) == 2
-    assert "--recorrupted needs --bursts" in capsys.readouterr().err
+    assert "--recorrupted can be used only with --bursts" in capsys.readouterr().err
 
 
 def test_evaluate_command_when_recorrupted_then_both_tables_are_printed(burst, capsys) -> None:
