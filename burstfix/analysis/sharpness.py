@@ -27,7 +27,7 @@ def sharpness(gray: Tensor) -> Sharpness:
 
     Args:
         gray: (h, w) with white noise of uniform strength, from `align.blocks.gray_features`. The function
-            halves its size first, to reduce the noise.
+            first halves the size of the picture, to reduce the noise.
     """
     small = torch.nn.functional.avg_pool2d(gray[None, None].float(), 2)[0, 0]
     # The diagonal second difference contains almost only noise.

@@ -217,7 +217,7 @@ def _found_burst(group: Group, roots: tuple[Path, ...]) -> FoundBurst:
     first = group.frames[0]
     return FoundBurst(
         kind=group.kind,
-        # The innermost of nested roots.
+        # Choose the innermost of nested roots.
         root=max((root for root in roots if first.path.is_relative_to(root)), key=lambda r: len(r.parts)),
         paths=tuple(frame.path for frame in group.frames),
         camera=first.camera,

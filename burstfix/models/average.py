@@ -196,7 +196,7 @@ class Average(BurstModel):
         return _transform(merged, dct.t()), shares.square() / squared_shares
 
     def _filtered(self, spectra: Tensor, variance: Tensor, noise_share: Tensor, pool: Tensor) -> Tensor:
-        """Remove the noise that remains after averaging with a Wiener filter at each frequency.
+        """Apply a Wiener filter at each frequency to remove the noise that remains after averaging.
 
         The energy of the signal is estimated from each frequency and its neighbours. The mean of each window
         is unchanged.

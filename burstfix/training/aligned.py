@@ -1,4 +1,4 @@
-"""Align simulated bursts like the engine aligns real ones.
+"""Align simulated bursts as the engine aligns real ones.
 
 Near the border of a picture, the engine fills the areas that a frame does not cover from the reference, which
 it mirrors at the border. Patches from the middle of a picture lack this effect, so `Border` simulates it.
@@ -37,7 +37,7 @@ class Border:
     last: int
 
     def mirror(self, x: Tensor, scale: int = 1) -> Tensor:
-        """Mirror (..., h * scale, w * scale) at the border, in whole packed pixels like the engine."""
+        """Mirror (..., h * scale, w * scale) at the border, in whole packed pixels as the engine does."""
         size = x.shape[self.axis] // scale
         cells = reflect(torch.arange(size, device=x.device) - self.first, self.last - self.first + 1)
         rows = (cells + self.first)[:, None] * scale + torch.arange(scale, device=x.device)
@@ -73,7 +73,7 @@ def draw_border(settings: TrainSettings, step: int) -> Border | None:
 
 
 def with_border(burst: SimulatedBurst, border: Border) -> SimulatedBurst:
-    """Mirror the truth of a burst at the border, like `align_frames` mirrors its frames."""
+    """Mirror the truth of a burst at the border, as `align_frames` mirrors the frames."""
     return replace(burst, clean=border.mirror(burst.clean, scale=2))
 
 

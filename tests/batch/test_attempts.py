@@ -18,7 +18,7 @@ from tests.batch.cards import burst
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = BatchSettings(model="average", device="cpu")
 
-# Kills the process while it merges one burst, like the system does if memory runs out.
+# Kills the process while it merges one burst, as the system does if memory runs out.
 DYING = """
 import os, signal, sys
 import burstfix.batch.local as local

@@ -27,8 +27,8 @@ _COMPONENTS, _PIXEL_WIDTH, _PIXEL_HEIGHT, _YCBCR_POSITIONING, _CENTRED = 37121, 
 def write_jpeg(path: Path, pixels: Pixels, icc: bytes, tags: PictureTags, quality: int) -> None:
     """Write (H, W, 3) uint8 pixels as a JPEG.
 
-    EXIF must fit into one segment of 64 KiB; otherwise its longest tags are dropped with a warning. XMP that
-    does not fit into one segment is continued in segments of extended XMP, the longest properties first.
+    EXIF must fit into one segment of 64 KiB; otherwise its longest tags are dropped with a warning. If XMP
+    does not fit into one segment, its longest properties are written to segments of extended XMP.
     """
     height, width, _ = pixels.shape
     required = {_COMPONENTS: b"\1\2\3\0", _PIXEL_WIDTH: width, _PIXEL_HEIGHT: height}
