@@ -70,7 +70,12 @@ EXAMPLES = (
     help="Noise level; may be given several times.  [default: high and low]",
 )
 @click.option(
-    "--frames", type=click.IntRange(1, 32), default=5, show_default=True, help="Frames in each burst."
+    "--frames",
+    type=click.IntRange(1, 32),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Number of frames in each burst.",
 )
 @click.option(
     "--max-windows",
@@ -92,7 +97,7 @@ EXAMPLES = (
     type=click.IntRange(min=0),
     default=0,
     metavar="PIXELS",
-    help="Height and width of the evaluated part; 0 = whole frames of clips, 512 pixels of photographs.  "
+    help="Height and width of the evaluated part; 0 = whole frames of clips, and 512 pixels of photographs.  "
     "[default: 0]",
 )
 @click.option(
@@ -127,7 +132,9 @@ EXAMPLES = (
     is_flag=True,
     help="With --bursts: measure the error with recorrupted pairs, not with held-out frames.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Number of processor threads.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, metavar="N", help="Number of processor threads."
+)
 @options.settings(options.MERGE[name] for name in ("device", "tile", "precision"))
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
 @options.verbosity

@@ -33,7 +33,7 @@ EXAMPLES = (
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html|FILE.png",
-    help="Also write the frames, the camera motion and the noise as a page of HTML or as a picture.",
+    help="Also write the frames, the camera motion and the noise, as an HTML page or as a picture.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file of --plot if it exists.")
 @finding.source
@@ -52,8 +52,8 @@ def command(
     """Analyse a burst frame by frame, without merging it.
 
     The table lists for each raw: time, exposure, size, levels, sharpness (1 = the sharpest), shift (sensor
-    pixels) and rotation (degrees) relative to the reference, and whether `merge` would keep it. Columns that
-    do not fit the terminal are left out. Nothing is written without --plot.
+    pixels) and rotation (degrees) relative to the reference, and whether `merge` would keep the frame.
+    Columns that do not fit the terminal are left out. Nothing is written without --plot.
     """
     settings = source.merge(folders_of(paths), typed)
     if plot is not None:

@@ -33,10 +33,10 @@ EXAMPLES = (
 def command(terminal: Terminal, paths: tuple[str, ...], output: Path, overwrite: bool) -> None:
     """Measure the noise of a camera whose files lack a noise profile.
 
-    FILES are raws: for each ISO one burst, or two or more frames of a flat, still subject. A single frame
-    gives a less accurate result. Frames are grouped by camera and ISO. The result is a table with an entry
-    for each camera and ISO. `merge` uses it for files without a NoiseProfile if it is given with
-    --noise-profiles, or if it is noise_profiles.toml in the user's config folder.
+    FILES are raws. For each ISO, give one burst, or two or more frames of a flat, still subject. A single
+    frame gives a less accurate result. Frames are grouped by camera and ISO. The result is a table with an
+    entry for each camera and ISO. `merge` uses the table for files without a NoiseProfile. Name the table
+    with --noise-profiles, or store it as noise_profiles.toml in your config folder.
     """
     files = expand(paths)
     if not output.parent.is_dir():

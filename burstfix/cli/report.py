@@ -41,14 +41,16 @@ EXAMPLES = (
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="Folder with the raws; may be given several times.  [default: the folder of the picture]",
+    help="Folder with the raws, searched with its subfolders; may be given several times.  "
+    "[default: the folder of the picture]",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="Report file, if there is one picture.  [default: the picture's path with the suffix .html]",
+    help="Report file; allowed only for a single picture.  [default: the path of the picture with the suffix "
+    ".html]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing reports.")
 @options.verbosity

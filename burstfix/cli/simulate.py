@@ -46,11 +46,11 @@ class Size(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]  # no
 
 # Options of the recording.
 _recording = options.stack(
-    click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True,
+    click.option("--frames", type=click.IntRange(1, 64), default=5, show_default=True, metavar="N",
                  help="Number of frames to record."),
     click.option("--reference", type=click.IntRange(min=1), default=None, metavar="N",
                  help="Reference frame; its ground truth is stored.  [default: the middle one]"),
-    click.option("--first", type=click.IntRange(min=1), default=1, show_default=True,
+    click.option("--first", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
                  help="First frame of a clip to use."),
     click.option("--size", type=Size(), metavar="WIDTHxHEIGHT", default=None,
                  help="Maximum size of the frames; they are cropped from the centre.  "
@@ -70,17 +70,17 @@ _camera = options.stack(
                  help="Bits per sample of the raws."),
     click.option("--black-level", type=click.IntRange(min=0), default=None, metavar="DN",
                  help="Black level.  [default: 1/16 of full scale]"),
-    click.option("--hot-pixels", type=click.IntRange(0, 100_000), default=0, show_default=True,
+    click.option("--hot-pixels", type=click.IntRange(0, 100_000), default=0, show_default=True, metavar="N",
                  help="Number of hot pixels."),
 )  # fmt: skip
 
 # Options of the noise; at most one of them may be given.
 _noise = options.stack(
     click.option("--noise", type=values.Value(kinds.noise()), metavar="S,O", default=None,
-                 help="Noise, variance = S*x + O for x from 0 (black) to 1 (white)."),
+                 help="Noise: variance = S*x + O for x from 0 (black) to 1 (white)."),
     click.option("--noise-level", type=click.Choice(["high", "low"]), default=None,
                  help="Noise level of the REDS4 protocol.  [default: high]"),
-    click.option("--iso", type=click.IntRange(25, 65535), default=None,
+    click.option("--iso", type=click.IntRange(25, 65535), default=None, metavar="N",
                  help="Noise of a small sensor at this ISO speed; 6400 equals --noise-level high."),
 )  # fmt: skip
 
@@ -90,9 +90,10 @@ _motion = options.stack(
                  help="Upper limit of the camera's shift; the largest shift reaches at least half of it."),
     click.option("--rotation", type=click.FloatRange(0, 10), default=0.3, show_default=True,
                  metavar="DEGREES", help="Standard deviation of a frame's rotation."),
-    click.option("--zoom", type=click.FloatRange(0, 0.2), default=0.002, show_default=True,
+    click.option("--zoom", type=click.FloatRange(0, 0.2), default=0.002, show_default=True, metavar="SHARE",
                  help="Standard deviation of a frame's change of scale."),
     click.option("--perspective", type=click.FloatRange(0, 0.1), default=0.001, show_default=True,
+                 metavar="SHARE",
                  help="Standard deviation of the change of scale across 1000 pixels."),
     click.option("--object/--no-object", "moving_object", default=True, show_default=True,
                  help="Add an object that moves independently of the camera."),
@@ -109,7 +110,7 @@ _motion = options.stack(
 @_camera
 @_noise
 @_motion
-@click.option("--seed", type=click.IntRange(0, 2**48), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(0, 2**48), default=0, show_default=True, metavar="N",
               help="The same seed gives the same files.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an earlier simulated burst.")
 @options.verbosity

@@ -82,7 +82,7 @@ class MergeSettings:
     opcodes: Literal["apply", "skip"] = setting(
         "apply",
         kinds.one_of("apply", "skip"),
-        "Corrections stored in a DNG: lens shading, bad pixels, lens distortion.",
+        "Apply or skip the corrections stored in a DNG: lens shading, bad pixels, lens distortion.",
         group="reading",
     )
     skip_bad: bool = setting(
@@ -117,7 +117,7 @@ class MergeSettings:
     max_size: int = setting(
         0,
         kinds.whole(0, metavar="PIXELS"),
-        "Largest height and width of the picture; 0 = no limit.",
+        "Reduce the picture so that neither height nor width exceeds this size; 0 = no limit.",
         group="picture",
     )
     dng: Literal["linear", "mosaic"] = setting(
