@@ -1,11 +1,11 @@
-"""The catalogue of models, by name, and models from other packages (plug-ins).
+"""The catalogue of models by name, and models from other packages (plug-ins).
 
 To ship weights for a model, put NAME.safetensors and NAME.toml (its card) into `weights/` and enter the file
-in the model's row. The rows are in order of preference: `auto` chooses the first model that is usable on the
-device.
+in the row of the model. The rows are in order of preference: `auto` chooses the first model that is usable on
+the device.
 
-A plug-in is a subclass of `BurstModel` in any importable module. It is named `module:Class`, or, if its
-package declares an entry point in the group `burstfix.models`, by the name of that entry point.
+A plug-in is a subclass of `BurstModel` in any importable module. Its name is `module:Class`. If its package
+declares an entry point in the group `burstfix.models`, the name of the entry point can also be used.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Entry:
 
     Attributes:
         name: Name for users.
-        target: `module:Class`; imported when the model is built.
+        target: `module:Class`, which is imported when the model is built.
         description: Description in one line.
-        weights: File in `weights/`, or None while there are none.
+        weights: File in `weights/`; None if there are no weights yet.
         trained: True if the model needs trained weights.
-        needs_gpu: True if the model is too slow for CPUs; `auto` then chooses it on other devices only.
+        needs_gpu: True if the model is too slow for CPUs, so that `auto` chooses it only on other devices.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def usable(self) -> bool:
-        """True if the model can merge with what is shipped."""
+        """True if the model can merge: it needs no trained weights, or they are shipped."""
         return self.weights is not None or not self.trained
 
 
@@ -83,7 +83,7 @@ CATALOG: tuple[Entry, ...] = (
 
 
 def names() -> list[str]:
-    """Return all names in the catalogue, with and without weights, but without plug-ins."""
+    """Return all names in the catalogue, even of models without weights. Plug-ins are not included."""
     return [entry.name for entry in CATALOG]
 
 
@@ -144,10 +144,11 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> BurstModel:
 
     Args:
         name: See `find`.
-        config: Fields of the model's config class; the others keep their defaults.
+        config: Fields of the config class of the model. Other fields have their defaults.
 
     Raises:
-        UsageError: Unknown name, unknown field, or a value of the wrong type; a plug-in cannot be imported.
+        UsageError: The name or a field is unknown, a value has the wrong type, or a plug-in cannot be
+            imported.
     """
     model_class = _import(find(name))
     values = dict(config or {})
@@ -183,7 +184,7 @@ def _import(entry: Entry) -> type[BurstModel]:
 
 
 def _checked(default: Any, value: Any, what: str) -> Any:
-    """Convert a value to the default's type: JSON and TOML lack tuples and may write 2.0 as 2."""
+    """Convert a value to the type of the default. JSON and TOML lack tuples and may write 2.0 as 2."""
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
     if isinstance(default, float) and type(value) is int:

@@ -1,11 +1,12 @@
-"""The two-stage network: both alignment stages, recurrent fusion and a U-Net predict kernels.
+"""The two-stage network: kernel prediction after two alignment stages, recurrent fusion and a U-Net.
 
-The network of `kpn` with a second alignment stage before it. The frames are aligned by block matching. On a
-pyramid of three levels, the features of each frame are aligned to those of the reference: each group of
-channels has its own bilinear displacement. A recurrent unit fuses them; it runs towards the reference from
-both ends of the burst (after Guo et al., CVPR 2022; the pyramid after EDVR, CVPRW 2019). The aligned and the
-fused features are inputs of the kernel prediction and the head of `kpn`, which compute the picture. Kernels
-learn about ten times faster than a network that computes the picture directly, as `two_stage_paper` does.
+This is the network of `kpn` with a second alignment stage before it. First, block matching aligns the frames.
+Then, on a pyramid of three levels, the features of each frame are aligned to those of the reference; each
+group of channels has its own bilinear displacement. A recurrent unit fuses the features, from both ends of
+the burst towards the reference (Guo et al., CVPR 2022; the pyramid is from EDVR, CVPRW 2019). The aligned and
+the fused features are inputs of the kernel prediction and the head of `kpn`, which compute the picture.
+Kernels learn about ten times faster than a network that computes the picture directly, as `two_stage_paper`
+does.
 
     frames (block-matched) --> features --> pyramid, group warps --+--> recurrent fusion --> U-Net --+
                   |                                                |                                 |
@@ -45,8 +46,8 @@ from burstfix.models.layers import (
 from burstfix.models.two_stage_paper import frame_order
 
 _LEVELS = 3
-_SMALLEST = 1e-3  # relative to white; below this, the encoding is nearly linear
-_ALIGNED_BYTES = 240  # additional working memory per packed pixel and frame compared with kpn; an estimate
+_SMALLEST = 1e-3  # relative to white; for smaller values, the encoding is nearly linear
+_ALIGNED_BYTES = 240  # estimated working memory per packed pixel and frame, in addition to that of kpn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class TwoStageConfig(KpnConfig):
 
     Attributes:
         groups: Groups of channels that move together.
-        max_offset: Bound of the displacement on each level of the pyramid, in its pixels.
+        max_offset: Limit of the displacement on each level of the pyramid, in pixels of the level.
     """
 
     groups: int = 8
@@ -72,7 +73,7 @@ class TwoStageConfig(KpnConfig):
 
 
 def encode(x: Tensor) -> Tensor:
-    """Encode by an odd square root, so that equal steps are about equally visible in dark and bright parts.
+    """Encode by an odd square root, so that equal steps are about equally visible at any brightness.
 
     >>> encode(torch.tensor([-0.25, 0.0, 0.25])).round(decimals=2).tolist()
     [-0.47, 0.0, 0.47]
@@ -83,19 +84,20 @@ def encode(x: Tensor) -> Tensor:
 class GroupWarp(nn.Module):
     """Layer that moves each group of channels by a bilinear displacement, weights it, and mixes all groups.
 
-    A lighter form of deformable convolution: one sample per group instead of nine, then a 3x3 convolution.
+    This is a lighter form of deformable convolution: one sample per group instead of nine, followed by a 3x3
+    convolution.
 
     Args:
         channels: Channels of input, guide and output; a multiple of `groups`.
         groups: Groups of channels that move together.
-        max_offset: Bound of the displacement in pixels.
+        max_offset: Limit of the displacement in pixels.
     """
 
     def __init__(self, channels: int, groups: int, max_offset: float) -> None:
         super().__init__()
         self.groups, self.max_offset = groups, max_offset
         self.offset_mask = conv3(channels, 3 * groups)
-        # Initially close to zero displacement, but gradients reach the guide.
+        # The initial displacement is close to zero, but gradients reach the guide.
         init_conv(self.offset_mask, 0.03)
         self.join = conv3(channels, channels, gain=1.4)
 
@@ -104,7 +106,7 @@ class GroupWarp(nn.Module):
         batch, channels, h, w = x.shape
         g = self.groups
         assert self.offset_mask.bias is not None
-        # bfloat16 rounds displacements to 1/64 pixel and worse: this part stays in float32.
+        # This part uses float32, because bfloat16 would round displacements to 1/64 pixel or more.
         with torch.autocast(x.device.type, enabled=False):
             out = F.conv2d(
                 guide.float(), self.offset_mask.weight.float(), self.offset_mask.bias.float(), padding=1
@@ -162,7 +164,7 @@ class TwoStage(Kpn):
         pyramids = [self._pyramid(frames[:, i].float(), noise) for i in range(frames.shape[1])]
         targets = [pair(level) for pair, level in zip(self.pair_reference, pyramids[reference], strict=True)]
         moved, own = [], []
-        for pyramid in pyramids:  # frame by frame, to limit the working memory
+        for pyramid in pyramids:  # frame by frame, to limit working memory
             aligned, guide = self._align(pyramid, targets)
             moved.append(aligned)
             own.append(self.encode_aligned(torch.cat([aligned, guide], 1)))
@@ -176,14 +178,14 @@ class TwoStage(Kpn):
         return levels
 
     def _align(self, pyramid: list[Tensor], targets: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Move a frame's features onto the reference's, coarse to fine.
+        """Align the features of a frame to those of the reference, from coarse to fine.
 
         Args:
             pyramid: Features of the frame on each level, finest first.
-            targets: Input of each level from the reference.
+            targets: Features of the reference that are the input of each level.
 
         Returns:
-            The moved features and the last guide, each (B, c, h / 2, w / 2).
+            The aligned features and the last guide, each (B, c, h / 2, w / 2).
         """
         guide = aligned = None
         for level in reversed(range(_LEVELS)):

@@ -1,17 +1,18 @@
 """The two-stage network: block matching, deformable alignment, recurrent fusion, and a U-Net.
 
-After Guo et al., "A Differentiable Two-stage Alignment Scheme for Burst Image Reconstruction with Large
-Shift" (CVPR 2022), with the authors' published settings. Differences:
+Source: Guo et al., "A Differentiable Two-stage Alignment Scheme for Burst Image Reconstruction with Large
+Shift" (CVPR 2022), with the authors' published settings. There are four differences:
 
 - The noise map of each frame is the standard deviation sqrt(shot_gain * x + read_variance), in training and
-  in merging. The authors use shot * x + read in training and its root in testing, where `read` is a standard
-  deviation; `noise_map="linear"` is their training form, for imported weights.
-- Channel attention averages over fixed windows instead of the patch, and offsets are bounded, so that the
-  result does not depend on tiles.
-- Any number of frames is possible, and any of them may be the reference: the others are distributed to both
-  sides of it.
-- The U-Net adds to a base picture, which is also one of its inputs: the bilinear demosaic of a robust
-  average, or the picture of predicted kernels. `base="none"` is the paper's form.
+    in merging. The authors use shot * x + read in training and its square root in testing, where `read` is a
+    standard deviation. For imported weights, `noise_map="linear"` selects the form of their training.
+- Channel attention averages over fixed windows instead of the patch, and offsets are limited, so that the
+    result does not depend on tiles.
+- Any number of frames is possible, and any frame may be the reference. The other frames are distributed to
+    both of its sides.
+- The U-Net predicts an addition to a base picture, which is also one of its inputs. The base is a bilinearly
+    demosaicked robust average, or the picture of predicted kernels. As in the paper, there is no base picture
+    with `base="none"`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from burstfix.models.losses import (
 from burstfix.models.two_stage_paper_config import TwoStagePaperConfig
 from burstfix.raw.demosaic import bilinear
 
-_OUTLIER = 4.0  # a frame has half weight if difference / noise is the square root of this
+_OUTLIER = 4.0  # a frame has half weight if (difference / noise)^2 has this value
 
 
 class TwoStagePaper(BurstModel):
@@ -66,20 +67,20 @@ class TwoStagePaper(BurstModel):
         self.kernels = None
         if config.base == "kernels":
             self.kernels = Kpn(KpnConfig(refine_channels=config.refine_channels))
-            # Initially the U-Net adds zero.
+            # Before training, the U-Net adds zero.
             nn.init.zeros_(self.unet.head.convs[-1].weight)  # type: ignore[arg-type]
 
     def features(self, planes: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
-        """Return what `match` compares, see `BurstModel.features`.
+        """Return the features that `match` compares; see `BurstModel.features`.
 
-        For "dpbm" these are the planes. Its features are normalised over the whole picture, so `match`
-        computes them from the whole picture.
+        For "dpbm", these are the planes themselves: its features are normalised over the whole picture, so
+        only `match` can compute them.
         """
         return planes.float() if self.coarse else super().features(planes, shot_gain, read_variance)
 
     @torch.no_grad()
     def match(self, reference: Tensor, frame: Tensor, initial: Tensor) -> BlockField:
-        """See `BurstModel.match`; all cells of a patch get the same offset."""
+        """See `BurstModel.match`. All cells of a patch get the same offset."""
         if self.coarse is None:
             return super().match(reference, frame, initial)
         config = self.config
@@ -133,19 +134,20 @@ class TwoStagePaper(BurstModel):
         temperature: float,
         clean: Tensor | None = None,
     ) -> Merged:
-        """Run both stages; the result is differentiable from end to end.
+        """Run both stages so that the result is differentiable from end to end.
 
         Args:
             frames: (B, N, 4, p + 2 * margin, p + 2 * margin), not aligned.
             shot_gain: Gain of the shot noise, as in `forward`.
             read_variance: Variance of the read noise, as in `forward`.
             reference: Index of the reference.
-            margin: Packed pixels around the patch, a multiple of 4.
+            margin: Width of the margin around the patch in packed pixels, a multiple of 4.
             temperature: Temperature of block matching.
             clean: Frames without noise, for the supervision of block matching.
 
         Returns:
-            Result of `forward` for the inner patch; `extra` also has the scalars "one_hot" and "supervision".
+            Result of `forward` for the inner patch. `extra` also contains the scalars "one_hot" and
+            "supervision".
         """
         soft = self.align_soft(frames, reference, margin=margin, temperature=temperature, clean=clean)
         merged = self(soft.frames, shot_gain, read_variance, reference)
@@ -157,8 +159,8 @@ class TwoStagePaper(BurstModel):
         """Merge aligned frames; see `BurstModel.forward`. h and w are multiples of `info.size_multiple`.
 
         In training mode, with more than one frame, `extra["interpolation"]` is a second picture like `rgb`,
-        decoded from all frames but the reference (from the recurrent states before it). With `base="kernels"`
-        the result has the mosaic and the `extra` of `Kpn.forward` instead.
+        decoded from all frames except the reference (from the recurrent states before it). With
+        `base="kernels"`, the result has the mosaic and the `extra` of `Kpn.forward` instead.
         """
         batch, n, _, h, w = frames.shape
         if h % self.info.size_multiple or w % self.info.size_multiple:
@@ -181,8 +183,8 @@ class TwoStagePaper(BurstModel):
     def losses(self, batch: TrainingBatch) -> Losses:
         """See `BurstModel.losses`.
 
-        Learned block matching is supervised by the clean frames for the first third of the training, with a
-        softmax of temperature 1e-2; afterwards the temperature is 1e-3 (schedule of the paper).
+        As in the paper, learned block matching is supervised by the clean frames for the first third of the
+        training, with a softmax of temperature 1e-2. Afterwards, the temperature is 1e-3.
         """
         if self.learns_alignment:
             early = batch.progress < 1 / 3
@@ -208,7 +210,7 @@ class TwoStagePaper(BurstModel):
         return losses
 
     def start_from(self, other: BurstModel) -> None:
-        """See `BurstModel.start_from`; also accepts a kernel prediction network, which becomes the base."""
+        """See `BurstModel.start_from`. A kernel prediction network is also accepted; it becomes the base."""
         if isinstance(other, Kpn) and self.kernels is not None:
             self.kernels.start_from(other)
         else:
@@ -233,7 +235,7 @@ class TwoStagePaper(BurstModel):
             targets = [level[:, reference : reference + 1].expand_as(level).flatten(0, 1) for level in split]
             return self.align(levels, targets)
         target = [channels_last(level[:, reference]) for level in split]
-        # Frame by frame, because the samples of deformable convolutions take the most memory.
+        # Process frame by frame, because the samples of deformable convolutions take the most memory.
         aligned = [self.align([channels_last(level[:, i]) for level in split], target) for i in range(n)]
         return torch.stack(aligned, 1).flatten(0, 1)
 
@@ -263,7 +265,7 @@ class TwoStagePaper(BurstModel):
         n = frames.shape[1]
         variance = noise_variance(frames.mean(1, keepdim=True), shot_gain, read_variance)  # B, 1, 4, h, w
         squared = (frames - frames[:, reference : reference + 1]) ** 2 / (2 * variance)
-        # Without motion the mean over planes and 5x5 pixels is 1.
+        # Without motion, the mean over planes and 5x5 pixels is 1.
         excess = F.avg_pool2d(squared.mean(2), 5, 1, 2, count_include_pad=False)[:, :, None]
         weight = 1 / (1 + (excess - 1).clamp(min=0) ** 2 / _OUTLIER)
         if not with_reference:
@@ -335,8 +337,8 @@ class UNet(nn.Module):
 def frame_order(count: int, reference: int) -> list[int]:
     """Return the order of the frames for the recurrent fusion, with the reference at count // 2.
 
-    If the reference is the middle frame, this is the order of time. Otherwise the excess frames of the longer
-    side go to the far end of the other side.
+    If the reference is the middle frame, this is the time order. Otherwise, the surplus frames of the longer
+    side are moved to the far end of the other side.
     """
     room = {"before": count // 2, "after": count - 1 - count // 2}
     sides: dict[str, list[int]] = {"before": [], "after": []}
@@ -350,8 +352,8 @@ def frame_order(count: int, reference: int) -> list[int]:
 
 
 def _info(name: str, config: TwoStagePaperConfig) -> ModelInfo:
-    # The receptive field is larger than these halos, but its weight fades with distance: tiles and the whole
-    # picture agree to 1e-5 and 5e-5 (scenes at high noise, offsets up to their bound).
+    # The receptive field is larger than these halos, but its weight decreases with distance. Tiles and the
+    # whole picture agree to 1e-5 and 5e-5 (scenes at high noise, offsets up to their limit).
     c, area = config.channels, config.stride**2
     kernels = config.base == "kernels"
     return ModelInfo(

@@ -13,7 +13,7 @@ _ATTENTION_CELL = 8  # packed pixels; divisible by the scale of every level
 
 @dataclass(frozen=True, slots=True)
 class TwoStagePaperConfig:
-    """Configuration of the network; the defaults are the paper's sizes.
+    """Configuration of the network. The defaults are the sizes in the paper.
 
     Attributes:
         channels: Feature channels of each frame.
@@ -22,17 +22,18 @@ class TwoStagePaperConfig:
         feature_convs: Number of convolutions of the feature extraction.
         feature_blocks: Number of attention blocks after them.
         unet: Channels of the three levels of the reconstruction.
-        unet_blocks: Whether attention blocks follow the convolutions of the U-Net's levels.
-        unet_scale: Side of a pixel of the U-Net's first level in sensor pixels: 1 (paper), 2 or 4.
+        unet_blocks: True if attention blocks follow the convolutions of the levels of the U-Net.
+        unet_scale: Side in sensor pixels of a pixel of the first level of the U-Net: 1 (paper), 2 or 4.
         base: Picture to which the U-Net adds: "average" of the frames, "reference", "kernels" (the result of
             a kernel prediction network), or "none" (paper).
-        refine_channels: `refine_channels` in the `KpnConfig` of that network; its other fields have defaults.
+        refine_channels: Field `refine_channels` of the `KpnConfig` of this network; other fields have
+            defaults.
         attention: Region of the mean in channel attention: "window" or "patch" (paper).
-        max_offset: Bound of the offsets on each level of the pyramid, in pixels of the level; 0 (paper) for
-            no bound.
+        max_offset: Limit of the offsets on each level of the pyramid, in pixels of the level; 0 = no limit
+            (paper).
         noise_map: "std" or "linear", see `models.two_stage_paper`.
         coarse: "dpbm" for block matching on learned features (paper), or "blocks" for `align.blocks`.
-        patch: Side of a patch that "dpbm" aligns as one, in packed pixels.
+        patch: Side in packed pixels of a patch, for which "dpbm" finds one offset.
         search: Search radius of "dpbm" in packed pixels (the paper's window of 48 has a radius of 24).
     """
 
@@ -84,9 +85,9 @@ class TwoStagePaperConfig:
 
     @property
     def size_multiple(self) -> int:
-        """Divisor of sizes and tile origins, in packed pixels, that fits every strided layer."""
+        """Sizes and origins of tiles are multiples of this number of packed pixels, as all layers require."""
         return max(_ATTENTION_CELL, 4 * self.stride, 2 * self.unet_scale)
 
     def cell(self, scale: float) -> int:
-        """Return the side of an attention window if a pixel has `scale` packed pixels; 0 without windows."""
+        """Return the side of an attention cell for pixels of `scale` packed pixels; 0 = no windows."""
         return 0 if self.attention == "patch" else max(1, int(_ATTENTION_CELL / scale))

@@ -31,7 +31,7 @@ SHOT, READ = torch.full((1, 1, 4, 1, 1), 6.4e-3), torch.full((1, 1, 4, 1, 1), 4e
 
 
 def _burst(count: int, side: int, seed: int = 0) -> torch.Tensor:
-    """(1, count, 4, side, side): a scene that moves by a sensor pixel or two, high noise."""
+    """Return (1, count, 4, side, side): a scene that moves by one or two sensor pixels, with high noise."""
     scene = draw_scene(2 * side, 2 * side, seed)
     frames = [
         add_noise(pack(mosaic_of(scene.roll((2 * i, -i), (1, 2)))), 6.4e-3, 4e-4, seed=seed + i)
@@ -41,7 +41,7 @@ def _burst(count: int, side: int, seed: int = 0) -> torch.Tensor:
 
 
 def _lively(model: TwoStagePaper) -> TwoStagePaper:
-    """Increase offsets and output, which are small initially, as training would."""
+    """Increase offsets and output, which are small before training."""
     with torch.no_grad():
         for layer in model.align.deform:
             layer.offset_mask.weight.mul_(20)  # type: ignore[union-attr]
@@ -200,7 +200,7 @@ def test_forward_when_run_on_tiles_with_halo_then_it_equals_the_whole(config):
 
 
 @pytest.mark.parametrize("attention", ["window", "patch"])
-def test_forward_when_far_content_is_cut_off_then_only_patch_attention_notices(attention):
+def test_forward_when_far_content_is_removed_then_only_patch_attention_changes(attention):
     torch.manual_seed(3)
     model = _lively(TwoStagePaper(dataclasses.replace(SMALL, attention=attention))).eval()
     frames = _burst(1, 192)[..., :64, :]
@@ -227,7 +227,7 @@ def test_base_when_the_head_adds_nothing_then_the_picture_resembles_the_scene(ba
         assert error[5] == error[1]
 
 
-def test_frame_order_when_the_reference_is_the_middle_then_the_order_of_time_is_kept():
+def test_frame_order_when_the_reference_is_in_the_middle_then_the_time_order_is_kept():
     assert frame_order(5, 2) == [0, 1, 2, 3, 4]
     assert frame_order(1, 0) == [0]
 

@@ -24,7 +24,7 @@ def _noisy(rgb: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def _seen(scene: torch.Tensor, height: int, width: int, dy: float, dx: float, angle: float) -> torch.Tensor:
-    """Render a frame: point p of the reference, from the centre, is at rotate(angle) @ p + (dy, dx)."""
+    """Render a frame in which point p of the reference is at rotate(angle) @ p + (dy, dx) from the centre."""
     ys, xs = torch.meshgrid(
         torch.arange(height) - (height - 1) / 2 - dy,
         torch.arange(width) - (width - 1) / 2 - dx,
@@ -44,11 +44,11 @@ def test_match_when_frames_are_shifted_and_rotated_at_high_noise_then_offsets_ar
     frame = _noisy(_seen(scene, height, width, dy, dx, angle), 1)
     gy, gx = height // 16, width // 16
     model = _model()
-    # Global motion, wrong by 9 packed pixels and without the rotation.
+    # The initial offsets are wrong by 9 packed pixels and lack the rotation.
     guess = torch.tensor([dy / 2 + 9, dx / 2 - 9])[None, :, None, None].expand(1, 2, gy, gx)
     field = model.match(model.features(reference, None, None), model.features(frame, None, None), guess)  # type: ignore[arg-type]
     assert field.cell == 8 and field.offsets.shape == (1, 2, gy, gx) and field.offsets.dtype == torch.int64
-    # True offset at the centre of each cell's patch, in packed pixels from the picture's centre.
+    # True offset at the centre of the patch of each cell, in packed pixels from the centre of the picture.
     ys, xs = torch.meshgrid(
         torch.arange(gy) // 8 * 64 + 32 - height / 4,
         torch.arange(gx) // 8 * 64 + 32 - width / 4,
@@ -74,7 +74,12 @@ def test_match_when_the_picture_size_is_not_a_multiple_of_the_patch_then_border_
 
 def test_align_soft_when_temperature_is_low_then_patches_equal_the_shifted_frames():
     scene = draw_scene(256, 256)
-    shifts = ((0, 0), (8, -16), (-24, 8), (-32, 24))  # sensor pixels, from one frame to the next at most 16
+    shifts = (
+        (0, 0),
+        (8, -16),
+        (-24, 8),
+        (-32, 24),
+    )  # in sensor pixels; at most 16 between consecutive frames
     clean = torch.stack([pack(mosaic_of(scene.roll(shift, (1, 2)))) for shift in shifts])[None]
     frames = clean + 0.01 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     soft = _model().align_soft(frames, 0, margin=32, temperature=1e-4, clean=clean)

@@ -39,5 +39,5 @@ def test_merge_tiled_when_the_cfa_differs_then_the_two_stage_result_is_similar()
         for cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     ]
     for picture in pictures[1:]:
-        # The same scene with another CFA: equal except for demosaicking errors.
+        # Pictures of the same scene with another CFA are equal except for demosaicking errors.
         assert np.abs(picture - pictures[0]).mean() < 0.1 * pictures[0].std()
