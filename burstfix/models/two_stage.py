@@ -75,7 +75,7 @@ class TwoStageConfig(KpnConfig):
 def encode(x: Tensor) -> Tensor:
     """Encode by an odd square root, so that equal steps are about equally visible at any brightness.
 
-    >>> encode(torch.tensor([-0.25, 0.0, 0.25])).round(decimals=2).tolist()
+    >>> [round(value, 2) for value in encode(torch.tensor([-0.25, 0.0, 0.25])).tolist()]
     [-0.47, 0.0, 0.47]
     """
     return x.sign() * ((x.abs() + _SMALLEST).sqrt() - _SMALLEST**0.5)

@@ -4,15 +4,15 @@ Source: Guo et al., "A Differentiable Two-stage Alignment Scheme for Burst Image
 Shift" (CVPR 2022), with the authors' published settings. There are four differences:
 
 - The noise map of each frame is the standard deviation sqrt(shot_gain * x + read_variance), in training and
-    in merging. The authors use shot * x + read in training and its square root in testing, where `read` is a
-    standard deviation. For imported weights, `noise_map="linear"` selects the form of their training.
+  in merging. The authors use shot * x + read in training and its square root in testing, where `read` is a
+  standard deviation. For imported weights, `noise_map="linear"` selects the form of their training.
 - Channel attention averages over fixed windows instead of the patch, and offsets are limited, so that the
-    result does not depend on tiles.
+  result does not depend on tiles.
 - Any number of frames is possible, and any frame may be the reference. The other frames are distributed to
-    both of its sides.
+  both of its sides.
 - The U-Net predicts an addition to a base picture, which is also one of its inputs. The base is a bilinearly
-    demosaicked robust average, or the picture of predicted kernels. As in the paper, there is no base picture
-    with `base="none"`.
+  demosaicked robust average, or the picture of predicted kernels. As in the paper, there is no base picture
+  with `base="none"`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from burstfix.models.losses import (
 from burstfix.models.two_stage_paper_config import TwoStagePaperConfig
 from burstfix.raw.demosaic import bilinear
 
-_OUTLIER = 4.0  # a frame has half weight if (difference / noise)^2 has this value
+# A frame has half weight if the square of (difference / noise)^2 - 1 has this value.
+_OUTLIER = 4.0
 
 
 class TwoStagePaper(BurstModel):
