@@ -133,3 +133,23 @@ def test_check_claim_when_a_file_cannot_hold_its_pixels_then_it_is_rejected(
 ):
     with pytest.raises(InputError, match="a.rw2: ") if refused else nullcontext():
         check_claim(Path("a.rw2"), pixels, size, 32)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 7, 33, 65535])
+def test_read_frame_when_a_dng_claims_an_impossible_number_of_bits_then_input_error(
+    tmp_path: Path, bits: int
+):
+    path = write_raw(tmp_path / "a.dng")
+    set_tag(path, 258, bits)
+    with pytest.raises(InputError, match=f"a.dng: claims {bits} bits per value; DNGs have 8 to 32"):
+        read_frame(path)
+
+
+@pytest.mark.parametrize("offset", [0, 7])
+def test_read_frame_when_the_pixels_of_a_dng_begin_in_the_header_then_input_error(
+    tmp_path: Path, offset: int
+):
+    path = write_raw(tmp_path / "a.dng")
+    set_tag(path, 273, offset)
+    with pytest.raises(InputError, match=f"a.dng: its picture data begin at byte {offset}"):
+        read_frame(path)

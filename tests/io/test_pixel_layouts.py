@@ -227,7 +227,7 @@ def test_read_frame_when_a_file_contains_several_raws_then_each_can_be_read(tmp_
         np.testing.assert_array_equal(frame.mosaic, make_mosaic(seed=k))
         assert (frame.metadata.raw_index, frame.metadata.raw_count) == (k, 4)
         assert frame.metadata.name == f"a.dng[{k}]"
-    with pytest.raises(InputError, match="a.dng: holds 4 raws; there is no raw 4"):
+    with pytest.raises(InputError, match="a.dng: contains 4 raws; there is no raw 4"):
         read_frame(path, raw_index=4)
 
 

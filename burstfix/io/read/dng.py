@@ -17,6 +17,7 @@ CONVERT = "convert the frames to linear (demosaicked) DNGs, which merge with --m
 """Hint for mosaics that are not Bayer mosaics."""
 
 _FLOATING_POINT = 3
+_BITS = (8, 32)  # DNG 1.7.1, chapter 3, BitsPerSample
 _MAX_SCALE = 4.0  # a larger DefaultScale indicates a damaged file
 
 
@@ -53,6 +54,12 @@ def check_sensor(tags: FileTags) -> None:
     if raw.number(tn.SAMPLE_FORMAT, 1) == _FLOATING_POINT:
         raise UnsupportedSensorError(
             f"{tags.path}: contains floating-point pixels (an HDR merge?); merge the original integer raws"
+        )
+    bits = raw.number(tn.BITS_PER_SAMPLE, 16)
+    if not _BITS[0] <= bits <= _BITS[1]:
+        raise InputError(
+            f"{tags.path}: claims {bits} bits per value; DNGs have {_BITS[0]} to {_BITS[1]}; the file is "
+            "damaged"
         )
     blocks = raw.numbers(tn.SUB_TILE_BLOCK_SIZE)
     if any(size != 1 for size in blocks):

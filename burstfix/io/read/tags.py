@@ -25,6 +25,7 @@ MAX_PIXELS_PER_BYTE = 500
 MIN_PIXELS_REFUSED = 1_000_000
 """Smaller pictures are never refused, because they need little memory."""
 
+_HEADER_BYTES = 8  # of a TIFF
 _BODY_SERIAL_NUMBER, _LENS_SPECIFICATION = 42033, 42034
 _DIRECTORY_TAGS = frozenset(number for number in vars(tn).values() if isinstance(number, int))
 _NOT_COMPRESSED = 1
@@ -176,7 +177,7 @@ def _check_picture_data(tags: FileTags) -> None:
     """Check that the file contains all of its picture data, because LibRaw may replace missing data by zeros.
 
     Raises:
-        InputError: The file is truncated.
+        InputError: The file is truncated, or its picture data begin in the header.
     """
     reach = 0
     for directory in tags.directories:
@@ -187,6 +188,11 @@ def _check_picture_data(tags: FileTags) -> None:
         ends = offsets + 1
         # Some cameras write wrong lengths. Therefore only the start of a strip is checked, except in DNGs.
         if tags.is_dng and directory is tags.raw:
+            if offsets.min() < _HEADER_BYTES:
+                raise InputError(
+                    f"{tags.path}: its picture data begin at byte {offsets.min():.0f}, which belongs to the "
+                    "header; the file is damaged"
+                )
             lengths = _lengths(directory, len(offsets))
             ends = offsets[: len(lengths)] + lengths
         reach = max(reach, int(ends.max(initial=0)))
