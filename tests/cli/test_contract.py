@@ -43,6 +43,13 @@ def test_schemas_when_listed_then_names_are_unique() -> None:
     assert len({schema_name(kind) for kind in DOCUMENTS}) == len(DOCUMENTS)
 
 
+def test_documents_when_listed_then_a_test_checks_each_of_them() -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    events = {f"batch.{event}" for event in ("plan", "started", "done", "failed", "skipped", "tally")}
+    names = {schema_name(kind).removeprefix("burstfix.") for kind in DOCUMENTS} - events
+    assert [name for name in names if f'"{name}")' not in texts] == []
+
+
 def test_complete_when_a_field_is_unknown_or_missing_then_raises() -> None:
     assert complete(Error, {"error": "x", "exit_code": 3})["schema"] == "burstfix.error"
     with pytest.raises(ValueError, match="extra"):

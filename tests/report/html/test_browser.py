@@ -126,6 +126,8 @@ def test_report_when_a_detail_is_clicked_then_it_is_shown_at_100_and_200_percent
     assert first != second and first.startswith("data:image/jpeg")
     opened.find_element("css selector", "[data-zoom='2']").click()
     assert opened.execute_script(shown.format("after"))[0] == pytest.approx(2 * width, abs=1)
+    place = "return document.querySelector('.compare .handle').getBoundingClientRect().x / window.innerWidth"
+    assert 0.2 < opened.execute_script(place) < 0.8  # both pictures are visible, also on a phone
     opened.find_element("css selector", "[data-zoom='fit']").click()
     pressed = opened.find_elements("css selector", "[aria-pressed=true]")
     assert [button.text for button in pressed] == ["Whole picture"]
