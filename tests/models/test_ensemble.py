@@ -86,7 +86,7 @@ def test_merge_tiled_when_an_ensemble_gets_other_tiles_then_the_result_is_the_sa
 
 def test_self_ensemble_when_the_model_has_no_weights_then_it_is_unchanged_and_a_warning_is_logged(caplog):
     model = build("average")
-    assert self_ensemble(model, 4) is model and "no network" in caplog.text
+    assert self_ensemble(model, 4) is model and "is not a network" in caplog.text
     assert self_ensemble(model, 1) is model
     net = SmallNet()
     again = self_ensemble(self_ensemble(net, 8), 2)
