@@ -28,6 +28,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 NOT_RUN = {
     "--watch": "runs until it is interrupted; tests/batch/test_watch.py tests it",
     "--minutes 60": "trains for an hour",
+    "--recorrupted": "needs an exact noise profile; tests/evaluation/test_recorrupted.py draws one",
     "--resume": "continues a training run of an hour; tests/cli/test_train.py tests it",
     "tcp://head:8786": "needs a cluster; tests/batch/test_cluster.py starts one on this machine",
     "my_package.net:MyNet": "needs a package of the reader; tests/training/test_plugin.py makes one",
