@@ -276,6 +276,7 @@ def clipped_share(picture: np.ndarray) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # darktable renders four pictures
 @pytest.mark.parametrize("name", ["drawn", "gopro_hero7", "gopro_fusion"])
 def test_write_dng_when_linear_and_filmic_is_enabled_then_darktable_shows_the_colours_of_the_reference(
     merged, shared_data: Path, tmp_path: Path, name: str
