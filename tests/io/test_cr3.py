@@ -51,3 +51,9 @@ def test_build_metadata_when_libraw_counts_several_raws_then_it_holds_their_numb
     tags = read_tags(write_raw(tmp_path / "a.dng"))
     facts = LibRawFacts(Area(0, 0, 48, 64), 48, 64, raw_count=5)
     assert build_metadata(tags, facts).value.raw_count == 5
+
+
+def test_decode_when_a_roll_claims_more_frames_than_the_file_can_hold_then_input_error(tmp_path: Path):
+    path = write_cr3(tmp_path / "a.cr3", 200)
+    with pytest.raises(InputError, match="a.cr3: .* claims 200 raws of 0.3 megapixels"):
+        decode.decode(path, wants_pixels=False)

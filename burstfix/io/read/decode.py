@@ -20,7 +20,7 @@ from burstfix.io.read.camera import CameraFacts
 from burstfix.io.read.dng import Area
 from burstfix.io.read.metadata import LibRawFacts, build_metadata, visible_area
 from burstfix.io.read.noted import Noted
-from burstfix.io.read.tags import FileTags, check_claim, read_tags
+from burstfix.io.read.tags import MIN_PIXELS_REFUSED, FileTags, check_claim, read_tags
 from burstfix.io.read.xmp import read_xmp, with_xmp
 from burstfix.types import FrameMetadata
 
@@ -123,6 +123,9 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
             _open(raw, path, tags.raw_index)
             sizes = raw.sizes
             claimed = sizes.raw_height * sizes.raw_width
+            raws = _count_raws(path)
+            if raws.value > 1:
+                _check_roll(path, raws.value, claimed, tags.size)
             if not tags.is_dng:
                 check_claim(path, claimed, tags.size, _MAX_PIXELS_PER_BYTE)
                 if reserve is not None:
@@ -131,7 +134,6 @@ def _with_libraw(tags: FileTags, wants_pixels: bool, reserve: Callable[[int], No
             # unpacking.
             if wants_pixels or not tags.is_dng:
                 raw.unpack()
-            raws = _count_raws(path)
             mosaic = np.array(raw.raw_image) if wants_pixels else None  # LibRaw frees its own memory
             facts = LibRawFacts(
                 visible=Area(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width),
@@ -227,6 +229,19 @@ def _can_open(path: Path, raw_index: int) -> bool:
     except rawpy.LibRawError:
         return False
     return True
+
+
+def _check_roll(path: Path, frames: int, pixels: int, size: int) -> None:
+    """Check that a file can hold the frames of a roll; those of a hostile file may share their data.
+
+    Raises:
+        InputError: The file is too small.
+    """
+    if frames * pixels > max(MIN_PIXELS_REFUSED, size * _MAX_PIXELS_PER_BYTE):
+        raise InputError(
+            f"{path}: the file is truncated or damaged: it claims {frames} raws of {pixels / 1e6:.1f} "
+            f"megapixels, which its {size} bytes cannot hold"
+        )
 
 
 def _has_track(path: Path, raw_index: int) -> bool:
