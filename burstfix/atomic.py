@@ -60,7 +60,7 @@ def _refuse_existing(target: Path, overwrite: bool) -> None:
     if os.path.isdir(target):
         raise OutputError(f"{target}: is a folder; give the name of a file")
     if os.path.exists(target) and not overwrite:
-        raise OutputError(f"{target}: exists already; choose another name or allow overwriting")
+        raise OutputError(f"{target}: already exists; choose another name or allow overwriting")
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

@@ -36,14 +36,14 @@ def test_atomic_path_when_the_body_raises_then_only_the_old_file_exists(
 def test_atomic_path_when_the_target_exists_then_it_fails_before_the_body_runs(tmp_path: Path):
     target = tmp_path / "a.tif"
     target.write_bytes(b"old")
-    with pytest.raises(OutputError, match="exists already"), atomic_path(target):
+    with pytest.raises(OutputError, match="already exists"), atomic_path(target):
         pytest.fail("the body must not run")
     assert target.read_bytes() == b"old"
 
 
 def test_atomic_path_when_the_target_appears_during_the_body_then_it_is_not_overwritten(tmp_path: Path):
     target = tmp_path / "a.tif"
-    with pytest.raises(OutputError, match="exists already"), atomic_path(target) as temporary:
+    with pytest.raises(OutputError, match="already exists"), atomic_path(target) as temporary:
         temporary.write_bytes(b"mine")
         target.write_bytes(b"theirs")
     assert target.read_bytes() == b"theirs"

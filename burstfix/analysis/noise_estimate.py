@@ -200,8 +200,8 @@ def _points(
         if wanted < members.size:
             members = members[np.argpartition(disturbed[members], wanted - 1)[:wanted]]
         level, error = float(signal[members].mean()), _MODEL_ERROR
-        spread = _median(diagonal[members], _FREEDOM)
-        scene = share * max(_median(edges[members], 2 * _FREEDOM) - spread, 0.0)
+        spread = _mean_from_median(diagonal[members], _FREEDOM)
+        scene = share * max(_mean_from_median(edges[members], 2 * _FREEDOM) - spread, 0.0)
         spread = max(spread - scene, _LEAST_LEFT * spread)
         if floor is not None:
             # Correct the bias that clipping at black adds to the mean.
@@ -217,8 +217,8 @@ def _points(
     return Points(*np.array(found, np.float64).reshape(-1, 4).T)
 
 
-def _median(variances: NDArray[np.float64], freedom: int) -> float:
-    """Estimate the mean of variances with given degrees of freedom from their median (Wilson, Hilferty)."""
+def _mean_from_median(variances: NDArray[np.float64], freedom: int) -> float:
+    """Convert the median of sample variances to their mean, by the approximation of Wilson and Hilferty."""
     return float(np.median(variances)) / (1 - 2 / (9 * freedom)) ** 3
 
 

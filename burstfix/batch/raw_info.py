@@ -38,7 +38,7 @@ class RawInfo:
         exposure_time: Exposure time in seconds; None if unknown.
         aperture: f-number; None if unknown.
         time: Capture time according to the camera's clock, without a time zone; None if unknown.
-        is_merged: True for a DNG that burstfix has merged.
+        is_merged: True for a DNG written by burstfix.
         raw_count: Number of raws in the file; a file with several raws (pixel shift) is a burst by itself.
     """
 

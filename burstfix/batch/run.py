@@ -311,7 +311,7 @@ class Batch:
                 return
             if entry.stamp:
                 raise OutputError(f"{path}: was changed after it was written; move it, or add --overwrite")
-        raise OutputError(f"{path}: exists already and is not from this batch; move it, or add --overwrite")
+        raise OutputError(f"{path}: already exists and is not from this batch; move it, or add --overwrite")
 
     def _finish(self, outcome: Outcome) -> None:
         """Move a finished picture to its place and record it, or record the failure."""

@@ -172,7 +172,7 @@ def read_infos(
 
 
 def skip_merged(frames: Sequence[RawInfo]) -> SplitFrames:
-    """Skip DNGs that burstfix has merged. They are found if the output folder is searched too."""
+    """Skip DNGs written by burstfix. They are found if the output folder is searched too."""
     return SplitFrames(
         tuple(frame for frame in frames if not frame.is_merged),
         tuple(SkippedFile(frame.path, "merged by burstfix") for frame in frames if frame.is_merged),

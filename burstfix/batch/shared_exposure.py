@@ -54,7 +54,7 @@ class SharedExposure:
                 burst = read_burst([paths[len(paths) // 2]], **self._settings.reading())
                 linear = merge_burst(burst, model="average", device="cpu")
                 found.append(exposure_of(linear, self._settings.look))
-            except BurstfixError as error:  # merging this burst will fail and report the reason
+            except BurstfixError as error:  # the merge of this burst will raise the same error later
                 log.debug("%s: no exposure (%s)", series[k].name, error)
         return round(statistics.median(found), 2) if found else _FALLBACK_EV
 

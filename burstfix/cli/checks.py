@@ -44,7 +44,7 @@ def check_default_name(destination: Target, reference: int | Path | None, files:
         return
     taken = [path for file in _candidates(reference, files) if (path := destination.default(file)).exists()]
     if taken and len(taken) == len(_candidates(reference, files)):
-        raise OutputError(f"{taken[0]}: exists already; name the output with -o or add --overwrite")
+        raise OutputError(f"{taken[0]}: already exists; name the output with -o or add --overwrite")
 
 
 def load_chosen_model(settings: MergeSettings) -> BurstModel | str:

@@ -181,7 +181,7 @@ def command(
     if recorrupted and not bursts:
         raise UsageError("--recorrupted can be used only with --bursts")
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
-        reason = "exists already; add --overwrite" if output.exists() else "its folder does not exist"
+        reason = "already exists; add --overwrite" if output.exists() else "its folder does not exist"
         raise OutputError(f"{output}: {reason}")
 
     import torch

@@ -178,4 +178,4 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     if len(os.fsencode(path.name)) > limit:
         raise OutputError(f"{path}: the name is too long; this folder allows {limit} bytes")
     if os.path.exists(path) and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or add --overwrite")
+        raise OutputError(f"{path}: already exists; choose another name or add --overwrite")

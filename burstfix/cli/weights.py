@@ -163,4 +163,4 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; choose a name with this suffix")
     if not overwrite and (output.exists() or output.with_suffix(".toml").exists()):
-        raise OutputError(f"{output}: exists already; use --overwrite or another name")
+        raise OutputError(f"{output}: already exists; use --overwrite or another name")

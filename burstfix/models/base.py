@@ -106,7 +106,7 @@ class BurstModel(nn.Module):
         own, theirs = self.state_dict(), other.state_dict()
         odd = [name for name, value in theirs.items() if name not in own or own[name].shape != value.shape]
         if odd or not isinstance(self, type(other)):
-            why = f"{odd[0]} is not alike" if odd else "another kind of network"
+            why = f"{odd[0]} has a different shape or is missing" if odd else "another kind of network"
             raise UsageError(f"{self.info.name} cannot start from these weights of {other.info.name}: {why}")
         fresh = len(own) - len(theirs)
         if fresh:
@@ -148,7 +148,7 @@ class BurstModel(nn.Module):
         return merged.rgb[0]
 
     def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
-        """Merge one tile, and count the frames from which each cell was merged.
+        """Merge one tile, and count the frames that contribute to each cell.
 
         Returns:
             The picture as from `merge_tile`, and the effective number of frames in each cell of the tile,

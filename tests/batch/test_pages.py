@@ -52,7 +52,7 @@ def test_batch_when_bursts_failed_or_were_merged_without_report_then_the_index_l
     run_batch([card], out, SETTINGS)
     text = (out / "report.html").read_text(encoding="utf-8")
     assert links_of(out / "report.html") == []
-    assert "no report: merged without --report" in text and "exists already" in text
+    assert "no report: merged without --report" in text and "already exists" in text
     assert "Pictures: 1, failed bursts: 1" in text
 
 

@@ -180,7 +180,7 @@ def test_batch_when_another_file_has_the_name_of_a_picture_then_it_is_kept(card:
     out.mkdir()
     (out / "IMG_0001-IMG_0002.jpg").write_bytes(b"precious")
     report = run(card)
-    assert list(report.failed) == ["IMG_0001.dng"] and "exists already" in report.failed["IMG_0001.dng"]
+    assert list(report.failed) == ["IMG_0001.dng"] and "already exists" in report.failed["IMG_0001.dng"]
     assert pictures(card)["IMG_0001-IMG_0002.jpg"] == b"precious" and len(report.done) == 2
     assert run(card, retry_failed=True).failed and pictures(card)["IMG_0001-IMG_0002.jpg"] == b"precious"
     assert run(card, replace(SETTINGS, overwrite=True), retry_failed=True).done == ["IMG_0001.dng"]

@@ -75,7 +75,7 @@ def test_batch_when_a_burst_fails_then_exit_8_and_a_line_for_it(
     (out / "IMG_0001-IMG_0003.tif").write_text("a stranger")
     assert main(["batch", str(card), "-o", str(out), "-m", "average"]) == 8
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("IMG_0001.dng: failed: ") and "exists already" in lines[0]
+    assert lines[0].startswith("IMG_0001.dng: failed: ") and "already exists" in lines[0]
     assert "0 merged, 0 merged earlier, 1 failed, 1 raws unreadable" in lines[-1]
 
 

@@ -69,7 +69,7 @@ def test_evaluate_when_a_real_burst_is_given_then_the_document_fits_its_schema(
         (["--clips", "{clip}/none", "-m", "menon"], 3, "no such folder"),
         (["--photos", "{clip}/none.png", "-m", "menon"], 3, "no photograph"),
         (["--clips", "{clip}", "-m", "{clip}/none.safetensors"], 7, "none.safetensors"),
-        (["--clips", "{clip}", "-m", "menon", "-o", "{clip}/0.png"], 5, "exists already"),
+        (["--clips", "{clip}", "-m", "menon", "-o", "{clip}/0.png"], 5, "already exists"),
     ],
 )
 def test_evaluate_when_arguments_are_wrong_then_error_states_the_reason(

@@ -234,7 +234,7 @@ def test_merge_when_every_default_output_exists_then_no_raw_is_read(
     for path in small_burst:
         (workplace / f"{path.stem}_merged.tif").touch()
     assert main(["merge", *shots(small_burst)]) == 5
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_merge_when_one_default_output_exists_then_another_reference_is_accepted(

@@ -58,7 +58,7 @@ def test_plan_when_the_file_exists_then_output_error_unless_overwrite_is_set(tmp
 def test_path_when_the_default_name_exists_then_output_error(tmp_path: Path) -> None:
     (tmp_path / "ref_merged.tif").touch()
     target = planned(tmp_path)
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         target.path(Path("ref.dng"))
 
 

@@ -33,7 +33,7 @@ def test_weights_import_when_given_both_checkpoints_then_the_result_loads(checkp
     assert (document["output"], document["model"]) == (str(out), "two-stage-paper")
     assert load_model(str(out)).info.name == "two-stage-paper"
     assert main(["weights", "import", network, coarse, "-o", str(out)]) == 5
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_weights_import_when_files_are_swapped_then_one_line_and_exit_7(checkpoints, tmp_path, capsys):

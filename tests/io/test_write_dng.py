@@ -81,7 +81,7 @@ def test_write_cfa_dng_when_called_twice_then_the_bytes_are_the_same(tmp_path: P
 def test_write_cfa_dng_when_the_file_exists_then_it_is_kept_unless_overwrite_is_set(tmp_path: Path):
     path = tmp_path / "a.dng"
     path.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         write_cfa_dng(path, make_mosaic(), make_metadata())
     assert path.read_bytes() == b"mine"
     write_cfa_dng(path, make_mosaic(), make_metadata(), overwrite=True)

@@ -145,8 +145,8 @@ def test_start_from_when_the_network_has_a_new_part_then_the_picture_is_the_same
 @pytest.mark.parametrize(
     ("own", "why"),
     [
-        (replace(SMALL, channels=24), "is not alike"),
-        (replace(SMALL, head_blocks=0), r"head_blocks.0.first.weight is not alike"),
+        (replace(SMALL, channels=24), "has a different shape or is missing"),
+        (replace(SMALL, head_blocks=0), r"head_blocks.0.first.weight has a different shape or is missing"),
     ],
 )
 def test_start_from_when_sizes_differ_then_the_error_names_the_part(model, own, why):

@@ -72,6 +72,6 @@ def _raws_in(folder: Path) -> list[Path]:
 
 
 def folders_of(arguments: Iterable[str]) -> list[Path]:
-    """Return the folders of files, patterns and folders, without duplicates. They may not exist."""
+    """Return the folders of files, patterns and folders, without duplicates. The folders need not exist."""
     paths = (Path(argument) for argument in arguments)
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))

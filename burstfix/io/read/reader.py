@@ -13,7 +13,7 @@ from burstfix.types import Frame, FrameMetadata, OpcodeMode
 def read_frame(path: Path | str, *, opcodes: OpcodeMode = "apply", raw_index: int = 0) -> Frame:
     """Read a raw: its visible mosaic, its metadata, and the plan for its opcode lists.
 
-    A child process decodes the file. If LibRaw crashes or hangs, the result is only an `InputError`.
+    A child process decodes the file. If LibRaw crashes or hangs, only an `InputError` is raised.
 
     Args:
         path: A raw of any camera that LibRaw supports: Bayer, monochrome, or already demosaicked.

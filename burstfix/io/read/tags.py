@@ -164,7 +164,11 @@ def _read_directories(path: Path, file: BinaryIO) -> tuple[Directory, ...]:
 
 
 def _raw_directories(directories: tuple[Directory, ...]) -> list[Directory]:
-    """Return the directories of raws (NewSubFileType 0) with the largest size."""
+    """Return the TIFF directories of the main raws.
+
+    These are the ones with NewSubFileType 0 that have the size and format of the largest. If there is no such
+    directory, only that of the largest raw is returned.
+    """
     raws = [d for d in directories if d.number(tn.PHOTOMETRIC, -1) in tn.PHOTOMETRICS_OF_RAWS]
     marked = [d for d in raws if d.number(tn.NEW_SUBFILE_TYPE, 0) == 0]
     largest = max(marked or raws, key=lambda d: d.pixels, default=None)

@@ -71,7 +71,7 @@ def picture_tags(image: RenderedImage) -> PictureTags:
 
 
 def is_merged(exif: ExifTags) -> bool:
-    """Return True for the tags of a DNG that burstfix has merged.
+    """Return True for the tags of a DNG written by burstfix.
 
     Simulated frames also name burstfix as Software, but without a version.
     """

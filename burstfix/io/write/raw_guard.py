@@ -15,7 +15,7 @@ from burstfix.io.write.picture_tags import is_merged
 def refuse_raw(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Check that an output does not replace a raw, even with --overwrite.
 
-    A DNG that burstfix has merged is not a raw photograph and may be replaced. Unreadable files with the
+    A DNG written by burstfix is not a raw photograph and may be replaced. Unreadable files with the
     suffix of a raw count as raws.
 
     Args:
