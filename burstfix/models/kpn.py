@@ -320,7 +320,7 @@ class Kpn(BurstModel):
         return by_parity, torch.stack(masses, 1)
 
     def _centred(self, parameter: Tensor) -> Tensor:
-        """Subtract the mean over the taps of each parity: the signed part of each kernel then sums to zero."""
+        """Subtract the mean over the taps of each parity: the signed part of a kernel then sums to zero."""
         by_tap = parameter.unflatten(0, (-1, 4)).split([parity.taps for parity in self.parities])
         return SIGNED_SCALE * torch.cat([taps - taps.mean(0) for taps in by_tap]).flatten(0, 1)
 
