@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burstfix.color.chromatic import Matrix
+from burstfix.color.planes import least_around
 from burstfix.types import NoiseProfile
 
 Plane = NDArray[np.float32]
@@ -88,8 +89,8 @@ def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
     """Sharpen brightness and keep colour differences.
 
     Detail is amplified by `amount` where it is stronger than the noise. The result is limited to the range of
-    neighbouring pixels, so that edges become steeper without halos. Only faint texture
-    may exceed this range: there, unlike beside an edge, the surroundings vary on all sides.
+    neighbouring pixels, so that edges become steeper without halos. Only faint texture may exceed this range:
+    there, unlike beside an edge, the surroundings vary on all sides.
 
     Args:
         encoded: (3, h, w) encoded RGB, 0 to 1. Changed in place.
@@ -108,7 +109,7 @@ def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:
     )
     low, high = _neighbours(brightness, np.minimum), _neighbours(brightness, np.maximum)
     extent = high - low
-    margin = _OVERSHOOT * _least_around(extent) / (1 + (extent / _EDGE) ** 3)
+    margin = _OVERSHOOT * least_around(extent, _APART) / (1 + (extent / _EDGE) ** 3)
     np.clip(sharper, low - margin, high + margin, out=sharper)
     encoded += sharper - brightness
     return np.clip(encoded, 0.0, 1.0, out=encoded)
@@ -119,14 +120,6 @@ def _neighbours(plane: Plane, function: np.ufunc) -> Plane:
     for _ in range(2):
         p = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
         plane = function(function(p[:-2], p[2:]), p[1:-1]).T
-    return plane
-
-
-def _least_around(plane: Plane) -> Plane:
-    """Return the smallest value among each pixel and those `_APART` rows or columns away."""
-    for _ in range(2):
-        p = np.pad(plane, ((_APART, _APART), (0, 0)), mode="edge")
-        plane = np.minimum(np.minimum(p[: -2 * _APART], p[2 * _APART :]), p[_APART:-_APART]).T
     return plane
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from burstfix.color.planes import least_around
 from burstfix.color.spaces import SRGB_CURVE
 from burstfix.color.tone import ToneCurve
 
@@ -129,7 +130,7 @@ def _guarded(difference: Plane, target: Plane, log2_linear: Plane) -> Plane:
 
     An edge is strong, or its surroundings are flat.
     """
-    extent = _least_around(_range(target), _GUARD_APART)
+    extent = least_around(_range(target), _GUARD_APART)
     limit = _GUARD_SHARE * extent / (1 + (_range(log2_linear) / _GUARD_EDGE_EV) ** 3)
     return limit * np.tanh(difference / np.maximum(limit, np.float32(1e-6)))
 
@@ -172,20 +173,12 @@ def _guided(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
     mean_guide, mean_values = _box(share * guide) / total, _box(share * values) / total
     variance = np.maximum(_box(share * guide * guide) / total - mean_guide * mean_guide, 0)
     covariance = _box(share * guide * values) / total - mean_guide * mean_values
-    texture = np.minimum(_TEXTURE * _least_around(variance, _GUIDE_APART) / (variance + np.float32(1e-6)), 1)
+    texture = np.minimum(_TEXTURE * least_around(variance, _GUIDE_APART) / (variance + np.float32(1e-6)), 1)
     edge = _GUIDE_EDGE * np.maximum(texture, np.float32(0.002))
     slope = covariance * variance / (variance * variance + edge * edge)
     weight = variance + np.float32(0.1) * _GUIDE_EDGE
     total = _box(weight)
     return _box(weight * slope) / total, _box(weight * (mean_values - slope * mean_guide)) / total
-
-
-def _least_around(plane: Plane, apart: int) -> Plane:
-    """Return the smallest value among each pixel and those `apart` rows or columns away."""
-    for _ in range(2):
-        p = np.pad(plane, ((apart, apart), (0, 0)), mode="edge")
-        plane = np.minimum(np.minimum(p[: -2 * apart], p[2 * apart :]), p[apart:-apart]).T
-    return plane
 
 
 def _box(plane: Plane) -> Plane:

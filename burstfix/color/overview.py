@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from burstfix.color.blocks import block_mean
+from burstfix.color.planes import block_mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burstfix.cfa import MONOCHROME
-from burstfix.color.blocks import block_mean
 from burstfix.color.orientation import as_stored
+from burstfix.color.planes import block_mean
 from burstfix.color.rendering import render
 from burstfix.types import LinearImage, RenderedImage
 

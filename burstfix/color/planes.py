@@ -1,6 +1,8 @@
-"""Average blocks of pixels."""
+"""Means of blocks of pixels, and minima around pixels."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,3 +18,11 @@ def block_mean(data: NDArray[np.float32], height: int, width: int) -> NDArray[np
         mean[:] = summed[:, : cols * width].reshape(rows, cols, width).sum(axis=2)
     out *= np.float32(1 / (height * width))
     return out
+
+
+def least_around(plane: NDArray[Any], apart: int) -> NDArray[Any]:
+    """Return the smallest value among each pixel of (H, W) and those `apart` rows or columns away."""
+    for _ in range(2):
+        p = np.pad(plane, ((apart, apart), (0, 0)), mode="edge")
+        plane = np.minimum(np.minimum(p[: -2 * apart], p[2 * apart :]), p[apart:-apart]).T
+    return plane
