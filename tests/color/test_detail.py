@@ -110,3 +110,10 @@ def _luminance_weights() -> np.ndarray:
     from burstfix.color.spaces import SPACES
 
     return SPACES["srgb"].to_xyz()[1] @ camera_to_rgb(ACTION_CAMERA, None, SPACES["srgb"])
+
+
+def test_grain_of_when_both_greens_differ_then_green_has_the_variance_of_their_mean():
+    noise = NoiseProfile((1e-3, 2e-3, 6e-3, 4e-3), (1e-6, 1e-6, 3e-6, 2e-6))
+    grain = grain_of(noise, 1.0, np.ones(3), np.array([0.0, 1.0, 0.0]))
+    np.testing.assert_allclose(grain.shot, [0, (2e-3 + 6e-3) / 4, 0])
+    assert grain.read == pytest.approx((1e-6 + 3e-6) / 4)

@@ -9,7 +9,8 @@ from PIL import Image
 from burstfix.color.chromatic import D65_XY, adaptation, white_of, xy_to_xyz
 from burstfix.color.dng import as_shot_neutral, xy_to_neutral, xyz_to_camera
 from burstfix.color.spaces import SPACES, SRGB_CURVE
-from burstfix.color.white_balance import estimate_neutral, log_histogram
+from burstfix.color.white_balance import estimate_neutral, log_histogram, neutral_for
+from burstfix.errors import UsageError
 from tests.color.pictures import ACTION_CAMERA, SRGB_CAMERA
 
 LIGHTS = [(2400, 0.0), (3000, 0.004), (4000, -0.004), (5200, 0.002), (6500, 0.005), (8500, 0.0)]
@@ -84,3 +85,11 @@ def test_log_histogram_when_fitted_then_grey_is_the_most_likely_and_shares_sum_t
     for table in (pixels, edges):
         assert np.abs(np.array(np.unravel_index(np.argmax(table), table.shape)) - 11.5).max() <= 1.5
         assert (np.exp(table) - 1e-4).sum() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "multipliers", [(2.0, 1.0, np.inf), (2.0, 1.0, np.nan), (2.0, 0.0, 1.0), (-1.0, 1.0, 1.0)]
+)
+def test_neutral_for_when_a_multiplier_is_not_positive_and_finite_then_it_raises_usage_error(multipliers):
+    with pytest.raises(UsageError, match="three positive multipliers"):
+        neutral_for(multipliers, SRGB_CAMERA, np.ones((3, 2, 2), np.float32))
