@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from burstfix.engine.noise_left import _plane
 from burstfix.pipeline import merge_burst, read_burst, write_dng
 from burstfix.types import LinearImage
 from tests.merged_raws import burst_of, tags_of
@@ -64,3 +65,9 @@ def test_merge_burst_when_noise_is_measured_twice_then_both_results_are_the_same
     )
     assert first.noise is not None and first.noise == second.noise
     assert merge_burst(read_burst(paths), model="average", device="cpu").noise is None
+
+
+def test_plane_when_the_picture_is_a_mosaic_then_each_plane_has_the_pixels_of_one_position() -> None:
+    mosaic = np.tile(np.array([[0, 1], [2, 3]], np.float32), (3, 4))[None]
+    for k in range(4):
+        assert _plane(mosaic, k).shape == (3, 4) and (_plane(mosaic, k) == k).all()

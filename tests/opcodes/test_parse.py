@@ -11,7 +11,7 @@ import torch
 
 from burstfix.cfa import LINEAR
 from burstfix.errors import InputError
-from burstfix.opcodes import GainMap, OpcodeLists, WarpRectilinear, parse_list
+from burstfix.opcodes import GainMap, OpcodeLists, WarpRectilinear, parse_list, without_polynomials
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
 from burstfix.raw.picture_opcodes import apply_to_picture
 from burstfix.types import Frame
@@ -64,6 +64,13 @@ def test_parse_list_when_all_opcodes_are_present_then_it_returns_what_was_packed
     third = parse_list(every_kind()[2], 3, "x.dng")
     assert isinstance(third[0], WarpRectilinear)
     assert third[0].coefficients.shape == (3, 6)
+
+
+def test_without_polynomials_when_a_list_has_other_opcodes_too_then_only_these_remain():
+    second = every_kind()[1]
+    kept = [op.header.name for op in parse_list(second, 2, "x.dng") if op.header.name != "MapPolynomial"]
+    assert [op.header.name for op in parse_list(without_polynomials(second), 2, "x.dng")] == kept
+    assert without_polynomials(make.opcode_list(make.polynomial(WHOLE, [0.0, 1.0]))) == b""
 
 
 @pytest.mark.parametrize(
