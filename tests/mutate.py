@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,7 +170,7 @@ def tests_of(mutant: Mutant, tree: Path) -> list[str]:
     return [str(file.relative_to(tree)) for file in own] + [name for name in suites if (tree / name).exists()]
 
 
-def is_caught(mutant: Mutant, tree: Path) -> bool:
+def is_caught(mutant: Mutant, tree: Path, tests: Sequence[str]) -> bool:
     """Write the mutant into the copy of the tree, run its tests until one fails, and restore the file."""
     target = tree / mutant.path
     original = target.read_text(encoding="utf-8")
@@ -182,7 +182,7 @@ def is_caught(mutant: Mutant, tree: Path) -> bool:
     }
     try:
         target.write_text(mutated_source(mutant), encoding="utf-8")
-        for tests in tests_of(mutant, tree):
+        for part in tests:
             command = [
                 sys.executable,
                 "-m",
@@ -193,7 +193,7 @@ def is_caught(mutant: Mutant, tree: Path) -> bool:
                 "no:cacheprovider",
                 "-m",
                 "not slow",
-                tests,
+                part,
             ]
             try:
                 done = subprocess.run(
@@ -226,7 +226,7 @@ def main() -> int:
         )
         for number, mutant in enumerate(mutants, 1):
             started = time.monotonic()
-            caught = is_caught(mutant, tree)
+            caught = is_caught(mutant, tree, tests_of(mutant, tree))
             if not caught:
                 survivors.append(mutant)
             state = "caught" if caught else "SURVIVED"

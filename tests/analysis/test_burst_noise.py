@@ -45,7 +45,7 @@ def test_find_noise_when_noise_cannot_be_measured_then_it_returns_typical_noise_
     frames = [frame_of(torch.full((3, 12, 12), 0.3), "RGGB", 0)]
     found = find_noise(frames, [GlobalMotion()], 0)
     assert found.profile is FALLBACK_NOISE
-    assert "guess" in found.warnings[0]
+    assert "a typical noise profile is used" in found.warnings[0]
 
 
 def test_find_noise_when_the_profile_is_given_then_it_is_used_unchanged():
