@@ -17,6 +17,7 @@ from burstfix.errors import InputError
 from burstfix.models.average import Average
 from burstfix.opcodes import OpcodeLists
 from burstfix.opcodes.plan import OpcodePlan
+from burstfix.raw.bad_pixels import find_bad_pixels
 from burstfix.raw.mosaic_opcodes import MosaicCorrections
 from burstfix.raw.picture_opcodes import apply_to_picture
 from burstfix.types import Burst, Frame, GlobalMotion, Levels, NoiseProfile
@@ -219,6 +220,18 @@ def test_bad_pixels_when_listed_then_they_are_interpolated_from_good_neighbours_
     )
     got = corrected(frame_with(lists, mosaic)) * 65535
     np.testing.assert_allclose(got, smooth, atol=1)
+
+
+def test_find_bad_pixels_when_a_value_is_in_list_2_then_it_is_relative_to_black_and_white():
+    mosaic = np.full((H, W), 500, np.uint16)
+    mosaic[3, 4], mosaic[5, 6] = 100, 300
+    levels = Levels(np.full((1, 1), 100, np.float32), 1100.0)
+    opcodes = OpcodeLists(
+        None, make.opcode_list(make.bad_value(round(0.2 * 65535))), sensor_height=H, sensor_width=W
+    )
+    frame = Frame(mosaic, make_metadata(H, W, levels=levels, opcodes=opcodes)).planned()
+    # 0.2 of the range from 100 to 1100.
+    assert find_bad_pixels(frame, frame.plan).tolist() == [[5, 6]]
 
 
 def test_bad_pixels_when_the_whole_picture_is_listed_then_they_raise_input_error():

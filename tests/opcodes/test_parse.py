@@ -143,6 +143,8 @@ def test_parse_list_when_damaged_then_the_error_names_opcode_and_offset(data: by
         (2, make.line_values(12, WHOLE, [1e30] * 48), "ScalePerRow at byte 4: its value 1e+30"),
         (3, make.warp([[1e300, 0, 0, 0, 0, 0]]), "WarpRectilinear at byte 4: its coefficient 1e+300"),
         (3, make.warp_2([[0.0] * 17 + [0, 1]], reciprocal=1), "no finite reciprocal"),
+        (3, make.warp_2([[1.0] + [0.0] * 16 + [0, 1], [1.0] + [0.0] * 16 + [0, 2]]), "range of valid radii"),
+        (3, make.warp_2([[1.0] + [0.0] * 16 + [-1, 1], [1.0] + [0.0] * 16 + [0, 1]]), "range of valid radii"),
         (3, make.warp_2([[1.0, -1.25] + [0.0] * 15 + [0, 1]], reciprocal=1), "no finite reciprocal"),
     ],
 )
