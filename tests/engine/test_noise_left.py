@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from burstfix.engine.noise_left import _plane
+from burstfix.engine.noise_left import _fit, _plane
 from burstfix.pipeline import merge_burst, read_burst, write_dng
 from burstfix.types import LinearImage
 from tests.merged_raws import burst_of, tags_of
@@ -71,3 +71,18 @@ def test_plane_when_the_picture_is_a_mosaic_then_each_plane_has_the_pixels_of_on
     mosaic = np.tile(np.array([[0, 1], [2, 3]], np.float32), (3, 4))[None]
     for k in range(4):
         assert _plane(mosaic, k).shape == (3, 4) and (_plane(mosaic, k) == k).all()
+
+
+@pytest.mark.parametrize(("gain", "read"), [(1e-3, 1e-5), (1e-3, 0.0), (0.0, 1e-4)])
+def test_fit_when_variances_lie_on_a_line_then_its_gain_and_read_variance_are_found(gain, read) -> None:
+    level = np.random.default_rng(0).uniform(0.01, 0.8, 40_000)
+    found = _fit(level, gain * level + read)
+    assert found is not None and found == pytest.approx((gain, read), rel=0.02, abs=2e-6)
+
+
+@pytest.mark.parametrize(("gain", "read"), [(-1e-3, 1e-3), (1e-3, -5e-6)])
+def test_fit_when_a_part_of_the_line_is_negative_then_it_is_zero_and_the_mean_is_kept(gain, read) -> None:
+    level = np.random.default_rng(0).uniform(0.01, 0.8, 40_000)
+    found = _fit(level, gain * level + read)
+    assert found is not None and min(found) == 0
+    assert found[0] * level.mean() + found[1] == pytest.approx(gain * level.mean() + read, rel=0.01)
