@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-IN_MEMORY = 128_000_000
+IN_MEMORY = 16_000_000
 """Bytes that a `Scratch` keeps in memory by default, so that small bursts do not need files."""
 
 log = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ def read_frames(
 
     Duplicate paths, `._*` files, folders and files with suffixes of other types are skipped with a warning.
     If a file contains several raws (pixel shift), all of them are frames of the burst. Mosaics beyond the
-    first 128 MB are kept in temporary files.
+    first 16 MB are kept in temporary files.
 
     Args:
         paths: Raw files, in any order.
