@@ -302,8 +302,9 @@ def test_main_when_started_then_threads_wait_passively_and_glibc_keeps_freed_mem
     monkeypatch.setattr(app.ctypes, "CDLL", lambda name: Library())
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     assert main(["--version"]) == 0
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("PASSIVE", "1000")
     assert Library.calls == [(-4, 0), (-1, 2**31 - 1)]  # M_MMAP_MAX, M_TRIM_THRESHOLD
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert main(["--version"]) == 0
