@@ -48,8 +48,10 @@ def _load_and_exit() -> None:
         os.dup2(null, stream)
     failed = False
     try:
-        importlib.import_module("burstfix.pipeline")
-        mmap.mmap(-1, _WORKING_MEMORY)
+        try:
+            importlib.import_module("burstfix.pipeline")
+        finally:  # also after an exception, because a lack of memory raises many kinds
+            mmap.mmap(-1, _WORKING_MEMORY)
     except BaseException as error:  # other exceptions will also occur in the parent
         failed = is_out_of_memory(error)
     finally:

@@ -85,3 +85,16 @@ def test_check_memory_suffices_when_memory_is_not_limited_then_nothing_is_loaded
 ):
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"), raising=False)
     check_memory_suffices()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces the limit")
+def test_check_memory_suffices_when_an_import_raises_for_lack_of_memory_then_out_of_memory(
+    limited: None, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(name: str) -> None:
+        raise RuntimeError("some library has no message for a lack of memory")
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    monkeypatch.setattr("burstfix.cli.libraries._WORKING_MEMORY", 1 << 60)
+    with pytest.raises(OutOfMemoryError, match="limited to 500 MB"):
+        check_memory_suffices()
