@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from burstfix.cli import libraries
 from burstfix.cli.libraries import check_memory_suffices
 from burstfix.errors import OutOfMemoryError
 
@@ -94,7 +95,7 @@ def test_check_memory_suffices_when_an_import_raises_for_lack_of_memory_then_out
     def fail(name: str) -> None:
         raise RuntimeError("some library has no message for a lack of memory")
 
+    monkeypatch.setattr(libraries, "_WORKING_MEMORY", 1 << 60)
     monkeypatch.setattr(importlib, "import_module", fail)
-    monkeypatch.setattr("burstfix.cli.libraries._WORKING_MEMORY", 1 << 60)
     with pytest.raises(OutOfMemoryError, match="limited to 500 MB"):
         check_memory_suffices()
