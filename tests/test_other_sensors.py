@@ -137,7 +137,9 @@ def test_read_frame_when_a_lossy_dng_has_no_curves_then_the_error_gives_advice(t
 def test_merge_when_a_network_gets_demosaicked_frames_then_the_error_names_a_model(tmp_path: Path):
     paths, _ = write_frames(tmp_path, LINEAR, 1)
     with pytest.raises(UsageError, match="use --model average"):
-        merge_burst(read_burst(paths), model=Kpn(KpnConfig(8, 3, 8, 1)))
+        merge_burst(
+            read_burst(paths), model=Kpn(KpnConfig(channels=8, kernel=3, head_channels=8, head_blocks=1))
+        )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -122,3 +123,19 @@ def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
         *(mean(plane, k) for plane, k in enumerate((both, column, row, own))),  # blue
     ]  # fmt: skip
     return torch.stack(planes, 1)
+
+
+def from_quads(strips: list[Tensor]) -> Tensor:
+    """Assemble strips (B, K, 4, rows, w / 2), in order from the top, to (B, K, h, w)."""
+    return F.pixel_shuffle(torch.cat(strips, 3).flatten(1, 2), 2)
+
+
+def planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply a 1x1 convolution with 4 * K outputs: (B, c, rows, w / 2) to float32 (B, K, 4, rows, w / 2).
+
+    A matrix product is used, because it writes plane by plane; a convolution would write pixel by pixel.
+    """
+    batch, _, rows, columns = features.shape
+    weight = weight.flatten(1).expand(batch, -1, -1)
+    product = torch.baddbmm(bias[:, None], weight, features.flatten(2))
+    return product.float().unflatten(2, (rows, columns)).unflatten(1, (-1, 4))

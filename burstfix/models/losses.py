@@ -33,7 +33,8 @@ class LossSettings:
         psnr: Weight of each decibel by which the display PSNR of a patch is below 60 dB.
         raised: Display loss of dark patches after brightening.
         mosaic: Charbonnier loss on the denoised mosaic, and on the colours if kernels predict them.
-        annealing: Initial weight of the loss of each single frame (kernel prediction).
+        annealing: Initial weight of the loss of parts of the kernels alone: of each single frame, or of each
+            group of samples (deformable kernels).
         annealing_steps: Number of steps in which this weight falls to a hundredth.
         interpolation: Interpolation loss (two-stage).
         matching: Losses of learned block matching (two-stage).
@@ -134,7 +135,11 @@ def mosaic_loss(mosaic: Tensor, batch: TrainingBatch) -> Losses:
 
 
 def kernel_losses(merged: Merged, batch: TrainingBatch) -> Losses:
-    """Compute the losses of predicted kernels: mosaic, all colours, and the annealed loss of each frame."""
+    """Compute the losses of predicted kernels: mosaic, all colours, and the annealed loss of their parts.
+
+    The annealed loss makes each part useful alone, before all parts learn to work together (deformable
+    kernels, equation 11). The parts are the frames, or groups of samples.
+    """
     assert merged.mosaic is not None
     settings = batch.settings
     losses = mosaic_loss(merged.mosaic, batch)
@@ -142,8 +147,8 @@ def kernel_losses(merged: Merged, batch: TrainingBatch) -> Losses:
         color = _gamma(merged.extra["color"].float())
         losses["color"] = settings.mosaic * charbonnier(color, _gamma(batch.truth))
     annealing = settings.annealing * 0.01 ** (batch.step / max(settings.annealing_steps, 1))
-    if "frames" in merged.extra and annealing > 1e-4:
-        single = _gamma(merged.extra["frames"].float())
+    if "alone" in merged.extra and annealing > 1e-4:
+        single = _gamma(merged.extra["alone"].float())
         losses["alone"] = annealing * charbonnier(single, _gamma(batch.truth_mosaic)[:, None])
     return losses
 

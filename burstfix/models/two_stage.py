@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from burstfix.errors import UsageError
 from burstfix.models.base import ModelInfo
+from burstfix.models.kernel_network import AlignedFeatures
 from burstfix.models.kpn import (
     BYTES_PER_PIXEL,
     BYTES_PER_PIXEL_FIXED,
-    AlignedFeatures,
     Kpn,
     KpnConfig,
 )

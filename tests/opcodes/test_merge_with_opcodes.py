@@ -38,7 +38,11 @@ def shaded_burst(cfa: str = "GRBG") -> Burst:
 @pytest.mark.parametrize("kind", ["average", "kpn"])
 def test_merge_when_tiled_under_a_gain_map_then_the_picture_is_the_same(kind: str):
     torch.manual_seed(0)
-    model = Average() if kind == "average" else Kpn(KpnConfig(8, 3, 8, 1))
+    model = (
+        Average()
+        if kind == "average"
+        else Kpn(KpnConfig(channels=8, kernel=3, head_channels=8, head_blocks=1))
+    )
     burst = shaded_burst()
     whole, tiled = (merge_tiled(burst, model, tile=side).data for side in (512, 64))
     assert np.abs(whole - tiled).max() < 2e-4
