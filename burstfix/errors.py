@@ -19,6 +19,10 @@ class UsageError(BurstfixError):
     exit_code = 2
 
 
+class NoMosaicError(UsageError):
+    """A mosaic is requested of a model that computes only a picture."""
+
+
 class InputError(BurstfixError):
     """A file cannot be read, or its kind is not supported."""
 

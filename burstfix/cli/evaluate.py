@@ -18,6 +18,7 @@ from burstfix.settings import MergeSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from burstfix.evaluation.methods import Protocol
     from burstfix.evaluation.protocol import Case
 
 EXAMPLES = (
@@ -25,6 +26,7 @@ EXAMPLES = (
     "burstfix evaluate --clips clip/ -m average -m kpn:1 -m kpn -m runs/kpn/kpn.safetensors",
     "burstfix evaluate --clips REDS4/ --noise-level high --max-windows 4 --crop 256",
     "burstfix evaluate --photos photos/ --per-photo 6 --crop 192 -m kpn -m runs/kpn/kpn.safetensors",
+    "burstfix evaluate --clips REDS4/ --protocol grey -m nlm -m average -m kpn",
     "burstfix evaluate --bursts shots/ -m average -m kpn:1 -m kpn",
     "burstfix evaluate --photos photos/ --save-pictures compared/ --markdown",
 )
@@ -61,6 +63,14 @@ EXAMPLES = (
     help="Model or reference method to evaluate; +V averages V views (1, 2, 4, 8), :N uses N frames. "
     "Reference methods: menon (one frame, demosaicked), nlm, wavelet, bm3d, hdrplus. May be given several "
     "times.  [default: all usable built-in models]",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["color", "grey", "grey-picture"]),
+    default="color",
+    show_default=True,
+    help="Colour bursts, or grey bursts as in the paper on deformable kernels. For grey bursts, the denoised "
+    "mosaics are compared, or (grey-picture) the merged pictures.",
 )
 @click.option(
     "--noise-level",
@@ -146,6 +156,7 @@ def command(
     photos: tuple[Path, ...],
     bursts: tuple[Path, ...],
     models: tuple[str, ...],
+    protocol: Protocol,
     levels: tuple[str, ...],
     frames: int,
     max_windows: int,
@@ -178,6 +189,8 @@ def command(
             "--bursts cannot be used with --clips, --photos, --lpips, --markdown or --save-pictures; leave "
             "them out"
         )
+    if protocol != "color" and (bursts or lpips):
+        raise UsageError(f"--protocol {protocol} cannot be used with --bursts or --lpips")
     if recorrupted and not bursts:
         raise UsageError("--recorrupted can be used only with --bursts")
     if output is not None and (not output.parent.is_dir() or (output.exists() and not overwrite)):
@@ -200,7 +213,11 @@ def command(
         torch.set_num_threads(threads)
     found_clips, found_photos = find_clips(clips), find_photos(photos)
     methods = load_methods(
-        models or default_methods(), device=compute.device, tile=compute.tile, precision=compute.precision
+        models or default_methods(),
+        device=compute.device,
+        tile=compute.tile,
+        precision=compute.precision,
+        protocol=protocol,
     )
     labels = [method.label for method in methods]
     if baseline is not None and baseline not in labels:
@@ -229,6 +246,7 @@ def command(
             found_photos,
             levels or ("high", "low"),
             limits,
+            protocol=protocol,
             distance=distance,
             progress=progress,
             on_case=keeper,

@@ -6,19 +6,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from burstfix.checkpoints import load_model
+from burstfix.engine.device import Device
 from burstfix.engine.infer import merge_tiled
 from burstfix.engine.select import select_device
-from burstfix.errors import UsageError
+from burstfix.errors import NoMosaicError, UsageError
 from burstfix.evaluation import yardsticks
 from burstfix.evaluation.yardsticks import Merge, yardstick
+from burstfix.models.base import BurstModel
 from burstfix.models.catalog import CATALOG
 from burstfix.models.ensemble import VIEWS, self_ensemble
+from burstfix.raw.cfa import mosaic
 from burstfix.types import Burst
+
+Protocol = Literal["color", "grey", "grey-picture"]
+"""Result of a method: RGB (3, H, W), the denoised mosaic (1, H, W), or its RGB sampled by the CFA (1, H, W).
+
+Methods that compute no mosaic return sampled RGB for "grey" too. Published methods do not demosaick a mosaic
+of a grey scene.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,7 @@ class Method:
     Attributes:
         label: Unique name of the row.
         frames: Number of frames around the reference to use; None = all.
-        merge: Function from burst to linear RGB (3, H, W).
+        merge: Function from burst to the result of the chosen `Protocol`.
     """
 
     label: str
@@ -92,7 +104,12 @@ def default_methods() -> list[str]:
 
 
 def load_methods(
-    names: Sequence[str], *, device: str = "auto", tile: int = 0, precision: str = "auto"
+    names: Sequence[str],
+    *,
+    device: str = "auto",
+    tile: int = 0,
+    precision: str = "auto",
+    protocol: Protocol = "color",
 ) -> list[Method]:
     """Load models and other methods. Each model is loaded once.
 
@@ -100,6 +117,7 @@ def load_methods(
         names: For each method, a published method, the name of a model (see `load_model`) or a .safetensors
             file. It may be followed by `+V` for an ensemble of V views, and by `:N` to use only N frames.
         device, tile, precision: As for `merge_tiled`.
+        protocol: Result of the methods; see `Protocol`.
 
     Raises:
         UsageError: A name is unknown, or given twice, or a package for it is missing.
@@ -111,8 +129,12 @@ def load_methods(
     for label, name in zip(row_labels(parsed), parsed, strict=True):
         key = name.base, name.views
         if key not in merges:
-            is_yardstick = name.base in yardsticks.NAMES
-            merges[key] = yardstick(name.base) if is_yardstick else _merge(*key, device, tile, precision)
+            if name.base in yardsticks.NAMES:
+                merges[key] = yardstick(name.base, as_grey=protocol != "color")
+            else:
+                chosen = select_device(device)
+                model = self_ensemble(load_model(name.base, chosen.type), name.views)
+                merges[key] = _merge(model, chosen, tile, precision, protocol)
         methods.append(Method(label, name.frames, merges[key]))
     return methods
 
@@ -169,7 +191,20 @@ def around_reference(burst: Burst, count: int) -> Burst:
     )
 
 
-def _merge(name: str, views: int, device: str, tile: int, precision: str) -> Merge:
-    chosen = select_device(device)
-    model = self_ensemble(load_model(name, chosen.type), views)
-    return lambda burst: merge_tiled(burst, model, device=chosen, tile=tile, precision=precision).data
+def _merge(model: BurstModel, device: Device, tile: int, precision: str, protocol: Protocol) -> Merge:
+    def merge(burst: Burst, *, as_mosaic: bool = False) -> NDArray[np.float32]:
+        merged = merge_tiled(burst, model, device=device, tile=tile, precision=precision, mosaic=as_mosaic)
+        return merged.data
+
+    def sample(burst: Burst) -> NDArray[np.float32]:
+        picture = torch.from_numpy(merge(burst))
+        return mosaic(picture, burst.frames[burst.reference].metadata.cfa)[None].numpy()
+
+    def denoise(burst: Burst) -> NDArray[np.float32]:
+        try:
+            return merge(burst, as_mosaic=True)
+        except NoMosaicError:
+            return sample(burst)
+
+    merges: dict[Protocol, Merge] = {"color": merge, "grey": denoise, "grey-picture": sample}
+    return merges[protocol]

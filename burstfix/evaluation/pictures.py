@@ -19,7 +19,7 @@ def save_side_by_side(pictures: Mapping[str, Tensor], path: Path, side: int = 25
     """Write the central part of each picture with its name, in one row.
 
     Args:
-        pictures: (3, H, W) display RGB in 0..1 by name, all of one size.
+        pictures: (3, H, W) display RGB or (1, H, W) grey in 0..1 by name, all of one size.
         path: PNG file; replaced if it exists.
         side: Largest height and width of the part that is shown.
 
@@ -35,7 +35,7 @@ def save_side_by_side(pictures: Mapping[str, Tensor], path: Path, side: int = 25
     pen = ImageDraw.Draw(row)
     for k, (name, picture) in enumerate(pictures.items()):
         part = picture[:, top : top + shown_height, left : left + shown_width].clamp(0, 1)
-        pixels = (part * 255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+        pixels = (part * 255).round().expand(3, -1, -1).permute(1, 2, 0).cpu().numpy().astype(np.uint8)
         x = k * (shown_width + _GAP)
         row.paste(Image.fromarray(pixels), (x, _LABEL_HEIGHT))
         pen.text((x + 2, 2), name, fill=(0, 0, 0))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,13 +27,14 @@ from torch import Tensor
 
 from burstfix.analysis.burst import prepare_burst
 from burstfix.errors import InputError, UsageError
+from burstfix.evaluation import grey
 from burstfix.raw.cfa import unpack
 from burstfix.sim.burst import mosaic_packed
 from burstfix.sim.camera import Camera, protocol_camera, to_display, unprocess
 from burstfix.sim.files import color_profile, frame_metadata
 from burstfix.sim.motion import MotionSettings
-from burstfix.sim.recording import NOISE_LEVELS, RecordingSettings, record_photo
-from burstfix.sim.sources import pictures_in, read_picture
+from burstfix.sim.recording import NOISE_LEVELS, Recording, RecordingSettings, record_clip, record_photo
+from burstfix.sim.sources import pictures_in, read_clip, read_picture
 from burstfix.types import Burst, Frame, FrameMetadata, Levels, NoiseProfile
 
 EDGE_FRAMES = 2  # frames at each end of a clip that are not used as references
@@ -52,6 +53,15 @@ PHOTO_SETTINGS = RecordingSettings(
     motion=MotionSettings(shift=40.0, rotation=0.5, zoom=0.003, perspective=0.001, least=0.5),
     object_speed=5.0,
 )
+GREY_SETTINGS = replace(
+    PHOTO_SETTINGS,
+    bits=16,
+    black_level=grey.BLACK,
+    white_level=grey.WHITE,
+    camera="neutral",
+    tone_curve=False,
+)
+"""Settings of grey bursts; see `grey`. The motion is that of other bursts of photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +88,13 @@ class Case:
     """One burst and its truth.
 
     Attributes:
-        source: "clips" or "photos".
+        source: "clips" or "photos"; for grey bursts, with the protocol in front, as in "grey-clips".
         clip: Name of the clip or photograph.
         window: Name of the reference frame; for a photograph, the number of the burst, counted from 0.
         level: Noise level, a key of `LEVELS`.
         burst: Input of the engine.
-        truth: (3, H, W) display RGB.
-        camera: Camera that converts linear results to display RGB.
+        truth: (3, H, W) display RGB, or (1, H, W) display grey.
+        display: Function that converts a linear result (C, H, W) to the form of `truth`.
     """
 
     source: str
@@ -93,11 +103,11 @@ class Case:
     level: str
     burst: Burst
     truth: Tensor
-    camera: Camera
+    display: Callable[[Tensor], Tensor]
 
     def shown(self, linear: NDArray[np.float32]) -> Tensor:
-        """Convert a merged burst to (3, H, W) display RGB."""
-        return to_display(torch.from_numpy(linear)[None], self.camera)[0]
+        """Convert a merged burst to the form of `truth`."""
+        return self.display(torch.from_numpy(linear))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +200,29 @@ def clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
         # The protocol fixes the number of frames, so frames are not dropped.
         burst = prepare_burst(frames, reference=reference - first, noise=noise, keep_all=True)
         truth = _middle(_clean(clip.frames[reference], camera), limits.crop)
-        shown = to_display(truth[None], camera)[0]
-        yield Case("clips", clip.name, clip.frames[reference].stem, level, burst, shown, camera)
+        display = _display(camera)
+        yield Case("clips", clip.name, clip.frames[reference].stem, level, burst, display(truth), display)
 
 
-def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: str = "") -> Case:
+def grey_clip_cases(clip: Clip, level: str, limits: Limits) -> Iterator[Case]:
+    """Simulate the grey bursts of a clip; see `grey`. Every frame of every burst has its own noise."""
+    for reference in references(len(clip.frames), limits):
+        window = read_clip(clip.frames[0].parent, reference - limits.frames // 2, limits.frames)
+        name = clip.frames[reference].stem
+        size = (limits.crop, limits.crop) if limits.crop else None
+        settings = _with_level(GREY_SETTINGS, level, limits, zlib.crc32(f"{clip.name}/{name}".encode()))
+        recording = record_clip(grey.grey_source(window), replace(settings, size=size))
+        yield _grey_case("clips", clip.name, name, level, recording, clip.frames[reference])
+
+
+def _grey_case(source: str, clip: str, window: str, level: str, recording: Recording, path: Path) -> Case:
+    truth = grey.grey_display(recording.truth[:1])
+    return Case(source, clip, window, level, _burst(recording, level, path), truth, grey.grey_display)
+
+
+def photo_case(
+    photo: Path, level: str, limits: Limits, number: int = 0, name: str = "", *, as_grey: bool = False
+) -> Case:
     """Simulate a burst of a photograph. Motion and noise depend only on the file name and the number.
 
     Args:
@@ -203,28 +231,38 @@ def photo_case(photo: Path, level: str, limits: Limits, number: int = 0, name: s
         limits: Selection of the data.
         number: Number of the burst. Burst 0 shows the middle of the photograph, the others show random parts.
         name: Name of the photograph; by default its stem.
+        as_grey: True for a grey burst; see `grey`.
     """
-    shot_gain, read_std = LEVELS[level]
     side = limits.crop or 512
     picture, seed = read_picture(photo), zlib.crc32(photo.stem.encode())
     if number:
         seed = zlib.crc32(f"{photo.stem}/{number}".encode())
         picture = _random_part(picture, side + _REACH, seed)
-    settings = replace(
-        PHOTO_SETTINGS,
-        frames=limits.frames,
-        size=(side, side),
-        shot_gain=shot_gain,
-        read_variance=read_std**2,
-        seed=seed,
-    )
+    base = GREY_SETTINGS if as_grey else PHOTO_SETTINGS
+    settings = replace(_with_level(base, level, limits, seed), size=(side, side))
+    name = name or photo.stem
+    if as_grey:
+        recording = record_photo(grey.grey_source(picture), settings)
+        return _grey_case("photos", name, str(number), level, recording, photo)
     recording = record_photo(picture, settings)
-    frames = [Frame(m, frame_metadata(recording, k, photo)) for k, m in enumerate(recording.mosaics)]
-    burst = prepare_burst(
-        frames, reference=settings.reference_index, noise=noise_profile(level), keep_all=True
-    )
-    shown = to_display(recording.truth[None], recording.camera)[0]
-    return Case("photos", name or photo.stem, str(number), level, burst, shown, recording.camera)
+    display = _display(recording.camera)
+    burst = _burst(recording, level, photo)
+    return Case("photos", name, str(number), level, burst, display(recording.truth), display)
+
+
+def _with_level(base: RecordingSettings, level: str, limits: Limits, seed: int) -> RecordingSettings:
+    shot_gain, read_std = LEVELS[level]
+    return replace(base, frames=limits.frames, shot_gain=shot_gain, read_variance=read_std**2, seed=seed)
+
+
+def _burst(recording: Recording, level: str, path: Path) -> Burst:
+    frames = [Frame(m, frame_metadata(recording, k, path)) for k, m in enumerate(recording.mosaics)]
+    reference = recording.settings.reference_index
+    return prepare_burst(frames, reference=reference, noise=noise_profile(level), keep_all=True)
+
+
+def _display(camera: Camera) -> Callable[[Tensor], Tensor]:
+    return lambda linear: to_display(linear[None], camera)[0]
 
 
 def _random_part(picture: Tensor, side: int, seed: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from burstfix.engine.device import CpuDevice
 from burstfix.engine.select import select_device
 from burstfix.errors import UsageError
-from burstfix.evaluation.methods import Method
+from burstfix.evaluation.methods import Method, Protocol
 from burstfix.evaluation.metrics import psnr, ssim
 from burstfix.evaluation.perceptual import Distance
 from burstfix.evaluation.protocol import (
@@ -22,6 +22,7 @@ from burstfix.evaluation.protocol import (
     Limits,
     clip_cases,
     distinct_names,
+    grey_clip_cases,
     photo_case,
     references,
 )
@@ -63,6 +64,7 @@ def evaluate(
     levels: Sequence[str],
     limits: Limits,
     *,
+    protocol: Protocol = "color",
     distance: Distance | None = None,
     progress: Progress | None = None,
     on_case: OnCase | None = None,
@@ -75,6 +77,7 @@ def evaluate(
         photos: Photographs for simulated bursts.
         levels: Noise levels, keys of `protocol.LEVELS`.
         limits: Selection of the data.
+        protocol: Kind of bursts and of the results of the methods.
         distance: Perceptual distance to measure as well; see `perceptual.lpips`.
         progress: Called with ("evaluate", cases done, all cases).
         on_case: Function that is called with each case and the display RGB of every method.
@@ -88,7 +91,7 @@ def evaluate(
     if total == 0 or not methods:
         raise UsageError("nothing to evaluate: give clips or photographs, and a model")
     scores: list[Score] = []
-    for done, case in enumerate(_cases(clips, photos, levels, limits)):
+    for done, case in enumerate(_cases(clips, photos, levels, limits, protocol)):
         if progress:
             progress("evaluate", done, total)
         shown = {}
@@ -119,15 +122,18 @@ def evaluate(
 
 
 def _cases(
-    clips: Sequence[Clip], photos: Sequence[Path], levels: Sequence[str], limits: Limits
+    clips: Sequence[Clip], photos: Sequence[Path], levels: Sequence[str], limits: Limits, protocol: Protocol
 ) -> Iterator[Case]:
-    names = distinct_names(photos)
+    names, as_grey = distinct_names(photos), protocol != "color"
+    prefix = f"{protocol}-" if as_grey else ""
     for level in levels:
         for clip in clips:
-            yield from clip_cases(clip, level, limits)
+            for case in (grey_clip_cases if as_grey else clip_cases)(clip, level, limits):
+                yield replace(case, source=prefix + case.source)
         for photo, name in zip(photos, names, strict=True):
             for number in range(limits.per_photo):
-                yield photo_case(photo, level, limits, number, name)
+                case = photo_case(photo, level, limits, number, name, as_grey=as_grey)
+                yield replace(case, source=prefix + case.source)
 
 
 def machine(device: str) -> dict[str, str | int]:

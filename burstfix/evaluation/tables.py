@@ -16,7 +16,14 @@ from burstfix.evaluation.run import Score
 from burstfix.evaluation.statistics import Estimate, bootstrap
 from burstfix.names import printable
 
-TITLES = {"clips": "Clips, REDS4 protocol", "photos": "Photographs, simulated bursts"}
+TITLES = {
+    "clips": "Clips, REDS4 protocol",
+    "photos": "Photographs, simulated bursts",
+    "grey-clips": "Grey clips, denoised mosaics",
+    "grey-photos": "Grey photographs, simulated bursts, denoised mosaics",
+    "grey-picture-clips": "Grey clips, merged pictures",
+    "grey-picture-photos": "Grey photographs, simulated bursts, merged pictures",
+}
 
 
 @dataclass(frozen=True, slots=True)

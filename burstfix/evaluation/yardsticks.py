@@ -4,9 +4,11 @@
 |---|---|---|
 | menon | Menon demosaicking of the reference, without denoising | 1 |
 | nlm | non-local means after a variance-stabilising transform, then Menon (needs scikit-image) | 1 |
-| wavelet | the same with wavelet shrinkage (needs scikit-image and PyWavelets) | 1 | | bm3d | the same with
-BM3D (needs the package bm3d, which is licensed only for non-commercial use) | 1 | | hdrplus | merging as in
-HDR+, then Menon | all |
+| wavelet | the same with wavelet shrinkage (needs scikit-image and PyWavelets) | 1 |
+| bm3d | the same with BM3D (needs the package bm3d, licensed only for non-commercial use) | 1 |
+| hdrplus | merging as in HDR+, then Menon | all |
+
+With grey bursts, nothing is demosaicked, and the methods for one frame denoise the whole mosaic as one plane.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from burstfix.engine.infer import merge_tiled
 from burstfix.errors import UsageError
@@ -31,11 +34,11 @@ Merge = Callable[[Burst], NDArray[np.float32]]
 Plane = NDArray[np.float64]
 
 
-def _hdrplus(burst: Burst) -> NDArray[np.float32]:
-    return merge_tiled(burst, HdrPlus(), device="cpu").data
+def _hdrplus(as_grey: bool) -> Merge:
+    return lambda burst: merge_tiled(burst, HdrPlus(), device="cpu", mosaic=as_grey).data
 
 
-def _single(denoise: Callable[[Plane], Plane] | None) -> Merge:
+def _demosaicked(denoise: Callable[[Plane], Plane] | None) -> Merge:
     """Return a method that denoises the packed planes of the reference and demosaicks them.
 
     Args:
@@ -43,24 +46,38 @@ def _single(denoise: Callable[[Plane], Plane] | None) -> Merge:
     """
 
     def merge(burst: Burst) -> NDArray[np.float32]:
-        frame = burst.frames[burst.reference]
-        height, width = frame.mosaic.shape
-        mosaic = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
-        padded = pad_to_rggb(mosaic, frame.metadata.cfa)
+        mosaic = _reference(burst)
+        height, width = mosaic.shape
+        padded = pad_to_rggb(mosaic, burst.frames[burst.reference].metadata.cfa)
         planes = pack(padded.mosaic)
         if denoise is not None:
-            profiles = zip(burst.noise.shot_gain, burst.noise.read_variance, strict=True)
-            planes = torch.stack(
-                [
-                    torch.from_numpy(stabilised(plane.double().numpy(), denoise, *profile)).float()
-                    for plane, profile in zip(planes, profiles, strict=True)
-                ]
-            )
+            planes = torch.stack([_denoised(plane, denoise, burst, k) for k, plane in enumerate(planes)])
         rgb = menon(planes[None])[0]
         inside = slice(padded.top, padded.top + height), slice(padded.left, padded.left + width)
         return rgb[:, inside[0], inside[1]].contiguous().numpy()
 
     return merge
+
+
+def _grey(denoise: Callable[[Plane], Plane] | None) -> Merge:
+    """Return a method that denoises the whole mosaic of the reference as one plane, as for a grey scene."""
+
+    def merge(burst: Burst) -> NDArray[np.float32]:
+        mosaic = _reference(burst)
+        return (mosaic if denoise is None else _denoised(mosaic, denoise, burst, 0))[None].numpy()
+
+    return merge
+
+
+def _reference(burst: Burst) -> Tensor:
+    frame = burst.frames[burst.reference]
+    return normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
+
+
+def _denoised(plane: Tensor, denoise: Callable[[Plane], Plane], burst: Burst, k: int) -> Tensor:
+    """Denoise a plane with the noise profile of packed plane k."""
+    profile = burst.noise.shot_gain[k], burst.noise.read_variance[k]
+    return torch.from_numpy(stabilised(plane.double().numpy(), denoise, *profile)).float()
 
 
 def stabilised(
@@ -123,13 +140,18 @@ NAMES = (*SINGLE_FRAME, "hdrplus")
 """Names of all published methods for comparison."""
 
 
-def yardstick(name: str) -> Merge:
+def yardstick(name: str, *, as_grey: bool = False) -> Merge:
     """Return a method by its name in `NAMES`.
+
+    Args:
+        name: Name of the method.
+        as_grey: True for a method that denoises the mosaic of a grey scene and does not demosaick it.
 
     Raises:
         UsageError: A required package is not installed.
     """
     if name == "hdrplus":
-        return _hdrplus
+        return _hdrplus(as_grey)
     create = SINGLE_FRAME[name]
-    return _single(create() if create else None)
+    denoise = create() if create else None
+    return _grey(denoise) if as_grey else _demosaicked(denoise)

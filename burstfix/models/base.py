@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from burstfix.align.blocks import BlockField, gray_features, match_blocks
 from burstfix.align.gather import BurstTile
-from burstfix.errors import UsageError
+from burstfix.errors import NoMosaicError, UsageError
 from burstfix.models.losses import Losses, TrainingBatch, mosaic_loss, picture_losses
 
 logger = logging.getLogger(__name__)
@@ -135,11 +135,13 @@ class BurstModel(nn.Module):
         """Merge one tile without demosaicking; return packed planes (C, h, w), including the halo.
 
         Raises:
-            UsageError: The model does not compute a mosaic.
+            NoMosaicError: The model does not compute a mosaic.
         """
         merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
         if merged.mosaic is None:
-            raise UsageError(f"model {self.info.name} returns no mosaic; use --model average or --model kpn")
+            raise NoMosaicError(
+                f"model {self.info.name} returns no mosaic; use --model average or --model kpn"
+            )
         return merged.mosaic[0]
 
     def merge_tile(self, tile: BurstTile) -> Tensor:

@@ -49,6 +49,11 @@ def protocol_camera(batch: int = 1, device: torch.device | str = "cpu") -> Camer
     )
 
 
+def neutral_camera() -> Camera:
+    """Return a camera whose RGB is linear sRGB, with gains of 1."""
+    return Camera(torch.eye(3)[None], torch.ones(1, 3))
+
+
 def random_camera(batch: int, generator: torch.Generator) -> Camera:
     """Return random variants of the protocol camera: gains 1.5..2.6 (red) and 1.2..2.3 (blue)."""
     device = generator.device

@@ -18,7 +18,7 @@ from torch import Tensor
 from burstfix.cfa import CFA_PATTERNS
 from burstfix.errors import UsageError
 from burstfix.raw.cfa import mosaic
-from burstfix.sim.camera import Camera, protocol_camera, random_camera, unprocess
+from burstfix.sim.camera import Camera, neutral_camera, protocol_camera, random_camera, unprocess
 from burstfix.sim.motion import MotionSettings, camera_path, object_mask, warp
 from burstfix.types import GlobalMotion
 
@@ -37,8 +37,10 @@ class RecordingSettings:
         reference: Index of the frame with known truth; by default the middle one.
         size: Largest height and width of the frames in sensor pixels, cut from the middle of the source.
         cfa: Bayer pattern.
-        bits: Bits per sample, 10 to 16; the largest value is white.
+        bits: Bits per sample, 10 to 16.
         black_level: Black level in DN; by default a sixteenth of full scale.
+        white_level: White level in DN; by default the largest value. Signals above white are recorded up to
+            the largest value.
         shot_gain, read_variance: Noise profile in normalised units.
         motion: Motion of the camera; photographs only.
         moving_object: True to add an independently moving object that hides the background; photographs only.
@@ -46,7 +48,8 @@ class RecordingSettings:
         blur: Exposure time as a share of the time between frames, for motion blur; 0 = no blur. Photographs
             only.
         hot_pixels: Number of hot pixels.
-        camera: "random" (from the seed) or "protocol" (the camera of the REDS4 protocol).
+        camera: "random" (from the seed), "protocol" (the camera of the REDS4 protocol) or "neutral" (equal
+            camera RGB for grey).
         tone_curve: True to invert a contrast curve (smoothstep) of the source.
         seed: Seed of all random numbers.
     """
@@ -57,6 +60,7 @@ class RecordingSettings:
     cfa: str = "RGGB"
     bits: int = 12
     black_level: int | None = None
+    white_level: int | None = None
     shot_gain: float = NOISE_LEVELS["high"][0]
     read_variance: float = NOISE_LEVELS["high"][1] ** 2
     motion: MotionSettings = field(default_factory=lambda: MotionSettings(shift=24.0, least=0.5))
@@ -81,6 +85,11 @@ class RecordingSettings:
     @property
     def white(self) -> int:
         """White level in DN."""
+        return self.largest if self.white_level is None else self.white_level
+
+    @property
+    def largest(self) -> int:
+        """Largest value of a sample in DN."""
         return 2**self.bits - 1
 
     def check(self) -> None:
@@ -97,14 +106,15 @@ class RecordingSettings:
             raise UsageError(f"CFA pattern {self.cfa!r} is not one of {', '.join(CFA_PATTERNS)}")
         if not 10 <= self.bits <= 16:
             raise UsageError(f"bits: found {self.bits}, expected 10 to 16")
-        if not 0 <= self.black < self.white:
+        if not 0 <= self.black < self.white <= self.largest:
             raise UsageError(
-                f"black level: found {self.black}, expected 0 or more and less than white, {self.white}"
+                f"black level {self.black}, white level {self.white}: expected 0 <= black < white <= "
+                f"{self.largest}"
             )
         if min(self.shot_gain, self.read_variance) < 0 or not 0 <= self.blur <= 1 or self.seed < 0:
             raise UsageError("expected noise and seed of 0 or more, and blur between 0 and 1")
-        if self.camera not in ("random", "protocol"):
-            raise UsageError(f"camera: found {self.camera!r}, expected random or protocol")
+        if self.camera not in ("random", "protocol", "neutral"):
+            raise UsageError(f"camera: found {self.camera!r}, expected random, protocol or neutral")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,7 +239,7 @@ def _record(
         x = x + std * torch.randn(x.shape, generator=noise)
         x.view(-1)[places] += heat
         dn = settings.black + x * (settings.white - settings.black)
-        mosaics[k] = dn.round().clamp(0, settings.white).numpy().astype(np.uint16)
+        mosaics[k] = dn.round().clamp(0, settings.largest).numpy().astype(np.uint16)
     rows = torch.stack([places // width, places % width], 1).int().numpy()
     order = np.lexsort((rows[:, 1], rows[:, 0]))
     truth = frames[settings.reference_index]
@@ -303,6 +313,8 @@ def _limited(height: int, width: int, limit: tuple[int, int] | None) -> tuple[in
 def _camera(settings: RecordingSettings) -> Camera:
     if settings.camera == "protocol":
         return protocol_camera()
+    if settings.camera == "neutral":
+        return neutral_camera()
     return random_camera(1, _generator(settings, "camera"))
 
 

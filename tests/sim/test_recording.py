@@ -211,6 +211,7 @@ def test_record_clip_when_recorded_then_frames_equal_those_of_the_clip_and_motio
         {"reference": 3},
         {"cfa": "RGBG"},
         {"black_level": 20_000},
+        {"white_level": 70_000},
         {"blur": 1.5},
         {"camera": "mine"},
         {"seed": -1},
