@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LOGIT_LIMIT = 12.0  # keeps running sums finite, because e^12 and e^-12 are far inside the range of float32
+SIGNED_SCALE = 0.25  # scale of the signed part, so that it does not learn faster than the other parts
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:

@@ -26,13 +26,19 @@ from torch import Tensor, nn
 from burstfix.errors import UsageError
 from burstfix.models.base import ModelInfo
 from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, NetworkConfig
-from burstfix.models.kernels import OTHER_COLORS, all_colors, from_quads, own_color, planes
+from burstfix.models.kernels import (
+    LOGIT_LIMIT,
+    OTHER_COLORS,
+    SIGNED_SCALE,
+    all_colors,
+    from_quads,
+    own_color,
+    planes,
+)
 from burstfix.models.layers import act, conv
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
 STRIP = 2**16  # number of packed pixels to which kernels are applied at once
-LOGIT_LIMIT = 12.0  # keeps running sums finite, because e^12 and e^-12 are far inside the range of float32
-SIGNED_SCALE = 0.25  # scale of the signed part, so that it does not learn faster than the other parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_merge_tiled_when_the_picture_is_smaller_than_the_halo_then_it_is_merged
     assert np.isfinite(merged).all()
 
 
-@pytest.mark.parametrize("name", ["average", "kpn", "two-stage"])
+@pytest.mark.parametrize("name", ["average", "kpn", "two-stage", "deformable-2d", "deformable-3d"])
 def test_merge_tiled_when_the_noise_of_black_is_zero_then_black_stays_black(name):
     burst = make_burst(64, 64, 3, levels=Levels(np.zeros((1, 1), np.float32), WHITE))
     below = np.arange(64)[:, None] >= 40

@@ -95,6 +95,13 @@ def test_kpn_when_other_frames_are_reordered_then_the_result_is_the_same(model):
     assert torch.allclose(one, other, atol=1e-5)
 
 
+def test_kpn_when_blind_then_the_noise_profile_does_not_matter():
+    torch.manual_seed(0)
+    blind, frames = Kpn(replace(SMALL, noise_map=False)).eval(), burst(3, 32)
+    with torch.no_grad():
+        assert torch.equal(blind(frames, SHOT, READ, 1).rgb, blind(frames, 0.1 * SHOT, READ, 1).rgb)
+
+
 def test_kpn_when_untrained_then_the_mosaic_is_less_noisy_than_a_frame(model):
     frames = burst(5, 64)
     clean = mosaic_packed(draw_scene(128, 128, 0)[None])

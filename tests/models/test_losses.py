@@ -5,16 +5,17 @@ import math
 import pytest
 import torch
 
-from burstfix.models.losses import CHARBONNIER, LossSettings, TrainingBatch, picture_losses
+from burstfix.models.base import Merged
+from burstfix.models.losses import CHARBONNIER, LossSettings, TrainingBatch, kernel_losses, picture_losses
 from burstfix.sim import to_display
 from burstfix.sim.camera import protocol_camera
 
 NOTHING = CHARBONNIER**0.5  # value of a Charbonnier loss without errors
 
 
-def losses_at(level: float, error: float, read_std: float = 1e-4, **settings: float) -> dict[str, float]:
+def batch_at(level: float, read_std: float = 1e-4, step: int = 0, **settings: float) -> TrainingBatch:
     truth, camera = torch.full((2, 3, 4, 4), level), protocol_camera(2)
-    batch = TrainingBatch(
+    return TrainingBatch(
         frames=torch.zeros(2, 1, 4, 2, 2),
         clean_frames=None,
         truth=truth,
@@ -25,11 +26,15 @@ def losses_at(level: float, error: float, read_std: float = 1e-4, **settings: fl
         display=lambda linear, floor: to_display(linear, camera, floor),
         white_balance=camera.gains,
         margin=2,
-        step=0,
+        step=step,
         progress=0.0,
         settings=LossSettings(**settings),
     )
-    found = picture_losses(truth + error, batch)
+
+
+def losses_at(level: float, error: float, read_std: float = 1e-4, **settings: float) -> dict[str, float]:
+    batch = batch_at(level, read_std, **settings)
+    found = picture_losses(batch.truth + error, batch)
     return {name: value.item() for name, value in found.items()}
 
 
@@ -80,3 +85,17 @@ def test_picture_losses_when_the_error_is_a_tenth_then_the_psnr_gradient_is_ten_
         ) / step
 
     assert slope(3e-3) == pytest.approx(10 * slope(3e-2), rel=0.1)
+
+
+@pytest.mark.parametrize(("step", "weight"), [(0, 3.0), (50, 0.3), (100, 0.03), (1000, None)])
+def test_kernel_losses_when_steps_pass_then_the_loss_of_single_parts_fades(step, weight):
+    batch = batch_at(0.25, step=step, annealing=3.0, annealing_steps=100)
+    right = batch.truth_mosaic
+    alone = torch.stack([right, right * 0.5], 1)  # one of two parts is wrong
+    found = kernel_losses(Merged(rgb=batch.truth, mosaic=right, extra={"alone": alone}), batch)
+    assert found["mosaic"].item() == pytest.approx(batch.settings.mosaic * NOTHING)
+    if weight is None:
+        assert "alone" not in found
+    else:
+        error = 0.25 ** (1 / 2.2) - 0.125 ** (1 / 2.2)
+        assert found["alone"].item() == pytest.approx(weight * (error + NOTHING) / 2, rel=1e-3)
