@@ -84,6 +84,11 @@ CATALOG: tuple[Entry, ...] = (
         weights="kpn.safetensors",
     ),
     Entry(
+        name="dncnn",
+        target="burstfix.models.dncnn:Dncnn",
+        description="residual network for the reference alone; for comparisons, no weights",
+    ),
+    Entry(
         name="average",
         target="burstfix.models.average:Average",
         description="robust average of block-matched frames and Menon demosaicking; needs no weights",

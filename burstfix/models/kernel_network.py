@@ -220,7 +220,8 @@ class KernelNetwork(BurstModel):
     def merge_tile_with_usage(self, tile: BurstTile) -> tuple[Tensor, Tensor | None]:
         """See `BurstModel.merge_tile_with_usage`. Frames count according to the sums of their kernels."""
         merged = self(tile.aligned()[None], *tile.assumed_noise(), tile.reference)
-        return merged.rgb[0], F.avg_pool2d(merged.frames_used, tile.cell // 2)[0]
+        used = merged.frames_used
+        return merged.rgb[0], None if used is None else F.avg_pool2d(used, tile.cell // 2)[0]
 
     def losses(self, batch: TrainingBatch) -> Losses:
         """See `BurstModel.losses`. The losses also include the results of the kernels."""

@@ -122,6 +122,15 @@ def test_kpn_when_kernels_are_applied_in_strips_then_the_result_equals_that_of_a
     torch.testing.assert_close(strips.rgb, whole.rgb, atol=1e-6, rtol=1e-5)
 
 
+def test_kpn_when_it_has_no_noise_map_then_the_noise_profile_has_no_influence(model):
+    blind = Kpn(replace(SMALL, noise_map=False)).eval()
+    blind.load_state_dict(model.state_dict())
+    frames = burst(3, 32)
+    with torch.no_grad():
+        assert torch.equal(blind(frames, SHOT, READ, 1).rgb, blind(frames, 3 * SHOT, 9 * READ, 1).rgb)
+        assert not torch.equal(model(frames, SHOT, READ, 1).rgb, model(frames, 3 * SHOT, 9 * READ, 1).rgb)
+
+
 @pytest.mark.parametrize(("refine", "coarse"), [(0, 0), (16, 0), (16, 24)])
 def test_kpn_when_training_then_every_weight_gets_a_gradient(refine, coarse):
     torch.manual_seed(1)

@@ -10,7 +10,8 @@ from burstfix.models.catalog import build
 from burstfix.training.recipe import load_recipe, recipe_from_dict
 from burstfix.training.run import parameter_groups
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = sorted(FOLDER.rglob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -18,6 +19,24 @@ def test_recipe_when_shipped_then_it_loads_and_names_a_trainable_model(path):
     recipe = load_recipe(path)
     model = build(recipe.model.name, recipe.model.config)
     assert parameter_groups(model, recipe.train.lr_scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("ablations/one-frame", {"train.frames"}),
+        ("ablations/no-annealing", {"loss.annealing"}),
+        ("ablations/blind", {"model.config"}),
+        ("ablations/direct", {"model.name"}),
+        ("dncnn", {"model.name", "train.frames", "train.learning_rate", "loss.annealing"}),
+    ],
+)
+def test_recipe_when_it_is_an_ablation_then_only_the_named_settings_differ(name, changed):
+    full, other = (asdict(load_recipe(FOLDER / f"{stem}.toml")) for stem in ("ablations/full", name))
+    found = {
+        f"{table}.{key}" for table in full for key in full[table] if full[table][key] != other[table][key]
+    }
+    assert found == changed
 
 
 def test_recipe_when_it_begins_with_a_byte_order_mark_then_it_loads(tmp_path):
