@@ -221,7 +221,14 @@ def _grey_case(source: str, clip: str, window: str, level: str, recording: Recor
 
 
 def photo_case(
-    photo: Path, level: str, limits: Limits, number: int = 0, name: str = "", *, as_grey: bool = False
+    photo: Path,
+    level: str,
+    limits: Limits,
+    number: int = 0,
+    name: str = "",
+    *,
+    as_grey: bool = False,
+    base: RecordingSettings | None = None,
 ) -> Case:
     """Simulate a burst of a photograph. Motion and noise depend only on the file name and the number.
 
@@ -232,13 +239,15 @@ def photo_case(
         number: Number of the burst. Burst 0 shows the middle of the photograph, the others show random parts.
         name: Name of the photograph; by default its stem.
         as_grey: True for a grey burst; see `grey`.
+        base: Settings of the recording; by default `PHOTO_SETTINGS` or `GREY_SETTINGS`. Frames, size, noise
+            and seed are replaced.
     """
     side = limits.crop or 512
     picture, seed = read_picture(photo), zlib.crc32(photo.stem.encode())
     if number:
         seed = zlib.crc32(f"{photo.stem}/{number}".encode())
         picture = _random_part(picture, side + _REACH, seed)
-    base = GREY_SETTINGS if as_grey else PHOTO_SETTINGS
+    base = base or (GREY_SETTINGS if as_grey else PHOTO_SETTINGS)
     settings = replace(_with_level(base, level, limits, seed), size=(side, side))
     name = name or photo.stem
     if as_grey:
