@@ -103,16 +103,18 @@ format: .venv/.dev
 clean:
 	rm -rf .venv out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# These stamp files prevent installing again until pyproject.toml or constraints.txt changes.
+# These stamp files prevent installing again until one of the files in BUILD changes.
 .venv/.created:
 	@test -n "$(PYTHON)" || { echo "burstfix needs Python 3.11 or newer; none found on this machine" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/.user: .venv/.created pyproject.toml constraints.txt
+BUILD := pyproject.toml constraints.txt setup.py $(wildcard burstfix/native/*.c burstfix/native/*.inc)
+
+.venv/.user: .venv/.created $(BUILD)
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
 	@touch $@
 
-.venv/.dev: .venv/.created pyproject.toml constraints.txt
+.venv/.dev: .venv/.created $(BUILD)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ .venv/.user

@@ -1,12 +1,14 @@
-"""Add what pyproject.toml cannot express: the folder `weights` as a package, and the text for an index.
+"""Add what pyproject.toml cannot express: compiled loops, the folder `weights`, and the text for an index.
 
 pyproject.toml can find packages or list them, but not both.
 """
 
+import platform
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 
 def index_text(readme: str) -> str:
@@ -24,9 +26,30 @@ def index_text(readme: str) -> str:
     return re.sub(r"\[([^]]*)\]\((?!https?:)([^)]*)\)", plain, without_pictures)
 
 
+def compiled_loops() -> list[Extension]:
+    """Return the library of burstfix.native, for processors and compilers for which it was written.
+
+    It is optional: without a compiler, the installation succeeds, and burstfix uses torch instead. It has no
+    function that Python calls directly, so one file serves every version of Python.
+    """
+    if sys.platform == "win32" or platform.machine() not in ("x86_64", "AMD64"):
+        return []
+    loops = Extension(
+        "burstfix.native._loops",
+        ["burstfix/native/loops.c"],
+        depends=[f"burstfix/native/{name}.inc" for name in ("vectors", "conv", "kernels", "matching")],
+        extra_compile_args=["-O3", "-ffp-contract=fast", "-Wno-psabi"],
+        py_limited_api=True,
+        optional=True,
+    )
+    return [loops]
+
+
 if __name__ == "__main__":
     setup(
         packages=[*find_packages(include=["burstfix", "burstfix.*"]), "burstfix.weights"],
+        ext_modules=compiled_loops(),
+        options={"bdist_wheel": {"py_limited_api": "cp311"}},
         package_dir={"burstfix.weights": "weights"},
         long_description=index_text(Path(__file__).with_name("README.md").read_text(encoding="utf-8")),
         long_description_content_type="text/markdown",

@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from burstfix.native.matching import can_match, window_costs
+
 CELL = 8
 """Side of a cell in packed pixels; the window that is compared is twice as wide."""
 
@@ -201,6 +203,8 @@ def _window_costs(reference: Tensor, frame: Tensor, candidates: Tensor, radius: 
     Returns:
         (B, K * (2 * radius + 1)^2, gy, gx), summed over the window.
     """
+    if can_match(frame, cell):
+        return window_costs(reference, frame, candidates, radius, cell, _HUBER_DELTA)
     batch, count, _, gy, gx = candidates.shape
     height, width = frame.shape[-2:]
     window, margin = 2 * cell, cell // 2

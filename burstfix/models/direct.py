@@ -14,7 +14,7 @@ from torch import Tensor
 from burstfix.models.base import ModelInfo
 from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, NetworkConfig
 from burstfix.models.kpn import BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED
-from burstfix.models.layers import act, conv
+from burstfix.models.layers import Conv, act
 
 
 class Direct(KernelNetwork):
@@ -36,9 +36,9 @@ class Direct(KernelNetwork):
     def _add_kernel_layers(self) -> None:
         """Create the convolutions that replace kernels."""
         c = self.config.channels
-        self.synthesis1 = conv(c, c)
-        self.synthesis2 = conv(c, c)
-        self.synthesis_out = conv(c, 4 * 4)
+        self.synthesis1 = Conv(c, c)
+        self.synthesis2 = Conv(c, c)
+        self.synthesis_out = Conv(c, 4 * 4)
 
     def _start_as_average(self) -> None:
         """Initialise the correction as nearly zero, and the output of the head as zero."""

@@ -19,11 +19,11 @@ from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, Merged
 from burstfix.models.layers import (
     CoarserLevel,
+    Conv,
     DoubleConv,
     Residual,
     act,
     channels_last,
-    conv,
     double_size,
     rounded,
     unshuffle,
@@ -133,9 +133,9 @@ class KernelNetwork(BurstModel):
         self.noise_map = config.noise_map
         # A convolution of concatenated inputs is a sum of convolutions. The input that all frames share is
         # convolved only once.
-        self.encode_pair = conv(2 * 16, c)
-        self.encode_anchor = conv(2 * 16, c)
-        self.encode_frame = conv(c, c)
+        self.encode_pair = Conv(2 * 16, c)
+        self.encode_anchor = Conv(2 * 16, c)
+        self.encode_frame = Conv(c, c)
         self.encode = DoubleConv(2 * c, c)
         self.down1 = DoubleConv(c, 2 * c, stride=2)
         self.down2 = DoubleConv(2 * c, 3 * c, stride=2)
@@ -144,10 +144,10 @@ class KernelNetwork(BurstModel):
         self._add_kernel_layers()
         h = config.head_channels
         self.head_context = nn.Conv2d(c, 4 * (h // 4), 1)
-        self.head_in = conv(4 + 4 + 4 + h // 4, h)
-        self.head_color = conv(12, h) if color else None
+        self.head_in = Conv(4 + 4 + 4 + h // 4, h)
+        self.head_color = Conv(12, h) if color else None
         self.head_blocks = nn.ModuleList(Residual(h) for _ in range(config.head_blocks))
-        self.head_out = conv(h, 12)
+        self.head_out = Conv(h, 12)
         r, coarse = config.refine_channels, None
         if r and config.coarse_channels:
             coarse = CoarserLevel(r, config.coarse_channels, config.coarse_blocks)
@@ -239,8 +239,8 @@ class KernelNetwork(BurstModel):
 
     def _encode_frame(self, frame: Tensor, anchor: Tensor, std: Tensor, common: Tensor) -> Tensor:
         difference = torch.clamp((frame - anchor) / (1.4142 * std), -4, 4)
-        own = self.encode_pair(unshuffle(torch.cat([frame, 0.25 * difference], 1)))
-        return act(self.encode_frame(act(own.add_(common))))
+        pair = unshuffle(torch.cat([frame, 0.25 * difference], 1))
+        return self.encode_frame(self.encode_pair(pair, common, activate=True), activate=True)
 
     def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures | None:
         """Return the features of a second alignment stage. There is none here; `TwoStage` overrides this.

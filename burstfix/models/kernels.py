@@ -103,6 +103,14 @@ OTHER_COLORS = (Parity(EVEN, ODD), Parity(ODD, EVEN), Parity(ODD, ODD))
 """The three parities that lead to other planes: along a row, along a column, along both."""
 
 
+COLOR_SOURCES = (
+    (0, (0,)), (1, (1,)), (2, (2,)), (3, (3,)),  # red
+    (0, (1, 2)), (1, (0, 3)), (2, (0, 3)), (3, (1, 2)),  # green
+    (0, (3,)), (1, (2,)), (2, (1,)), (3, (0,)),  # blue
+)  # fmt: skip
+"""For each colour at every sensor pixel of a cell: its plane, and the parities that lead to the colour."""
+
+
 def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
     """Normalise the weighted sums of all parities and sort them by colour.
 
@@ -114,17 +122,12 @@ def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
         (B, 12, 4, rows, w / 2): each colour at every sensor pixel of the cell, pixel of the quad, rows,
         columns.
     """
-    own, row, column, both = range(4)
 
-    def mean(plane: int, *parities: int) -> Tensor:
+    def mean(plane: int, parities: tuple[int, ...]) -> Tensor:
         parts = sum(sums[:, k, plane] for k in parities)
         return torch.as_tensor(parts) / sum(masses[:, k, 0] for k in parities)
 
-    planes = [
-        *(mean(plane, k) for plane, k in enumerate((own, row, column, both))),  # red
-        mean(0, row, column), mean(1, own, both), mean(2, own, both), mean(3, row, column),
-        *(mean(plane, k) for plane, k in enumerate((both, column, row, own))),  # blue
-    ]  # fmt: skip
+    planes = [mean(plane, parities) for plane, parities in COLOR_SOURCES]
     return torch.stack(planes, 1)
 
 

@@ -27,6 +27,7 @@ from burstfix.errors import UsageError
 from burstfix.models.base import ModelInfo
 from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, NetworkConfig
 from burstfix.models.kernels import (
+    COLOR_SOURCES,
     LOGIT_LIMIT,
     OTHER_COLORS,
     SIGNED_SCALE,
@@ -35,7 +36,8 @@ from burstfix.models.kernels import (
     own_color,
     planes,
 )
-from burstfix.models.layers import act, conv
+from burstfix.models.layers import Conv
+from burstfix.native.kernels import KernelLayer, apply_kernels, can_apply_kernels
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
 STRIP = 2**16  # number of packed pixels to which kernels are applied at once
@@ -85,8 +87,8 @@ class Kpn(KernelNetwork):
         config = self.config
         c, taps = config.channels, config.kernel**2
         odd_taps = sum(parity.taps for parity in self.parities[1:])
-        self.kernel_frame = conv(c, c)
-        self.kernel_shared = conv(c, c)
+        self.kernel_frame = Conv(c, c)
+        self.kernel_shared = Conv(c, c)
         self.kernel_out = nn.Conv2d(c, 4 * taps, 1)
         self.kernel_signed = nn.Conv2d(c, 4 * taps, 1) if config.signed else None
         self.color_out = nn.Conv2d(c, 4 * odd_taps, 1) if config.color else None
@@ -116,12 +118,17 @@ class Kpn(KernelNetwork):
         features = guide.encoded
         common = self.kernel_shared(guide.shared)
         for i, own in enumerate(features):  # in place, because the previous values are not used again
-            features[i] = act(self.kernel_frame(own).add_(common))
+            features[i] = self.kernel_frame(own, common, activate=True)
         del common
+        weights = self._kernel_weights()
+        layer = self._kernel_layer(weights)
+        if not self.training and can_apply_kernels(layer, features[0]):
+            native = apply_kernels(frames, features, layer)
+            color = None if native.color is None else F.pixel_shuffle(native.color, 2)
+            return Filtered(native.mosaic, color, None, native.frames_used)
         batch, _, _, h, w = frames.shape
         border = max(self.config.kernel // 2, 1)
         padded = [F.pad(frame, [border] * 4, mode="replicate") for frame in frames.unbind(1)]
-        weights = self._kernel_weights()
         mosaics: list[Tensor] = []
         colors: list[Tensor] = []
         alone: list[Tensor] = []
@@ -161,6 +168,12 @@ class Kpn(KernelNetwork):
             weight, bias = _joined(self.kernel_signed, self.color_signed)
             weights.append((self._centred(weight), self._centred(bias)))
         return weights
+
+    def _kernel_layer(self, weights: list[tuple[Tensor, Tensor]]) -> KernelLayer:
+        """Describe the layers to the compiled code; `weights` is the result of `_kernel_weights`."""
+        sources = tuple((plane, of[0], of[-1]) for plane, of in COLOR_SOURCES) if self.config.color else ()
+        taps = tuple(tuple((y, x) for y in parity.ys for x in parity.xs) for parity in self.parities)
+        return KernelLayer(weights[0], weights[1] if len(weights) > 1 else None, taps, sources, LOGIT_LIMIT)
 
     def _kernels(self, features: Tensor, weights: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], Tensor]:
         """Compute the kernels of each parity, (B, taps, 4, rows, w / 2), and the sums (B, K, 1, 4, ...)."""

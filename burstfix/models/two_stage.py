@@ -33,11 +33,11 @@ from burstfix.models.kpn import (
     KpnConfig,
 )
 from burstfix.models.layers import (
+    Conv,
     ConvGru,
     DoubleConv,
     act,
     channels_last,
-    conv,
     conv3,
     double_size,
     init_conv,
@@ -146,16 +146,16 @@ class TwoStage(Kpn):
         )
         self.extract = DoubleConv(2 * 16, c)
         self.pyramid = nn.ModuleList(DoubleConv(c, c, stride=2) for _ in range(_LEVELS - 1))
-        self.pair_frame = nn.ModuleList(conv(c, c) for _ in range(_LEVELS))
-        self.pair_reference = nn.ModuleList(conv(c, c) for _ in range(_LEVELS))
-        self.pair_below = nn.ModuleList(conv(c, c) for _ in range(_LEVELS - 1))
-        self.guide = nn.ModuleList(conv(c, c) for _ in range(_LEVELS))
+        self.pair_frame = nn.ModuleList(Conv(c, c) for _ in range(_LEVELS))
+        self.pair_reference = nn.ModuleList(Conv(c, c) for _ in range(_LEVELS))
+        self.pair_below = nn.ModuleList(Conv(c, c) for _ in range(_LEVELS - 1))
+        self.guide = nn.ModuleList(Conv(c, c) for _ in range(_LEVELS))
         self.warp = nn.ModuleList(GroupWarp(c, config.groups, config.max_offset) for _ in range(_LEVELS))
-        self.combine = nn.ModuleList(conv(2 * c, c) for _ in range(_LEVELS - 1))
+        self.combine = nn.ModuleList(Conv(2 * c, c) for _ in range(_LEVELS - 1))
         self.gru = ConvGru(c)
         self.fuse = nn.Conv2d(2 * c, c, 1)
         self.encode_aligned = nn.Conv2d(2 * c, c, 1)
-        self.encode_fused = conv(c, c)
+        self.encode_fused = Conv(c, c)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures:
@@ -192,7 +192,7 @@ class TwoStage(Kpn):
             x = self.pair_frame[level](pyramid[level]) + targets[level]
             if guide is not None:
                 x = x + self.pair_below[level](double_size(guide))
-            guide = act(self.guide[level](act(x)))
+            guide = self.guide[level](act(x), activate=True)
             moved = self.warp[level](pyramid[level], guide)
             if aligned is not None:
                 moved = self.combine[level](torch.cat([moved, double_size(aligned)], 1))

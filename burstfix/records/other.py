@@ -127,10 +127,14 @@ class Looks(Document, tag_field="schema", tag="burstfix.looks"):
 
 
 class Cpu(Record):
-    """The processor; `capability` is the instruction set that torch uses."""
+    """The processor; `capability` is the instruction set that torch uses.
+
+    `compiled_loops` is that of burstfix's own compiled loops, "none" if torch does their work.
+    """
 
     name: str
     capability: str
+    compiled_loops: Literal["none", "AVX2", "AVX512"]
     bfloat16: bool
     threads: int
 

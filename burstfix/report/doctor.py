@@ -17,8 +17,11 @@ from burstfix.errors import BurstfixError, InputError, WeightsError
 from burstfix.io.read.decoder_client import shared_client
 from burstfix.io.read.sandbox import Sandbox
 from burstfix.models.catalog import CATALOG
+from burstfix.native import lanes
 from burstfix.report.versions import installed_versions
 
+LOOPS = {0: "none", 8: "AVX2", 16: "AVX512"}
+"""Instruction set of the compiled loops by the number of floats in a vector."""
 DEVICE_FAULT, WEIGHTS_FAULT = 1, WeightsError.exit_code
 
 
@@ -67,6 +70,7 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     text = [
         "versions   " + ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"processor  {cpu['name']}: {cpu['capability']}, {bfloat16}, {cpu['threads']} threads",
+        f"loops      {_loops_line(cpu['compiled_loops'])}",
     ]
     decoder = document["decoder"]
     files = "cannot change files" if decoder["read_only"] else "can change files"
@@ -87,11 +91,18 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     return text if document["problems"] else [*text, "no problems found"]
 
 
+def _loops_line(loops: str) -> str:
+    if loops == "none":
+        return "not compiled, or not for this processor: merges on it take up to twice as long"
+    return f"compiled, {loops}"
+
+
 def _cpu() -> dict[str, Any]:
     device = CpuDevice()
     return {
         "name": device.name,
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "compiled_loops": LOOPS[lanes()],
         "bfloat16": device.has_bfloat16(),
         "threads": torch.get_num_threads(),
     }

@@ -1,0 +1,79 @@
+"""Costs of block matching in compiled code; see matching.inc."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from burstfix.native.library import in_threads, lanes, library
+
+_SIDES = 16  # sides of windows must be multiples of this
+_STEP = 64  # cells at which parts of several threads begin
+
+
+class _Arguments(ctypes.Structure):
+    """`struct match` of loops.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("reference", "frame", "offsets", "costs")),
+        *((name, ctypes.c_int) for name in ("height", "width", "grid_rows", "grid_columns")),
+        *((name, ctypes.c_int) for name in ("cell", "candidates", "radius")),
+        ("delta", ctypes.c_float),
+    ]
+
+
+def can_match(frame: Tensor, cell: int) -> bool:
+    """Return True if `window_costs` supports these frames on this processor."""
+    return bool(lanes()) and type(frame) is Tensor and frame.device.type == "cpu" and 2 * cell % _SIDES == 0
+
+
+def window_costs(
+    reference: Tensor, frame: Tensor, candidates: Tensor, radius: int, cell: int, delta: float
+) -> Tensor:
+    """Compute the Huber cost of each candidate and of all offsets within `radius` of it.
+
+    Args:
+        reference: float32 (B, h, w).
+        frame: float32 (B, h, w).
+        candidates: int64 (B, K, 2, gy, gx).
+        radius: Search radius around every candidate.
+        cell: Side of a cell in pixels; windows are twice as wide.
+        delta: Difference beyond which the cost is linear.
+
+    Returns:
+        float32 (B, K * (2 * radius + 1)^2, gy, gx), summed over the window.
+    """
+    loaded = library()
+    assert loaded is not None
+    version = lanes()
+    batch, count, _, gy, gx = candidates.shape
+    height, width = frame.shape[-2:]
+    window = 2 * cell
+    references, frames = _continued(reference, window), _continued(frame, window + 2 * radius)
+    offsets = candidates.contiguous()
+    costs = torch.empty(batch, count * (2 * radius + 1) ** 2, gy, gx)
+    for b in range(batch):
+        arguments = _Arguments(
+            references[b].data_ptr(),
+            frames[b].data_ptr(),
+            offsets[b].data_ptr(),
+            costs[b].data_ptr(),
+            height,
+            width,
+            gy,
+            gx,
+            cell,
+            count,
+            radius,
+            delta,
+        )
+        at = ctypes.byref(arguments)
+        in_threads(lambda first, last, at=at: loaded.burstfix_match(at, first, last, version), gy * gx, _STEP)
+    return costs
+
+
+def _continued(plane: Tensor, border: int) -> Tensor:
+    return F.pad(plane.float()[:, None], (border,) * 4, mode="replicate")[:, 0].contiguous()
