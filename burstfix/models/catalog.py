@@ -68,6 +68,12 @@ CATALOG: tuple[Entry, ...] = (
         needs_gpu=True,
     ),
     Entry(
+        name="kpn",
+        target="burstfix.models.kpn:Kpn",
+        description="kernel prediction on block-matched frames; small enough for CPUs",
+        weights="kpn.safetensors",
+    ),
+    Entry(
         name="deformable-3d",
         target="burstfix.models.deformable_kernels:Deformable3d",
         description="kernels that sample block-matched frames at predicted places in space and time",
@@ -76,12 +82,6 @@ CATALOG: tuple[Entry, ...] = (
         name="deformable-2d",
         target="burstfix.models.deformable_kernels:Deformable2d",
         description="kernels that sample each frame at predicted places; also for single pictures",
-    ),
-    Entry(
-        name="kpn",
-        target="burstfix.models.kpn:Kpn",
-        description="kernel prediction on block-matched frames; small enough for CPUs",
-        weights="kpn.safetensors",
     ),
     Entry(
         name="dncnn",

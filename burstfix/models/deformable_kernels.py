@@ -1,9 +1,5 @@
 """Deformable kernels: the network predicts where to sample the burst, and the weight of each sample.
 
-    features --> sampling places --> samples --+--> weights --+
-                                      features +              +--> weighted sum: denoised mosaic
-                                      input    +    samples --+
-
 For every packed pixel, the network predicts places in space and time, which the four planes share. The
 samples at these places, together with the input and the features, determine the weights of the samples. The
 weights sum to one. Encoder, U-Net and demosaicking head are those of `kpn`.
@@ -13,7 +9,7 @@ weights sum to one. Encoder, U-Net and demosaicking head are those of `kpn`.
 - `Deformable2d` has one kernel for each frame, which samples only this frame. It also suits single pictures.
 
 Both networks work with any number of frames and any reference. Times are relative to the reference and to
-the length of the burst (`DeformableKernels.places`). Offsets are bounded, so the result does not depend on
+the length of the burst (`DeformableKernel.places`). Offsets are bounded, so the result does not depend on
 tiles.
 
 Source: Xu et al., "Learning deformable kernels for image and video denoising" (2019). Differences: kernels
@@ -25,32 +21,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from burstfix.errors import UsageError
 from burstfix.models.base import BurstModel, ModelInfo
-from burstfix.models.kernel_network import (
-    DIFFERENCE_LIMIT,
-    Filtered,
-    Guide,
-    KernelNetwork,
-    NetworkConfig,
-)
-from burstfix.models.kernels import LOGIT_LIMIT, SIGNED_SCALE, from_quads, planes
+from burstfix.models.deformable_layers import DeformableKernel, KernelSums, SpaceTimeKernel, joined
+from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, NetworkConfig
 from burstfix.models.kpn import Kpn
-from burstfix.models.layers import Conv, act, channels_last, rounded, unshuffle
-from burstfix.models.sampling import reflect_time, sample
+from burstfix.models.layers import Conv
 
 HALO = 48  # without the offsets; measured, see `ModelInfo`
 BYTES_PER_PIXEL = 80  # working memory, measured; see `ModelInfo`
 BYTES_PER_PIXEL_FIXED, BYTES_PER_LAYER = 1050, 400
-STRIP = 2**13  # number of packed pixels for which frames are sampled at once
-REST_TIME = 0.5  # of the first and the last layer, as a share of the longest distance from the reference
-TIME_NODES = 5  # number of times for which the features of the frames are summarised
 PARTS_OF_KPN = ("encode", "down", "up", "kernel_frame", "kernel_shared", "head", "refine")
 
 
@@ -94,77 +77,13 @@ class Deformable3dConfig(Deformable2dConfig):
             raise UsageError(f"deformable kernels: layers {self.layers} must be at least 1")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """Result of one kernel, not yet normalised.
-
-    Attributes:
-        sums: (B, G, 4, 4, h / 2, w / 2), weighted sums over each group of samples: group, plane, pixel of the
-            quad, rows, columns.
-        mass: (B, 4, h / 2, w / 2), sum of all weights.
-        by_frame: (B, n, 4, h / 2, w / 2), sum of the positive weights of the samples from each frame; None in
-            training mode.
-    """
-
-    sums: Tensor
-    mass: Tensor
-    by_frame: Tensor | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Places:
-    """Sampling places of some rows of quads, each (B, K, 4, rows, w / 2).
-
-    Attributes:
-        y: Row in packed pixels. Row 0 is the first row of the border above the rows.
-        x: Column in packed pixels. Column 0 is the first column of the border.
-        t: Time in frames; None if there is only one frame.
-    """
-
-    y: Tensor
-    x: Tensor
-    t: Tensor | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Strip:
-    """Samples of some rows of quads.
-
-    Attributes:
-        rows: The rows.
-        values: (B, 4, K, 4, rows, w / 2): plane, sample, pixel of the quad, rows, columns.
-        times: (B, K, 4, rows, w / 2) in frames; None if there is only one frame.
-    """
-
-    rows: slice
-    values: Tensor
-    times: Tensor | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Samples:
-    """Samples of a kernel.
-
-    Attributes:
-        strips: The samples in strips, from the top.
-        differences: (B, 16 * K, h / 2, w / 2), bounded differences between the samples and the reference, in
-            units of the noise.
-    """
-
-    strips: list[_Strip]
-    differences: Tensor
-
-
-class DeformableKernels(KernelNetwork):
+class DeformableNetwork(KernelNetwork):
     """Base class of both networks; see the docstring of the module."""
 
     config: Deformable2dConfig
-    axes: int
-    """Number of predicted coordinates of a sample: y, x and, in space and time, t."""
 
     def __init__(self, name: str, config: Deformable2dConfig, layers: int = 1) -> None:
-        self.config, self.layers = config, layers
-        self.count = config.kernel**2 * layers  # samples of a kernel
+        self.config = config
         super().__init__(config, color=False)
         self.info = ModelInfo(
             name,
@@ -173,25 +92,6 @@ class DeformableKernels(KernelNetwork):
             bytes_per_pixel=BYTES_PER_PIXEL,
             bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED + BYTES_PER_LAYER * layers,
         )
-
-    def _add_kernel_layers(self) -> None:
-        """See `KernelNetwork._add_kernel_layers`."""
-        c = self.config.channels
-        self.kernel_shared = Conv(c, c)
-        self.offset_out = nn.Conv2d(c, 4 * self.axes * self.count, 1)
-        self.weight_samples = Conv(16 * self.count, c)
-        self.weight_input = Conv(2 * 16 + c, c)
-        self.weight_hidden = Conv(c, c)
-        self.weight_out = nn.Conv2d(c, 4 * self.count, 1)
-        self.weight_signed = nn.Conv2d(c, 4 * self.count, 1)
-
-    def _start_as_average(self) -> None:
-        """Initialise the samples near rest with about equal weights, and the output of the head as zero."""
-        super()._start_as_average()
-        for out, scale in ((self.offset_out, 0.1), (self.weight_out, 0.1), (self.weight_signed, 0.0)):
-            assert out.bias is not None
-            out.weight.mul_(scale)
-            out.bias.zero_()
 
     def start_from(self, other: BurstModel) -> None:
         """See `BurstModel.start_from`. Of `kpn`, encoder, U-Net and head are copied."""
@@ -208,211 +108,70 @@ class DeformableKernels(KernelNetwork):
             )
         self.load_state_dict({**own, **{name: theirs[name] for name in shared}})
 
-    def _parts(self, frames: Tensor, guide: Guide) -> list[_Part]:
+    def _kernel_sums(self, frames: Tensor, guide: Guide) -> KernelSums:
         """Predict and apply all kernels."""
         raise NotImplementedError
 
     def _filter(self, frames: Tensor, guide: Guide) -> Filtered:
         """See `KernelNetwork._filter`."""
-        parts = self._parts(frames, guide)
-        mass = torch.stack([part.mass for part in parts]).sum(0)
-        # Scaled by their number, the results of the groups are pictures themselves (equation 10).
-        groups = torch.cat([part.sums for part in parts], 1) / mass[:, None, None]
-        mosaic = from_quads([groups.sum(1)])
-        if self.training:
-            alone = groups.shape[1] * from_quads([groups.flatten(1, 2)]).unflatten(1, (-1, 4))
-            return Filtered(mosaic, None, alone, None)
-        by_frame = torch.cat([cast(Tensor, part.by_frame) for part in parts], 1)
-        return Filtered(mosaic, None, None, (mass.square() / by_frame.square().sum(1)).mean(1))
-
-    def _part(self, frames: Tensor, features: Tensor, guide: Guide) -> _Part:
-        """Predict one kernel and apply it.
-
-        Args:
-            frames: (B, n, 4, h, w), the frames that the kernel samples.
-            features: (B, c, h / 2, w / 2), from which its sampling places are predicted.
-            guide: See `Guide`.
-        """
-        samples = self._sample(frames, features, guide)
-        pixels = unshuffle(torch.cat([guide.anchor, guide.std], 1))
-        x = self.weight_input(channels_last(torch.cat([pixels, features.to(pixels.dtype)], 1)))
-        x = act(self.weight_hidden(act(x.add_(self.weight_samples(samples.differences)))))
-        positive = (self.weight_out.weight, cast(Tensor, self.weight_out.bias))
-        signed = (_centred(self.weight_signed.weight), _centred(cast(Tensor, self.weight_signed.bias)))
-        sums: list[Tensor] = []
-        masses: list[Tensor] = []
-        by_frame: list[Tensor] = []
-        for strip in samples.strips:
-            rows = x[:, :, strip.rows]
-            weights = planes(rows, *positive).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
-            mass = weights.sum(1, keepdim=True)
-            kernel = weights.addcmul(mass, planes(rows, *signed))  # the signed part sums to zero
-            weighted = (strip.values * kernel[:, None]).unflatten(2, (self.layers, -1))
-            sums.append(weighted.sum(3).transpose(1, 2))
-            masses.append(mass[:, 0])
-            if not self.training:
-                by_frame.append(_mass_by_frame(weights, strip.times, frames.shape[1]))
-        return _Part(torch.cat(sums, 4), torch.cat(masses, 2), torch.cat(by_frame, 3) if by_frame else None)
-
-    def _sample(self, frames: Tensor, features: Tensor, guide: Guide) -> _Samples:
-        """Predict the sampling places, and sample the frames in strips that fit in the processor's cache."""
-        batch, n, _, h, w = frames.shape
-        border = self._border
-        padded = F.pad(frames.flatten(0, 1), [border] * 4, mode="replicate").unflatten(0, (batch, n))
-        anchor = F.pixel_unshuffle(guide.anchor.float(), 2).unflatten(1, (4, 1, 4))
-        scale = F.pixel_unshuffle(0.7071 / guide.std.float(), 2).unflatten(1, (4, 1, 4))
-        strips: list[_Strip] = []
-        differences: list[Tensor] = []
-        step = max(1, STRIP // (2 * batch * w))
-        for top in range(0, h // 2, step):
-            rows = slice(top, min(top + step, h // 2))
-            window = padded[..., 2 * rows.start : 2 * rows.stop + 2 * border, :]
-            places = self.places(features[:, :, rows], n, guide.reference)
-            values = sample(window, places.y, places.x, places.t)
-            difference = ((values - anchor[..., rows, :]) * scale[..., rows, :]).flatten(1, 3)
-            difference = channels_last(rounded(difference)).clamp(-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
-            differences.append(difference)
-            strips.append(_Strip(rows, values, None if places.t is None else places.t.detach()))
-        return _Samples(strips, torch.cat(differences, 2))
-
-    @property
-    def _border(self) -> int:
-        """Distance in packed pixels that samples reach, including the neighbours for the interpolation."""
-        return math.ceil(self.config.max_offset) + self.config.kernel // 2 + 1
-
-    def places(self, features: Tensor, frames: int, reference: int) -> Places:
-        """Predict the sampling places of some rows of quads.
-
-        Offsets in space are bounded by `max_offset` and added to a regular grid (equations 3 and 4). Time is
-        measured from the reference, in units of the distance to the first or last frame, whichever is longer.
-        Times outside the burst are reflected, so that they always have a gradient.
-
-        Args:
-            features: (B, c, rows, w / 2).
-            frames: Number of frames.
-            reference: Index of the reference.
-        """
-        rows, columns = features.shape[2:]
-        axes = self.axes if frames > 1 else 2
-        size, limit = 4 * self.count, self.config.max_offset
-        assert self.offset_out.bias is not None
-        scale = features.new_tensor([1 / limit, 1 / limit, 1.0], dtype=torch.float32)[:axes]
-        scale = scale.repeat_interleave(size)
-        weight = self.offset_out.weight[: axes * size] * scale[:, None, None, None]
-        bias = self.offset_out.bias[: axes * size] * scale
-        # This part uses float32, because bfloat16 would round displacements to 1/64 pixel or more.
-        with torch.autocast(features.device.type, enabled=False):
-            offsets = torch.tanh(planes(features.float(), weight, bias)).unflatten(1, (axes, -1))
-        rest = self._rest().to(offsets)[:, :, None, None, None]
-        own = _own_places(rows, columns, offsets.device) + self._border
-        y = torch.add(rest[0] + own[0], offsets[:, 0], alpha=limit)
-        x = torch.add(rest[1] + own[1], offsets[:, 1], alpha=limit)
-        if axes == 2:
-            return Places(y, x, None)
-        reach = longest_time(frames, reference)
-        t = torch.add(rest[2] * reach + reference, offsets[:, 2], alpha=reach)
-        return Places(y, x, reflect_time(t, frames))
-
-    def _rest(self) -> Tensor:
-        """Return y, x and the relative time of the samples at rest, (3, K), layer by layer."""
-        half = self.config.kernel // 2
-        grid = torch.arange(-half, half + 1.0)
-        times = torch.linspace(-REST_TIME, REST_TIME, self.layers) if self.layers > 1 else torch.zeros(1)
-        t, y, x = torch.meshgrid(times, grid, grid, indexing="ij")
-        return torch.stack([y, x, t]).flatten(1)
+        kernels = self._kernel_sums(frames, guide)
+        groups = kernels.groups()
+        used = None
+        if kernels.by_frame is not None:
+            used = (kernels.mass.square() / kernels.by_frame.square().sum(1)).mean(1)
+        return Filtered(groups.mean(1), None, groups if self.training else None, used)
 
 
-class Deformable3d(DeformableKernels):
+class Deformable3d(DeformableNetwork):
     """One deformable kernel in space and time; see the docstring of the module."""
 
     config_class = Deformable3dConfig
-    axes = 3
 
     def __init__(self, config: Deformable3dConfig | None = None) -> None:
         config = config or Deformable3dConfig()
+        self.layers = config.layers
         super().__init__("deformable-3d", config, config.layers)
 
     def _add_kernel_layers(self) -> None:
         """See `KernelNetwork._add_kernel_layers`."""
-        super()._add_kernel_layers()
-        self.kernel_times = Conv(TIME_NODES * self.config.channels, self.config.channels)
+        config = self.config
+        self.deform = SpaceTimeKernel(config.channels, config.kernel, config.max_offset, self.layers)
 
-    def _parts(self, frames: Tensor, guide: Guide) -> list[_Part]:
-        """See `DeformableKernels._parts`."""
-        rows = node_weights(len(guide.encoded), guide.reference)
-        nodes = channels_last(torch.cat([_weighted_sum(guide.encoded, row) for row in rows], 1))
-        features = self.kernel_times(nodes).add_(self.kernel_shared(guide.shared))
-        return [self._part(frames, act(features), guide)]
+    def _start_as_average(self) -> None:
+        """See `KernelNetwork._start_as_average`."""
+        super()._start_as_average()
+        self.deform.kernel.start_as_average()
+
+    def _kernel_sums(self, frames: Tensor, guide: Guide) -> KernelSums:
+        """See `DeformableNetwork._kernel_sums`."""
+        return self.deform(frames, guide)
 
 
-class Deformable2d(DeformableKernels):
+class Deformable2d(DeformableNetwork):
     """A deformable kernel for each frame; see the docstring of the module."""
 
     config_class = Deformable2dConfig
-    axes = 2
 
     def __init__(self, config: Deformable2dConfig | None = None) -> None:
         super().__init__("deformable-2d", config or Deformable2dConfig())
 
     def _add_kernel_layers(self) -> None:
         """See `KernelNetwork._add_kernel_layers`."""
-        super()._add_kernel_layers()
-        self.kernel_frame = Conv(self.config.channels, self.config.channels)
+        config = self.config
+        self.kernel_frame = Conv(config.channels, config.channels)
+        self.kernel_shared = Conv(config.channels, config.channels)
+        self.deform = DeformableKernel(config.channels, config.kernel, config.max_offset)
 
-    def _parts(self, frames: Tensor, guide: Guide) -> list[_Part]:
-        """See `DeformableKernels._parts`."""
-        common = self.kernel_shared(guide.shared)
-        return [
-            self._part(frames[:, i : i + 1], act(self.kernel_frame(own).add_(common)), guide)
+    def _start_as_average(self) -> None:
+        """See `KernelNetwork._start_as_average`."""
+        super()._start_as_average()
+        self.deform.start_as_average()
+
+    def _kernel_sums(self, frames: Tensor, guide: Guide) -> KernelSums:
+        """See `DeformableNetwork._kernel_sums`."""
+        common, context = self.kernel_shared(guide.shared), self.deform.input_features(guide)
+        parts = [
+            self.deform(frames[:, i : i + 1], self.kernel_frame(own, common, activate=True), context, guide)
             for i, own in enumerate(guide.encoded)
         ]
-
-
-def _own_places(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Return row and column of each packed pixel, (2, 4, rows, columns): pixel of the quad, row, column."""
-    y, x = torch.meshgrid(
-        torch.arange(2.0 * rows, device=device), torch.arange(2.0 * columns, device=device), indexing="ij"
-    )
-    return F.pixel_unshuffle(torch.stack([y, x])[:, None], 2)
-
-
-def longest_time(frames: int, reference: int) -> int:
-    """Return the distance in frames from the reference to the first or last frame, whichever is longer."""
-    return max(reference, frames - 1 - reference)
-
-
-def node_weights(frames: int, reference: int) -> list[list[float]]:
-    """Return the weight of each frame at each of `TIME_NODES` times; the weights at a time sum to one.
-
-    The times are spaced evenly around the reference, and reflected as sampling times are. The weights fall
-    linearly over the distance between two times, so no frame is skipped.
-
-    >>> node_weights(3, 1)
-    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]
-    """
-    if frames == 1:
-        return [[1.0]] * TIME_NODES
-    reach = longest_time(frames, reference)
-    times = reflect_time(reference + reach * torch.linspace(-1, 1, TIME_NODES), frames)
-    width = max(1.0, 2 * reach / (TIME_NODES - 1))
-    weights = (1 - (times[:, None] - torch.arange(frames)).abs() / width).clamp(min=0)
-    return (weights / weights.sum(1, keepdim=True)).tolist()
-
-
-def _weighted_sum(tensors: list[Tensor], weights: list[float]) -> Tensor:
-    parts = [x if weight == 1 else weight * x for x, weight in zip(tensors, weights, strict=True) if weight]
-    return sum(parts[1:], parts[0])
-
-
-def _centred(parameter: Tensor) -> Tensor:
-    """Subtract the mean over the samples of a kernel: the signed part then sums to zero."""
-    by_sample = parameter.unflatten(0, (-1, 4))
-    return SIGNED_SCALE * (by_sample - by_sample.mean(0)).flatten(0, 1)
-
-
-def _mass_by_frame(weights: Tensor, times: Tensor | None, frames: int) -> Tensor:
-    """Sum the weights (B, K, 4, ...) of the samples from each frame, (B, n, 4, ...)."""
-    if times is None:
-        return weights.sum(1, keepdim=True)
-    shares = ((weights * (1 - (times - i).abs()).clamp_(min=0)).sum(1) for i in range(frames))
-    return torch.stack(list(shares), 1)
+        return joined(parts)

@@ -16,7 +16,7 @@ number of frames is possible. Kernels act on packed mosaics. The frames are alig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from burstfix.errors import UsageError
 from burstfix.models.base import ModelInfo
+from burstfix.models.deformable_layers import KernelSums, SpaceTimeKernel
 from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, NetworkConfig
 from burstfix.models.kernels import (
     COLOR_SOURCES,
@@ -40,6 +41,8 @@ from burstfix.models.layers import Conv
 from burstfix.native.kernels import KernelLayer, apply_kernels, can_apply_kernels
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
+DEFORMABLE_BYTES = 1100  # working memory per packed pixel of a deformable kernel, measured
+DEFORMABLE_SHARE = -3.0  # initial logit of its share in the mosaic, about 5%
 STRIP = 2**16  # number of packed pixels to which kernels are applied at once
 
 
@@ -51,11 +54,14 @@ class KpnConfig(NetworkConfig):
         kernel: Side of the predicted kernels in packed pixels, odd.
         signed: True if kernels have a signed part.
         color: True if there are kernels for the colours that a pixel did not measure.
+        deformable: True if a deformable kernel in space and time is mixed with the kernels of the frames
+            (with the default sizes of `deformable-3d`).
     """
 
     kernel: int = 5
     signed: bool = True
     color: bool = True
+    deformable: bool = False
 
     def __post_init__(self) -> None:
         NetworkConfig.__post_init__(self)
@@ -77,9 +83,9 @@ class Kpn(KernelNetwork):
         self.info = ModelInfo(
             "kpn",
             size_multiple=8,
-            halo=40,
+            halo=56 if config.deformable else 40,
             bytes_per_pixel=BYTES_PER_PIXEL,
-            bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED,
+            bytes_per_pixel_fixed=BYTES_PER_PIXEL_FIXED + (DEFORMABLE_BYTES if config.deformable else 0),
         )
 
     def _add_kernel_layers(self) -> None:
@@ -93,6 +99,10 @@ class Kpn(KernelNetwork):
         self.kernel_signed = nn.Conv2d(c, 4 * taps, 1) if config.signed else None
         self.color_out = nn.Conv2d(c, 4 * odd_taps, 1) if config.color else None
         self.color_signed = nn.Conv2d(c, 4 * odd_taps, 1) if config.color and config.signed else None
+        self.deform = self.deform_share = None
+        if config.deformable:
+            self.deform = SpaceTimeKernel(c, side=3, max_offset=8.0, layers=3)
+            self.deform_share = nn.Conv2d(c, 4, 1)
 
     def _start_as_average(self) -> None:
         """Initialise the kernels as a soft average around the centre, and the output of the head as zero."""
@@ -103,14 +113,24 @@ class Kpn(KernelNetwork):
                 assert out.bias is not None
                 out.weight.mul_(0.1)
                 out.bias.copy_(torch.cat(logits).repeat_interleave(4))  # channel = tap * 4 + subpixel
-        for part in (self.kernel_signed, self.color_signed):
+        for part in (self.kernel_signed, self.color_signed, self.deform_share):
             if part is not None:
                 assert part.bias is not None
                 part.weight.zero_()
                 part.bias.zero_()
+        if self.deform is not None and self.deform_share is not None:
+            self.deform.kernel.start_as_average()
+            cast(Tensor, self.deform_share.bias).fill_(DEFORMABLE_SHARE)
 
     def _filter(self, frames: Tensor, guide: Guide) -> Filtered:
-        """Predict kernels and apply them.
+        """See `KernelNetwork._filter`."""
+        if self.deform is None:
+            return self._filter_frames(frames, guide)
+        deformed = self.deform(frames, guide)  # first, because the other kernels replace the features
+        return self._mixed(self._filter_frames(frames, guide), deformed, guide.shared)
+
+    def _filter_frames(self, frames: Tensor, guide: Guide) -> Filtered:
+        """Predict the kernels of the frames and apply them.
 
         Kernels are ten times as large as the frames, so they are computed and applied in strips that fit in
         the cache of the processor.
@@ -160,6 +180,14 @@ class Kpn(KernelNetwork):
             from_quads(alone).unflatten(1, (-1, 4)) if alone else None,
             torch.cat(used, 1),
         )
+
+    def _mixed(self, filtered: Filtered, deformed: KernelSums, shared: Tensor) -> Filtered:
+        """Mix the mosaic with that of the deformable kernel. The annealed loss applies only to the latter."""
+        assert self.deform_share is not None
+        groups = deformed.groups()
+        share = F.pixel_shuffle(torch.sigmoid(self.deform_share(shared).float()), 2)
+        mosaic = torch.lerp(filtered.mosaic, groups.mean(1), share)
+        return replace(filtered, mosaic=mosaic, alone=groups if self.training else None)
 
     def _kernel_weights(self) -> list[tuple[Tensor, Tensor]]:
         """Return weight and bias of the convolutions for positive parts and for signed parts."""

@@ -12,7 +12,7 @@ import torch
 from burstfix.checkpoints import load_model
 from burstfix.engine.infer import merge_tiled
 from burstfix.errors import UsageError, WeightsError
-from burstfix.models import deformable_kernels
+from burstfix.models import deformable_layers
 from burstfix.models.average import Average
 from burstfix.models.catalog import build, find
 from burstfix.models.deformable_kernels import (
@@ -20,9 +20,9 @@ from burstfix.models.deformable_kernels import (
     Deformable2dConfig,
     Deformable3d,
     Deformable3dConfig,
-    DeformableKernels,
-    node_weights,
+    DeformableNetwork,
 )
+from burstfix.models.deformable_layers import DeformableKernel, node_weights
 from burstfix.models.kpn import Kpn, KpnConfig
 from burstfix.sim import add_noise, mosaic_packed
 from tests.engine.bursts import make_burst
@@ -33,30 +33,37 @@ SIZES = {"channels": 16, "head_channels": 16, "head_blocks": 1, "refine_channels
 NAMES = ["deformable-3d", "deformable-2d"]
 
 
-def small(name: str, seed: int = 0, **config: float) -> DeformableKernels:
+def kernel_of(model: DeformableNetwork) -> DeformableKernel:
+    """Return the layers of the kernel."""
+    return next(part for part in model.modules() if isinstance(part, DeformableKernel))
+
+
+def small(name: str, seed: int = 0, **config: float) -> DeformableNetwork:
     torch.manual_seed(seed)
     model = build(name, {**SIZES, **config})
-    assert isinstance(model, DeformableKernels)
+    assert isinstance(model, DeformableNetwork)
     return model.eval()
 
 
-def moving(name: str, seed: int = 0, strength: float = 0.3, **config: float) -> DeformableKernels:
+def moving(name: str, seed: int = 0, strength: float = 0.3, **config: float) -> DeformableNetwork:
     """Return a network with random offsets, times and weights of both signs."""
     model = small(name, seed, **config)
+    kernel = kernel_of(model)
     with torch.no_grad():
-        for part in (model.offset_out, model.weight_out, model.weight_signed):
+        for part in (kernel.offset_out, kernel.weight_out, kernel.weight_signed):
             part.weight.normal_(0, strength)
             part.bias.normal_()
     return model
 
 
-def one_sample(name: str, frames: int, **offsets: float) -> DeformableKernels:
+def one_sample(name: str, frames: int, **offsets: float) -> DeformableNetwork:
     """Return a network whose kernels have one sample with the given offsets: dy and dx, and relative time."""
     model = small(name, kernel=1, **({"layers": 1} if name == "deformable-3d" else {}))
+    kernel = kernel_of(model)
     with torch.no_grad():
-        model.offset_out.weight.zero_()
-        bias = model.offset_out.bias.view(model.axes, 4)
-        for axis, key in enumerate(("y", "x", "t")[: model.axes]):
+        kernel.offset_out.weight.zero_()
+        bias = kernel.offset_out.bias.view(kernel.axes, 4)
+        for axis, key in enumerate(("y", "x", "t")[: kernel.axes]):
             limit = model.config.max_offset if key != "t" else 1
             bias[axis] = limit * math.atanh(offsets.get(key, 0) / limit)
     return model
@@ -127,9 +134,9 @@ def test_forward_when_the_time_is_known_then_it_is_relative_to_the_reference_and
 
 @pytest.mark.parametrize("name", NAMES)
 def test_places_when_predictions_are_huge_then_places_stay_within_their_bounds(name: str) -> None:
-    model = moving(name, max_offset=5.0)
+    kernel = kernel_of(moving(name, max_offset=5.0))
     with torch.no_grad():
-        places = model.places(100 * torch.randn(2, 16, 8, 10), 7, 1)
+        places = kernel.places(100 * torch.randn(2, 16, 8, 10), 7, 1)
     own_y = 7.0 + torch.arange(8)[:, None] * 2  # for the first pixel of each quad; the border is 5 + 1 + 1
     own_x = 7.0 + torch.arange(10) * 2
     for place, own in ((places.y, own_y), (places.x, own_x)):
@@ -179,7 +186,7 @@ def test_forward_when_kernels_are_applied_in_strips_then_the_result_equals_that_
     frames, model = burst(3, 32), moving(name)
     with torch.no_grad():
         whole = model(frames, SHOT, READ, 1)
-        monkeypatch.setattr(deformable_kernels, "STRIP", 7 * 32)  # six rows, which do not divide 32
+        monkeypatch.setattr(deformable_layers, "STRIP", 7 * 32)  # six rows, which do not divide 32
         strips = model(frames, SHOT, READ, 1)
     torch.testing.assert_close(strips.mosaic, whole.mosaic, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(strips.frames_used, whole.frames_used, atol=1e-4, rtol=1e-4)
@@ -268,9 +275,9 @@ def test_config_when_a_size_is_invalid_then_usage_error_names_it(config: dict[st
 
 
 def test_config_when_defaults_then_kernels_have_the_sizes_of_the_paper() -> None:
-    assert Deformable3d(Deformable3dConfig(**SIZES)).count == 27
-    assert Deformable2d(Deformable2dConfig(**SIZES)).count == 9
-    assert Deformable2d(Deformable2dConfig(**SIZES, kernel=5)).count == 25
+    assert kernel_of(Deformable3d(Deformable3dConfig(**SIZES))).count == 27
+    assert kernel_of(Deformable2d(Deformable2dConfig(**SIZES))).count == 9
+    assert kernel_of(Deformable2d(Deformable2dConfig(**SIZES, kernel=5))).count == 25
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -315,13 +322,14 @@ def test_training_when_it_runs_for_thirty_steps_then_the_loss_falls(name: str) -
 def test_forward_when_a_part_has_a_halo_then_the_result_equals_the_whole(name: str) -> None:
     torch.manual_seed(0)
     model = build(name).eval()
-    assert isinstance(model, DeformableKernels)
+    assert isinstance(model, DeformableNetwork)
     model.start_from(load_model("kpn"))
+    kernel = kernel_of(model)
     with torch.no_grad():
-        for part in (model.offset_out, model.weight_out, model.weight_signed):
+        for part in (kernel.offset_out, kernel.weight_out, kernel.weight_signed):
             part.weight.normal_(0, 0.5)
             part.bias.normal_()
-        model.offset_out.weight.mul_(5)  # many offsets near their bound
+        kernel.offset_out.weight.mul_(5)  # many offsets near their bound
     frames, halo, first, size = burst(3, 160, seed=3), model.info.halo, 64, 32
     with torch.no_grad():
         whole = model(frames, SHOT, READ, 1).rgb

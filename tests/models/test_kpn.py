@@ -95,6 +95,49 @@ def test_kpn_when_other_frames_are_reordered_then_the_result_is_the_same(model):
     assert torch.allclose(one, other, atol=1e-5)
 
 
+def mixed_model():
+    model = Kpn(replace(SMALL, deformable=True)).eval()
+    kernel = model.deform.kernel
+    with torch.no_grad():
+        for part in (kernel.offset_out, kernel.weight_out, kernel.weight_signed, model.deform_share):
+            part.weight.normal_(0, 0.3)
+            part.bias.normal_()
+    return model
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_kpn_when_mixed_with_a_deformable_kernel_then_constant_frames_are_returned(frames):
+    level = torch.tensor([0.1, 0.4, 0.4, 0.7]).reshape(1, 1, 4, 1, 1)
+    with torch.no_grad():
+        merged = mixed_model()(level.expand(1, frames, 4, 32, 32), SHOT, READ, frames - 1)
+    assert torch.allclose(merged.mosaic, level[:, 0].expand_as(merged.mosaic), atol=1e-5)
+    assert merged.frames_used.shape == (1, 16, 16)
+
+
+@pytest.mark.parametrize("share", [-20.0, 20.0])
+def test_kpn_when_the_share_of_the_deformable_kernel_is_known_then_the_mosaic_is_that_of_one_kernel(share):
+    torch.manual_seed(3)
+    mixed, plain = mixed_model().train(), Kpn(SMALL).train()
+    with torch.no_grad():
+        mixed.deform_share.weight.zero_()
+        mixed.deform_share.bias.fill_(share)
+        plain.load_state_dict({name: mixed.state_dict()[name] for name in plain.state_dict()})
+        frames = burst(3, 32)
+        merged = mixed(frames, SHOT, READ, 1)
+        rigid, deformed = plain(frames, SHOT, READ, 1).mosaic, merged.extra["alone"].mean(1)
+    assert not torch.allclose(rigid, deformed, atol=1e-3)
+    assert torch.allclose(merged.mosaic, rigid if share < 0 else deformed, atol=1e-5)
+
+
+def test_kpn_when_mixed_with_a_deformable_kernel_then_it_starts_from_kpn_and_every_weight_gets_a_gradient():
+    model = mixed_model().train()
+    model.start_from(Kpn(SMALL))
+    merged = model(burst(3, 16), SHOT, READ, 1)
+    sum(x.square().mean() for x in (merged.rgb, *merged.extra.values())).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert not without
+
+
 def test_kpn_when_blind_then_the_noise_profile_does_not_matter():
     torch.manual_seed(0)
     blind, frames = Kpn(replace(SMALL, noise_map=False)).eval(), burst(3, 32)
