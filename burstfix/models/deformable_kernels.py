@@ -33,7 +33,7 @@ from burstfix.models.layers import Conv
 
 HALO = 48  # without the offsets; measured, see `ModelInfo`
 BYTES_PER_PIXEL = 80  # working memory, measured; see `ModelInfo`
-BYTES_PER_PIXEL_FIXED, BYTES_PER_LAYER = 1050, 400
+BYTES_PER_PIXEL_FIXED, BYTES_PER_LAYER = 1050, 450
 PARTS_OF_KPN = ("encode", "down", "up", "kernel_frame", "kernel_shared", "head", "refine")
 
 

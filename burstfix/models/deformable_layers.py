@@ -173,18 +173,21 @@ class DeformableKernel(nn.Module):
         batch, n, _, h, w = frames.shape
         border = self._border
         padded = F.pad(frames.flatten(0, 1), [border] * 4, mode="replicate").unflatten(0, (batch, n))
-        anchor = F.pixel_unshuffle(guide.anchor.float(), 2).unflatten(1, (4, 1, 4))
-        scale = F.pixel_unshuffle(0.7071 / guide.std.float(), 2).unflatten(1, (4, 1, 4))
+        scale = 0.7071 / guide.std.float()
+        shift = F.pixel_unshuffle(-guide.anchor.float() * scale, 2).unflatten(1, (4, 1, 4))
+        scale = F.pixel_unshuffle(scale, 2).unflatten(1, (4, 1, 4))
         strips: list[_Strip] = []
         differences: list[Tensor] = []
-        step = max(1, STRIP // (2 * batch * w))
+        count = math.ceil(batch * h * w / STRIP)
+        step = math.ceil(h / 2 / count)  # strips of about equal height
         for top in range(0, h // 2, step):
             rows = slice(top, min(top + step, h // 2))
             window = padded[..., 2 * rows.start : 2 * rows.stop + 2 * border, :]
             places = self.places(features[:, :, rows], n, guide.reference)
             values = sample(window, places.y, places.x, places.t)
-            difference = ((values - anchor[..., rows, :]) * scale[..., rows, :]).flatten(1, 3)
-            difference = channels_last(rounded(difference)).clamp(-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
+            difference = torch.addcmul(shift[..., rows, :], values, scale[..., rows, :]).flatten(1, 3)
+            # The gradient of `hardtanh` is one operation, that of `clamp` three.
+            difference = F.hardtanh(channels_last(rounded(difference)), -DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
             differences.append(difference)
             strips.append(_Strip(rows, values, None if places.t is None else places.t.detach()))
         return _Samples(strips, torch.cat(differences, 2))

@@ -41,7 +41,7 @@ from burstfix.models.layers import Conv
 from burstfix.native.kernels import KernelLayer, apply_kernels, can_apply_kernels
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
-DEFORMABLE_BYTES = 1100  # working memory per packed pixel of a deformable kernel, measured
+DEFORMABLE_BYTES = 1200  # working memory per packed pixel of a deformable kernel, measured
 DEFORMABLE_SHARE = -3.0  # initial logit of its share in the mosaic, about 5%
 STRIP = 2**16  # number of packed pixels to which kernels are applied at once
 

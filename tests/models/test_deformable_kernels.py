@@ -149,6 +149,34 @@ def test_places_when_predictions_are_huge_then_places_stay_within_their_bounds(n
         assert places.t is None
 
 
+def test_places_when_under_bfloat16_autocast_then_they_are_not_rounded() -> None:
+    kernel, features = kernel_of(moving("deformable-3d")), torch.randn(1, 16, 4, 4)
+    with torch.no_grad():
+        expected = kernel.places(features, 5, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = kernel.places(features, 5, 2)
+    assert torch.equal(found.y, expected.y) and torch.equal(found.t, expected.t)
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.02, 0.7071), (-0.04, -1.4142), (1.0, 4.0), (-1.0, -4.0)])
+def test_weights_when_samples_differ_from_the_reference_then_they_depend_on_the_bounded_difference_in_noise(
+    error: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seen = one_sample("deformable-2d", 2), []
+    monkeypatch.setattr(
+        kernel_of(model).weight_samples,
+        "forward",
+        lambda differences, add, activate: seen.append(differences) or torch.zeros_like(add),
+    )
+    frames = torch.full((1, 2, 4, 16, 16), 0.5)
+    frames[:, 1] += error
+    noise = torch.full((1, 1, 4, 1, 1), 0.02**2)
+    with torch.no_grad():
+        model(frames, torch.zeros(1, 1, 4, 1, 1), noise, 0)
+    torch.testing.assert_close(seen[0], torch.zeros_like(seen[0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[1], torch.full_like(seen[1], expected), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize(("frames", "reference"), [(1, 0), (2, 0), (5, 2), (5, 0), (12, 9), (40, 20)])
 def test_node_weights_when_given_a_burst_then_each_frame_counts_and_each_node_sums_to_one(
     frames: int, reference: int
