@@ -19,6 +19,7 @@ Instead of concatenated frames, the network sees features of each frame. The wei
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, Netwo
 from burstfix.models.kpn import Kpn
 from burstfix.models.layers import Conv
 
+logger = logging.getLogger(__name__)
 HALO = 48  # without the offsets; measured, see `ModelInfo`
 BYTES_PER_PIXEL = 80  # working memory, measured; see `ModelInfo`
 BYTES_PER_PIXEL_FIXED, BYTES_PER_LAYER = 1050, 450
@@ -52,8 +54,8 @@ class Deformable2dConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         NetworkConfig.__post_init__(self)
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise UsageError(f"deformable kernels: kernel {self.kernel} must be odd")
+        if not 1 <= self.kernel <= 9 or self.kernel % 2 == 0:
+            raise UsageError(f"deformable kernels: kernel {self.kernel} must be odd and at most 9")
         if not 0 < self.max_offset <= 16:
             raise UsageError(
                 f"deformable kernels: max_offset {self.max_offset:g} must be above 0 and at most 16"
@@ -73,8 +75,8 @@ class Deformable3dConfig(Deformable2dConfig):
 
     def __post_init__(self) -> None:
         Deformable2dConfig.__post_init__(self)
-        if self.layers < 1:
-            raise UsageError(f"deformable kernels: layers {self.layers} must be at least 1")
+        if not 1 <= self.layers <= 9:
+            raise UsageError(f"deformable kernels: layers {self.layers} must be between 1 and 9")
 
 
 class DeformableNetwork(KernelNetwork):
@@ -106,6 +108,7 @@ class DeformableNetwork(KernelNetwork):
                 f"{self.info.name} cannot start from these weights of {other.info.name}: {odd[0]} has a "
                 "different shape or is missing"
             )
+        logger.info("%d of %d tensors keep their initial values", len(own) - len(shared), len(own))
         self.load_state_dict({**own, **{name: theirs[name] for name in shared}})
 
     def _kernel_sums(self, frames: Tensor, guide: Guide) -> KernelSums:

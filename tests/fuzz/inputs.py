@@ -211,7 +211,7 @@ def weights(rng: random.Random, folder: Path) -> Path:
     metadata = {
         "format_version": rng.choice([str(FORMAT_VERSION)] * 8 + ["99", "x"]),
         "model": rng.choice(
-            ["kpn"] * 8 + ["average", "two-stage", "two-stage-paper", "os:system", "nothing"]
+            ["kpn"] * 8 + ["average", "deformable-3d", "two-stage", "two-stage-paper", "os:system", "nothing"]
         ),
         "config": json.dumps(values)
         if rng.random() < 0.9

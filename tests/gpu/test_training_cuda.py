@@ -20,6 +20,8 @@ pytestmark = pytest.mark.gpu
 
 SMALL = {
     "kpn": {"channels": 8, "head_channels": 8, "head_blocks": 1},
+    "deformable-3d": {"channels": 8, "head_channels": 8, "head_blocks": 1},
+    "deformable-2d": {"channels": 8, "head_channels": 8, "head_blocks": 1},
     "two-stage": {"channels": 16, "groups": 4, "head_channels": 8, "head_blocks": 1},
     "two-stage-paper": {
         "channels": 16,
@@ -29,7 +31,11 @@ SMALL = {
         "base": "kernels",
     },
 }
-PATCHES = {"blocks": {"coarse": "blocks"}, "dpbm": {"coarse": "dpbm"}, "kpn": {}, "two-stage": {}}
+PATCHES = {
+    "blocks": {"coarse": "blocks"},
+    "dpbm": {"coarse": "dpbm"},
+    **{name: {} for name in SMALL if name != "two-stage-paper"},
+}
 
 
 @pytest.fixture(scope="module")

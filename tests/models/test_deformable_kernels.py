@@ -293,8 +293,12 @@ def test_start_from_when_parts_do_not_fit_then_the_error_names_them(other, why: 
     ("config", "why"),
     [
         ({"kernel": 2}, "kernel 2 must be odd"),
-        ({"max_offset": 0.0}, "max_offset 0"),
-        ({"layers": 0}, "layers 0"),
+        ({"kernel": 11}, "kernel 11 must be odd and at most 9"),
+        ({"max_offset": 0.0}, "max_offset 0 "),
+        ({"max_offset": 17.0}, "max_offset 17 "),
+        ({"layers": 0}, "layers 0 "),
+        ({"layers": 10}, "layers 10 "),
+        ({"channels": 0}, "channels 0 "),
     ],
 )
 def test_config_when_a_size_is_invalid_then_usage_error_names_it(config: dict[str, float], why: str) -> None:
