@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burstfix.native.matching import can_match, window_costs
+from burstfix.native.matching import can_match, choose, window_costs
 
 CELL = 8
 """Side of a cell in packed pixels; the window that is compared is twice as wide."""
@@ -256,6 +256,11 @@ def _choose_candidates(candidates: Tensor, costs: Tensor, start: Tensor, guess: 
     """
     # The noise of the summed cost is proportional to the side of the window.
     weight = _SMOOTHNESS * (2 * cell / 16)
+    if can_match(costs, cell):
+        chosen = choose(
+            candidates, costs, start, guess, weight=weight, limit=_SMOOTHNESS_LIMIT, rounds=_ROUNDS
+        )
+        return (chosen + guess).round().long()
     offsets = candidates - guess[:, None]
     chosen = start - guess
     gy, gx = chosen.shape[-2:]

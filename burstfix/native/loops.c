@@ -2,6 +2,7 @@
  *
  * Pictures are height x width x channels, in float32 or bfloat16. Channels are multiples of 16. */
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -49,6 +50,16 @@ struct match {
     int height, width;      /* without the continuation */
     int grid_rows, grid_columns, cell, candidates, radius;
     float delta;
+};
+
+/* The choice between candidates; see `choose` in matching.inc. */
+struct choice {
+    const int64_t *offsets; /* candidates x 2 x cells */
+    const float *costs;     /* candidates x cells */
+    const float *guess;     /* 2 x cells */
+    float *chosen;          /* 2 x (rows + 2) x (columns + 2), relative to the guess; the result replaces it */
+    int grid_rows, grid_columns, candidates, rounds;
+    float weight, limit;
 };
 
 static int panel_width(int channels, int lanes)
@@ -163,5 +174,21 @@ int burstfix_match(const struct match *m, int first, int last, int lanes)
         match_avx512(m, first, last);
     else
         match_avx2(m, first, last);
+    return 0;
+}
+
+/* Choose a candidate for each cell. Return 0, or 1 if memory runs out. */
+int burstfix_choose(const struct choice *c, int lanes)
+{
+    size_t plane = (size_t)(c->grid_rows + 2) * (c->grid_columns + 2);
+    float *work = malloc((2 * plane + 2 * (size_t)c->grid_columns) * sizeof(float));
+    if (!work)
+        return 1;
+    float *total = work + 2 * plane, *least = total + c->grid_columns;
+    if (lanes == 16)
+        choose_avx512(c, c->chosen, work, total, least);
+    else
+        choose_avx2(c, c->chosen, work, total, least);
+    free(work);
     return 0;
 }

@@ -27,6 +27,20 @@ def test_window_costs_when_compared_with_torch_then_equal(version, radius, size,
     assert torch.allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("version", [width for width in (8, 16) if width <= lanes()])
+@pytest.mark.parametrize("grid", [(1, 1), (1, 40), (23, 37)])
+def test_choose_when_compared_with_torch_then_equal(version, grid, monkeypatch):
+    monkeypatch.setattr(native_matching, "lanes", lambda: version)
+    generator = torch.Generator().manual_seed(2)
+    candidates = torch.randint(-9, 9, (2, 6, 2, *grid), generator=generator)
+    costs = 200 * torch.rand(2, 6, *grid, generator=generator)
+    guess = 3 * torch.randn(2, 2, *grid, generator=generator)
+    found = blocks._choose_candidates(candidates, costs, candidates[:, 0], guess, blocks.CELL)
+    monkeypatch.setattr(blocks, "can_match", lambda *_: False)
+    expected = blocks._choose_candidates(candidates, costs, candidates[:, 0], guess, blocks.CELL)
+    assert torch.equal(found, expected)
+
+
 def test_window_costs_when_cell_is_too_small_then_torch_computes():
     plane = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0))
     assert not native_matching.can_match(plane, 4)
