@@ -6,6 +6,7 @@ pyproject.toml can find packages or list them, but not both.
 import platform
 import re
 import sys
+from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -37,7 +38,7 @@ def compiled_loops() -> list[Extension]:
     loops = Extension(
         "burstfix.native._loops",
         ["burstfix/native/loops.c"],
-        depends=[f"burstfix/native/{name}.inc" for name in ("vectors", "conv", "kernels", "matching")],
+        depends=glob("burstfix/native/*.inc"),
         extra_compile_args=["-O3", "-ffp-contract=fast", "-Wno-psabi"],
         py_limited_api=True,
         optional=True,

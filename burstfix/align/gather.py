@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from burstfix.native.gather import can_gather, gather
 from burstfix.raw.cfa import reflect
 from burstfix.raw.frame_source import Region
 
@@ -49,6 +50,9 @@ def gather_cells(
         >>> gather_cells(frame, torch.tensor([1, 0]).reshape(2, 1, 1), cell=2).tolist()
         [[[4.0, 5.0], [8.0, 9.0]]]
     """
+    if can_gather(source):
+        top, left = origin
+        return gather(source, offsets, cell + 2 * margin, cell, (top - margin, left - margin))
     lead = source.shape[:-3]
     channels, height, width = source.shape[-3:]
     gy, gx = offsets.shape[-2:]
@@ -190,6 +194,9 @@ class BurstTile:
         yield anchor
         for i, (source, field) in enumerate(zip(self.sources, fields, strict=True)):
             if i == self.reference:
+                continue
+            if can_gather(source):
+                yield gather(source, field, side, side, self._source_position(i, row, col), anchor)
                 continue
             inside = covered(
                 field, side, self._source_position(i, row, col), source.shape[-2], source.shape[-1]

@@ -23,6 +23,7 @@ from torch import Tensor
 from burstfix.align.blocks import CELL
 from burstfix.align.gather import BurstTile
 from burstfix.models.base import BurstModel, Merged, ModelInfo
+from burstfix.native.spectra import can_merge_windows, merge_windows
 from burstfix.raw.demosaic import menon
 
 _BIASED = 6.0  # signals this many standard deviations of noise above black are not biased by clipping
@@ -172,6 +173,19 @@ class Average(BurstModel):
             The merged windows (C, ny * side, nx * side), and the effective number of frames (ny, nx).
         """
         side = dct.shape[0]
+        if can_merge_windows(reference, side):
+            found = merge_windows(
+                reference,
+                others,
+                variance,
+                dct,
+                pool,
+                content=_CONTENT,
+                tolerance=self.config.tolerance,
+                strength=self.config.strength,
+                shrinkage=self.config.shrinkage,
+            )
+            return found.windows, found.shares.square() / found.squared_shares
         planes, ny, nx = variance.shape
         # Expected energy of the difference of two frames, averaged over the planes.
         scale = (1 / (2 * planes * variance)).reshape(planes, ny, 1, nx, 1)

@@ -40,6 +40,7 @@ struct filter {
 };
 
 #define MAX_TAPS 128
+#define MAX_PLANES 4
 
 /* Block matching; see matching.inc. */
 struct match {
@@ -62,6 +63,30 @@ struct choice {
     float weight, limit;
 };
 
+/* Averaging of windows of 16x16 pixels; see spectra.inc. Matrices are 16 x 16. */
+struct spectra {
+    const float *frame;    /* planes x rows x columns */
+    const float *variance; /* planes x windows: noise variance of a frame */
+    const float *dct, *dct_transposed, *pool, *pool_transposed;
+    float *spectrum;                  /* planes x rows x columns, of the reference */
+    float *difference;                /* planes x rows x columns; at the end, the merged windows */
+    float *weights, *squared_weights; /* rows x columns */
+    float *shares, *squared_shares;   /* windows */
+    int planes, rows, columns, content;
+    float tolerance, strength, shrinkage;
+};
+
+/* Squares of a frame, put side by side; see gather.inc. */
+struct gather {
+    const float *source;     /* planes x height x width, continued by reflection */
+    const int64_t *offsets;  /* 2 x grid rows x grid columns */
+    const float *substitute; /* like `out`: replaces pixels outside the source; NULL = nothing does */
+    float *out;              /* planes x (grid rows * side) x (grid columns * side) */
+    int planes, height, width, grid_rows, grid_columns;
+    int side, step; /* of the squares, and from one square to the next */
+    int origin_row, origin_column;
+};
+
 static int panel_width(int channels, int lanes)
 {
     for (int vectors = 3; vectors > 1; vectors--)
@@ -75,6 +100,8 @@ static int tiles_at_once(int c_in)
 {
     return c_in <= 48 ? 48 : 24;
 }
+
+#include "gather.inc"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -91,6 +118,7 @@ static int tiles_at_once(int c_in)
 #include "conv.inc"
 #include "kernels.inc"
 #include "matching.inc"
+#include "spectra.inc"
 #undef LANES
 #undef NAME
 #undef vec
@@ -114,6 +142,7 @@ static int tiles_at_once(int c_in)
 #include "conv.inc"
 #include "kernels.inc"
 #include "matching.inc"
+#include "spectra.inc"
 #ifdef __clang__
 #pragma clang attribute pop
 #else
@@ -190,5 +219,22 @@ int burstfix_choose(const struct choice *c, int lanes)
     else
         choose_avx2(c, c->chosen, work, total, least);
     free(work);
+    return 0;
+}
+
+/* Process windows first to last - 1: step 0 transforms the reference, 1 adds a frame, 2 finishes. Return 0. */
+int burstfix_spectra(const struct spectra *s, int step, int first, int last, int lanes)
+{
+    if (lanes == 16)
+        spectra_avx512(s, step, first, last);
+    else
+        spectra_avx2(s, step, first, last);
+    return 0;
+}
+
+/* Gather the squares of rows first to last - 1 of the grid. Return 0. */
+int burstfix_gather(const struct gather *g, int first, int last)
+{
+    gather(g, first, last);
     return 0;
 }

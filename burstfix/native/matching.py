@@ -91,7 +91,14 @@ def window_costs(
 
 
 def choose(
-    candidates: Tensor, costs: Tensor, start: Tensor, guess: Tensor, *, weight: float, limit: float, rounds: int
+    candidates: Tensor,
+    costs: Tensor,
+    start: Tensor,
+    guess: Tensor,
+    *,
+    weight: float,
+    limit: float,
+    rounds: int,
 ) -> Tensor:
     """Choose the candidate of lowest cost per cell; disagreement with neighbours adds to the cost.
 
