@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.analysis.line_defects import find_line_defects
-from burstfix.raw.cfa import pack, unpack
+from burstfix.raw.cfa import pack
 from burstfix.raw.frame_source import FrameSource, Region
 from burstfix.types import Frame, GlobalMotion, NoiseProfile
 
@@ -61,6 +62,14 @@ def find_hot_pixels(
         return np.empty((0, 2), np.int32)
     sources = [FrameSource(frame) for frame in frames]
     still = len(frames) < 3 or _stands_still(motions)
+    with ThreadPoolExecutor(1) as thread:  # both searches consist of small steps, which leave cores idle
+        lines = thread.submit(find_line_defects, sources, noise, motions)
+        found = _find_single(sources, noise, still)
+        return np.unique(np.concatenate([*found, lines.result()]), axis=0).astype(np.int32)
+
+
+def _find_single(sources: Sequence[FrameSource], noise: NoiseProfile, still: bool) -> list[NDArray[np.int64]]:
+    """Find single pixels and small clusters, strip by strip; the results are (count, 2)."""
     found: list[NDArray[np.int64]] = []
     height, above = sources[0].height, sources[0].padding.top
     step = _STRIP_VALUES // (4 * sources[0].width * len(sources))
@@ -71,8 +80,7 @@ def find_hot_pixels(
         rows = _Strip(sources, noise, still, region).defects()
         packed_rows = (rows[:, 0] + above) // 2
         found.append(rows[(packed_rows >= top) & (packed_rows < bottom)])
-    lines = find_line_defects(sources, noise, motions)
-    return np.unique(np.concatenate([*found, lines]), axis=0).astype(np.int32)
+    return found
 
 
 def _stands_still(motions: Sequence[GlobalMotion]) -> bool:
@@ -164,7 +172,7 @@ class _Strip:
         smallest = ring.nan_to_num(torch.inf).amin(0)
         excess = sign * self._mean[plane, y, x] - largest
         std = self._std(sign * largest, plane)
-        spill = _spill(unpack(known[:, 1:-1, 1:-1]), plane, y, x, sign).nan_to_num(torch.inf)
+        spill = _spill(known, plane, y, x, sign).nan_to_num(torch.inf)
         if self._still:
             # Noise may hide the light of a star on the neighbours.
             spill = spill + _SPILL_ERRORS * _SPILL_NOISE * std / len(self._frames) ** 0.5
@@ -196,19 +204,23 @@ def _inside(source: FrameSource, region: Region) -> Tensor:
     return pack(inside_rows[:, None] & inside_cols)
 
 
-def _spill(mosaic: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:
+def _spill(known: Tensor, plane: Tensor, y: Tensor, x: Tensor, sign: float) -> Tensor:
     """Return the mean excess of the four nearest sensor neighbours over their own surroundings.
 
-    These neighbours have other colours. Unknown neighbours (NaN) are ignored.
+    These neighbours have other colours. Unknown neighbours (NaN) are ignored, as in the border of one packed
+    pixel around `known`.
     """
-    mosaic = F.pad(mosaic, (2, 2, 2, 2), value=torch.nan)
-    rows, cols = 2 * y + plane // 2 + 2, 2 * x + plane % 2 + 2
+    rows, cols = 2 * (y + 1) + plane // 2, 2 * (x + 1) + plane % 2
+
+    def at(row: Tensor, col: Tensor) -> Tensor:
+        return known[row % 2 * 2 + col % 2, row // 2, col // 2]
+
     rises = []
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        beside = mosaic[rows + dy, cols + dx]
+        beside = at(rows + dy, cols + dx)
         # The nearest pixels of the neighbour's colour on both sides of it, along the other axis.
         far = torch.stack(
-            [mosaic[rows + dy + 2 * side * dx, cols + dx + 2 * side * dy] for side in (-1, 1)]
+            [at(rows + dy + 2 * side * dx, cols + dx + 2 * side * dy) for side in (-1, 1)]
         ).nanmean(0)
         rises.append(sign * (beside - far))
     return torch.stack(rises).nanmean(0)

@@ -151,9 +151,11 @@ def _steps(mosaics: Tensor, variance: Tensor) -> _Steps:
     deviation = (variance[..., 1:] + variance[..., :-1]).sqrt().clamp(min=1e-6)
     relative = (difference / deviation).clamp(-_CLIP, _CLIP)
     count = relative.shape[1]
-    error = relative.std(1, correction=0) / max(count, 1) ** 0.5
+    mean = relative.mean(1)
+    # The mean is small compared with the deviation, so this difference is exact enough; `std` is slower.
+    error = (relative.square().mean(1) - mean.square()).clamp(min=0).sqrt() / max(count, 1) ** 0.5
     level = (relative * deviation).mean(1)
-    relative = relative.mean(1) * 2**0.5  # the difference has twice the variance of one pixel
+    relative = mean * 2**0.5  # the difference has twice the variance of one pixel
     return _Steps(_smaller_step(relative), _smaller_step(level), _larger_error(error) * 2**0.5)
 
 

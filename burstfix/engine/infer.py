@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from burstfix.engine.tile_size import FLOOR, automatic_side
 from burstfix.engine.tiling import SCALE, Tile, whole
 from burstfix.errors import OutOfMemoryError, UsageError, WeightsError, is_out_of_memory
 from burstfix.models.base import BurstModel
+from burstfix.raw.cfa import interleave
 from burstfix.raw.frame_source import FrameSource
 from burstfix.types import Burst, MergeMaps, NoiseProfile, Progress
 
@@ -264,7 +264,7 @@ class _Merge:
         window = self.grid.window(tile)
         with setup.device.autocast(setup.dtype):
             if self.mosaic:
-                picture, used = F.pixel_shuffle(self.model.merge_mosaic(burst_tile), 2), None
+                picture, used = interleave(self.model.merge_mosaic(burst_tile)), None
             else:
                 picture, used = self.model.merge_tile_with_usage(burst_tile)
         y, x = SCALE * (tile.top - window.top), SCALE * (tile.left - window.left)

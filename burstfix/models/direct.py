@@ -8,13 +8,13 @@ frames, so that the network starts as an average, as `kpn` does.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from burstfix.models.base import ModelInfo
 from burstfix.models.kernel_network import Filtered, Guide, KernelNetwork, NetworkConfig
 from burstfix.models.kpn import BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED
 from burstfix.models.layers import Conv, act
+from burstfix.raw.cfa import interleave
 
 
 class Direct(KernelNetwork):
@@ -50,5 +50,5 @@ class Direct(KernelNetwork):
     def _filter(self, frames: Tensor, guide: Guide) -> Filtered:
         """Compute the mosaic (B, 4, h, w) without kernels."""
         x = act(self.synthesis2(act(self.synthesis1(guide.shared))))
-        correction = F.pixel_shuffle(self.synthesis_out(x).float(), 2)
+        correction = interleave(self.synthesis_out(x).float())
         return Filtered(frames.mean(1) + correction, color=None, alone=None, frames_used=None)

@@ -29,6 +29,7 @@ from burstfix.models.layers import (
     unshuffle,
 )
 from burstfix.models.losses import Losses, TrainingBatch, kernel_losses, picture_losses
+from burstfix.raw.cfa import deinterleave, interleave
 from burstfix.raw.demosaic import bilinear
 
 DIFFERENCE_LIMIT = 4.0
@@ -263,12 +264,12 @@ class KernelNetwork(BurstModel):
         self, mosaic: Tensor, anchor: Tensor, std: Tensor, shared: Tensor, color: Tensor | None
     ) -> Tensor:
         base = bilinear(mosaic)
-        context = F.pixel_shuffle(self.head_context(shared), 2)
+        context = interleave(self.head_context(shared))
         parts = [rounded(torch.cat([mosaic, anchor, std], 1)), context]
         weights, bias = [self.head_in.weight], self.head_in.bias
         if self.head_color is not None:
             assert color is not None and bias is not None and self.head_color.bias is not None
-            parts.append(F.pixel_unshuffle(rounded(color - base), 2))
+            parts.append(deinterleave(rounded(color - base)))
             weights.append(self.head_color.weight)
             bias = bias + self.head_color.bias
         x = channels_last(torch.cat(parts, 1))
@@ -278,4 +279,4 @@ class KernelNetwork(BurstModel):
             x = self.refine(x, shared)
         for block in self.head_blocks:
             x = block(x)
-        return F.pixel_shuffle(self.head_out(act(x)).float(), 2).add_(base)
+        return interleave(self.head_out(act(x)).float()).add_(base)

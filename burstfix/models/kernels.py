@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from burstfix.raw.cfa import interleave
 
 LOGIT_LIMIT = 12.0  # keeps running sums finite, because e^12 and e^-12 are far inside the range of float32
 SIGNED_SCALE = 0.25  # scale of the signed part, so that it does not learn faster than the other parts
@@ -133,7 +134,7 @@ def all_colors(sums: Tensor, masses: Tensor) -> Tensor:
 
 def from_quads(strips: list[Tensor]) -> Tensor:
     """Assemble strips (B, K, 4, rows, w / 2), in order from the top, to (B, K, h, w)."""
-    return F.pixel_shuffle(torch.cat(strips, 3).flatten(1, 2), 2)
+    return interleave(torch.cat(strips, 3).flatten(1, 2))
 
 
 def planes(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

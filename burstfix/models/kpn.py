@@ -39,6 +39,7 @@ from burstfix.models.kernels import (
 )
 from burstfix.models.layers import Conv
 from burstfix.native.kernels import KernelLayer, apply_kernels, can_apply_kernels
+from burstfix.raw.cfa import interleave
 
 BYTES_PER_PIXEL, BYTES_PER_PIXEL_FIXED = 80, 1150  # working memory, measured; see `ModelInfo`
 DEFORMABLE_BYTES = 1200  # working memory per packed pixel of a deformable kernel, measured
@@ -144,7 +145,7 @@ class Kpn(KernelNetwork):
         layer = self._kernel_layer(weights)
         if not self.training and can_apply_kernels(layer, features[0]):
             native = apply_kernels(frames, features, layer)
-            color = None if native.color is None else F.pixel_shuffle(native.color, 2)
+            color = None if native.color is None else interleave(native.color)
             return Filtered(native.mosaic, color, None, native.frames_used)
         batch, _, _, h, w = frames.shape
         border = max(self.config.kernel // 2, 1)
@@ -176,7 +177,7 @@ class Kpn(KernelNetwork):
                 alone.append(torch.cat(own_sums, 1))
         return Filtered(
             from_quads(mosaics),
-            F.pixel_shuffle(from_quads(colors), 2) if colors else None,
+            interleave(from_quads(colors)) if colors else None,
             from_quads(alone).unflatten(1, (-1, 4)) if alone else None,
             torch.cat(used, 1),
         )
@@ -185,7 +186,7 @@ class Kpn(KernelNetwork):
         """Mix the mosaic with that of the deformable kernel. The annealed loss applies only to the latter."""
         assert self.deform_share is not None
         groups = deformed.groups()
-        share = F.pixel_shuffle(torch.sigmoid(self.deform_share(shared).float()), 2)
+        share = interleave(torch.sigmoid(self.deform_share(shared).float()))
         mosaic = torch.lerp(filtered.mosaic, groups.mean(1), share)
         return replace(filtered, mosaic=mosaic, alone=groups if self.training else None)
 

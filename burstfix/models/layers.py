@@ -142,7 +142,9 @@ class CoarserLevel(nn.Module):
 
 def unshuffle(x: Tensor) -> Tensor:
     """Move 2x2 packed pixels to channels: (B, C, h, w) to (B, 4C, h / 2, w / 2), channels last."""
-    return channels_last(F.pixel_unshuffle(rounded(x), 2))
+    x = rounded(x)
+    parts = [x[:, :, y::2, column::2].permute(0, 2, 3, 1) for y in (0, 1) for column in (0, 1)]
+    return torch.stack(parts, -1).flatten(3).permute(0, 3, 1, 2)
 
 
 def rounded(x: Tensor) -> Tensor:

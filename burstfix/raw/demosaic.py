@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from burstfix.raw.cfa import deinterleave, interleave
+
 Place = tuple[int, int]
 """Row and column in the 2x2 pattern."""
 Planes = dict[Place, Tensor]
@@ -231,10 +233,10 @@ def _planes(packed: Tensor) -> Planes:
 def _interleave(planes: Planes) -> Tensor:
     """Combine four planes (B, h, w) into one (B, 2h, 2w)."""
     stacked = torch.stack([planes[k // 2, k % 2] for k in range(4)], 1)
-    return F.pixel_shuffle(stacked, 2)[:, 0]
+    return interleave(stacked)[:, 0]
 
 
 def _mirror(packed: Tensor, margin: int) -> Tensor:
     """Pad packed planes as if the mosaic were reflected about its border pixels."""
-    mosaic = F.pixel_shuffle(packed, 2)
-    return F.pixel_unshuffle(F.pad(mosaic, (2 * margin,) * 4, mode="reflect"), 2)
+    mosaic = interleave(packed)
+    return deinterleave(F.pad(mosaic, (2 * margin,) * 4, mode="reflect"))
