@@ -94,6 +94,7 @@ def material(example_burst: list[Path], tmp_path_factory: pytest.TempPathFactory
             )
     shutil.copytree(folder / "card", folder / "CARD")
     shutil.copytree(folder / "shots", folder / "WINE")
+    shutil.copytree(folder / "shots", folder / "STARS")
     scene = (draw_scene(400, 480, seed=2) ** (1 / 2.2) * 255).byte().permute(1, 2, 0).numpy()
     for name in ("photos", "photos/val", "val", "PHOTOS"):
         (folder / name).mkdir()

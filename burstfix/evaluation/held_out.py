@@ -8,7 +8,14 @@ the noise n_k is independent of the merge and of the other frame. Hence, for any
     mean((e_1 - e_2)^2) / 2  = mean(n^2)           the noise of a frame
 
 Both are in units of the noise variance predicted by the noise profile, so the second equation shows the
-accuracy of the profile. An error that the merge and the held-out frames share, such as lens distortion, is
+accuracy of the profile.
+
+The product needs both residuals at the same point of the scene. The residuals of the second frame are
+therefore shifted by an even number of pixels, to samples of the same colour. The rest of the motion between
+the two frames reduces the result, because the error of a merge differs from pixel to pixel. Pairs with a
+rest of at most `MAX_REST` are used.
+
+An error that the merge and the held-out frames share, such as lens distortion, is
 not measured. An error that only the held-out frames have counts as an error of the merge. Examples are fixed
 pattern noise, which a merge averages out if the camera moves, and the bias of clipping at black.
 """
@@ -38,6 +45,7 @@ from burstfix.types import Burst, Frame, GlobalMotion, Progress
 MIN_FRAMES = 4
 BLOCK = 64  # side of a block in sensor pixels; blocks are assumed to be independent
 MARGIN = 16  # width in sensor pixels of the border that is ignored
+MAX_REST = 1.0  # largest rest of the motion between two held-out frames, in sensor pixels
 # Range of signals: in standard deviations above black, and as a share of white.
 DARKEST, BRIGHTEST = 3.0, 0.9
 EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient: it is larger at edges and smaller in flat areas
@@ -49,11 +57,18 @@ _MIN_PIXELS = 256  # minimum number of pixels of one part in a block
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two frames to hold out, and the reference of the merge, as indices into the burst."""
+    """Two frames to hold out, and the reference of the merge, as indices into the burst.
+
+    Attributes:
+        first, second, reference: Indices.
+        rest: Largest distance in sensor pixels, at any corner, between a point in the first frame and in the
+            second frame, after a shift by an even number of pixels.
+    """
 
     first: int
     second: int
     reference: int
+    rest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +107,20 @@ def evaluate_held_out(
 
     Raises:
         InputError: A folder does not exist, or a raw cannot be read.
-        BurstError: A burst has fewer than four frames, or its frames are not Bayer mosaics.
+        BurstError: A burst has fewer than four frames, its frames are not Bayer mosaics, or no two frames
+            can be compared.
     """
     scores: list[HeldOutScore] = []
     for number, folder in enumerate(folders):
         burst = read_folder(folder, MIN_FRAMES)
-        for k, pair in enumerate(choose_pairs(burst, pairs)):
+        chosen = choose_pairs(burst, pairs)
+        if chosen[0].rest > MAX_REST:
+            raise BurstError(
+                f"{folder}: no two frames can be compared; even after a shift by an even number of pixels, "
+                f"they differ by {chosen[0].rest:.1f} pixels or more, expected at most {MAX_REST:g}. Use a "
+                "burst with less rotation"
+            )
+        for k, pair in enumerate(pair for pair in chosen if pair.rest <= MAX_REST):
             if progress:
                 progress("evaluate", number * pairs + k, len(folders) * pairs)
             scores += _score_pair(methods, folder.resolve().name, burst, k, pair)
@@ -127,27 +150,45 @@ def read_folder(folder: Path, least: int) -> Burst:
 
 
 def choose_pairs(burst: Burst, count: int) -> list[Pair]:
-    """Choose the pairs of frames with the least relative motion, and the nearest reference for each pair."""
+    """Choose the pairs of frames with the smallest `Pair.rest`, and the nearest reference for each pair."""
     height, width = burst.frames[0].mosaic.shape
-    indices = range(len(burst.frames))
+    indices, motions = range(len(burst.frames)), burst.motions
 
-    def distance(i: int, j: int) -> float:
-        return _distance(burst.motions[i], burst.motions[j], height, width)
+    def rest(i: int, j: int) -> float:
+        one, other = even_shift(motions[i]), even_shift(motions[j], motions[i])
+        return _distance(motions[i], motions[j], height, width, (other[0] - one[0], other[1] - one[1]))
 
-    nearest = sorted(itertools.combinations(indices, 2), key=lambda pair: distance(*pair))
-    return [
-        Pair(
-            i, j, min((k for k in indices if k not in (i, j)), key=lambda k: distance(i, k) + distance(j, k))
+    def nearest(i: int, j: int) -> int:
+        others = (k for k in indices if k not in (i, j))
+        return min(
+            others, key=lambda k: sum(_distance(motions[f], motions[k], height, width) for f in (i, j))
         )
-        for i, j in nearest[:count]
-    ]
+
+    pairs = [Pair(i, j, nearest(i, j), rest(i, j)) for i, j in itertools.combinations(indices, 2)]
+    return sorted(pairs, key=lambda pair: pair.rest)[:count]
 
 
-def _distance(a: GlobalMotion, b: GlobalMotion, height: int, width: int) -> float:
-    """Return the largest displacement between two frames at the corners, in sensor pixels."""
+def even_shift(motion: GlobalMotion, near: GlobalMotion | None = None) -> tuple[int, int]:
+    """Return the shift (dy, dx) of a frame in whole pixels, even in both directions.
+
+    Args:
+        motion: Motion of the frame.
+        near: Motion of another frame. The difference from its even shift is rounded, so that the rest of the
+            motion between the two frames is smallest.
+    """
+    if near is None:
+        return 2 * round(motion.dy / 2), 2 * round(motion.dx / 2)
+    dy, dx = even_shift(near)
+    return dy + 2 * round((motion.dy - near.dy) / 2), dx + 2 * round((motion.dx - near.dx) / 2)
+
+
+def _distance(
+    a: GlobalMotion, b: GlobalMotion, height: int, width: int, offset: tuple[int, int] = (0, 0)
+) -> float:
+    """Return the largest displacement from frame a to frame b at the corners, minus an offset, in pixels."""
     corners = [(y, x) for y in (-height / 2, height / 2) for x in (-width / 2, width / 2)]
     moved = [(a.apply(*corner), b.apply(*corner)) for corner in corners]
-    return max(math.dist(one, other) for one, other in moved)
+    return max(math.dist((one[0] + offset[0], one[1] + offset[1]), other) for one, other in moved)
 
 
 def _score_pair(
@@ -163,12 +204,14 @@ def _score_pair(
         sharpness=tuple(prepared.sharpness[k] for k in merged_frames),
     )
     regions = find_regions(prepared)
+    motions = prepared.motions
+    shifts = even_shift(motions[pair.first]), even_shift(motions[pair.second], motions[pair.first])
     scores = []
     for method in methods:
         picture = torch.from_numpy(method.run(reduced))
         first, second = (
-            residual(picture, prepared.frames[k], prepared.motions[k], regions.std)
-            for k in (pair.first, pair.second)
+            _in_reference(picture, prepared, k, shift, regions.std)
+            for k, shift in zip((pair.first, pair.second), shifts, strict=True)
         )
         products = (first * second).numpy(), ((first - second) ** 2 / 2).numpy()
         for part, mask in regions.parts.items():
@@ -178,6 +221,18 @@ def _score_pair(
                 for block, error in blocks[0].items()
             ]
     return scores
+
+
+def _in_reference(picture: Tensor, burst: Burst, index: int, shift: tuple[int, int], std: Tensor) -> Tensor:
+    """Compute the residual of a frame, and shift it to the pixels of the reference; NaN outside the frame."""
+    height, width = std.shape
+    inside_frame = residual(
+        picture, burst.frames[index], burst.motions[index], torch.roll(std, shift, (0, 1))
+    )
+    moved = torch.roll(inside_frame, (-shift[0], -shift[1]), (0, 1))
+    rows, cols = (torch.arange(n) + s for n, s in ((height, shift[0]), (width, shift[1])))
+    covered = ((rows >= 0) & (rows < height))[:, None] & (cols >= 0) & (cols < width)
+    return torch.where(covered, moved, torch.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,7 +299,7 @@ def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -
         std: (H, W) standard deviation of the noise of the frame.
 
     Returns:
-        (H, W) residuals in units of `std`; 0 outside the picture.
+        (H, W) residuals in units of `std`; NaN outside the picture.
     """
     cfa = frame.metadata.cfa
     observed = normalise(torch.from_numpy(frame.mosaic), frame.metadata.levels)
@@ -267,7 +322,7 @@ def residual(picture: Tensor, frame: Frame, motion: GlobalMotion, std: Tensor) -
         predicted = mosaic(_sampled(picture, at_y, at_x, "bicubic"), cfa)
         difference = torch.where(inside, (observed - gain * predicted) / std, torch.zeros(()))
         if step == _ITERATIONS:
-            return difference
+            return torch.where(inside, difference, torch.nan)
         slope_y, slope_x = (gain * mosaic(_sampled(slope, at_y, at_x, "bilinear"), cfa) for slope in slopes)
         columns = [predicted]
         columns += [slope * factor for slope in (slope_y, slope_x) for factor in (1.0, y / half, x / half)]
@@ -290,8 +345,9 @@ def _sampled(picture: Tensor, y: Tensor, x: Tensor, mode: str) -> Tensor:
 
 
 def block_means(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[int, float]:
-    """Map the number of each block with enough masked pixels to their mean value."""
+    """Map the number of each block with enough masked pixels to their mean value; NaN is left out."""
     height, width = values.shape
+    mask = mask & np.isfinite(values)
     columns = -(-width // BLOCK)
     block = (np.arange(height) // BLOCK)[:, None] * columns + np.arange(width) // BLOCK
     count = np.bincount(block[mask])
