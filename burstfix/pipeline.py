@@ -23,6 +23,7 @@ from burstfix.engine.infer import merge_tiled
 from burstfix.engine.network import model_for, network_for, view_count
 from burstfix.engine.select import select_device
 from burstfix.io import read_frames, write_image
+from burstfix.io.read.frames import ReadFrames
 from burstfix.io.read.paths import expand
 from burstfix.io.write.formats import DngCompression, format_of
 from burstfix.io.write.merged_dng import write_merged_dng
@@ -46,7 +47,7 @@ __all__ = [
 
 
 def read_burst(
-    paths: Path | str | Iterable[Path | str],
+    paths: Path | str | Iterable[Path | str] | ReadFrames,
     *,
     reference: int | str | Path | None = None,
     noise: NoiseProfile | tuple[float, float] | NoiseChoice | None = None,
@@ -61,7 +62,8 @@ def read_burst(
 
     Args:
         paths: A folder (subfolders are not searched), a raw file, or several raw files in any order.
-            Duplicates, `._*` files and files that are not raws are skipped.
+            Duplicates, `._*` files and files that are not raws are skipped. Or the result of `read_frames`;
+            then `skip_bad` and `opcodes` have no effect.
         reference: Frame to which the others are aligned; the result has its framing. It is given as an index
             in time order (0 is the first) or as a file. If None, the sharpest frame near the middle is
             chosen, or another one if most frames do not overlap that frame.
@@ -84,8 +86,12 @@ def read_burst(
     """
     if isinstance(noise_profiles, (str, Path)):
         noise_profiles = load_table(Path(noise_profiles))
-    files = expand([paths] if isinstance(paths, (str, Path)) else list(paths))
-    read = read_frames(files, skip_bad=skip_bad, opcodes="skip" if preview else opcodes, progress=progress)
+    if isinstance(paths, ReadFrames):
+        read = paths
+    else:
+        files = expand([paths] if isinstance(paths, (str, Path)) else list(paths))
+        mode = "skip" if preview else opcodes
+        read = read_frames(files, skip_bad=skip_bad, opcodes=mode, progress=progress)
     clipped = with_real_white(read.frames)
     profile = NoiseProfile.uniform(*noise) if isinstance(noise, tuple) else noise
     frames = clipped.frames

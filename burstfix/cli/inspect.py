@@ -15,6 +15,7 @@ from burstfix.cli.progress import READING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
 from burstfix.errors import InputError
+from burstfix.io.read.ahead import ReadAhead
 from burstfix.io.read.paths import expand, folders_of
 from burstfix.types import Burst, FrameMetadata
 
@@ -61,11 +62,18 @@ def command(
     files = expand(paths)
     check_reference(reference, files)
 
-    with terminal.progress(READING) as progress:
+    reading = settings.reading()
+    how = {name: reading[name] for name in ("skip_bad", "opcodes")}
+    # Raws are decoded while torch is imported, which takes seconds.
+    with (
+        terminal.progress(READING) as progress,
+        ReadAhead(files, **how, progress=progress) as ahead,
+    ):
         from burstfix.pipeline import read_burst
         from burstfix.report.frames import burst_document, burst_tables
 
-        burst = read_burst(files, reference=index_of(reference), **settings.reading(), progress=progress)
+        frames = ahead.result()
+        burst = read_burst(frames, reference=index_of(reference), **reading, progress=progress)
         document = burst_document(burst, _dropped_metadata(burst))
         if plot is not None:
             from burstfix.report.html.write import write_report

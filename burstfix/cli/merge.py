@@ -17,6 +17,7 @@ from burstfix.cli.epilog import epilog
 from burstfix.cli.progress import MERGING, REPORTING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
+from burstfix.io.read.ahead import ReadAhead
 from burstfix.io.read.paths import expand, folders_of
 
 EXAMPLES = (
@@ -85,8 +86,12 @@ def command(
     check_default_name(destination, reference, files)
 
     stages = MERGING if report is None else MERGING | REPORTING
-    with terminal.progress(stages) as progress:
-        # Importing torch takes seconds, so the checks above run without it.
+    mode = "skip" if preview else settings.opcodes
+    # Importing torch takes seconds, so the checks above run without it, and raws are decoded meanwhile.
+    with (
+        terminal.progress(stages) as progress,
+        ReadAhead(files, skip_bad=settings.skip_bad, opcodes=mode, progress=progress) as ahead,
+    ):
         from burstfix.engine.host_memory import peak_memory
         from burstfix.pipeline import finish_picture, merge_burst, read_burst
         from burstfix.report.frames import burst_document
@@ -94,7 +99,7 @@ def command(
 
         model = load_chosen_model(settings)
         how: dict[str, Any] = settings.reading() | {"reference": index_of(reference), "preview": preview}
-        burst = read_burst(files, **how, progress=progress)
+        burst = read_burst(ahead.result(), **how, progress=progress)
         path = destination.path(burst.frames[burst.reference].metadata.path, files)
         was_read = time.perf_counter()
         mosaic = destination.is_raw and settings.dng == "mosaic"

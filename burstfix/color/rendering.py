@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from burstfix.color.spaces import ColorSpace, color_space
 from burstfix.color.stretch import stretched
 from burstfix.color.tone import ToneCurve, automatic_exposure, automatic_lift
 from burstfix.color.white_balance import WhiteBalance, neutral_for
+from burstfix.threads import thread_count
 from burstfix.types import LinearImage, NoiseProfile, RenderedImage
 
 _STRIP_PIXELS = 1 << 17  # small enough for the processor cache; also limits memory
@@ -85,9 +87,14 @@ def render(
     out = np.empty((width, height, 3) if turned else (height, width, 3), np.uint16)
     target = as_stored(out, orientation)
     rows = max(4 * REACH if look.sharpening else 1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
+
+    def render_strip(top: int) -> None:
         bottom = min(top + rows, height)
         target[top:bottom] = renderer.strip(data, top, bottom).transpose(1, 2, 0)
+
+    with ThreadPoolExecutor(thread_count()) as threads:
+        for _ in threads.map(render_strip, range(0, height, rows)):
+            pass  # an exception in a thread is raised here
 
     settings: dict[str, Any] = {
         **linear.settings,

@@ -124,11 +124,11 @@ static int tiles_at_once(int c_in)
 #undef vec
 #ifdef __clang__
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,fma")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
 #endif
 #undef ROWS1
 #undef ROWS2
@@ -153,7 +153,7 @@ static int tiles_at_once(int c_in)
 int burstfix_lanes(int limit)
 {
     if (limit >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return 16;
     if (limit >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return 8;
@@ -210,14 +210,13 @@ int burstfix_match(const struct match *m, int first, int last, int lanes)
 int burstfix_choose(const struct choice *c, int lanes)
 {
     size_t plane = (size_t)(c->grid_rows + 2) * (c->grid_columns + 2);
-    float *work = malloc((2 * plane + 2 * (size_t)c->grid_columns) * sizeof(float));
+    float *work = malloc((2 * plane + 4 * (size_t)c->grid_columns) * sizeof(float));
     if (!work)
         return 1;
-    float *total = work + 2 * plane, *least = total + c->grid_columns;
     if (lanes == 16)
-        choose_avx512(c, c->chosen, work, total, least);
+        choose_avx512(c, c->chosen, work, work + 2 * plane);
     else
-        choose_avx2(c, c->chosen, work, total, least);
+        choose_avx2(c, c->chosen, work, work + 2 * plane);
     free(work);
     return 0;
 }

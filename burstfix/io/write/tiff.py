@@ -17,6 +17,7 @@ from burstfix.io.tag_numbers import XMP
 from burstfix.io.write.exif_ifd import append_exif_ifds
 from burstfix.io.write.picture_tags import SOFTWARE, PictureTags
 from burstfix.io.write.pixels import Pixels
+from burstfix.threads import thread_count
 
 _LEVEL = 4  # higher levels take longer and hardly reduce the size, because photographs are noisy
 _STRIP_BYTES = 1 << 20
@@ -84,6 +85,7 @@ def _write_pixels(path: Path, pixels: Pixels, **options: Any) -> None:
         compression="adobe_deflate",
         compressionargs={"level": _LEVEL},
         predictor=True,
+        maxworkers=thread_count(),
         rowsperstrip=min(height, max(1, _STRIP_BYTES // (width * channels * pixels.itemsize))),
         metadata=None,
         software=SOFTWARE,
