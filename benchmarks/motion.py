@@ -97,7 +97,11 @@ def time_shares(times: Tensor, earliest: int, latest: int) -> list[float]:
 
 
 def new_plot(output: Path) -> Any:
-    """Return axes whose figure `save` writes; raise an error if matplotlib is missing."""
+    """Create an empty plot, and return its axes.
+
+    Raises:
+        click.UsageError: matplotlib is missing, or the folder of the output does not exist.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

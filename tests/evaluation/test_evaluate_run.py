@@ -38,7 +38,7 @@ from burstfix.records import Error
 from burstfix.types import Burst, ColorProfile, Frame, FrameMetadata, GlobalMotion, Levels
 from tests.scenes import draw_scene, mosaic_of
 
-PLACE = {"device": "cpu", "processor": "Testor 1", "threads": 2, "torch": "2"}
+MACHINE = {"device": "cpu", "processor": "Testor 1", "threads": 2, "torch": "2"}
 
 
 def burst_of(count: int, cfa: str = "RGGB") -> Burst:
@@ -164,7 +164,7 @@ def test_document_when_created_then_it_is_json_with_every_clip() -> None:
     scores = [
         score(m, c, p, lv) for m, p in (("a", 30), ("b", 31)) for c in ("x", "y") for lv in ("high", "low")
     ]
-    found = json.loads(json.dumps(document(scores, PLACE, Limits()), allow_nan=False))
+    found = json.loads(json.dumps(document(scores, MACHINE, Limits()), allow_nan=False))
     assert len(found["results"]) == 4 and found["machine"]["processor"] == "Testor 1"
     first = found["results"][0]
     assert (first["model"], first["noise_level"], first["psnr"], first["bursts"]) == ("a", "high", 30, 2)
@@ -172,13 +172,13 @@ def test_document_when_created_then_it_is_json_with_every_clip() -> None:
 
 
 def test_document_when_pictures_are_equal_then_json_has_no_infinity() -> None:
-    found = document([score("a", "x", float("inf"))], PLACE, Limits())
+    found = document([score("a", "x", float("inf"))], MACHINE, Limits())
     assert found["results"][0]["psnr"] is None
 
 
 def test_markdown_when_printed_then_it_has_the_rows_of_the_readme() -> None:
     scores = [score(m, "x", p, lv) for m, p in (("a", 30.123), ("b", 31)) for lv in ("high", "low")]
-    text = markdown(scores, PLACE)
+    text = markdown(scores, MACHINE)
     assert "| a | 30.12 | 0.3012 | 30.12 | 0.3012 | 4.00 |" in text.splitlines()
     assert "| b | +0.877 ±? | +0.877 | 100% | +0.877 ±? | +0.877 | 100% |" in text.splitlines()
     assert "Measured on Testor 1, 2 threads" in text
@@ -197,9 +197,9 @@ def test_difference_when_bursts_vary_more_than_methods_then_its_interval_is_smal
 
 def test_document_when_there_are_two_methods_then_differences_refer_to_the_baseline() -> None:
     scores = [score(m, c, p) for m, p in (("a", 30.0), ("b", 31.0)) for c in ("x", "y")]
-    (row,) = document(scores, PLACE, Limits())["differences"]
+    (row,) = document(scores, MACHINE, Limits())["differences"]
     assert (row["model"], row["baseline"], row["psnr"], row["share_better"]) == ("b", "a", 1.0, 1.0)
-    (row,) = document(scores, PLACE, Limits(), "b")["differences"]
+    (row,) = document(scores, MACHINE, Limits(), "b")["differences"]
     assert (row["model"], row["psnr"], row["share_better"]) == ("a", -1.0, 0.0)
 
 
@@ -209,7 +209,7 @@ def test_rich_tables_when_printed_then_they_have_means_and_clips() -> None:
     scores = [score("a", clip, psnr, source="photos") for clip, psnr in (("x", 30), ("y", 40))]
     console = Console(width=120)
     with console.capture() as printed:
-        console.print(rich_tables(scores, PLACE))
+        console.print(rich_tables(scores, MACHINE))
     text = printed.get()
     assert "35.00" in text and "40.00 / 0.400" in text and "simulated bursts" in text
 
@@ -237,8 +237,8 @@ def test_tables_when_names_contain_control_characters_then_they_are_escaped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scores = [score(method, clip, 30.0) for method in ("kpn", HOSTILE) for clip in ("a", HOSTILE)]
-    texts = [markdown(scores, PLACE, HOSTILE)]
-    Terminal().result(Error, {}, lambda _: rich_tables(scores, PLACE, HOSTILE))
+    texts = [markdown(scores, MACHINE, HOSTILE)]
+    Terminal().result(Error, {}, lambda _: rich_tables(scores, MACHINE, HOSTILE))
     texts.append(capsys.readouterr().out)
     for text in texts:
         assert "clip\\x1b[2J\\u202e\\n" in text
@@ -250,6 +250,6 @@ def test_tables_when_names_contain_control_characters_then_they_are_escaped(
 def test_tables_when_lpips_was_measured_then_every_table_has_its_mean() -> None:
     scores = [replace(score("kpn", clip, 30.0), lpips=value) for clip, value in (("a", 0.1), ("b", 0.3))]
     assert mean_of(scores).lpips == pytest.approx(0.2)
-    assert "| high: LPIPS |" in markdown(scores, PLACE) and "0.2000" in markdown(scores, PLACE)
-    assert document(scores, PLACE, Limits())["results"][0]["lpips"] == pytest.approx(0.2)
-    assert "LPIPS" not in markdown([score("kpn", "a", 30.0)], PLACE)
+    assert "| high: LPIPS |" in markdown(scores, MACHINE) and "0.2000" in markdown(scores, MACHINE)
+    assert document(scores, MACHINE, Limits())["results"][0]["lpips"] == pytest.approx(0.2)
+    assert "LPIPS" not in markdown([score("kpn", "a", 30.0)], MACHINE)
