@@ -9,6 +9,8 @@ from torch import Tensor
 
 from burstfix.native.library import in_threads, lanes, library
 
+_ROWS = 8  # rows of the grid at which parts of several threads begin; fewer are not worth a thread
+
 
 class _Arguments(ctypes.Structure):
     """`struct gather` of loops.c."""
@@ -71,5 +73,5 @@ def gather(
         *origin,
     )
     at = ctypes.byref(arguments)
-    in_threads(lambda first, last: loaded.burstfix_gather(at, first, last), gy, 1)
+    in_threads(lambda first, last: loaded.burstfix_gather(at, first, last), gy, _ROWS)
     return out

@@ -11,7 +11,7 @@ from torch import Tensor
 from burstfix.native.library import in_threads, lanes, library
 
 _SIDES = 16  # sides of windows must be multiples of this
-_STEP = 64  # cells at which parts of several threads begin
+_STEP = 512  # cells at which parts of several threads begin; fewer are not worth a thread
 
 
 class _Match(ctypes.Structure):

@@ -13,7 +13,7 @@ from burstfix.native.library import in_threads, lanes, library
 
 SIDE = 16
 _MAX_PLANES = 4
-_STEP = 16  # windows at which parts of several threads begin
+_STEP = 128  # windows at which parts of several threads begin; fewer are not worth a thread
 _BEGIN, _ADD, _FINISH = range(3)
 
 
