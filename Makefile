@@ -2,6 +2,7 @@
 # make test      run the whole test suite
 # make evaluate  print PSNR and SSIM of all shipped models, as in README.md (CLIPS= and PHOTOS=: data; EVALUATE=: options)
 # make check     check style, types, and imports between packages
+# make bench     measure whole commands, stages and memory traffic (BENCH="--against CHECKOUT" compares)
 # make gallery   create docs/images/gallery.jpg, and contact sheets of the bursts in DATA= in out/sheets
 # make train-smoke   train a tiny network for a minute, and check that the loss falls
 # make docs      write the API reference to out/api
@@ -22,7 +23,7 @@ BIN := .venv/bin
 
 WORKERS ?= 2
 
-.PHONY: help install demo example picture gallery evaluate test check dist docs man schema fuzz mutate format clean train-smoke
+.PHONY: help install demo example picture gallery bench evaluate test check dist docs man schema fuzz mutate format clean train-smoke
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -50,6 +51,10 @@ gallery: .venv/.user
 	@test ! -d "$(DATA)" || $(BIN)/python benchmarks/contact_sheets.py out/sheets "$(DATA)/bursts/wine" \
 		"$(DATA)/raws/good/gopro_hero7.dng" "$(DATA)/raws/good/gopro_fusion.dng" \
 		"$(VAL)/081.png:-2" "$(VAL)/063.png:-2" "$(VAL)/153.png:-2" "$(VAL)/099.png:-1" "$(VAL)/117.png"
+
+BENCH ?=
+bench: .venv/.user
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 train-smoke: .venv/.dev
 	$(BIN)/python examples/train_smoke.py out/train-smoke
