@@ -68,7 +68,9 @@ def main(
     click.echo(
         f"batch           {batch:6.1f} s   {megapixels / batch:.2f} megapixels per second ({made} pictures)"
     )
-    click.echo(f"batch is        {loop / batch:6.2f} times as fast; its peak memory is {most / 1e9:.2f} GB")
+    click.echo(
+        f"batch is        {loop / batch:6.2f} times as fast; its peak memory is {most.total / 1e9:.2f} GB"
+    )
 
 
 if __name__ == "__main__":

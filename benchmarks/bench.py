@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 import torch
-from merge import watch, write_burst
+from merge import Peak, watch, write_burst
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -114,8 +114,8 @@ def print_command(
     best = [(float("inf"), 0)] * len(trees)
     for _ in range(repeat):
         for k, tree in enumerate(trees):
-            seconds, memory = measure(arguments, environment, tree, threads)
-            best[k] = (min(best[k][0], seconds), max(best[k][1], memory))
+            seconds, peak = measure(arguments, environment, tree, threads)
+            best[k] = (min(best[k][0], seconds), max(best[k][1], peak.total))
     line = f"  {title:<36} {best[0][0]:6.1f} s {best[0][1] / 1e9:6.2f} GB"
     if len(best) > 1:
         line += (
@@ -124,7 +124,9 @@ def print_command(
     click.echo(line)
 
 
-def measure(arguments: list[str], environment: dict[str, str], tree: Path, threads: int) -> tuple[float, int]:
+def measure(
+    arguments: list[str], environment: dict[str, str], tree: Path, threads: int
+) -> tuple[float, Peak]:
     """Run a command with the code of a tree; return seconds and the peak memory of all its processes."""
     command = [sys.executable, "-m", "burstfix", *arguments, "-q"]
     with tempfile.TemporaryDirectory(prefix="burstfix-benchmark-") as out:
@@ -135,11 +137,11 @@ def measure(arguments: list[str], environment: dict[str, str], tree: Path, threa
         process = subprocess.Popen(
             command, cwd=tree, env=os.environ | environment | own, stdout=subprocess.DEVNULL
         )
-        memory = watch(process)
+        peak = watch(process)
         seconds = time.perf_counter() - started
     if process.returncode:
         raise SystemExit(f"{' '.join(arguments[:3])}: exit code {process.returncode}")
-    return seconds, memory
+    return seconds, peak
 
 
 def print_stages(model: str, paths: list[Path], out: Path) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def main(
     share = result["seconds"]["write"] / result["seconds"]["merge"]
     click.echo(f"rendering in the look natural, and writing: {share:.0%} of the time of merging")
     click.echo(f"peak memory       {largest / 1e9:6.2f} GB  largest process (kernel's count)")
-    click.echo(f"                  {together / 1e9:6.2f} GB  all processes together (sampled)")
+    click.echo(f"                  {together.total / 1e9:6.2f} GB  all processes together (sampled)")
+    click.echo(f"                  {together.own / 1e9:6.2f} GB  the same without pages of mapped files")
 
 
 def write_burst(folder: Path, height: int, width: int, frames: int, seed: int = 0) -> list[Path]:
@@ -141,18 +143,34 @@ def draw_mosaic(height: int, width: int, rng: np.random.Generator) -> NDArray[np
     return scene.astype(np.float32)
 
 
-def watch(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process and return the peak memory of it and its children in bytes."""
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Peak memory of a process and its children in bytes.
+
+    Attributes:
+        total: All memory.
+        own: Without pages of mapped files, such as frames in temporary files, which the system may drop (on
+            Linux; elsewhere the same as `total`).
+    """
+
+    total: int
+    own: int
+
+
+def watch(process: subprocess.Popen[bytes]) -> Peak:
+    """Wait for a process and return the peak memory of it and its children."""
     root = psutil.Process(process.pid)
-    most = 0
+    total = own = 0
     while process.poll() is None:
         try:
             tree = [root, *root.children(recursive=True)]
-            most = max(most, sum(each.memory_info().rss for each in tree))
+            infos = [each.memory_info() for each in tree]
+            total = max(total, sum(info.rss for info in infos))
+            own = max(own, sum(info.rss - getattr(info, "shared", 0) for info in infos))
         except psutil.Error:
             pass  # a child ended in the meantime
         time.sleep(POLL_SECONDS)
-    return most
+    return Peak(total, own)
 
 
 if __name__ == "__main__":
