@@ -24,6 +24,7 @@ from burstfix.models.kernel_network import DIFFERENCE_LIMIT, Guide
 from burstfix.models.kernels import LOGIT_LIMIT, SIGNED_SCALE, from_quads, planes
 from burstfix.models.layers import Conv, channels_last, rounded, unshuffle
 from burstfix.models.sampling import reflect_time, sample
+from burstfix.raw.cfa import deinterleave
 
 STRIP = 2**13  # number of packed pixels for which frames are sampled at once
 REST_TIME = 0.5  # of the first and the last layer, as a share of the longest distance from the reference
@@ -174,8 +175,8 @@ class DeformableKernel(nn.Module):
         border = self._border
         padded = F.pad(frames.flatten(0, 1), [border] * 4, mode="replicate").unflatten(0, (batch, n))
         scale = 0.7071 / guide.std.float()
-        shift = F.pixel_unshuffle(-guide.anchor.float() * scale, 2).unflatten(1, (4, 1, 4))
-        scale = F.pixel_unshuffle(scale, 2).unflatten(1, (4, 1, 4))
+        shift = deinterleave(-guide.anchor.float() * scale).unflatten(1, (4, 1, 4))
+        scale = deinterleave(scale).unflatten(1, (4, 1, 4))
         strips: list[_Strip] = []
         differences: list[Tensor] = []
         count = math.ceil(batch * h * w / STRIP)
@@ -276,7 +277,7 @@ def _own_places(rows: int, columns: int, device: torch.device) -> Tensor:
     y, x = torch.meshgrid(
         torch.arange(2.0 * rows, device=device), torch.arange(2.0 * columns, device=device), indexing="ij"
     )
-    return F.pixel_unshuffle(torch.stack([y, x])[:, None], 2)
+    return deinterleave(torch.stack([y, x])[:, None])
 
 
 def longest_time(frames: int, reference: int) -> int:
