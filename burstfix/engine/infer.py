@@ -285,7 +285,9 @@ class _Merge:
         height, width = target.shape[1:]
         share = picture[:, y : y + height, x : x + width]
         weight = tile.weight_rows[y : y + height, None] * tile.weight_cols[x : x + width]
-        target += share * weight
+        torch.from_numpy(target).addcmul_(
+            torch.from_numpy(share), torch.from_numpy(weight)
+        )  # uses all threads
 
     def _fall_back(self, setup: _Setup) -> _Setup:
         """Halve the tiles; at the smallest size switch from a GPU to the CPU, or fail on the CPU."""
