@@ -17,6 +17,8 @@ from PIL import Image
 from burstfix.errors import OutputError, UsageError
 from burstfix.models.catalog import build
 from burstfix.training import checkpoint
+from burstfix.training.batches import Patches, draw_burst, training_batch
+from burstfix.training.photos import load_photos
 from burstfix.training.recipe import Recipe, TrainSettings, recipe_from_dict
 from burstfix.training.run import CHECKPOINT, LOG, Run, Trained
 from burstfix.training.schedule import Clock, Schedule
@@ -89,12 +91,23 @@ def test_train_when_time_is_up_then_it_ends_with_a_complete_checkpoint(photos, t
 
 @pytest.mark.slow
 def test_train_when_run_for_a_while_then_the_loss_falls(photos, tmp_path):
-    recipe = with_train(steps=120, batch=4, learning_rate=2e-3, warmup=10, frames=(2, 2))
+    recipe = with_train(steps=240, batch=4, learning_rate=2e-3, warmup=10, frames=(2, 2))
     steady = replace(recipe.simulate, shot_gain=(4e-3, 4e-3), read_std=(1e-2, 1e-2), darkening=(1.0, 1.0))
-    train(replace(recipe, simulate=steady), [photos], tmp_path)
-    records = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
-    losses = [record["parts"]["display"] for record in records if "loss" in record]
-    assert np.mean(losses[-30:]) < 0.87 * np.mean(losses[:10])
+    recipe = replace(recipe, simulate=steady)
+    trained = train(recipe, [photos], tmp_path).model
+    data = load_photos([photos], Patches.of(recipe).crop, torch.device("cpu"))
+
+    def loss(model) -> float:
+        """Return the mean display loss on bursts that were not used for training."""
+        losses = []
+        for step in range(1000, 1020):
+            burst = draw_burst(data, recipe, step, 0, 1)
+            with torch.no_grad():
+                losses.append(float(model.losses(training_batch(model, burst, recipe, step, 1.0))["display"]))
+        return float(np.mean(losses))
+
+    # With four seeds, the ratio was 0.75 to 0.87; without training it is 1.
+    assert loss(trained) < 0.92 * loss(build(recipe.model.name, recipe.model.config).eval())
 
 
 def test_train_when_validating_then_psnr_is_logged_and_samples_are_drawn(photos, tmp_path):
