@@ -6,7 +6,9 @@ noise is equally strong and independent in all three. Scene detail is strongest 
 the difference of two frames it consists of misalignment, motion and occlusion. Therefore the diagonal
 coefficient is measured in the blocks where the edges of the other three planes are weakest. This choice does
 not favour blocks where noise is low by chance. All pairs of frames are compared, because some pairs happen to
-be aligned well where the scene has fine detail. `noise_fit` separates the scene detail that remains.
+be aligned well where the scene has fine detail. `noise_fit` separates the scene detail that remains. Parts
+without detail, such as a night sky, are recognised because the variance of the edges differs little between
+blocks.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ _BLOCK = 4  # side of a block in squares of 2x2 packed pixels; a block has 16 di
 _FREEDOM = _BLOCK**2
 _BINS = 20  # ranges of signal, of equal width in its square root
 _MIN_IN_BIN = 24  # blocks; the median of 24 variances has a standard deviation of 9 percent
-_QUIET = 0.01  # share of the blocks of a range that are measured, the least disturbed first
+# Share of the blocks of a range that are measured, the least disturbed first: of a range that may contain
+# scene detail, and of a uniform range.
+_QUIET, _QUIET_IF_UNIFORM = 0.01, 0.5
+# A range is uniform if the spread of its disturbance is at most the first number times that of pure noise,
+# and not uniform from the second number on.
+_UNIFORM, _NOT_UNIFORM = 1.3, 1.5
 # Share of the excess of the edges over the diagonal that counts as scene detail in the diagonal. It is 0 for
 # a single frame: there, edges contain smooth gradients, which the diagonal does not. In differences,
 # gradients cancel.
@@ -37,6 +44,7 @@ _EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
 _LEAST_LEFT = 0.6  # smallest share of a measured variance that remains after this correction
 _MODEL_ERROR = 0.05  # smallest relative error of a variance
 _CLIPPED_ERROR = 0.1  # added for each standard deviation by which the distance to black is less than three
+_CLIPPED_IF_UNIFORM = 0.3  # share of this error in a uniform range, in which all pixels are clipped alike
 _WHITE = 0.97
 _CLIPS = 1e-3  # if more of the pixels of a plane have its smallest value, that value is a clipping level
 _DARKEST = -0.7  # standard deviations above the clipping level; darker signals cannot be recovered
@@ -187,7 +195,7 @@ def _points(
         x[keep] for x in (blocks.signal[plane], diagonal, blocks.edges[plane], disturbed)
     )
     if signal.size < _MIN_IN_BIN:
-        return Points(*np.empty((4, 0)))
+        return Points(*np.empty((5, 0)))
     root = np.sqrt(signal - signal.min())
     low, high = np.quantile(root, (0.002, 0.998))
     bins = np.clip(((root - low) / max(high - low, 1e-9) * _BINS).astype(int), 0, _BINS - 1)
@@ -196,7 +204,9 @@ def _points(
         members = np.flatnonzero(bins == k)
         if members.size < _MIN_IN_BIN:
             continue
-        wanted = max(_MIN_IN_BIN, int(_QUIET * members.size))
+        uniformity = _uniformity(disturbed[members], repeats)
+        quiet = _QUIET + uniformity * (_QUIET_IF_UNIFORM - _QUIET)
+        wanted = max(_MIN_IN_BIN, int(quiet * members.size))
         if wanted < members.size:
             members = members[np.argpartition(disturbed[members], wanted - 1)[:wanted]]
         level, error = float(signal[members].mean()), _MODEL_ERROR
@@ -209,12 +219,29 @@ def _points(
             depth = unclipped.signal / math.sqrt(unclipped.variance)
             level = floor + unclipped.signal
             if not depth >= 3:
-                spread, error = unclipped.variance, _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth)
+                spread = unclipped.variance
+                doubt = 1 - uniformity * (1 - _CLIPPED_IF_UNIFORM)
+                error = _MODEL_ERROR + _CLIPPED_ERROR * (3 - depth) * doubt
         if math.isfinite(level) and spread > 0:
             # The variance of a median is 1.57 times that of a mean.
             error = math.hypot(error, math.sqrt(1.57 * 2 * repeats / (_FREEDOM * wanted)))
-            found.append((max(level, 0.0), spread, error, float(disturbed[members].mean())))
-    return Points(*np.array(found, np.float64).reshape(-1, 4).T)
+            found.append((max(level, 0.0), spread, error, float(disturbed[members].mean()), uniformity))
+    return Points(*np.array(found, np.float64).reshape(-1, 5).T)
+
+
+def _uniformity(disturbed: NDArray[np.float64], repeats: float) -> float:
+    """Return 1 if the disturbance of blocks varies only as much as that of pure noise does, down to 0.
+
+    The amount of scene detail differs between blocks. The disturbance of pure noise, in contrast, is
+    proportional to a chi-squared variable with a known number of degrees of freedom: two edge coefficients
+    of three planes in 16 squares. The standard deviation of its logarithm does not depend on the level of the
+    noise, and therefore shows whether there is detail before the noise is known. Small ranges do not count as
+    uniform, because their spread is uncertain.
+    """
+    low, high = np.quantile(np.log(np.maximum(disturbed, SMALLEST)), (0.16, 0.84))
+    spread = (high - low) / 2 / math.sqrt(2 / (3 * 2 * _FREEDOM))
+    upper = spread * (1 + math.sqrt(repeats / disturbed.size))
+    return float(np.clip((_NOT_UNIFORM - upper) / (_NOT_UNIFORM - _UNIFORM), 0, 1))
 
 
 def _mean_from_median(variances: NDArray[np.float64], freedom: int) -> float:

@@ -3,10 +3,12 @@
 Scene detail increases the variance by any factor and never decreases it. Therefore a mixture model is fitted:
 some points scatter around the line, the others lie anywhere above it. All points may contain detail. Its
 variance grows with the square of the signal, because texture scales with the light; this term is fitted
-together with the line and then discarded. A grid search finds both, because there are many local optima. If
-the points do not determine the line, mostly in dark parts, a weak prior does: the read noise of sensors is a
-few electrons. (With g electrons at full scale the slope is 1 / g and the intercept e^2 / g^2, so intercept /
-slope^2 = e^2 for a read noise of e electrons.)
+together with the line and then discarded. It does not apply to points that are known to be uniform: if all
+signals are similar, as in a night sky, the term and the line have the same shape, and the term would take a
+part of the noise. A grid search finds line and term, because there are many local optima. If the points do
+not determine the line, mostly in dark parts, a weak prior does: the read noise of sensors is a few electrons.
+(With g electrons at full scale the slope is 1 / g and the intercept e^2 / g^2, so intercept / slope^2 = e^2
+for a read noise of e electrons.)
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ _READ_ELECTRONS = 10.0  # typical square of the read noise in electrons; sensors
 _READ_SPREAD = 1.0  # standard deviation of the logarithm of the read noise in electrons
 _CLEAN = 0.2  # prior share of points without scene detail
 _CLEAN_AT_FIRST = 0.3
+_CLEAN_IF_UNIFORM = 0.8  # prior share of uniform points without scene detail
 _SCENE_RATE = 0.5  # rate of the exponential distribution of log(variance with scene / variance of noise)
 _OUTLIER = 1e-3  # density of outliers below the line
 _PLANES_DIFFER = 0.02  # scale of the prior of log(noise of one plane / noise of all planes)
@@ -51,12 +54,14 @@ class Points:
         variance: Variance of noise plus any scene detail.
         error: Standard deviation of the logarithm of the variance.
         disturbance: Strength of scene detail relative to the noise, from an independent measurement.
+        uniformity: 1 if the disturbance varies between blocks as that of pure noise does, down to 0.
     """
 
     signal: NDArray[np.float64]
     variance: NDArray[np.float64]
     error: NDArray[np.float64]
     disturbance: NDArray[np.float64]
+    uniformity: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """A line plus texture * signal^2."""
+    """A line plus texture * signal^2 at points that are not uniform."""
 
     line: Line
     texture: float
 
-    def at(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.line.at(signal) + self.texture * signal**2
+    def at(self, points: Points) -> NDArray[np.float64]:
+        return self.line.at(points.signal) + self.texture * _squares(points)
 
 
 def joined(points: Sequence[Points]) -> Points:
@@ -95,22 +100,34 @@ def fit_planes(planes: Sequence[Points], *, trust_disturbance: bool) -> list[Lin
         trust_disturbance: Treat points that are more disturbed than others as scene detail.
     """
     everything = joined(planes)
-    clean = _clean_shares(everything, everything) if trust_disturbance else _CLEAN_AT_FIRST
-    common = _fit(everything, np.broadcast_to(clean, everything.signal.shape))
+    typical = everything if trust_disturbance else None
+    common = _fit(everything, _clean_shares(everything, typical))
     lines = []
     for own in planes:
-        clean = _clean_shares(own, everything) if trust_disturbance else _CLEAN_AT_FIRST
-        scale = _scale(own, common, np.broadcast_to(clean, own.signal.shape))
+        scale = _scale(own, common, _clean_shares(own, typical))
         lines.append(Line(scale * common.line.slope, scale * common.line.intercept))
     return lines
 
 
-def _clean_shares(points: Points, everything: Points) -> NDArray[np.float64]:
-    """Return the probability that a point contains no scene detail, for each point."""
-    fit = everything.error < _MAX_POINT_ERROR
-    least = float(np.quantile(everything.disturbance[fit], _LEAST_DISTURBED)) if fit.any() else 1.0
-    excess = points.disturbance / (_TOLERATED * max(least, _UNDISTURBED))
-    return _CLEAN / np.maximum(excess, 1) ** 4
+def _clean_shares(points: Points, typical: Points | None) -> NDArray[np.float64]:
+    """Return the prior probability that a point contains no scene detail, for each point.
+
+    Args:
+        points: Points.
+        typical: Points of all planes, with which the disturbance is compared; None to ignore it.
+    """
+    clean = np.full_like(points.signal, _CLEAN_AT_FIRST)
+    if typical is not None:
+        fit = typical.error < _MAX_POINT_ERROR
+        least = float(np.quantile(typical.disturbance[fit], _LEAST_DISTURBED)) if fit.any() else 1.0
+        excess = points.disturbance / (_TOLERATED * max(least, _UNDISTURBED))
+        clean = _CLEAN / np.maximum(excess, 1) ** 4
+    return clean + points.uniformity * (_CLEAN_IF_UNIFORM - clean)
+
+
+def _squares(points: Points) -> NDArray[np.float64]:
+    """Return the squares of the signals, by which texture grows; 0 for points that are uniform."""
+    return (1 - points.uniformity) * points.signal**2
 
 
 def _scores(
@@ -129,7 +146,7 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
     logs = np.log(points.variance)
     parameters, score = np.zeros(3), -math.inf
     for texture in _TEXTURES:
-        shape = points.signal + texture * points.signal**2 / brightest + _RATIOS[:, None]
+        shape = points.signal + texture * _squares(points) / brightest + _RATIOS[:, None]
         above = logs - np.log(np.maximum(shape, SMALLEST))
         slopes = np.quantile(above, np.linspace(0, 0.8, _CANDIDATES), axis=1).T  # ratios, candidates
         intercepts = slopes + np.log(_RATIOS)[:, None]
@@ -144,7 +161,7 @@ def _fit(points: Points, clean: NDArray[np.float64]) -> _Curve:
     while step > 0.005:
         around = parameters + step * moves
         slope, intercept, texture = np.exp(around).T[..., None]
-        shape = slope * (points.signal + texture * points.signal**2 / brightest) + intercept
+        shape = slope * (points.signal + texture * _squares(points) / brightest) + intercept
         scores = _scores(logs - np.log(np.maximum(shape, SMALLEST)), points.error, clean)
         scores += _prior(*around.T)
         best = int(scores.argmax())
@@ -168,7 +185,7 @@ def _scale(points: Points, common: _Curve, clean: NDArray[np.float64]) -> float:
     """Return the most likely ratio of the noise of one plane to the common curve."""
     if not points.signal.size:
         return 1.0
-    misfit = np.log(points.variance / common.at(points.signal))
+    misfit = np.log(points.variance / common.at(points))
     logs = np.linspace(-1.5, 1.5, 121)
     scores = _scores(misfit - logs[:, None], points.error, clean)
     scores = scores - np.minimum(np.abs(logs) / _PLANES_DIFFER, _PLANES_DIFFER_LIMIT)

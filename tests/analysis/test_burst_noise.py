@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,24 @@ def test_find_noise_when_the_burst_was_measured_then_the_measurement_is_returned
     found = find_noise(frames, [GlobalMotion()] * 3, 1, noise)
     assert (found.measured is not None) == measured
     assert found.profile.source == ("burst" if noise == "measure" else "file")
+
+
+@pytest.mark.parametrize(("factor", "source"), [(1.0, "file"), (0.5, "burst"), (2.0, "burst")])
+def test_find_noise_when_the_scene_is_a_night_sky_then_only_wrong_profiles_in_files_are_replaced(
+    factor: float, source: str
+):
+    """`factor` is the variance in the file divided by the true one."""
+    generator = torch.Generator().manual_seed(0)
+    sky = torch.tensor([0.009, 0.011, 0.008])[:, None, None].expand(3, 256, 320).clone()
+    for y, x in (torch.rand(40, 2, generator=generator) * torch.tensor([250, 314])).int().tolist():
+        sky[:, y : y + 4, x : x + 4] += 0.2
+    stated = NoiseProfile.uniform(factor * GAIN, factor * READ)
+    frames = [frame_of(sky, "RGGB", k) for k in range(6)]
+    frames = [replace(frame, metadata=replace(frame.metadata, noise=stated)) for frame in frames]
+    found = find_noise(frames, [GlobalMotion()] * 6, 2)
+    assert found.profile.source == source
+    variance = np.mean(found.profile.shot_gain) * 0.01 + np.mean(found.profile.read_variance)
+    assert variance / (GAIN * 0.01 + READ) == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize("gain", [-1e-3, 0.0, 2.0, math.nan])

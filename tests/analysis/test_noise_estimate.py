@@ -122,6 +122,49 @@ def test_estimates_when_the_burst_is_simulated_then_they_are_close_to_the_truth(
     assert worst_ratio(single, noise, clean) < 1.35
 
 
+def night_sky(count: int, noise: tuple[float, float], black: float) -> list[Tensor]:
+    """Return packed frames of a sky with stars that drift, followed by the first frame without noise.
+
+    Args:
+        count: Number of noisy frames.
+        noise: Shot gain and read variance.
+        black: Signal of an unexposed pixel: error of the black level.
+    """
+    height, width = 160, 240
+    generator = torch.Generator().manual_seed(0)
+    places = torch.rand(60, 2, generator=generator) * torch.tensor([height, width])
+    peaks = (0.004 / torch.rand(60, generator=generator)).clamp(max=0.5)
+    sky = torch.tensor([0.0090, 0.0113, 0.0113, 0.0082])[:, None, None]
+    frames = []
+    for k in range(count):
+        offset = torch.tensor([0.37, 0.71]) * k % 1 - 0.5
+        down = torch.arange(height) - (places + offset)[:, :1]
+        right = torch.arange(width) - (places + offset)[:, 1:]
+        stars = torch.einsum(
+            "n,ny,nx->yx", peaks, torch.exp(-down.square() / 3), torch.exp(-right.square() / 3)
+        )
+        clean = sky + stars
+        noisy = add_noise(clean - black, *noise, seed=k) + black
+        frames.append(noisy)
+        if k == 0:
+            first = clean
+    return [*frames, first]
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+@pytest.mark.parametrize("black", [0.0, 0.0026])
+def test_estimate_from_burst_when_the_scene_is_a_night_sky_then_the_variance_of_the_sky_is_right(
+    count, black
+):
+    gain, read = 2e-4, 1e-7
+    *frames, clean = night_sky(count, (gain, read), black)
+    found = estimate_from_burst(frames[0], torch.stack(frames[1:])).profile
+    for plane in range(4):
+        sky = float(clean[plane].median())
+        measured = found.shot_gain[plane] * sky + found.read_variance[plane]
+        assert measured / (gain * (sky - black) + read) == pytest.approx(1, abs=0.15)
+
+
 def test_estimate_from_burst_when_planes_differ_then_each_gets_its_own_noise():
     gains, reads = torch.tensor([4e-3, 1e-3, 1e-3, 2e-3]), torch.tensor([1e-4, 2e-5, 2e-5, 6e-5])
     ramp = torch.linspace(0.05, 0.8, 300).expand(4, 240, 300)
