@@ -129,9 +129,9 @@ def test_merge_burst_when_real_stars_drift_then_more_are_found_and_their_width_a
         if not all(20 < y - dy < 620 and 20 < x - dx < 620 for dy, dx in shifts):
             continue
         star = measure(merged, y, x)
-        before = [measure(p, y - dy, x - dx) for p, (dy, dx) in zip(single, shifts, strict=True)]
         if star.flux < FAINT:
             continue
+        before = [measure(p, y - dy, x - dx) for p, (dy, dx) in zip(single, shifts, strict=True)]
         widths.append(star.width / np.median([one.width for one in before]))
         fluxes.append(star.flux / np.mean([one.flux for one in before]))
     assert len(widths) >= 5
