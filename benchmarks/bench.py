@@ -32,6 +32,7 @@ from torch.utils._pytree import tree_leaves
 from burstfix import pipeline
 from burstfix.align import blocks, gather
 from burstfix.checkpoints import load_model
+from burstfix.cli.app import keep_freed_memory
 from burstfix.color import render
 from burstfix.engine import infer
 from burstfix.engine.device import CpuDevice
@@ -79,6 +80,7 @@ LOOPS: tuple[tuple[Any, str], ...] = (
 @click.option("--against", type=click.Path(exists=True, file_okay=False, path_type=Path), default=None)
 def main(height: int, width: int, frames: int, threads: int, repeat: int, against: Path | None) -> None:
     """Print machine, whole commands, stages, and memory traffic."""
+    keep_freed_memory()  # as the command does
     torch.set_num_threads(threads)
     megapixels = height * width / 1e6
     device, loops = CpuDevice(), {0: "no compiled loops", 8: "AVX2 loops", 16: "AVX-512 loops"}[lanes()]

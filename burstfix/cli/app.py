@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # MB.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_missing_streams()
-    _keep_freed_memory()
+    keep_freed_memory()
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         return shell_complete(group, {}, "burstfix", COMPLETE_VARIABLE, instruction)
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _report(terminal, error)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Make glibc keep large freed blocks; allocating them again took a quarter of a network's run time."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
