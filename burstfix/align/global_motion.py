@@ -9,7 +9,7 @@ refine the motion to fractions of a pixel.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -39,12 +39,36 @@ _REFINE_OUTLIER = 10.0  # standard deviations of noise at which the weight of a 
 _REFINE_ERROR = 0.25  # pixels; a refinement with a larger error is discarded
 
 
-def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
+@dataclass(frozen=True, slots=True, eq=False)
+class ReducedPicture:
+    """A grey packed picture in two reduced sizes; see `reduce_picture`.
+
+    Attributes:
+        noise: Standard deviation of the noise of the whole picture.
+        coarse: Reduced by `coarse_factor`, for the correlation.
+        fine: Reduced by `fine_factor`, for block matching and refinement.
+    """
+
+    noise: Tensor
+    coarse: Tensor
+    fine: Tensor
+    coarse_factor: int
+    fine_factor: int
+
+
+def reduce_picture(picture: Tensor) -> ReducedPicture:
+    """Reduce a grey packed picture (h, w) to what `estimate_global_motion` needs."""
+    picture = picture.float()
+    coarse, fine = (_reduction_factor(picture, side) for side in (_COARSE_SIDE, _FINE_SIDE))
+    return ReducedPicture(_noise(picture), _reduced(picture, coarse), _reduced(picture, fine), coarse, fine)
+
+
+def estimate_global_motion(reference: ReducedPicture, frame: ReducedPicture) -> GlobalMotion:
     """Estimate shift (up to half the picture) and rotation (up to 2.5 degrees) of a frame.
 
     Args:
-        reference: (h, w) grey packed picture of the reference.
-        frame: Grey packed picture of the frame, of the same size.
+        reference: The reference.
+        frame: The frame, of the same size.
 
     Returns:
         The motion in sensor pixels, fractional. Its confidence is the correlation of the two aligned
@@ -54,24 +78,23 @@ def estimate_global_motion(reference: Tensor, frame: Tensor) -> GlobalMotion:
     Example:
         >>> scene = torch.rand(140, 160, generator=torch.Generator().manual_seed(0))
         >>> scene = F.avg_pool2d(scene[None, None], 5, 1, 2)[0, 0]
-        >>> motion = estimate_global_motion(scene[10:130, 20:148], scene[7:127, 22:150])
+        >>> reference, frame = (reduce_picture(x) for x in (scene[10:130, 20:148], scene[7:127, 22:150]))
+        >>> motion = estimate_global_motion(reference, frame)
         >>> round(motion.dy, 1), round(motion.dx, 1)
         (6.0, -4.0)
     """
-    reference, frame = reference.float(), frame.float()
-    noise = (_noise(reference) + _noise(frame)) / 2
-    coarse_factor = _reduction_factor(reference, _COARSE_SIDE)
-    coarse, coarse_frame = _reduced(reference, coarse_factor), _reduced(frame, coarse_factor)
-    motion = _correlate(coarse, coarse_frame).scaled(coarse_factor)
-    fine_factor = _reduction_factor(reference, _FINE_SIDE)
-    fine, fine_frame = _reduced(reference, fine_factor), _reduced(frame, fine_factor)
+    noise = (reference.noise + frame.noise) / 2
+    coarse_factor, fine_factor = reference.coarse_factor, reference.fine_factor
+    motion = _correlate(reference.coarse, frame.coarse).scaled(coarse_factor)
     gain = fine_factor / noise
+    fine, fine_frame = reference.fine * gain, frame.fine * gain
     start = motion.scaled(1 / fine_factor)
-    fitted = _fit_blocks(fine * gain, fine_frame * gain, start)
+    fitted = _fit_blocks(fine, fine_frame, start)
     if fitted is not start:
-        fitted = _refine(fine * gain, fine_frame * gain, fitted)
+        fitted = _refine(fine, fine_frame, fitted)
     motion = fitted.scaled(fine_factor)
-    confidence = _correlation(coarse, coarse_frame, motion.scaled(1 / coarse_factor), noise / coarse_factor)
+    at_coarse = motion.scaled(1 / coarse_factor)
+    confidence = _correlation(reference.coarse, frame.coarse, at_coarse, noise / coarse_factor)
     return replace(motion.scaled(2), confidence=confidence)  # from packed to sensor pixels
 
 

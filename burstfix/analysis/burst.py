@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from burstfix.align.blocks import gray_features
-from burstfix.align.global_motion import estimate_global_motion
+from burstfix.align.global_motion import ReducedPicture, estimate_global_motion, reduce_picture
 from burstfix.analysis.burst_noise import FALLBACK_NOISE, check_noise_argument, find_noise, is_plausible
 from burstfix.analysis.hot_pixels import find_hot_pixels
 from burstfix.analysis.noise_table import NoiseTable
@@ -21,7 +20,6 @@ from burstfix.analysis.repeats import find_repeats
 from burstfix.analysis.sharpness import Sharpness, sharpness
 from burstfix.errors import InputError, UsageError
 from burstfix.raw.frame_source import FrameSource, Region
-from burstfix.scratch import Scratch, release
 from burstfix.types import Burst, DroppedFrame, Frame, GlobalMotion, NoiseChoice, NoiseProfile, Progress
 
 log = logging.getLogger(__name__)
@@ -77,21 +75,18 @@ def prepare_burst(
         )
     wanted = None if reference is None else _find_reference(frames, reference)
     report = _Report(progress, 2 * len(frames) + 1)  # two steps for each frame, one for noise and hot pixels
-    grays, sharp = [], []
-    # In memory, the grey pictures would lie between blocks that are freed later, and fragment the heap.
-    scratch = Scratch(limit=0)
+    reduced, sharp = [], []
     for frame in frames:
         gray = gray_picture(frame)
         sharp.append(sharpness(gray))
-        grays.append(scratch.keep(gray.numpy()))
+        reduced.append(reduce_picture(gray))
         report.step()
     best = max(found.energy for found in sharp) or 1.0
     relative = [found.energy / best for found in sharp]
     if wanted is None:
-        aligned = _choose_reference(frames, grays, relative, report)
+        aligned = _choose_reference(frames, reduced, relative, report)
     else:
-        aligned = _Aligned(wanted, _motions(grays, wanted, report))
-    del grays
+        aligned = _Aligned(wanted, _motions(reduced, wanted, report))
     log.info("reference: %s", frames[aligned.reference].metadata.path.name)
     reasons: dict[int, str] = {}
     if not keep_all:
@@ -172,19 +167,19 @@ class _Report:
 
 
 def _choose_reference(
-    frames: Sequence[Frame], grays: Sequence[NDArray[np.float32]], relative: Sequence[float], report: _Report
+    frames: Sequence[Frame], reduced: Sequence[ReducedPicture], relative: Sequence[float], report: _Report
 ) -> _Aligned:
     """Choose the sharpest frame near the middle if it overlaps at least half of the other frames.
 
     Otherwise, choose the frame that overlaps the largest number of others.
     """
     first, *others = _ranked_references(relative)
-    best = _Aligned(first, _motions(grays, first, report))
+    best = _Aligned(first, _motions(reduced, first, report))
     overlapping = _count_overlapping(frames, best)
     for other in others:
         if 2 * overlapping >= len(frames) - 1:
             break
-        tried = _Aligned(other, _motions(grays, other, None))
+        tried = _Aligned(other, _motions(reduced, other, None))
         count = _count_overlapping(frames, tried)
         if count > overlapping:
             log.info(
@@ -207,17 +202,12 @@ def _ranked_references(relative: Sequence[float]) -> list[int]:
     return [i for part in ranked for i in part]
 
 
-def _motions(
-    grays: Sequence[NDArray[np.float32]], reference: int, report: _Report | None
-) -> list[GlobalMotion]:
+def _motions(reduced: Sequence[ReducedPicture], reference: int, report: _Report | None) -> list[GlobalMotion]:
     motions = []
-    target = torch.from_numpy(grays[reference])
-    for i, gray in enumerate(grays):
-        if i == reference:
-            motions.append(GlobalMotion())
-        else:
-            motions.append(estimate_global_motion(target, torch.from_numpy(gray)))
-            release(gray)
+    for i, picture in enumerate(reduced):
+        motions.append(
+            GlobalMotion() if i == reference else estimate_global_motion(reduced[reference], picture)
+        )
         if report is not None:
             report.step()
     return motions

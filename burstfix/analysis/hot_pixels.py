@@ -19,6 +19,7 @@ from burstfix.types import Frame, GlobalMotion, NoiseProfile
 _STRIP = 256  # packed rows examined at once; fewer if there are many frames
 _STRIP_VALUES = 1 << 23  # packed values of all frames examined at once (32 MB)
 _LEAST_STRIP = 64  # packed rows
+_MOST_FRAMES = 12  # more frames take time and add hardly any evidence
 _MARGIN = 2  # packed rows above and below a strip that affect its result
 _EVERY_FRAME = 4.0  # standard deviations by which a defect must stand out in each frame
 _FEW_FRAMES = 10.0  # the same for one or two frames; there, motion does not separate defects from detail
@@ -31,6 +32,7 @@ _STILL_RADIUS = 3.0  # sensor pixels; a point of light that moves by less stays 
 _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _SMALLEST = 0.02  # normalised excess below which a repair does more harm than good
 _ROUNDS = 10  # maximum rounds to confirm clusters; only texture needs more
+_SAFETY = 0.999  # factor on the variance in the first test, against rounding errors
 _PARTNERS = 2  # number of neighbours of the same colour that may belong to the same cluster of defects
 
 
@@ -46,7 +48,7 @@ def find_hot_pixels(
     If the camera moves, no detail of the scene stays on one pixel. Then up to two neighbours may be defects
     too, so that pairs, small clusters, and bad columns and rows are found. If the camera stands still in most
     frames (a tripod), or there are fewer than three frames, the neighbours must show almost no excess. At the
-    border, only existing neighbours are compared.
+    border, only existing neighbours are compared. Of long bursts, twelve frames are examined.
 
     Args:
         frames: At least one frame; all of one camera and size. With fewer than three, only extreme pixels are
@@ -60,6 +62,8 @@ def find_hot_pixels(
     """
     if frames[0].layout.channels > 1:
         return np.empty((0, 2), np.int32)
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), _MOST_FRAMES)).round().astype(int).tolist()
+    frames, motions = [frames[k] for k in chosen], [motions[k] for k in chosen]
     sources = [FrameSource(frame) for frame in frames]
     still = len(frames) < 3 or _stands_still(motions)
     with ThreadPoolExecutor(1) as thread:  # both searches consist of small steps, which leave cores idle
@@ -137,7 +141,11 @@ class _Strip:
         return pixels[:0]
 
     def _outliers(self, sign: float) -> Tensor:
-        """Find pixels that exceed a neighbour on each side. This necessary condition is fast to test.
+        """Find pixels that exceed a neighbour on each side by more than the noise.
+
+        This necessary condition is fast to test. At least three of the eight neighbours are as high as the
+        bound that is computed here, so candidates exceed it even if `_PARTNERS` neighbours are defects. The
+        noise at the level of the other neighbours is not lower than at the darker of pixel and bound.
 
         Returns:
             int64 (count, 3): plane, row and column in the strip.
@@ -149,7 +157,12 @@ class _Strip:
         bound = torch.maximum(
             torch.maximum(across[:, :-2], across[:, 2:]), torch.maximum(down[..., :-2], down[..., 2:])
         )
-        return torch.nonzero(known[:, 1:-1, 1:-1] - bound > _SMALLEST)
+        pixels = known[:, 1:-1, 1:-1]
+        excess = pixels - bound
+        darker = bound if sign > 0 else -pixels  # candidates exceed the bound
+        gain, read = (x[:, None, None] * self._limit**2 / len(self._frames) for x in (self._gain, self._read))
+        variance = torch.addcmul(read, darker.clamp(min=0), gain)
+        return torch.nonzero((excess > _SMALLEST) & (excess.square() > variance * _SAFETY))
 
     def _candidates(self, outliers: Tensor, sign: float, around: Tensor) -> Tensor:
         """Select the pixels that, averaged over the frames, exceed the level `around` them, (count,)."""

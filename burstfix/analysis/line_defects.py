@@ -22,7 +22,9 @@ from burstfix.types import GlobalMotion, NoiseProfile
 
 _STRETCH = 128  # packed pixels along a line that are averaged
 _EVERY = 3  # every third packed pixel of a stretch is used
-_COLUMNS, _ROWS = ((0, 2), (1, 3)), ((0, 1), (2, 3))  # packed planes of the even lines and of the odd lines
+# Packed planes of the even lines and of the odd lines.
+_COLUMNS = (slice(0, None, 2), slice(1, None, 2))
+_ROWS = (slice(0, 2), slice(2, 4))
 _MIN_FRAMES = 3
 _MIN_SIDE = 48  # sensor pixels; shorter lines give too little evidence
 _STILL = 1.0  # sensor pixels; frames that move less show the same detail on a line one pixel wide
@@ -39,7 +41,7 @@ _MAX_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Steps:
-    """Excess of lines over both neighbours in one stretch. Each attribute is (N, lines) for N frames.
+    """Excess of lines over both neighbours. Each attribute is (S, N, lines): S stretches of N frames.
 
     Attributes:
         relative: Excess in standard deviations of the noise of one pixel; negative for darker lines.
@@ -72,19 +74,22 @@ def find_line_defects(
     if len(sources) < _MIN_FRAMES or not (across_columns or across_rows) or min(shape) < _MIN_SIDE:
         return np.empty((0, 2), np.int32)
     bad = np.zeros((2 * height, 2 * width), bool)
+    columns = _stretches(width)
+    longest = max(right - left for left, right in columns)
     for top, bottom in _stretches(height):
         # One more packed row on each side, for the comparison of rows.
         first, last = max(0, top - 1), min(height, bottom + 1)
         frames = torch.stack([source.read(Region(first, 0, last, width)) for source in sources])
         if across_columns:
-            part = frames[:, :, top - first : bottom - first : _EVERY]
+            part = frames[None, :, :, top - first : bottom - first : _EVERY]
             bad[2 * top : 2 * bottom] |= _bad_lines(part, noise, _COLUMNS, (padding.left, padding.right))
         if across_rows:
             ends = (padding.top if first == 0 else 0, padding.bottom if last == height else 0)
-            for left, right in _stretches(width):
-                part = frames[..., left:right:_EVERY].mT
-                lines = _bad_lines(part, noise, _ROWS, ends)[2 * (top - first) :][: 2 * (bottom - top)]
-                bad[2 * top : 2 * bottom, 2 * left : 2 * right] |= lines[:, None]
+            starts = [min(left, width - longest) for left, _ in columns]
+            part = torch.stack([frames[..., start : start + longest : _EVERY] for start in starts]).mT
+            lines = _bad_lines(part, noise, _ROWS, ends)[:, 2 * (top - first) :][:, : 2 * (bottom - top)]
+            sizes = [2 * (right - left) for left, right in columns]
+            bad[2 * top : 2 * bottom] |= lines.T.repeat(sizes, axis=1)
     bad = bad[padding.top :, padding.left :][: shape[0], : shape[1]]
     if bad.mean() > _MAX_SHARE:
         return np.empty((0, 2), np.int32)
@@ -106,72 +111,74 @@ def _stretches(size: int) -> list[tuple[int, int]]:
 
 
 def _bad_lines(
-    frames: Tensor, noise: NoiseProfile, pairs: tuple[tuple[int, int], ...], ends: tuple[int, int]
+    frames: Tensor, noise: NoiseProfile, pairs: tuple[slice, slice], ends: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Return a mask (2w,) of the sensor columns of packed frames (N, 4, h, w) that are bad over all h rows.
+    """Return masks (S, 2w) of the sensor columns that are bad over all h rows.
 
     Args:
-        frames: The frames; transposed to examine rows.
+        frames: S stretches of the packed frames, (S, N, 4, h, w); transposed to examine rows.
         noise: Noise of the frames.
         pairs: The planes of the even and of the odd columns.
         ends: Number of columns (0 or 1) at both ends that are padding; they are not examined.
     """
     gain, read = (frames.new_tensor(x)[:, None, None] for x in (noise.shot_gain, noise.read_variance))
-    variance = frames.mean(0, keepdim=True).clamp(min=0) * gain + read
-    whole = _Steps(*frames.new_zeros(3, len(frames), 2 * frames.shape[-1]))
+    variance = frames.mean(1, keepdim=True).clamp(min=0) * gain + read
+    whole = _Steps(*frames.new_zeros(3, *frames.shape[:2], 2 * frames.shape[-1]))
     for parity, pair in enumerate(pairs):
         # Padding at the first end is an even column; padding at the last end is an odd column.
         inside = slice(ends[0] * (1 - parity), frames.shape[-1] - ends[1] * parity)
-        steps = _steps(*(x[:, pair, :, inside].flatten(1, 2) for x in (frames, variance)))
+        steps = _steps(frames[:, :, pair, :, inside], variance[:, :, pair, :, inside])
         for name in ("relative", "level", "error"):
-            getattr(whole, name)[:, parity::2][:, inside] = getattr(steps, name)
+            getattr(whole, name)[..., parity::2][..., inside] = getattr(steps, name)
     return _select_bad(whole)
 
 
 def _select_bad(steps: _Steps) -> NDArray[np.bool_]:
-    """Return a mask of the lines that are bad."""
-    median = steps.relative.median(0).values
+    """Return masks (S, lines) of the lines that are bad."""
+    median = steps.relative.median(1, keepdim=True).values
     signed = steps.relative * median.sign()
     agreeing = signed > _STEADY * median.abs()
-    count = agreeing.sum(0)
+    count = agreeing.sum(1)
     total = count.clamp(min=1)
-    level = (agreeing * steps.level).sum(0) / total
-    error = (agreeing * steps.error.square()).sum(0).sqrt() / total
+    level = (agreeing * steps.level).sum(1) / total
+    error = (agreeing * steps.error.square()).sum(1).sqrt() / total
     # At most half of the frames show the same part of the scene at a line.
-    steady = (count >= max(_MIN_FRAMES, len(signed) // 2 + 1)) & (signed > -_STEADY * median.abs()).all(0)
-    bad = steady & (median.abs() > (_ERRORS * error).clamp(min=_MIN_STEP)) & (level.abs() > _MIN_LEVEL)
+    enough = count >= max(_MIN_FRAMES, signed.shape[1] // 2 + 1)
+    steady = enough & (signed > -_STEADY * median.abs()).all(1)
+    large = median[:, 0].abs() > (_ERRORS * error).clamp(min=_MIN_STEP)
+    bad = steady & large & (level.abs() > _MIN_LEVEL)
     # Many lines close together are a pattern of the scene that repeats with the motion of the camera.
-    near = F.avg_pool1d(bad.float()[None], 2 * _NEAR + 1, 1, _NEAR)[0] * (2 * _NEAR + 1)
+    near = F.avg_pool1d(bad.float(), 2 * _NEAR + 1, 1, _NEAR) * (2 * _NEAR + 1)
     return (bad & (near.round() <= _MAX_NEAR)).numpy()
 
 
 def _steps(mosaics: Tensor, variance: Tensor) -> _Steps:
-    """Compare the columns of (N, h, w) of one colour per row with their neighbours; variance is (1, h, w)."""
-    difference = mosaics[..., 1:] - mosaics[..., :-1]
-    deviation = (variance[..., 1:] + variance[..., :-1]).sqrt().clamp(min=1e-6)
-    relative = (difference / deviation).clamp(-_CLIP, _CLIP)
-    count = relative.shape[1]
-    mean = relative.mean(1)
+    """Compare the columns of two planes (S, N, 2, h, w) with their neighbours."""
+    relative = mosaics[..., 1:] - mosaics[..., :-1]
+    deviation = (variance[..., 1:] + variance[..., :-1]).sqrt_().clamp_(min=1e-6)
+    relative.div_(deviation).clamp_(-_CLIP, _CLIP)
+    count = relative.shape[2] * relative.shape[3]
+    mean = relative.mean((2, 3))
     # The mean is small compared with the deviation, so this difference is exact enough; `std` is slower.
-    error = (relative.square().mean(1) - mean.square()).clamp(min=0).sqrt() / max(count, 1) ** 0.5
-    level = (relative * deviation).mean(1)
+    error = (relative.square().mean((2, 3)) - mean.square()).clamp(min=0).sqrt() / max(count, 1) ** 0.5
+    level = relative.mul_(deviation).mean((2, 3))
     relative = mean * 2**0.5  # the difference has twice the variance of one pixel
     return _Steps(_smaller_step(relative), _smaller_step(level), _larger_error(error) * 2**0.5)
 
 
 def _smaller_step(step: Tensor) -> Tensor:
-    """Combine steps (N, w - 1) from each column to the next into excesses over both neighbours (N, w).
+    """Combine steps (..., w - 1) from each column to the next into excesses over both neighbours (..., w).
 
     The excess is the smaller step, or 0 if one neighbour is brighter and the other darker. At the border the
     second neighbour is two columns away.
     """
-    from_left = torch.cat([-(step[:, :1] + step[:, 1:2]), step], 1)
-    from_right = torch.cat([-step, step[:, -1:] + step[:, -2:-1]], 1)
+    from_left = torch.cat([-(step[..., :1] + step[..., 1:2]), step], -1)
+    from_right = torch.cat([-step, step[..., -1:] + step[..., -2:-1]], -1)
     smaller = torch.where(from_left.abs() < from_right.abs(), from_left, from_right)
     return torch.where(from_left.sign() == from_right.sign(), smaller, 0.0)
 
 
 def _larger_error(error: Tensor) -> Tensor:
-    """Return the larger error of the steps to both neighbours: (N, w - 1) to (N, w)."""
+    """Return the larger error of the steps to both neighbours: (..., w - 1) to (..., w)."""
     padded = F.pad(error, (1, 1))
     return torch.maximum(padded[..., 1:], padded[..., :-1])

@@ -23,7 +23,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from burstfix._version import __version__
 from burstfix.cli.epilog import group_epilog
-from burstfix.cli.libraries import check_memory_suffices
+from burstfix.cli.libraries import check_memory_suffices, exit_fast
 from burstfix.cli.streams import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -138,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_missing_streams()
     keep_freed_memory()
+    exit_fast()
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         return shell_complete(group, {}, "burstfix", COMPLETE_VARIABLE, instruction)
     arguments = list(sys.argv[1:] if argv is None else argv)

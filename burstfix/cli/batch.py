@@ -18,6 +18,7 @@ from burstfix.batch.settings import BatchSettings
 from burstfix.cli import finding, options
 from burstfix.cli.batch_display import BatchDisplay, batch_record, event_line, preview_text, tally_text
 from burstfix.cli.epilog import epilog
+from burstfix.cli.libraries import fast_imports
 from burstfix.cli.terminal import Terminal
 from burstfix.errors import InputError, UsageError
 from burstfix.settings import settings_of
@@ -85,8 +86,9 @@ def command(
         _show_plan(terminal, list(folders), output, settings)
         return 0
 
-    from burstfix.batch.report import Event
-    from burstfix.batch.run import run_batch
+    with fast_imports():
+        from burstfix.batch.report import Event
+        from burstfix.batch.run import run_batch
 
     with BatchDisplay(terminal).shown() as display, _stopping(watch) as stop:
 

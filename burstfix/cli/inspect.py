@@ -11,6 +11,7 @@ from burstfix import records
 from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_reference
 from burstfix.cli.epilog import epilog
+from burstfix.cli.libraries import fast_imports
 from burstfix.cli.progress import READING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
@@ -69,8 +70,9 @@ def command(
         terminal.progress(READING) as progress,
         ReadAhead(files, **how, progress=progress) as ahead,
     ):
-        from burstfix.pipeline import read_burst
-        from burstfix.report.frames import burst_document, burst_tables
+        with fast_imports():
+            from burstfix.pipeline import read_burst
+            from burstfix.report.frames import burst_document, burst_tables
 
         frames = ahead.result()
         burst = read_burst(frames, reference=index_of(reference), **reading, progress=progress)

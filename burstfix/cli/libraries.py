@@ -1,12 +1,17 @@
-"""Check that memory suffices for torch, before this process loads it."""
+"""Load torch quickly, and check beforehand that memory suffices for it."""
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
+import gc
 import importlib
 import mmap
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
 
 from burstfix.errors import OutOfMemoryError, is_out_of_memory
 
@@ -38,6 +43,23 @@ def check_memory_suffices() -> None:
             f"out of memory: the address space is limited to {limit / 1e6:.0f} MB (ulimit -v), which is too "
             "little for torch; raise the limit, for most merges to at least 1.5 GB"
         )
+
+
+@contextmanager
+def fast_imports() -> Generator[None, None, None]:
+    """Suspend garbage collection while torch is imported; it would take a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # later collections need not visit the imported objects either
+        gc.enable()
+
+
+@cache
+def exit_fast() -> None:
+    """Make Python skip the garbage collection when it exits. It takes 0.3 s if torch was imported."""
+    atexit.register(gc.freeze)
 
 
 def _load_and_exit() -> None:

@@ -14,6 +14,7 @@ from burstfix import records
 from burstfix.cli import finding, options, target
 from burstfix.cli.checks import check_default_name, check_reference, load_chosen_model
 from burstfix.cli.epilog import epilog
+from burstfix.cli.libraries import fast_imports
 from burstfix.cli.progress import MERGING, REPORTING
 from burstfix.cli.terminal import Terminal
 from burstfix.cli.values import index_of
@@ -92,10 +93,11 @@ def command(
         terminal.progress(stages) as progress,
         ReadAhead(files, skip_bad=settings.skip_bad, opcodes=mode, progress=progress) as ahead,
     ):
-        from burstfix.engine.host_memory import peak_memory
-        from burstfix.pipeline import finish_picture, merge_burst, read_burst
-        from burstfix.report.frames import burst_document
-        from burstfix.report.summary import closing_line
+        with fast_imports():
+            from burstfix.engine.host_memory import peak_memory
+            from burstfix.pipeline import finish_picture, merge_burst, read_burst
+            from burstfix.report.frames import burst_document
+            from burstfix.report.summary import closing_line
 
         model = load_chosen_model(settings)
         how: dict[str, Any] = settings.reading() | {"reference": index_of(reference), "preview": preview}

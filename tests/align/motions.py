@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from burstfix.align.global_motion import estimate_global_motion, reduce_picture
 from burstfix.types import GlobalMotion
 from tests.scenes import add_noise, mosaic_of
 
@@ -34,3 +35,8 @@ def packed_frame(rgb: Tensor, seed: int) -> Tensor:
     """Return a packed mosaic (1, 4, h, w) with high noise."""
     mosaic = add_noise(mosaic_of(rgb), HIGH_SHOT_GAIN, HIGH_READ_VARIANCE, seed)
     return F.pixel_unshuffle(mosaic[None, None], 2)
+
+
+def motion_between(reference: Tensor, frame: Tensor) -> GlobalMotion:
+    """Estimate the global motion of a grey packed picture (h, w)."""
+    return estimate_global_motion(reduce_picture(reference), reduce_picture(frame))

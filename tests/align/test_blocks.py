@@ -7,9 +7,9 @@ import torch
 
 from burstfix.align.blocks import gray_features, match_blocks
 from burstfix.align.gather import gather_cells
-from burstfix.align.global_motion import estimate_global_motion, initial_offsets
+from burstfix.align.global_motion import initial_offsets
 from burstfix.types import GlobalMotion
-from tests.align.motions import HIGH_READ_VARIANCE, HIGH_SHOT_GAIN, packed_frame, view
+from tests.align.motions import HIGH_READ_VARIANCE, HIGH_SHOT_GAIN, motion_between, packed_frame, view
 from tests.scenes import add_noise, draw_scene
 
 HEIGHT, WIDTH = 640, 800
@@ -39,7 +39,7 @@ def test_match_when_a_noisy_frame_is_shifted_and_rotated_then_the_field_is_accur
     scene = 0.4 * draw_scene(HEIGHT + 200, WIDTH + 200, 1)
     reference = packed_frame(view(scene, GlobalMotion(), HEIGHT, WIDTH), 1)
     frame = packed_frame(view(scene, motion, HEIGHT, WIDTH), 2)
-    found = estimate_global_motion(reference[0].mean(0), frame[0].mean(0))
+    found = motion_between(reference[0].mean(0), frame[0].mean(0))
     start = initial_offsets(found, HEIGHT // 2, WIDTH // 2, 8)
     field = match_blocks(features(reference), features(frame), start).offsets[0]
     truth = initial_offsets(motion, HEIGHT // 2, WIDTH // 2, 8)[0]

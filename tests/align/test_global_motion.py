@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from burstfix.align.blocks import gray_features, match_blocks
-from burstfix.align.global_motion import estimate_global_motion, initial_offsets
+from burstfix.align.global_motion import initial_offsets
 from burstfix.analysis.burst import gray_picture
 from burstfix.io import read_frame
 from burstfix.types import GlobalMotion
-from tests.align.motions import HIGH_READ_VARIANCE, HIGH_SHOT_GAIN, packed_frame, view
+from tests.align.motions import HIGH_READ_VARIANCE, HIGH_SHOT_GAIN, motion_between, packed_frame, view
 from tests.scenes import draw_scene
 
 HEIGHT, WIDTH = 640, 800
@@ -36,7 +36,7 @@ def scene():
 def test_global_motion_when_noise_is_high_then_the_error_is_a_fraction_of_a_pixel(scene, motion):
     reference = packed_frame(view(scene, GlobalMotion(), HEIGHT, WIDTH), 1)[0].mean(0)
     frame = packed_frame(view(scene, motion, HEIGHT, WIDTH), 2)[0].mean(0)
-    found = estimate_global_motion(reference, frame)
+    found = motion_between(reference, frame)
     assert abs(found.dy - motion.dy) < 0.2
     assert abs(found.dx - motion.dx) < 0.2
     assert abs(found.angle - motion.angle) < math.radians(0.02)
@@ -48,12 +48,12 @@ def test_global_motion_when_frames_are_unrelated_then_confidence_is_low(scene):
     other = packed_frame(view(0.4 * draw_scene(HEIGHT, WIDTH, 77), GlobalMotion(), HEIGHT, WIDTH), 2)[0].mean(
         0
     )
-    assert estimate_global_motion(reference, other).confidence < 0.4
+    assert motion_between(reference, other).confidence < 0.4
 
 
 def test_global_motion_when_the_scene_is_empty_then_there_is_no_motion_and_high_confidence():
     frames = [packed_frame(torch.full((3, 400, 500), 0.2), seed)[0].mean(0) for seed in (1, 2)]
-    found = estimate_global_motion(*frames)
+    found = motion_between(*frames)
     assert (found.dy, found.dx, found.angle) == (0, 0, 0)
     assert found.confidence > 0.8
 
@@ -63,9 +63,7 @@ def test_global_motion_when_an_object_moves_on_its_own_then_the_motion_is_that_o
     reference, moved = view(scene, GlobalMotion(), HEIGHT, WIDTH), view(scene, motion, HEIGHT, WIDTH)
     moving_object = 0.4 * draw_scene(200, 240, 9)
     reference[:, 200:400, 300:540], moved[:, 212:412, 290:530] = moving_object, moving_object
-    found = estimate_global_motion(
-        *(packed_frame(rgb, k)[0].mean(0) for k, rgb in enumerate((reference, moved)))
-    )
+    found = motion_between(*(packed_frame(rgb, k)[0].mean(0) for k, rgb in enumerate((reference, moved))))
     assert abs(found.dy - motion.dy) < 0.2 and abs(found.dx - motion.dx) < 0.2
 
 
@@ -83,7 +81,7 @@ def night_sky(dy: float, dx: float, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("dy", "dx"), [(-2.66, -1.79), (1.26, 0.02), (0.5, -0.5), (-5.12, -7.98)])
 def test_global_motion_when_there_are_only_stars_then_fractional_shifts_are_found(dy, dx):
-    found = estimate_global_motion(night_sky(0, 0, 1), night_sky(dy, dx, 2))
+    found = motion_between(night_sky(0, 0, 1), night_sky(dy, dx, 2))
     assert (found.dy, found.dx) == (pytest.approx(2 * dy, abs=0.2), pytest.approx(2 * dx, abs=0.2))
 
 
@@ -94,7 +92,7 @@ def test_global_motion_when_real_stars_are_aligned_then_errors_are_below_a_fifth
     rows = [line.split("\t") for line in (folder / "shifts.tsv").read_text().splitlines()[1:]]
     grays = {name: gray_picture(read_frame(folder / name)) for name, *_ in rows}
     for name, dy, dx in rows:
-        found = estimate_global_motion(grays["stars_05.dng"], grays[name])
+        found = motion_between(grays["stars_05.dng"], grays[name])
         # The file lists shifts from the frame to the reference.
         assert found.dy == pytest.approx(-float(dy), abs=0.2), name
         assert found.dx == pytest.approx(-float(dx), abs=0.2), name

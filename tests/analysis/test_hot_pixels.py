@@ -60,6 +60,12 @@ def test_find_hot_pixels_when_they_lie_at_the_border_then_they_are_found(cfa):
     assert [tuple(place) for place in find_hot_pixels(frames, NOISE, motions).tolist()] == places
 
 
+def test_find_hot_pixels_when_the_burst_is_long_then_defects_in_all_frames_are_found():
+    places = [(60, 60), (300, 90)]
+    frames, motions = shoot(15, 3, defects=dict.fromkeys(places, 0.5))
+    assert [tuple(place) for place in find_hot_pixels(frames, NOISE, motions).tolist()] == places
+
+
 def test_find_hot_pixels_when_the_size_is_odd_then_the_last_row_and_column_are_searched():
     frames, motions = shoot(5, 5, "GBRG", {(558, 60): 0.5, (90, 178): 0.5})
     cut = []
