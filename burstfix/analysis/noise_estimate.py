@@ -238,8 +238,9 @@ def _uniformity(disturbed: NDArray[np.float64], repeats: float) -> float:
     noise, and therefore shows whether there is detail before the noise is known. Small ranges do not count as
     uniform, because their spread is uncertain.
     """
-    low, high = np.quantile(np.log(np.maximum(disturbed, SMALLEST)), (0.16, 0.84))
-    spread = (high - low) / 2 / math.sqrt(2 / (3 * 2 * _FREEDOM))
+    ranks = [round(share * (disturbed.size - 1)) for share in (0.16, 0.84)]
+    low, high = np.partition(disturbed, ranks)[ranks]  # np.quantile takes ten times as long
+    spread = math.log(max(high, SMALLEST) / max(low, SMALLEST)) / 2 / math.sqrt(2 / (3 * 2 * _FREEDOM))
     upper = spread * (1 + math.sqrt(repeats / disturbed.size))
     return float(np.clip((_NOT_UNIFORM - upper) / (_NOT_UNIFORM - _UNIFORM), 0, 1))
 

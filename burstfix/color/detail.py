@@ -69,20 +69,25 @@ def measure_noise(strips: list[Plane]) -> DetailNoise:
     Args:
         strips: (h, w) encoded brightness of a few strips of rows from the whole picture.
     """
-    tones, deviations = [], []
-    for strip in strips:
-        fine = detail(strip)
-        for left in range(0, strip.shape[1] - _PATCH + 1, _PATCH):
-            patch = np.s_[:, left : left + _PATCH]
-            tones.append(float(strip[patch].mean()))
-            deviations.append(_MEDIAN_TO_SIGMA * float(np.median(np.abs(fine[patch]))))
-    if not tones:  # the picture is narrower than a patch and is treated as free of noise
+    if strips[0].shape[1] < _PATCH:  # the picture is treated as free of noise
         return DetailNoise(np.zeros(1, np.float32), np.zeros(1, np.float32))
-    order = np.argsort(tones)
-    groups = np.array_split(order, min(_TONES, len(order)))
-    levels = [np.mean([tones[k] for k in group]) for group in groups]
-    flat = [np.percentile([deviations[k] for k in group], _FLAT_PERCENTILE) for group in groups]
+    found = [_patch_values(strip) for strip in strips]
+    tones, deviations = (np.concatenate([values[k] for values in found]) for k in (0, 1))
+    groups = np.array_split(np.argsort(tones), min(_TONES, len(tones)))
+    levels = [tones[group].mean() for group in groups]
+    flat = [np.percentile(deviations[group], _FLAT_PERCENTILE) for group in groups]
     return DetailNoise(np.array(levels, np.float32), np.array(flat, np.float32))
+
+
+def _patch_values(strip: Plane) -> tuple[Plane, Plane]:
+    """Return the mean and the standard deviation of `detail` of each patch of a strip, robustly measured."""
+    width = strip.shape[1] // _PATCH * _PATCH
+    fine = np.abs(detail(strip))
+    means, medians = (
+        function(plane[:, :width].reshape(len(plane), -1, _PATCH), axis=(0, 2))
+        for function, plane in ((np.mean, strip), (np.median, fine))
+    )
+    return means, np.float32(_MEDIAN_TO_SIGMA) * medians
 
 
 def sharpen(encoded: Plane, amount: float, noise: DetailNoise) -> Plane:

@@ -82,7 +82,9 @@ class CpuDevice(Device):
     """The processor and its memory."""
 
     type = "cpu"
-    max_tile_bytes = 0.6e9  # larger tiles are at most 5% faster and would leave less memory for other programs
+    max_tile_bytes = (
+        0.6e9  # larger tiles are at most 5% faster and would leave less memory for other programs
+    )
 
     @classmethod
     def count(cls) -> int:

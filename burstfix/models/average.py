@@ -257,20 +257,31 @@ def _unbiased_shadows(
         read_variance: Read variance, in the same form.
         radius: Radius of the neighbourhood in packed pixels.
     """
-    side = 2 * radius + 1
-    negative = lowest < 0
-    if negative.any():
-        across = F.max_pool2d(negative.float(), (1, side), 1, (0, radius))
-        negative = F.max_pool2d(across, (side, 1), 1, (radius, 0)) > 0
-    local = F.avg_pool2d(merged, side, 1, radius, count_include_pad=False)
+    local = merged
+    for window, padding in (((1, 2 * radius + 1), (0, radius)), ((2 * radius + 1, 1), (radius, 0))):
+        local = F.avg_pool2d(local, window, 1, padding, count_include_pad=False)
     shot_gain, read_variance = shot_gain.expand_as(local), read_variance.expand_as(local)
     deviation_squared = local.clamp(min=0) * shot_gain + read_variance
-    biased = ~negative & (local < _BIASED * deviation_squared.sqrt())
+    biased = local < _BIASED * deviation_squared.sqrt()
+    if not biased.any():
+        return merged
+    biased &= ~_widened(lowest < 0, radius)
     mean = local[biased]
     unclipped = _unclip_mean(mean, shot_gain[biased], read_variance[biased])
     merged = merged.clone()
     merged[biased] *= unclipped / mean.clamp(min=1e-8)
     return merged
+
+
+def _widened(mask: Tensor, radius: int) -> Tensor:
+    """Return a mask (C, h, w) of the pixels that have a True within `radius` in both directions."""
+    for axis in (-1, -2):
+        narrow, mask = mask, mask.clone()
+        size = mask.shape[axis]
+        for shift in range(1, min(radius, size - 1) + 1):
+            mask.narrow(axis, shift, size - shift).logical_or_(narrow.narrow(axis, 0, size - shift))
+            mask.narrow(axis, 0, size - shift).logical_or_(narrow.narrow(axis, shift, size - shift))
+    return mask
 
 
 def _unclip_mean(mean: Tensor, shot_gain: Tensor, read_variance: Tensor) -> Tensor:
