@@ -71,7 +71,7 @@ def _tables(document: Mapping[str, Any]) -> RenderableType:
     for file in document["files"]:
         files.add_row(file["role"], "yes" if file["exists"] else "no", Text(file["path"]))
     presets = document["presets"]
-    files.add_row("presets", ", ".join(presets["names"]) or "none", Text(presets["folder"]))
+    files.add_row("presets", ", ".join(presets["names"]), Text(presets["folder"]))
     barred = ", ".join(document["not_in_folders"])
     note = f"A burstfix.toml in a folder of raws may not set {barred}, or a model that is not built in."
     return Group(settings, Text(""), files, Text(""), Text(note))

@@ -86,7 +86,8 @@ def source(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --preset and --config to a command, which receives them as its argument `source`."""
     decorate = options.stack(
         click.option("--preset", type=_Preset(), metavar="NAME",
-                     help="Read settings from presets/NAME.toml in the user's config folder."),
+                     help="Settings to start from: best, balanced, fast, or presets/NAME.toml in the user's "
+                     "config folder."),
         click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
                      help="Settings file; overrides presets and FOLDER/burstfix.toml."),
     )  # fmt: skip

@@ -23,7 +23,7 @@ class LookedFor(Record):
 
 
 class Presets(Record):
-    """The user's presets."""
+    """The folder of the user's presets, and the names of these and of the shipped presets."""
 
     folder: str
     names: list[str]

@@ -21,6 +21,7 @@ from burstfix.text_file import read_text
 FILE_NAME = "burstfix.toml"
 PRESETS = "presets"
 """Folder in the user's config folder; NAME.toml in it is the preset NAME."""
+_SHIPPED_PRESETS = Path(__file__).with_name(PRESETS)
 NOISE_TABLE = "noise_profiles.toml"
 """Noise table in the user's config folder; the default of `noise_profiles`."""
 
@@ -72,7 +73,7 @@ def settings_files(
     Args:
         folders: Folders with raws.
         user_folder: The user's config folder.
-        preset: Name of a preset in the user's config folder.
+        preset: Name of a preset in the user's config folder, or of a shipped one.
         config: File given with --config.
 
     Raises:
@@ -94,7 +95,8 @@ def settings_files(
             raise UsageError(
                 f"preset {preset!r}: expected the name of a file in {PRESETS}/ of the user's config folder"
             )
-        looked_at.append(("preset", user_folder / PRESETS / f"{preset}.toml"))
+        own, shipped = (folder / f"{preset}.toml" for folder in (user_folder / PRESETS, _SHIPPED_PRESETS))
+        looked_at.append(("preset", shipped if shipped.exists() and not os.path.isfile(own) else own))
     if config is not None:
         looked_at.append(("config", config))
     return [SettingsFile(role, path, os.path.isfile(path)) for role, path in looked_at]
@@ -116,7 +118,7 @@ def file_layers(files: Sequence[SettingsFile]) -> list[tuple[str, dict[str, Any]
     layers: list[tuple[str, dict[str, Any]]] = []
     for file in files:
         if file.role == "preset" and not file.exists:
-            have = ", ".join(preset_names(file.path.parent.parent)) or "none"
+            have = ", ".join(preset_names(file.path.parent.parent))
             raise UsageError(f"{file.path}: this preset does not exist; existing presets: {have}")
         if file.role == "noise table" and file.exists:
             layers.append((str(file.path), {"noise_profiles": str(file.path)}))
@@ -129,8 +131,9 @@ def file_layers(files: Sequence[SettingsFile]) -> list[tuple[str, dict[str, Any]
 
 
 def preset_names(user_folder: Path) -> list[str]:
-    """Return the names of the user's presets."""
-    return sorted(path.stem for path in (user_folder / PRESETS).glob("*.toml"))
+    """Return the names of the shipped presets and of the user's presets, which have priority."""
+    folders = (user_folder / PRESETS, _SHIPPED_PRESETS)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
 
 
 def _check_folder_settings(file: Path, values: Mapping[str, Any]) -> None:

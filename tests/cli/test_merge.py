@@ -265,6 +265,23 @@ def test_merge_when_a_preset_is_given_then_it_overrides_the_settings_of_the_fold
     assert main(["merge", *shots(small_burst), "--preset", "../x"]) == 2
 
 
+def test_merge_when_a_shipped_preset_is_given_then_its_model_is_used_unless_the_user_replaces_it(
+    small_burst: list[Path],
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(finding, "user_folder", lambda: workplace / "user")
+    command = ["merge", *shots(small_burst), "--preset", "fast", "--json", "--overwrite"]
+    assert main(command) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"] == "average" and document["settings"]["render"]["look"] == "natural"
+    (workplace / "user" / "presets").mkdir(parents=True)
+    (workplace / "user" / "presets" / "fast.toml").write_text('model = "average"\nlook = "vivid"\n')
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["render"]["look"] == "vivid"
+
+
 def test_inspect_when_it_succeeds_then_prints_a_row_for_each_frame(
     small_burst: list[Path], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,1 @@
+"""The shipped presets, as TOML files."""
