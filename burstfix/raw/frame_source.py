@@ -119,11 +119,13 @@ class FrameSource:
     def _area(self, region: Region) -> _Area:
         """Return the part of the mosaic that forms a region of the packed picture."""
         height, width = self._mosaic.shape[:2]
-        rows = torch.arange(2 * region.top, 2 * region.bottom) - self.padding.top
-        cols = torch.arange(2 * region.left, 2 * region.right) - self.padding.left
-        rows, cols = reflect(rows, height), reflect(cols, width)
+        top, bottom = 2 * region.top - self.padding.top, 2 * region.bottom - self.padding.top
+        left, right = 2 * region.left - self.padding.left, 2 * region.right - self.padding.left
+        if min(top, left) >= 0 and bottom <= height and right <= width:
+            return _Area(top, left, bottom, right)
+        rows, cols = reflect(torch.arange(top, bottom), height), reflect(torch.arange(left, right), width)
         top, left = int(rows.min()), int(cols.min())
-        return _Area(top, left, int(rows.max()) + 1, int(cols.max()) + 1, rows - top, cols - left)
+        return _Area(top, left, int(rows.max()) + 1, int(cols.max()) + 1, (rows - top, cols - left))
 
     def _repair(self, part: NDArray[np.uint16], top: int, left: int) -> NDArray[np.uint16]:
         """Return the part as a contiguous array with repaired pixels."""
@@ -139,20 +141,20 @@ class FrameSource:
 class _Area:
     """A rectangle of the mosaic (bottom and right exclusive), and the order in which its pixels are packed.
 
-    `rows` and `cols` are relative to `top` and `left`. In padding, a row or column occurs twice.
+    `order` contains the rows and columns relative to `top` and `left`. In padding, a row or column occurs
+    twice. It is None for all rows and columns in their order.
     """
 
     top: int
     left: int
     bottom: int
     right: int
-    rows: Tensor
-    cols: Tensor
+    order: tuple[Tensor, Tensor] | None = None
 
 
 def _packed(values: Tensor, area: _Area) -> Tensor:
     """Mirror the values (h, w) or (3, h, w) of an area into the padding, and pack them."""
-    for axis, wanted in ((-2, area.rows), (-1, area.cols)):
-        if not torch.equal(wanted, torch.arange(values.shape[axis])):
+    if area.order is not None:
+        for axis, wanted in zip((-2, -1), area.order, strict=True):
             values = values.index_select(axis, wanted.to(values.device))
     return pack(values).flatten(0, -3)
