@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 PATCH = 128  # side in packed pixels of the patches in which noise is measured
 PATCHES = 24
 NEIGHBOURS = 5  # frames compared with the reference
-CHECKING_FRAMES = 3  # with only two frames, results are wrong for scenes with detail everywhere
+# Minimum number of frames to check the profile of the file. With two frames, the measurement is wrong for
+# scenes with detail everywhere.
+CHECKING_FRAMES = 3
 # The profile of the file counts as wrong if standard deviations differ by this ratio; docs/raw-support.md
 # gives the error rate.
 CONTRADICTION = 1.25
@@ -135,7 +137,7 @@ def _checked(
 ) -> FoundNoise:
     """Return the file's profile if it is consistent with the burst, otherwise the measured one."""
     frame = frames[reference]
-    # Frames that are not mosaics have been filtered, so their measured noise would be too low.
+    # Demosaicking filters the noise of frames that are not mosaics, so the measured noise would be too low.
     if len(frames) < CHECKING_FRAMES or not frame.layout.is_bayer:
         return FoundNoise(stated)
     try:

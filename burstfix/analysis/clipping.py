@@ -81,7 +81,7 @@ def with_white(frame: Frame, white: float) -> Frame:
     gain = (levels.white - black) / (white - black)
     noise = frame.metadata.noise
     if noise is not None:
-        # A factor on x changes its variance by the square of the factor.
+        # Scaling x by a factor scales its variance by the square of the factor.
         s, o = (np.array(values) for values in (noise.shot_gain, noise.read_variance))
         noise = NoiseProfile(_four(s * gain), _four(o * gain**2), noise.source)
     return replace(frame, metadata=replace(frame.metadata, levels=replace(levels, white=white), noise=noise))

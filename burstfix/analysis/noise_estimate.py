@@ -31,8 +31,8 @@ _BLOCK = 4  # side of a block in squares of 2x2 packed pixels; a block has 16 di
 _FREEDOM = _BLOCK**2
 _BINS = 20  # ranges of signal, of equal width in its square root
 _MIN_IN_BIN = 24  # blocks; the median of 24 variances has a standard deviation of 9 percent
-# Share of the blocks of a range that are measured, the least disturbed first: of a range that may contain
-# scene detail, and of a uniform range.
+# Share of the blocks that are measured, beginning with the least disturbed: in ranges that may contain scene
+# detail, and in uniform ranges.
 _QUIET, _QUIET_IF_UNIFORM = 0.01, 0.5
 # A range is uniform if the spread of its disturbance is at most the first number times that of pure noise,
 # and not uniform from the second number on.
@@ -43,7 +43,9 @@ _UNIFORM, _NOT_UNIFORM = 1.3, 1.5
 _EDGES_OF_PAIRS, _EDGES_OF_FRAME = 0.3, 0.0
 _LEAST_LEFT = 0.6  # smallest share of a measured variance that remains after this correction
 _MODEL_ERROR = 0.05  # smallest relative error of a variance
-_CLIPPED_ERROR = 0.1  # added for each standard deviation by which the distance to black is less than three
+# If a signal is less than three standard deviations above black, its error grows by this for each missing
+# standard deviation.
+_CLIPPED_ERROR = 0.1
 _CLIPPED_IF_UNIFORM = 0.3  # share of this error in a uniform range, in which all pixels are clipped alike
 _WHITE = 0.97
 _CLIPS = 1e-3  # if more of the pixels of a plane have its smallest value, that value is a clipping level

@@ -20,8 +20,8 @@ def noise_left(linear: LinearImage) -> NoiseProfile | None:
 
     Returns:
         The profile, at most as large as that of the frames. If there are no flat, unclipped parts, the
-        profile of the mean of the frames. None if the picture is too small or the noise of the frames is
-        unknown.
+        profile that a mean of all frames would have. None if the picture is too small or the noise of the
+        frames is unknown.
     """
     before = linear.settings.get("noise")
     if not before:

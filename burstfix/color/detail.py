@@ -25,7 +25,8 @@ _TONES = 5
 _MEDIAN_TO_SIGMA = 1.4826
 _CORE = np.float32(3)  # detail of this many standard deviations of the noise is sharpened with half strength
 _STRENGTH = np.float32(1.5)
-_OVERSHOOT = np.float32(0.5)  # share of the range of its neighbourhood by which faint texture may exceed it
+# Faint texture may exceed the range of its neighbourhood by this share of that range.
+_OVERSHOOT = np.float32(0.5)
 _EDGE = np.float32(0.04)  # a neighbourhood with at least this encoded range counts as an edge
 
 

@@ -159,8 +159,8 @@ def _guided(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
 
     Four changes keep edges sharper than in the guided filter of He, Sun and Tang 2013:
 
-    - The filter damps slopes by variance / (variance + epsilon). Squares of both keep the slope at edges and
-    still damp the slope in texture.
+    - The filter damps slopes by variance / (variance + epsilon). Here, both are squared: slopes at edges are
+    damped less, and slopes in texture are still damped.
     - Epsilon is small where windows beside this one are flat. The variance then comes from an isolated edge,
     however faint, and not from texture.
     - Pixels on an edge, which mix both of its sides, have less weight.

@@ -35,8 +35,8 @@ class Look:
         exposure: EV to add to the file's BaselineExposure, or "auto".
         highlights: "clip" at display white, or "roll-off" up to the sensor's white.
         gamut: "clip" each channel, or "compress" chroma in Oklab.
-        local_contrast: Share, 0 to 1, of the contrast lost to the tone curve that fusion restores; needs
-            "roll-off".
+        local_contrast: Share, 0 to 1, of the lost contrast that fusion restores. The tone curve causes the
+            loss. Needs "roll-off".
         contrast: Slope of the tone curve at middle grey, 0.5 to 2; needs "roll-off".
         saturation: Multiplier of Oklab chroma, 0 to 2; needs "compress".
         white_balance: "camera", "auto" or three multipliers.

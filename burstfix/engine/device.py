@@ -82,9 +82,8 @@ class CpuDevice(Device):
     """The processor and its memory."""
 
     type = "cpu"
-    max_tile_bytes = (
-        0.6e9  # larger tiles are at most 5% faster and would leave less memory for other programs
-    )
+    # Larger tiles are at most 5% faster and would leave less memory for other programs.
+    max_tile_bytes = 0.6e9
 
     @classmethod
     def count(cls) -> int:

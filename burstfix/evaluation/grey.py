@@ -19,8 +19,8 @@ from torch import Tensor
 from burstfix.color.spaces import SRGB_CURVE
 from burstfix.sim.camera import GAMMA
 
-# Range of the 16-bit mosaics from -0.5 to 1.5 of white, so that no noise is clipped. A step is 1/300 of the
-# weakest noise at most.
+# Black and white level of the 16-bit mosaics. They contain -0.5 to 1.5 of white, so that no noise is clipped.
+# A step is 3% of the weakest read noise.
 BLACK, WHITE = 2**14, 3 * 2**14 - 1
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 

@@ -11,13 +11,13 @@ Both are in units of the noise variance predicted by the noise profile, so the s
 accuracy of the profile.
 
 The product needs both residuals at the same point of the scene. The residuals of the second frame are
-therefore shifted by an even number of pixels, to samples of the same colour. The rest of the motion between
-the two frames reduces the result, because the error of a merge differs from pixel to pixel. Pairs with a
-rest of at most `MAX_REST` are used.
+therefore shifted by an even number of pixels, to samples of the same colour. The motion that remains between
+the two frames reduces the result, because the error of a merge differs from pixel to pixel. Only pairs with
+at most `MAX_REST` of remaining motion are used.
 
-An error that the merge and the held-out frames share, such as lens distortion, is
-not measured. An error that only the held-out frames have counts as an error of the merge. Examples are fixed
-pattern noise, which a merge averages out if the camera moves, and the bias of clipping at black.
+An error that the merge and the held-out frames share, such as lens distortion, is not measured. An error that
+only the held-out frames have counts as an error of the merge. Examples are fixed pattern noise, which a merge
+averages out if the camera moves, and the bias of clipping at black.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from burstfix.types import Burst, Frame, GlobalMotion, Progress
 MIN_FRAMES = 4
 BLOCK = 64  # side of a block in sensor pixels; blocks are assumed to be independent
 MARGIN = 16  # width in sensor pixels of the border that is ignored
-MAX_REST = 1.0  # largest rest of the motion between two held-out frames, in sensor pixels
+MAX_REST = 1.0  # largest remaining motion between two held-out frames, in sensor pixels
 # Range of signals: in standard deviations above black, and as a share of white.
 DARKEST, BRIGHTEST = 3.0, 0.9
 EDGES, FLAT = 0.9, 0.5  # quantiles of the local gradient: it is larger at edges and smaller in flat areas
 PARTS = ("all", "edges", "middle", "flat")
 _ITERATIONS = 4
-_OUTLIER = 5.0  # the fit of the shift ignores residuals of more standard deviations
+_OUTLIER = 5.0  # standard deviations; the fit of the shift ignores larger residuals
 _MIN_PIXELS = 256  # minimum number of pixels of one part in a block
 
 
@@ -61,8 +61,8 @@ class Pair:
 
     Attributes:
         first, second, reference: Indices.
-        rest: Largest distance in sensor pixels, at any corner, between a point in the first frame and in the
-            second frame, after a shift by an even number of pixels.
+        rest: Remaining motion in sensor pixels after a shift by an even number of pixels: the largest
+            distance, over the corners, between the positions of a scene point in the two frames.
     """
 
     first: int
@@ -173,8 +173,9 @@ def even_shift(motion: GlobalMotion, near: GlobalMotion | None = None) -> tuple[
 
     Args:
         motion: Motion of the frame.
-        near: Motion of another frame. The difference from its even shift is rounded, so that the rest of the
-            motion between the two frames is smallest.
+        near: Motion of another frame. The difference between the two motions is rounded to even numbers and
+            added to the even shift of the other frame. This minimises the remaining motion between the two
+            frames.
     """
     if near is None:
         return 2 * round(motion.dy / 2), 2 * round(motion.dx / 2)

@@ -53,7 +53,7 @@ def document(scores: Sequence[HeldOutScore], baseline: str) -> list[dict[str, An
 
 
 def rich_tables(scores: Sequence[HeldOutScore], baseline: str) -> Group:
-    """Return for each burst a table of errors and a table of differences to the baseline."""
+    """Return for each burst a table of errors and a table of differences from the baseline."""
     parts: list[Any] = []
     methods = list(dict.fromkeys(s.method for s in scores))
     for burst in dict.fromkeys(s.burst for s in scores):

@@ -26,10 +26,13 @@ from burstfix.raw.cfa import mosaic
 from burstfix.types import Burst
 
 Protocol = Literal["color", "grey", "grey-picture"]
-"""Result of a method: RGB (3, H, W), the denoised mosaic (1, H, W), or its RGB sampled by the CFA (1, H, W).
+"""Form of the results of methods.
 
-Methods that compute no mosaic return sampled RGB for "grey" too. Published methods do not demosaick a mosaic
-of a grey scene.
+- "color": RGB (3, H, W).
+- "grey": the denoised mosaic (1, H, W). Methods that compute no mosaic return the same as for "grey-picture".
+- "grey-picture": RGB, sampled with the CFA pattern (1, H, W).
+
+Published methods do not demosaick the mosaic of a grey scene.
 """
 
 

@@ -38,7 +38,7 @@ def lpips() -> Distance:
         from torchmetrics.image.lpip import (  # pyright: ignore[reportMissingImports]  # optional
             LearnedPerceptualImagePatchSimilarity,
         )
-    # RuntimeError: torchvision for another torch.
+    # RuntimeError: torchvision was built for another version of torch.
     except (ImportError, RuntimeError) as error:
         raise UsageError(
             f"--lpips needs torchmetrics, and torchvision from the same index as torch ({error}); install "

@@ -39,7 +39,7 @@ from burstfix.types import Burst, Frame, FrameMetadata, Levels, NoiseProfile
 
 EDGE_FRAMES = 2  # frames at each end of a clip that are not used as references
 _REACH = 200  # margin around a frame for camera shake, in source pixels
-# White level of the mosaics of clips. A step of 1/65535 is a thousandth of the weakest noise.
+# White level of the mosaics of clips. A step of 1/65535 is less than 2% of the weakest read noise.
 _FULL_SCALE = 65535
 
 LEVELS = {**NOISE_LEVELS, "base": (2e-4, 1e-3)}

@@ -27,7 +27,8 @@ from burstfix.native.spectra import can_merge_windows, merge_windows
 from burstfix.raw.demosaic import menon
 
 _BIASED = 6.0  # signals this many standard deviations of noise above black are not biased by clipping
-# The smallest weight of a frame at this many lowest frequencies is its share in the number of frames used.
+# Number of low frequencies in each direction. The smallest weight of a frame at these frequencies is its
+# contribution to the number of frames used.
 _CONTENT = 4
 
 
@@ -36,8 +37,8 @@ class AverageConfig:
     """Settings of the merge.
 
     Attributes:
-        tolerance: A frame loses weight if the energy of its difference, relative to the energy of noise
-            alone, is higher.
+        tolerance: A frame loses weight if the energy of its difference from the reference exceeds this
+            multiple of the energy of noise alone.
         strength: Steepness of the loss: the weight is 1 / (1 + (strength * excess)^2). It was tuned together
             with the tolerance on a panned clip at two noise levels, where values of 0.2 to 0.5 differ by less
             than 0.1 dB.

@@ -27,7 +27,8 @@ from burstfix.models.sampling import reflect_time, sample
 from burstfix.raw.cfa import deinterleave
 
 STRIP = 2**13  # number of packed pixels for which frames are sampled at once
-REST_TIME = 0.5  # of the first and the last layer, as a share of the longest distance from the reference
+# Time of the last layer at rest (first layer: -0.5), in units of the longest distance from the reference.
+REST_TIME = 0.5
 TIME_NODES = 5  # number of times for which the features of the frames are summarised
 
 
@@ -50,7 +51,7 @@ class KernelSums:
     def groups(self) -> Tensor:
         """Return the result of each group, (B, G, 4, h, w); their mean is the mosaic.
 
-        They are scaled by their number, so that each is a picture of its own (equation 10).
+        Each result is scaled by the number of groups, so that it is a complete picture (equation 10).
         """
         normalised = self.sums.shape[1] * self.sums / self.mass[:, None, None]
         return from_quads([normalised.flatten(1, 2)]).unflatten(1, (-1, 4))

@@ -3,12 +3,12 @@
     reference (4 planes), noise map --> convolutions --> noise --> reference - noise --> Menon --> RGB
 
 Source: Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising" (IEEE
-TIP 2017). As there, the network predicts the noise. Differences: It works on packed planes. With the noise
-map, its input and its output are in units of the noise, so that one network serves all noise levels. There
-is no batch normalisation, because the averaged weights (EMA) of a training run have no statistics of
+TIP 2017). As in this paper, the network predicts the noise. Differences: It works on packed planes. With the
+noise map, its input and its output are in units of the noise, so that one network serves all noise levels.
+There is no batch normalisation, because the averaged weights (EMA) of a training run have no statistics of
 activations. Instead, the layers start near the identity (Xiao et al., "Dynamical isometry and a mean field
-theory of CNNs", ICML 2018). After 300 training bursts, the mean error of such a network was 0.73 of that of
-the noisy mosaic, and 0.99 with random layers.
+theory of CNNs", ICML 2018). After 300 training bursts, the mean error of such a network was 0.73 times that
+of the noisy mosaic. With random initial weights, it was 0.99 times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all networks with predicted kernels share: encoder, U-Net, and the head that demosaicks.
+"""Parts that all networks with predicted kernels share: encoder, U-Net and demosaicking head.
 
     frames --> encoder --> U-Net --> kernels, applied to the frames --> denoised mosaic --> head --> RGB
                (each frame)          (`_filter` of each network)
@@ -72,7 +72,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guide:
-    """What kernels may be predicted from, besides the frames.
+    """Inputs of the kernel prediction, in addition to the frames.
 
     Attributes:
         encoded: Features (B, c, h / 2, w / 2) of each frame.
@@ -96,8 +96,8 @@ class Filtered:
     Attributes:
         mosaic: (B, 4, h, w), the denoised mosaic.
         color: (B, 3, 2h, 2w), all colours at every pixel; None if the network has no kernels for them.
-        alone: (B, K, 4, h, w), results of K parts of the kernels alone (see `kernel_losses`); None if the
-            network is not in training mode.
+        alone: (B, K, 4, h, w), results of K parts of the kernels, each applied alone (see `kernel_losses`);
+            None if the network is not in training mode.
         frames_used: (B, h / 2, w / 2), see `Merged`; None if they were not counted.
     """
 
@@ -187,9 +187,9 @@ class KernelNetwork(BurstModel):
     def forward(self, frames: Tensor, shot_gain: Tensor, read_variance: Tensor, reference: int) -> Merged:
         """Merge aligned frames; see `BurstModel.forward`. h and w are multiples of 8.
 
-        In training mode, `extra` contains "alone", (B, K, 4, h, w): the results of parts of the kernels
-        alone, for the annealed loss. If there are kernels for all colours, `extra` also contains their
-        result, "color", (B, 3, 2h, 2w).
+        In training mode, `extra` contains "alone", (B, K, 4, h, w): the results of parts of the kernels, each
+        applied alone, for the annealed loss. If there are kernels for all colours, `extra` also contains
+        their result, "color", (B, 3, 2h, 2w).
         """
         n = frames.shape[1]
         anchor = frames[:, reference]

@@ -38,7 +38,7 @@ def double_size(x: Tensor) -> Tensor:
 def conv3(c_in: int, c_out: int, *, stride: int = 1, bias: bool = True, gain: float = 1.0) -> nn.Conv2d:
     """Create a 3x3 convolution with zero padding.
 
-    The deviation of its output is `gain` times that of its input.
+    The standard deviation of its output is `gain` times that of its input.
     """
     conv = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=bias)
     init_conv(conv, gain)

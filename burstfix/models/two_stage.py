@@ -159,7 +159,7 @@ class TwoStage(Kpn):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _aligned_features(self, frames: Tensor, std: Tensor, reference: int) -> AlignedFeatures:
-        """See `Kpn._aligned_features`."""
+        """See `KernelNetwork._aligned_features`."""
         noise = encode(std)
         pyramids = [self._pyramid(frames[:, i].float(), noise) for i in range(frames.shape[1])]
         targets = [pair(level) for pair, level in zip(self.pair_reference, pyramids[reference], strict=True)]

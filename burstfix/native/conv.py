@@ -15,9 +15,8 @@ from burstfix.native.library import in_threads, lanes, library
 CHANNELS = 16
 """Numbers of channels must be multiples of this."""
 
-_BATCH = (
-    24  # parts of several threads begin at multiples of it, because loops.c processes so many tiles at once
-)
+# Tiles; the parts of the threads begin at multiples of this number. loops.c processes 24 or 48 tiles at once.
+_BATCH = 24
 _TILE = 4  # side of a tile of outputs
 # Transform of a line of three weights (Lavin and Gray 2016, for F(4, 3)).
 _TRANSFORM = [
@@ -31,7 +30,7 @@ _TRANSFORM = [
 
 
 class _Arguments(ctypes.Structure):
-    """`struct conv` of loops.c."""
+    """Arguments of the library: `struct conv` of loops.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("input", "weights", "bias", "add", "out")),

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from burstfix.native.library import in_threads, lanes, library
 
-_ROWS = 8  # rows of the grid at which parts of several threads begin; fewer are not worth a thread
+_ROWS = 8  # the parts of the threads are multiples of this many rows; fewer rows are not worth a thread
 
 
 class _Arguments(ctypes.Structure):
-    """`struct gather` of loops.c."""
+    """Arguments of the library: `struct gather` of loops.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("source", "offsets", "substitute", "out")),
@@ -45,7 +45,7 @@ def gather(
         side: Side of a square in pixels.
         step: Distance of the squares before the offsets are added.
         origin: Row and column of the first square.
-        substitute: (C, gy * side, gx * side): replaces pixels outside the source; None = reflection does.
+        substitute: (C, gy * side, gx * side), replaces pixels outside the source; None = they are reflected.
 
     Returns:
         float32 (C, gy * side, gx * side).

@@ -13,15 +13,15 @@ from torch import Tensor
 from burstfix.native.library import in_threads, lanes, library
 
 _MAX_TAPS = 128  # MAX_TAPS of loops.c
-_ROWS = 24  # numbers of outputs are padded to a multiple of it
-_BLOCK = 48  # samples may be read so far beyond the end of a row
+_ROWS = 24  # the number of outputs is padded to a multiple of this
+_BLOCK = 48  # maximum number of samples that are read beyond the end of a row
 
 Taps = tuple[tuple[int, int], ...]
 """Displacements (dy, dx) in sensor pixels, all even or all odd in each direction."""
 
 
 class _Arguments(ctypes.Structure):
-    """`struct filter` of loops.c."""
+    """Arguments of the library: `struct filter` of loops.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("features", "samples", "weights", "bias")),
@@ -36,7 +36,7 @@ class _Arguments(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelLayer:
-    """The 1x1 convolutions that predict kernels, and what their outputs mean.
+    """The 1x1 convolutions that predict kernels, and the meaning of their outputs.
 
     Attributes:
         positive: Weight (4 * taps, c, 1, 1) and bias (4 * taps,) of the logits. Channel 4 * tap + sub is the

@@ -45,7 +45,7 @@ def in_threads(work: Callable[[int, int], int], count: int, step: int) -> None:
     Args:
         work: Function of the library; it returns 0, or another value if memory runs out.
         count: Number of items.
-        step: Parts begin at multiples of it.
+        step: Each part begins at a multiple of this number.
 
     Raises:
         MemoryError: Memory ran out.
@@ -58,7 +58,7 @@ def in_threads(work: Callable[[int, int], int], count: int, step: int) -> None:
         for part in parts[1:]:
             waiting.append(_pool(os.getpid()).submit(work, *part))
     except RuntimeError:
-        pass  # no thread can be started, for example because of a limit: this thread does the work
+        pass  # no thread can be started, for example because of a limit; this thread does the work
     here = [parts[0], *parts[1 + len(waiting) :]]
     failed = [*(work(*part) for part in here), *(future.result() for future in waiting)]
     if any(failed):

@@ -95,7 +95,8 @@ static int panel_width(int channels, int lanes)
     return lanes;
 }
 
-/* A multiple of 24, for which the inputs of the products take about 330 kB if possible. */
+/* Return the number of tiles to process at once, a multiple of 24. With 48 or 96 channels, the inputs of their
+ * products take about 330 kB. */
 static int tiles_at_once(int c_in)
 {
     return c_in <= 48 ? 48 : 24;

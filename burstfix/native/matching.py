@@ -11,11 +11,11 @@ from torch import Tensor
 from burstfix.native.library import in_threads, lanes, library
 
 _SIDES = 16  # sides of windows must be multiples of this
-_STEP = 512  # cells at which parts of several threads begin; fewer are not worth a thread
+_STEP = 512  # the parts of the threads are multiples of this many cells; fewer cells are not worth a thread
 
 
 class _Match(ctypes.Structure):
-    """`struct match` of loops.c."""
+    """Arguments of the library: `struct match` of loops.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("reference", "frame", "offsets", "costs")),
@@ -26,7 +26,7 @@ class _Match(ctypes.Structure):
 
 
 class _Choice(ctypes.Structure):
-    """`struct choice` of loops.c."""
+    """Arguments of the library: `struct choice` of loops.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("offsets", "costs", "guess", "chosen")),

@@ -13,12 +13,12 @@ from burstfix.native.library import in_threads, lanes, library
 
 SIDE = 16
 _MAX_PLANES = 4
-_STEP = 128  # windows at which parts of several threads begin; fewer are not worth a thread
+_STEP = 128  # the parts of the threads are multiples of this many windows; fewer are not worth a thread
 _BEGIN, _ADD, _FINISH = range(3)
 
 
 class _Arguments(ctypes.Structure):
-    """`struct spectra` of loops.c."""
+    """Arguments of the library: `struct spectra` of loops.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("frame", "variance")),
@@ -72,8 +72,8 @@ def merge_windows(
         variance: (C, ny, nx), noise variance of each window.
         dct: (16, 16), matrix of the DCT.
         pool: (16, 16), matrix that averages neighbouring frequencies.
-        content: Number of low frequencies in each direction that decide about the share of a frame.
-        tolerance: Energy of a difference, relative to that of noise, which does not reduce the weight.
+        content: Number of low frequencies in each direction that determine the share of a frame.
+        tolerance: Largest energy of a difference, relative to that of noise, that does not reduce the weight.
         strength: Steepness with which the weight falls.
         shrinkage: Strength of the final filter; 0 = none.
     """
