@@ -1,7 +1,7 @@
 """Measure the speed of burstfix: whole commands, the stages of a merge, and memory traffic.
 
     python benchmarks/bench.py                                # 12 megapixels x 5, 2 threads; 2 to 5 minutes
-    python benchmarks/bench.py --against ../burstfix-0.1.0    # also in another checkout, in turn
+    python benchmarks/bench.py --against ../burstfix-0.1.0    # also another checkout, alternately
 
 Compare the figures only with others of the same run: machines differ, and other programs disturb them.
 """
@@ -49,7 +49,7 @@ COMMANDS: tuple[tuple[str, list[str], dict[str, str]], ...] = (
     ("merge, average", ["merge", "-m", "average"], {}),
     ("inspect", ["inspect"], {}),
 )
-# Functions whose time is measured: stage, place, name. Stages inside another one are subtracted from it.
+# Functions to measure: stage, module or class, name. The time of an inner stage is not part of the outer one.
 STAGES: tuple[tuple[str, Any, str], ...] = (
     ("match", infer, "find_fields"),
     ("convolve: encoder and U-Net", KernelNetwork, "_encode_frame"),
@@ -60,7 +60,7 @@ STAGES: tuple[tuple[str, Any, str], ...] = (
     ("correct shadows", average, "_unbiased_shadows"),
     ("demosaic", average, "menon"),
 )
-# Compiled loops, whose memory traffic torch does not see.
+# Compiled loops: torch does not see their memory traffic.
 LOOPS: tuple[tuple[Any, str], ...] = (
     (layers, "convolve"),
     (kpn, "apply_kernels"),
@@ -192,7 +192,7 @@ def bytes_moved(model: str, paths: list[Path]) -> int:
 
 
 class _Traffic(TorchDispatchMode):
-    """Adds up the sizes of the tensors that operations read and write. Views count nothing."""
+    """Mode that adds up the sizes of the tensors that operations read and write. Views are not counted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +225,10 @@ def replaced(
     around: Callable[[str], Any],
     seen: Callable[..., None] | None = None,
 ) -> Iterator[None]:
-    """Wrap functions (place, name) in the context `around(label)`; `seen` gets arguments and results."""
+    """Wrap functions (module or class, name) in the context `around(label)`.
+
+    `seen` receives their arguments and results.
+    """
 
     def wrapped(function: Callable[..., Any], label: str) -> Callable[..., Any]:
         @functools.wraps(function)

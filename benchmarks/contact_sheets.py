@@ -1,4 +1,4 @@
-"""Contact sheets: burstfix's looks beside the defaults of darktable and RawTherapee.
+"""Draw contact sheets: the looks of burstfix beside the defaults of darktable and RawTherapee.
 
     python benchmarks/contact_sheets.py out/sheets examples/burst shots/ IMG_0001.dng photo.png photo.png:-2
 

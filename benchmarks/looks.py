@@ -1,10 +1,11 @@
-"""What each look does to pictures, in numbers: a Markdown table.
+"""Print the effect of each look on pictures as a Markdown table.
 
     python benchmarks/looks.py examples/burst shots/IMG_0001.dng photo.png:-2
 
 The arguments are those of `benchmarks/contact_sheets.py`. Columns: mean of the encoded picture (0 to 255),
-share of pixels with a channel at 255, exposure found, median difference of Oklab hue from `plain` where both
-have colour and neither clips, mean CIEDE2000 from `plain`, and processor time.
+share of pixels with a channel at 255, exposure found, median difference of Oklab hue from `plain`, mean
+CIEDE2000 from `plain`, and processor time. Hue is compared only where both pictures have colour and neither
+is clipped.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from burstfix.color import SHIPPED, SPACES, SRGB_CURVE
 from burstfix.color.oklab import Oklab
 
 COLOURED = 0.03  # Oklab chroma
-PIXELS = 100_000  # about so many are compared
+PIXELS = 100_000  # approximate number of pixels that are compared
 
 
 def hue_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Median difference of Oklab hue in degrees, of (n, 3) encoded sRGB."""
+    """Return the median difference of Oklab hue in degrees, for (n, 3) encoded sRGB."""
     oklab = Oklab(SPACES["srgb"])
     labs = [oklab.from_rgb(SRGB_CURVE.decode(rgb).T.astype(np.float32)) for rgb in (first, second)]
     inside = np.all([(rgb.max(1) < 0.99) & (rgb.min(1) > 0.01) for rgb in (first, second)], axis=0)
@@ -40,7 +41,7 @@ def hue_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> f
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Looks compared with plain, as a table.")
     parser.add_argument("bursts", nargs="+", help="folders of raws, raws, or photographs (PHOTO or PHOTO:EV)")
     parser.add_argument("--model", default="average", help="what merges them")

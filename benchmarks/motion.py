@@ -1,4 +1,4 @@
-"""Plot what motion does to the gain from several frames, and where deformable kernels sample in time.
+"""Plot the effect of motion on the gain from several frames, or the times that deformable kernels sample.
 
     python benchmarks/motion.py gain photos/ -m kpn -m runs/a/deformable-3d.safetensors -o gain.png
     python benchmarks/motion.py times photos/ -m runs/a/deformable-3d.safetensors -o times.png

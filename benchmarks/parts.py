@@ -1,4 +1,4 @@
-"""Measure how much each part of the two-stage network contributes, by switching it off in the validation.
+"""Measure how much each part of the two-stage network contributes, by switching it off during validation.
 
     python benchmarks/parts.py photos/val -m two-stage
 

@@ -1,4 +1,4 @@
-"""Runs darktable and RawTherapee on a raw, with their own defaults."""
+"""Run darktable and RawTherapee on a raw, with their own defaults."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """Measure how time and memory of a merge grow with the number of frames and with the size of the picture.
 
-python benchmarks/scale.py                                     # 12 megapixels: 5, 20 and 60 frames
-python benchmarks/scale.py --frames 10 --height 6700 --width 8960 -o scale.png
-python benchmarks/scale.py --model average --frames 5 --frames 20 -o scale.png
+    python benchmarks/scale.py                                     # 12 megapixels: 5, 20 and 60 frames
+    python benchmarks/scale.py --frames 10 --height 6700 --width 8960 -o scale.png
+    python benchmarks/scale.py --model average --frames 5 --frames 20 -o scale.png
+
+The figures apply only to the machine on which they were measured.
 """
 
 from __future__ import annotations

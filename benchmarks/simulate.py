@@ -61,7 +61,7 @@ def main(recipe_path: Path, device: str, steps: int, threads: int | None) -> Non
     kept = [draw(step) for step in range(steps)]
 
     def rate(work: Callable[[int], object]) -> float:
-        """Bursts per second."""
+        """Return the number of bursts per second."""
         for step in range(min(2, steps)):
             work(step)
         find_device(device).synchronize()

@@ -31,7 +31,7 @@ LIGHTS = 4  # for each photograph and camera
 
 
 def matrix(*numbers: float) -> NDArray[np.float64]:
-    """(3, 3)."""
+    """Return a (3, 3) matrix."""
     return np.array(numbers, np.float64).reshape(3, 3)
 
 
@@ -50,7 +50,7 @@ CAMERAS = (
 
 
 def photographs(folder: Path) -> Iterator[NDArray[np.float32]]:
-    """Return every photograph, reduced, as linear sRGB (3, h, w)."""
+    """Yield every photograph, reduced, as linear sRGB (3, h, w)."""
     for path in sorted(folder.iterdir()):
         if path.suffix == ".tar":
             with tarfile.open(path) as archive:
@@ -79,7 +79,7 @@ def under_light(
 
 
 def errors(pictures: list[NDArray[np.float32]], seed: int = 1) -> NDArray[np.float64]:
-    """Angles in degrees between true and estimated neutral."""
+    """Return the angles in degrees between the true and the estimated neutral."""
     rng = np.random.default_rng(seed)
     found = []
     for camera in CAMERAS:

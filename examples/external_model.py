@@ -21,7 +21,7 @@ FRAMES = 5
 
 
 class Network(nn.Module):
-    """Stands for the network of the other project.
+    """Placeholder for the network of the other project.
 
     It takes (B, 5, 8, h, w): five frames, the reference in the middle, each with the four planes of the
     mosaic and four planes of its noise map. It returns linear RGB (B, 3, 2h, 2w).
@@ -38,7 +38,7 @@ class Network(nn.Module):
 
 
 class External(BurstModel):
-    """Adapts `Network` to the interface of burstfix."""
+    """Adapter of `Network` to the interface of burstfix."""
 
     def __init__(self) -> None:
         super().__init__()

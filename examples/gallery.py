@@ -25,7 +25,7 @@ from burstfix.types import LinearImage
 
 HERE = Path(__file__).parent
 WIDTH, LABEL, GAP = 440, 26, 6
-DARKER = 6.0  # times less light in the second burst
+DARKER = 6.0  # factor by which the second burst has less light
 LOOKS = sorted(SHIPPED, key="plain".__ne__)  # plain first
 
 
