@@ -45,7 +45,7 @@ COMMANDS = {
     "noise-profile": "Measure the noise of a camera whose files lack a noise profile.",
     "train": "Train a network on bursts simulated from photographs.",
     "simulate": "Simulate a raw burst with ground truth from a photograph or a clip.",
-    "evaluate": "Measure the quality of models on bursts with ground truth.",
+    "evaluate": "Measure the quality of models on bursts with or without ground truth.",
     "compare": "Measure how similar two pictures are.",
     "looks": "List the built-in looks, with the values that a look file may set.",
     "doctor": "Check this installation: versions, devices, weights, settings.",

@@ -10,7 +10,7 @@ Exit codes:
   5    the output exists or cannot be written
   6    out of memory after every fallback
   7    model weights missing or damaged
-  8    some bursts of a batch failed
+  8    some bursts of a batch failed, or raws could not be read
   129  ended by SIGHUP
   130  interrupted (Ctrl-C)
   141  broken pipe (SIGPIPE): stdout was closed

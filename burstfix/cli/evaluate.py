@@ -1,4 +1,4 @@
-"""`burstfix evaluate`: PSNR and SSIM of models on bursts with ground truth."""
+"""`burstfix evaluate`: the quality of models on bursts with or without ground truth."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ EXAMPLES = (
     metavar="NAME|FILE[+V][:N]",
     help="Model or reference method to evaluate; +V averages V views (1, 2, 4, 8), :N uses N frames. "
     "Reference methods: menon (one frame, demosaicked), nlm, wavelet, bm3d, hdrplus. May be given several "
-    "times.  [default: all usable built-in models]",
+    "times.  [default: menon and all usable built-in models, networks also with :1 and +8]",
 )
 @click.option(
     "--protocol",
@@ -171,11 +171,12 @@ def command(
     threads: int | None,
     overwrite: bool,
 ) -> None:
-    """Measure the quality of models on bursts with ground truth.
+    """Measure the quality of models on bursts with or without ground truth.
 
-    Bursts are processed as in `merge`: global motion, block matching, tiles. PSNR and SSIM are means over
-    clips or photographs, with 95% confidence intervals. A second table shows the differences between models
-    on the same bursts. s/megapixel is the time for block matching and merging.
+    Bursts are processed as in `merge`: global motion, block matching, tiles. With ground truth (--clips,
+    --photos), PSNR and SSIM are means over clips or photographs, with 95% confidence intervals. A second
+    table shows the differences between models on the same bursts. s/megapixel is the time for block matching
+    and merging. Without ground truth (--bursts), the mean squared error is estimated.
     """  # fmt: skip
     compute = MergeSettings(**typed)
     if 0 < crop < 32:

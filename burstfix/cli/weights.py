@@ -70,7 +70,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-@command.command("import", epilog=epilog(*EXAMPLES[1:]))
+@command.command("import", epilog=epilog(*EXAMPLES[1:3]))
 @click.argument("network", metavar="G.pth", type=click.Path(path_type=Path))
 @click.argument("coarse", metavar="DSNet.pth", type=click.Path(path_type=Path))
 @click.option(
