@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -42,6 +43,9 @@ def lanes() -> int:
 def in_threads(work: Callable[[int, int], int], count: int, step: int) -> None:
     """Call `work(first, last)` for parts of 0..count, one part for each thread that torch may use.
 
+    No thread is still working when the function returns or raises an exception, so the caller may then free
+    the memory that `work` uses.
+
     Args:
         work: Function of the library; it returns 0, or another value if memory runs out.
         count: Number of items.
@@ -53,16 +57,31 @@ def in_threads(work: Callable[[int, int], int], count: int, step: int) -> None:
     threads = max(1, min(torch.get_num_threads(), -(-count // step)))
     size = -(-count // (threads * step)) * step
     parts = [(first, min(first + size, count)) for first in range(0, count, size)]
-    waiting: list[Future[int]] = []
+    others = [(Future[int](), part) for part in parts[1:]]
     try:
-        for part in parts[1:]:
-            waiting.append(_pool(os.getpid()).submit(work, *part))
-    except RuntimeError:
-        pass  # no thread can be started, for example because of a limit; this thread does the work
-    here = [parts[0], *parts[1 + len(waiting) :]]
-    failed = [*(work(*part) for part in here), *(future.result() for future in waiting)]
+        # If no thread can be started, for example because of a limit, this thread does the work. The pool may
+        # then run the submitted part later. `_run` omits it, because it is cancelled below.
+        with suppress(RuntimeError):
+            for future, part in others:
+                _pool(os.getpid()).submit(_run, future, work, part)
+        failed = [work(*parts[0])]
+        for future, part in others:
+            failed.append(work(*part) if future.cancel() else future.result())
+    except BaseException:  # for example KeyboardInterrupt
+        wait([future for future, _ in others if not future.cancel()])
+        raise
     if any(failed):
         raise MemoryError
+
+
+def _run(future: Future[int], work: Callable[[int, int], int], part: tuple[int, int]) -> None:
+    """Do one part of the work, unless it was cancelled."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work(*part))
+    except BaseException as error:
+        future.set_exception(error)
 
 
 @cache

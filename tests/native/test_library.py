@@ -6,6 +6,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -65,6 +68,57 @@ def test_in_threads_when_no_thread_can_be_started_then_work_is_done_here(threads
     done: list[int] = []
     in_threads(lambda first, last: done.extend(range(first, last)) or 0, 50, 8)
     assert sorted(done) == list(range(50))
+
+
+def test_in_threads_when_no_thread_can_be_started_then_no_part_is_done_again_later(threads, monkeypatch):
+    pool = ThreadPoolExecutor(2)
+    monkeypatch.setattr(library_module, "_pool", lambda _: pool)
+    done: list[int] = []
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        in_threads(lambda first, last: done.extend(range(first, last)) or 0, 50, 8)
+    pool.submit(int).result()  # starts a thread, which finds the first call's part in the queue
+    pool.shutdown()
+    assert sorted(done) == list(range(50))
+
+
+def test_in_threads_when_interrupted_then_no_thread_is_still_working(threads):
+    began = threading.Event()
+    working: set[int] = set()
+
+    def work(first: int, last: int) -> int:
+        if first == 0:
+            began.wait(10)
+            raise KeyboardInterrupt
+        working.add(first)
+        began.set()
+        time.sleep(0.2)
+        working.remove(first)
+        return 0
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, 50, 8)
+    assert began.is_set()
+    assert not working
+
+
+def test_in_threads_when_a_thread_fails_then_its_exception_is_raised(threads):
+    caller = threading.current_thread()
+    began = threading.Event()
+
+    def work(first: int, last: int) -> int:
+        if threading.current_thread() is caller:
+            began.wait(10)
+            return 0
+        began.set()
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        in_threads(work, 50, 8)
 
 
 def test_in_threads_when_a_part_fails_then_memory_error(threads):
