@@ -46,11 +46,13 @@ class _Prepared:
 
     Attributes:
         version: Identifies the state of the weights: (address, number of changes) of weight and bias.
+        originals: Weight and bias. As long as they exist, no other tensor can have their addresses.
         weights: float32 (panels, 36, c_in, channels of a panel).
         bias: float32 (c_out,).
     """
 
     version: tuple[int, ...]
+    originals: tuple[Tensor, Tensor]
     weights: Tensor
     bias: Tensor
 
@@ -69,6 +71,8 @@ def can_convolve(conv: nn.Conv2d, x: Tensor) -> bool:
         return False
     if conv.kernel_size != (3, 3) or conv.stride != (1, 1) or conv.padding != (1, 1):
         return False
+    if conv.weight.is_inference() or conv.bias.is_inference():  # changes of their values are not counted
+        return False
     dtype = _compute_dtype(x)
     if x.dtype not in (torch.float32, torch.bfloat16):
         return False
@@ -81,7 +85,7 @@ def convolve(conv: nn.Conv2d, x: Tensor, *, add: Tensor | None = None, slope: fl
     Args:
         conv: Convolution for which `can_convolve` is true.
         x: (B, c_in, h, w) float32 or bfloat16.
-        add: (B, c_out, h, w) float32 or bfloat16, added before the activation.
+        add: (B, c_out, h, w), added before the activation.
         slope: Slope of the leaky ReLU below zero, 0 to 1; 1 = no activation.
 
     Returns:
@@ -96,9 +100,11 @@ def convolve(conv: nn.Conv2d, x: Tensor, *, add: Tensor | None = None, slope: fl
     out = torch.empty(
         (batch, conv.out_channels, height, width),
         dtype=_compute_dtype(x),
+        device=x.device,
         memory_format=torch.channels_last,
     )
     if add is not None:
+        add = add if add.dtype == torch.bfloat16 else add.float()
         add = add.expand(out.shape).contiguous(memory_format=torch.channels_last)
     tiles = -(-height // _TILE) * -(-width // _TILE)
     for b in range(batch):
@@ -124,7 +130,7 @@ def convolve(conv: nn.Conv2d, x: Tensor, *, add: Tensor | None = None, slope: fl
 
 def transformed(weight: Tensor, panel: int) -> Tensor:
     """Transform weights (c_out, c_in, 3, 3) to float32 (c_out / panel, 36, c_in, panel)."""
-    line = torch.tensor(_TRANSFORM, dtype=torch.float64)
+    line = torch.tensor(_TRANSFORM, dtype=torch.float64, device=weight.device)
     c_out, c_in = weight.shape[:2]
     products = torch.einsum("ay,oiyx,bx->aboi", line, weight.double(), line)
     panels = products.reshape(36, c_out // panel, panel, c_in).permute(1, 0, 3, 2)
@@ -140,7 +146,8 @@ def _prepare(conv: nn.Conv2d, version: int) -> _Prepared:
         loaded = library()
         assert loaded is not None
         panel = loaded.burstfix_panel(conv.out_channels, version)
-        found = _Prepared(state, transformed(conv.weight.detach(), panel), conv.bias.detach().float())
+        weight, bias = (p.detach() for p in both)
+        found = _Prepared(state, (weight, bias), transformed(weight, panel), bias.float())
         _prepared[conv] = found
     return found
 

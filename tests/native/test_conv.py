@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
 import burstfix.native.conv as native_conv
 from burstfix.models.layers import SLOPE, Conv, Residual
@@ -67,6 +68,43 @@ def test_convolve_when_input_is_not_finite_then_neither_is_the_result():
     assert torch.isnan(convolve(conv, x, slope=SLOPE)[0, :, 6, 6]).all()
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.isnan(convolve(conv, x.bfloat16())[0, :, 6, 6]).all()
+
+
+def test_convolve_when_a_nan_has_all_bits_then_bfloat16_result_is_nan():
+    conv, x = Conv(16, 16), picture(1, 16, 12, 12)
+    x.view(torch.int32)[0, 3, 6, 6] = -1  # such a NaN would overflow when it is rounded
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.isnan(convolve(conv, x)[0, :, 6, 6]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_convolve_when_summand_has_another_dtype_then_result_is_right(dtype):
+    conv, x, add = Conv(16, 16), picture(1, 16, 9, 9), picture(1, 16, 9, 9, seed=1).to(dtype)
+    assert torch.allclose(convolve(conv, x, add=add).double(), exact(conv, x) + add, atol=1e-4, rtol=0)
+
+
+def test_convolve_when_defaults_of_torch_differ_then_result_is_right(other_defaults):
+    conv, x = Conv(16, 16), picture(1, 16, 9, 9)
+    with other_defaults():
+        found = convolve(conv, x)
+    assert torch.allclose(found.double(), exact(conv, x), atol=1e-4, rtol=0)
+
+
+def test_convolve_when_weights_are_replaced_then_the_new_ones_are_used():
+    conv, x = Conv(16, 16), picture(1, 16, 9, 9)
+    for seed in range(20):  # new weights can get the address of previous ones
+        weight = picture(16, 16, 3, 3, seed)
+        found = functional_call(conv, {"weight": weight}, (x,))
+        expected = F.conv2d(x, weight, conv.bias, padding=1)
+        del weight
+        assert torch.allclose(found, expected, atol=1e-3, rtol=0)
+
+
+def test_conv_when_created_in_inference_mode_then_torch_computes():
+    with torch.inference_mode():
+        conv, x = Conv(16, 16), picture(1, 16, 9, 9)
+        assert not can_convolve(conv, x)
+        assert torch.allclose(conv(x).double(), exact(conv, x), atol=1e-4, rtol=0)
 
 
 def test_convolve_when_weights_change_then_the_new_ones_are_used():
