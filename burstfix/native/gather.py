@@ -55,7 +55,7 @@ def gather(
     source, offsets = source.contiguous(), offsets.long().contiguous()
     planes, height, width = source.shape
     gy, gx = offsets.shape[-2:]
-    out = torch.empty(planes, gy * side, gx * side)
+    out = source.new_empty(planes, gy * side, gx * side)
     if substitute is not None:
         substitute = substitute.expand(out.shape).float().contiguous()
     arguments = _Arguments(

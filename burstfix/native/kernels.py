@@ -121,8 +121,8 @@ def _run(
     """Call the library for one burst."""
     loaded = library()
     assert loaded is not None
-    parity_taps = torch.tensor([len(taps) for taps in layer.parities], dtype=torch.int32)
-    sources = torch.tensor(layer.color_sources, dtype=torch.int32)
+    parity_taps = torch.tensor([len(taps) for taps in layer.parities], dtype=torch.int32, device="cpu")
+    sources = torch.tensor(layer.color_sources, dtype=torch.int32, device="cpu")
     rows, columns = used.shape
     arguments = _Arguments(
         ctypes.cast(_addresses(features), ctypes.c_void_p),
@@ -175,9 +175,10 @@ def _offsets(parities: tuple[Taps, ...], border: int, height: int, width: int) -
         border: Border of the frames in packed pixels.
         height, width: Sizes of the result of `_split_columns`.
     """
-    taps = torch.tensor([tap for taps in parities for tap in taps])[:, None, None, :]  # (dy, dx)
-    plane = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])[:, None, :]  # position in a cell
-    sub = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])  # position in a quad
+    shifts = [tap for taps in parities for tap in taps]
+    taps = torch.tensor(shifts, device="cpu")[:, None, None, :]  # (dy, dx)
+    plane = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], device="cpu")[:, None, :]  # position in a cell
+    sub = plane[:, 0]  # position in a quad
     at = plane + taps
     source = at % 2
     y, x = (sub + torch.div(at - source, 2, rounding_mode="floor") + border).unbind(-1)

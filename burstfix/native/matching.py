@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -69,7 +68,7 @@ def window_costs(
     window = 2 * cell
     references, frames = _continued(reference, window), _continued(frame, window + 2 * radius)
     offsets = candidates.contiguous()
-    costs = torch.empty(batch, count * (2 * radius + 1) ** 2, gy, gx)
+    costs = frames.new_empty(batch, count * (2 * radius + 1) ** 2, gy, gx)
     for b in range(batch):
         arguments = _Match(
             references[b].data_ptr(),

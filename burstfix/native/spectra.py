@@ -83,10 +83,10 @@ def merge_windows(
     planes, rows, columns = reference.shape
     windows = (rows // SIDE) * (columns // SIDE)
     reference, variance = reference.contiguous(), variance.float().contiguous()
-    matrices = [each.contiguous() for each in (dct, dct.t(), pool, pool.t())]
+    matrices = [each.float().contiguous() for each in (dct, dct.t(), pool, pool.t())]
     spectrum, difference = torch.empty_like(reference), torch.zeros_like(reference)
-    weights, squared_weights = torch.ones(2, rows, columns)
-    shares, squared_shares = torch.ones(2, rows // SIDE, columns // SIDE)
+    weights, squared_weights = reference.new_ones(2, rows, columns)
+    shares, squared_shares = reference.new_ones(2, rows // SIDE, columns // SIDE)
     state = (spectrum, difference, weights, squared_weights, shares, squared_shares)
 
     def run(step: int, frame: Tensor) -> None:

@@ -23,6 +23,26 @@ def test_gather_cells_when_compared_with_torch_then_equal(margin, size, monkeypa
     assert torch.equal(found, gather_cells(source, offsets, 8, margin, origin=(-4, 7)))
 
 
+@pytest.mark.parametrize("far", [2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gather_cells_when_offset_is_extreme_then_first_pixel(far, axis):
+    source = torch.rand(2, 8, 9, generator=torch.Generator().manual_seed(0))
+    offsets = torch.zeros(2, 1, 1, dtype=torch.int64)
+    offsets[axis] = far
+    first, reflected = torch.zeros(4, dtype=torch.int64), torch.tensor([4, 3, 2, 1])
+    rows, columns = (reflected, first) if axis else (first, reflected)
+    found = gather_cells(source, offsets, 4, origin=(-4, -4))
+    assert torch.equal(found, source[:, rows[:, None], columns])
+
+
+def test_gather_cells_when_defaults_of_torch_differ_then_equal(other_defaults):
+    source = torch.rand(2, 8, 9, generator=torch.Generator().manual_seed(0))
+    offsets = torch.zeros(2, 1, 1, dtype=torch.int64)
+    with other_defaults():
+        found = gather_cells(source, offsets, 8)
+    assert torch.equal(found, source[..., :8])
+
+
 def test_each_window_when_a_frame_ends_inside_the_tile_then_equal(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     sources = tuple(torch.randn(4, 32, 40, generator=generator) for _ in range(3))

@@ -28,6 +28,12 @@ def merged(config: KpnConfig, monkeypatch: pytest.MonkeyPatch, *, native: bool, 
         return model(frames, gain, variance, frames.shape[1] - 1)
 
 
+def kernel_layer(signed: bool) -> native_kernels.KernelLayer:
+    torch.manual_seed(5)
+    model = Kpn(KpnConfig(**SMALL, signed=signed, color=False)).eval()
+    return model._kernel_layer(model._kernel_weights())
+
+
 @pytest.mark.parametrize("version", [width for width in (8, 16) if width <= lanes()])
 @pytest.mark.parametrize(
     ("changes", "shape"),
@@ -59,3 +65,27 @@ def test_apply_kernels_when_logits_exceed_the_limit_then_equal(monkeypatch):
     found = merged(config, monkeypatch, native=True, frames=frames)
     assert torch.isfinite(found.mosaic).all()
     assert torch.allclose(found.mosaic, expected.mosaic, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_apply_kernels_when_features_are_nan_then_result_is_nan(signed):
+    layer, features = kernel_layer(signed), [torch.zeros(1, 16, 4, 4) for _ in range(2)]
+    features[1][0, :, 1, 2] = float("nan")
+    frames = torch.rand((1, 2, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = native_kernels.apply_kernels(frames, features, layer)
+    assert torch.equal(torch.isnan(found.frames_used).nonzero(), torch.tensor([[0, 1, 2]]))
+    assert torch.isnan(found.mosaic[..., 2:4, 4:6]).all()
+    assert int(torch.isnan(found.mosaic).sum()) == 16
+
+
+def test_apply_kernels_when_defaults_of_torch_differ_then_equal(other_defaults):
+    generator = torch.Generator().manual_seed(1)
+    layer, frames = kernel_layer(True), torch.rand((1, 2, 4, 8, 8), generator=generator)
+    features = [torch.randn(1, 16, 4, 4, generator=generator) for _ in range(2)]
+    with torch.no_grad():
+        expected = native_kernels.apply_kernels(frames, features, layer)
+        with other_defaults():
+            found = native_kernels.apply_kernels(frames, features, layer)
+    assert torch.equal(found.mosaic, expected.mosaic)
+    assert torch.equal(found.frames_used, expected.frames_used)

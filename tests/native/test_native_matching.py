@@ -27,6 +27,16 @@ def test_window_costs_when_compared_with_torch_then_equal(version, radius, size,
     assert torch.allclose(found, expected, rtol=1e-5)
 
 
+def test_window_costs_when_defaults_of_torch_differ_then_equal(other_defaults):
+    generator = torch.Generator().manual_seed(0)
+    reference, frame = torch.randn(2, 1, 33, 40, generator=generator)
+    offsets = torch.randint(-9, 9, (1, 3, 2, 5, 5), generator=generator)
+    expected = blocks._window_costs(reference, frame, offsets, 1, blocks.CELL)
+    with other_defaults():
+        found = blocks._window_costs(reference, frame, offsets, 1, blocks.CELL)
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("version", [width for width in (8, 16) if width <= lanes()])
 @pytest.mark.parametrize("grid", [(1, 1), (1, 40), (23, 37)])
 def test_choose_when_compared_with_torch_then_equal(version, grid, monkeypatch):
