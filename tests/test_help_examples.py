@@ -32,7 +32,7 @@ NOT_RUN = {
     "--resume": "continues a training run of an hour; tests/cli/test_train.py tests it",
     "tcp://head:8786": "needs a cluster; tests/batch/test_cluster.py starts one on this machine",
     "my_package.net:MyNet": "needs a package of the reader; tests/training/test_plugin.py makes one",
-    "runs/ablations": "needs six training runs; tests/training/test_recipe.py loads the recipes",
+    "runs/ablations": "needs seven training runs; tests/training/test_recipe.py loads the recipes",
     "MyNet": "needs weights of the reader's own network",
 }
 
